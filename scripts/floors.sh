@@ -1,0 +1,31 @@
+#!/usr/bin/env bash
+# The law of the floors (docs/architecture.md): a folder of src/ includes only from the folders in its row.
+# Prints each offending line and exits 1.
+set -euo pipefail
+cd "$(dirname "$0")/.."
+
+# folder: what it may include from (itself is understood)
+floors='
+base:
+config:     base
+checkpoint: base config
+tokenizer:  base
+kernels:    base
+cache:      base config kernels
+model:      base config checkpoint kernels cache
+engine:     base config checkpoint tokenizer kernels cache model
+advisor:    base config checkpoint cache
+evidence:   base config checkpoint tokenizer kernels cache model engine
+cli:        base config checkpoint tokenizer kernels cache model engine advisor evidence
+'
+
+bad=0
+while IFS=: read -r floor allowed; do
+    [ -n "$floor" ] && [ -d "src/$floor" ] || continue
+    pattern=$(echo "$floor $allowed" | xargs | tr ' ' '|')
+    if grep -rnE '^\s*#\s*include\s+"' "src/$floor" --include='*.[ch]' --include='*.inc' | grep -vE "\"($pattern)/"; then
+        echo "floors: src/$floor may include only from: $floor$allowed" >&2
+        bad=1
+    fi
+done <<<"$floors"
+exit $bad

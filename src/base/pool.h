@@ -1,0 +1,26 @@
+/* The thread pool: made once, used for every parallel loop.
+ *
+ * A loop is cut into pieces whose boundaries depend on the problem alone, never on the number of threads; which thread
+ * runs a piece is open, what the piece computes is not. Results are therefore the same for any number of threads.
+ */
+#ifndef MX_BASE_POOL_H
+#define MX_BASE_POOL_H
+
+#include "base/error.h"
+
+struct mx_pool;
+
+enum { MX_POOL_MAX_THREADS = 256 };
+
+/* `threads` workers, the caller's own thread among them (so 1 starts none). 1 to MX_POOL_MAX_THREADS. */
+mx_status mx_pool_open(struct mx_pool **pool, int threads, struct mx_error *err);
+void mx_pool_close(struct mx_pool *pool); /* NULL is fine */
+int mx_pool_threads(const struct mx_pool *pool);
+
+/* Calls work(context, piece, worker) once for each piece in [0, pieces), and returns when all have ended. `worker`, in
+ * [0, threads), is the same for all pieces that one thread runs at a time: an index into per-thread scratch. Pieces
+ * are handed out in ascending order. Only the thread that opened the pool may call this, and `work` must not. */
+typedef void mx_pool_work(void *context, int piece, int worker);
+void mx_pool_run(struct mx_pool *pool, int pieces, mx_pool_work *work, void *context);
+
+#endif
