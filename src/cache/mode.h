@@ -1,0 +1,79 @@
+/* KV-cache modes: their names, what they store, and which mode really runs on a given model.
+ * docs/turbo-kv-cache.md explains them; the one table stands in mode.c. */
+#ifndef MX_CACHE_MODE_H
+#define MX_CACHE_MODE_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "base/error.h"
+#include "base/str.h"
+#include "config/arch.h"
+
+/* How one side (K or V) of one token and KV head is stored. */
+enum mx_repr { MX_REPR_FP16, MX_REPR_INT8, MX_REPR_TURBO4, MX_REPR_TURBO3, MX_REPR_COUNT };
+
+enum mx_mode {
+    MX_MODE_FP16,
+    MX_MODE_INT8,
+    MX_MODE_INT8_TURBO4,
+    MX_MODE_FP16_TURBO4,
+    MX_MODE_FP16_TURBO3,
+    MX_MODE_TURBO4,
+    MX_MODE_TURBO4_DELEGATED,
+    MX_MODE_COUNT
+};
+
+struct mx_mode_info {
+    const char *name;       /* the canonical name, as printed everywhere */
+    const char *aliases[3]; /* NULL-terminated where fewer */
+    enum mx_repr k, v;
+    uint32_t recent;     /* default hot window in tokens */
+    const char *summary; /* a few words for --help and tables */
+};
+
+const struct mx_mode_info *mx_mode_info(enum mx_mode mode);
+const char *mx_repr_name(enum mx_repr repr);
+
+/* A mode's name or alias. Names of other programs' formats (q8_0, q4_0, ...) fail with what to use instead. */
+mx_status mx_mode_parse(const char *name, enum mx_mode *mode, struct mx_error *err);
+/* --cache-type-k and --cache-type-v (NULL: not given, fp16 is meant). */
+mx_status mx_mode_parse_split(const char *k, const char *v, enum mx_mode *mode, struct mx_error *err);
+
+enum mx_center {
+    MX_CENTER_OFF,
+    MX_CENTER_ON,
+    MX_CENTER_AUTO, /* decided from the first chunk: on where the mean of K is large beside its spread */
+};
+
+/* What the user asked for. */
+struct mx_kv_options {
+    enum mx_mode mode;
+    int32_t recent; /* --kv-recent: newest tokens kept in fp16, rounded up to whole blocks; -1: the mode's default */
+    int32_t sink;   /* --kv-sink: first tokens kept in fp16; -1: the default */
+    int32_t boundary_v; /* --turbo-boundary-v: V of the first and last so many layers in fp16 */
+    enum mx_center center;
+    bool force; /* --force-kv-mode: run what was asked, proven or not */
+};
+struct mx_kv_options mx_kv_options_default(void); /* fp16, -1, -1, 0, auto, false */
+
+/* What will run, and why. Filled by the one resolver that engine, banner, JSON and advisor share. */
+struct mx_kv_setup {
+    enum mx_mode requested, mode;
+    enum mx_repr k, v;
+    uint32_t recent, sink, boundary_v; /* effective, in tokens, tokens and layers */
+    enum mx_center center;
+    bool forced;
+    uint32_t applied_layers, cache_layers; /* "applied to N of M layers" */
+    char reason[192]; /* empty where the request runs as it is; otherwise one line: what was replaced and why */
+};
+
+/* Resolves a request on a model. Fails only where nothing can run (force with a head size that has no kernel). */
+mx_status mx_kv_resolve(struct mx_kv_setup *setup, const struct mx_kv_options *options, const struct mx_arch *arch,
+                        struct mx_error *err);
+
+/* True where symmetric turbo4 has passed its gate for this model type: an entry is a whole name, or ends at '_'. */
+bool mx_kv_turbo4_allowed(const char *model_type);
+
+#endif

@@ -1,0 +1,44 @@
+/* What a cache takes, in bytes: the allocator and the estimator both call these, and nothing else counts.
+ *
+ * A layer's cache is, per KV head and side, a run of blocks of MX_BLOCK tokens in that side's representation, its
+ * scales, and where the side is coded an fp16 ring of the newest blocks (the hot window plus the block being filled)
+ * and the first blocks (sinks). Windowed layers hold a ring of blocks.
+ */
+#ifndef MX_CACHE_SIZE_H
+#define MX_CACHE_SIZE_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+#include "base/error.h"
+#include "cache/mode.h"
+#include "config/arch.h"
+
+enum {
+    MX_BLOCK = 16,         /* tokens per block, the unit of encoding, of rings, of saving */
+    MX_QUERY_TILE = 64,    /* new tokens that are encoded and attended together in a prefill */
+    MX_CONTEXT_STEP = 256, /* contexts are rounded up to this for allocation */
+};
+
+/* Bytes of one block of one KV head and side: codes and scales. `dim` is the head's width. */
+size_t mx_repr_block_bytes(enum mx_repr repr, uint32_t dim);
+
+/* Bytes of `layer` for a context of `context` tokens (already rounded), one sequence. */
+uint64_t mx_cache_layer_bytes(const struct mx_arch *arch, const struct mx_kv_setup *setup, uint32_t layer,
+                              uint64_t context);
+
+/* All layers, one sequence; recurrent state not counted. */
+uint64_t mx_cache_bytes(const struct mx_arch *arch, const struct mx_kv_setup *setup, uint64_t context);
+
+/* Recurrent and convolution state, f32, one sequence. */
+uint64_t mx_state_bytes(const struct mx_arch *arch);
+
+/* Bytes that one more token adds at a long context (what is left to grow once every window is full). */
+uint64_t mx_cache_marginal_bytes(const struct mx_arch *arch, const struct mx_kv_setup *setup);
+
+/* The largest context (a multiple of MX_CONTEXT_STEP, at most `limit`) whose cache and state fit in `bytes` for `batch`
+ * sequences; 0 if none does. */
+uint64_t mx_cache_largest_context(const struct mx_arch *arch, const struct mx_kv_setup *setup, uint64_t bytes,
+                                  uint32_t batch, uint64_t limit);
+
+#endif
