@@ -1,0 +1,45 @@
+# The commands that a newcomer needs; CMakePresets.json holds the build settings.
+BUILD := build/release
+PREFIX ?= /usr/local
+MODEL ?=
+
+.PHONY: all run test bench format lint fuzz sanitize install clean
+
+all: $(BUILD)/build.ninja
+	@cmake --build $(BUILD)
+
+$(BUILD)/build.ninja: CMakePresets.json CMakeLists.txt
+	@scripts/setup.sh
+	@cmake --preset release >/dev/null
+
+run: all ## build, then show what the program does
+	@scripts/demo.sh $(BUILD)/mlxcel $(MODEL)
+
+test: all ## build, then run every test
+	@scripts/test.sh release
+
+bench: all ## rewrite the figures in bench/results/
+	@bench/run.sh
+
+format: ## rewrite all C sources in the project's style
+	@scripts/setup.sh --lint
+	@scripts/lint.sh --fix
+
+lint: ## formatting, include law, clang-tidy, cppcheck, shellcheck, warnings with gcc and clang
+	@scripts/setup.sh --lint
+	@scripts/lint.sh
+
+fuzz: ## each fuzz target for a minute, under the sanitizers
+	@scripts/setup.sh --lint
+	@scripts/fuzz.sh 60
+
+sanitize: ## the tests under address, undefined-behaviour and thread sanitizers
+	@scripts/setup.sh
+	@scripts/test.sh asan
+	@scripts/test.sh tsan
+
+install: all ## program, libraries, header, pkg-config file, man page, completions
+	@cmake --install $(BUILD) --prefix $(PREFIX)
+
+clean:
+	@rm -rf build
