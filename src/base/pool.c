@@ -3,7 +3,8 @@
  * A token of a small model runs a few hundred parallel loops of 20 to 200 microseconds, so waking a thread must cost
  * far less than that: workers spin for the next loop for a while before they sleep. One 64-bit counter, `ticket`,
  * holds the number of the loop (high half) and the next piece (low half): a late worker can't take a piece of a loop
- * that it has not seen.
+ * that it has not seen. The number of pieces has a slot for even and one for odd loops: a worker that is late in loop N
+ * must not measure N's used-up ticket against the pieces of N + 1, which are written before the new ticket is.
  */
 #include "base/pool.h"
 
@@ -21,7 +22,7 @@ struct mx_pool {
     /* The loop that runs. Written by the caller before `ticket` is published, read by workers after they saw it. */
     mx_pool_work *work;
     void *context;
-    _Atomic uint32_t pieces;
+    _Atomic uint32_t pieces[2];             /* of loop n: [n & 1] */
     _Alignas(64) _Atomic uint64_t ticket;   /* loop number << 32 | next piece */
     _Alignas(64) _Atomic uint32_t finished; /* pieces of this loop that have ended */
     _Alignas(64) pthread_mutex_t mutex;
@@ -51,7 +52,7 @@ static void run_pieces(struct mx_pool *pool, uint32_t number, int worker)
         uint32_t piece;
         do {
             piece = (uint32_t)ticket;
-            if ((uint32_t)(ticket >> 32) != number || piece >= atomic_load(&pool->pieces)) return;
+            if ((uint32_t)(ticket >> 32) != number || piece >= atomic_load(&pool->pieces[number & 1])) return;
         } while (!atomic_compare_exchange_weak(&pool->ticket, &ticket, ticket + 1));
         pool->work(pool->context, (int)piece, worker);
         atomic_fetch_add_explicit(&pool->finished, 1, memory_order_release);
@@ -155,7 +156,7 @@ void mx_pool_run(struct mx_pool *pool, int pieces, mx_pool_work *work, void *con
     const uint32_t number = loop_number(pool) + 1;
     pool->work = work;
     pool->context = context;
-    atomic_store(&pool->pieces, (uint32_t)pieces);
+    atomic_store(&pool->pieces[number & 1], (uint32_t)pieces);
     atomic_store(&pool->finished, 0);
     atomic_store_explicit(&pool->ticket, (uint64_t)number << 32, memory_order_seq_cst);
     wake_sleepers(pool);
