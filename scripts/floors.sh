@@ -16,6 +16,7 @@ model:      base config checkpoint kernels cache
 engine:     base config checkpoint tokenizer kernels cache model
 advisor:    base config checkpoint cache
 evidence:   base config checkpoint tokenizer kernels cache model engine
+api:        base config checkpoint tokenizer kernels cache model engine advisor evidence
 cli:        base config checkpoint tokenizer kernels cache model engine advisor evidence
 '
 
