@@ -1,0 +1,162 @@
+/* Output helpers of output.h. */
+#include "cli/output.h"
+
+#include <math.h>
+#include <stdarg.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+const char *mx_style(bool colour, enum mx_style style)
+{
+    static const char *const codes[] = {
+        [MX_STYLE_PLAIN] = "\033[0m", [MX_STYLE_BOLD] = "\033[1m",   [MX_STYLE_DIM] = "\033[2m",
+        [MX_STYLE_RED] = "\033[31m",  [MX_STYLE_GREEN] = "\033[32m", [MX_STYLE_YELLOW] = "\033[33m",
+    };
+    return colour ? codes[style] : "";
+}
+
+void mx_print_error(const struct mx_cli *cli, const struct mx_error *err)
+{
+    fprintf(stderr, "%smlxcel:%s %s\n", mx_style(cli->colour_err, MX_STYLE_RED),
+            mx_style(cli->colour_err, MX_STYLE_PLAIN), err->message);
+}
+
+void mx_print_note(const struct mx_cli *cli, const char *format, ...)
+{
+    mx_progress_bar_end();
+    fprintf(stderr, "%smlxcel: note:%s ", mx_style(cli->colour_err, MX_STYLE_YELLOW),
+            mx_style(cli->colour_err, MX_STYLE_PLAIN));
+    va_list arguments;
+    va_start(arguments, format);
+    vfprintf(stderr, format, arguments);
+    va_end(arguments);
+    fputc('\n', stderr);
+}
+
+static void print_string(const char *text)
+{
+    putchar('"');
+    for (const unsigned char *c = (const unsigned char *)text; *c; c++) {
+        const char *const escapes = "\"\\\b\f\n\r\t", *const letters = "\"\\bfnrt";
+        const char *escape = strchr(escapes, *c);
+        if (escape)
+            printf("\\%c", letters[escape - escapes]);
+        else if (*c < 0x20 || *c == 0x7f)
+            printf("\\u%04x", *c);
+        else
+            putchar(*c);
+    }
+    putchar('"');
+}
+
+/* Whole numbers to 2^53 in full; others in the fewest digits that read back to the same double. */
+static void print_number(double value)
+{
+    if (!isfinite(value)) {
+        fputs("null", stdout);
+        return;
+    }
+    if (value == floor(value) && fabs(value) <= 0x1p53) {
+        printf("%.0f", value);
+        return;
+    }
+    char text[40];
+    for (int digits = 6; digits <= 17; digits++) {
+        snprintf(text, sizeof text, "%.*g", digits, value);
+        if (strtod(text, NULL) == value) break;
+    }
+    fputs(text, stdout);
+}
+
+static bool is_plain_list(const cJSON *value)
+{
+    if (!cJSON_IsArray(value)) return false;
+    const cJSON *item;
+    cJSON_ArrayForEach (item, value)
+        if (cJSON_IsArray(item) || cJSON_IsObject(item)) return false;
+    return true;
+}
+
+static void print_value(const cJSON *value, int indent)
+{
+    if (cJSON_IsString(value)) {
+        print_string(value->valuestring);
+        return;
+    }
+    if (cJSON_IsNumber(value)) {
+        print_number(value->valuedouble);
+        return;
+    }
+    if (!cJSON_IsArray(value) && !cJSON_IsObject(value)) {
+        fputs(cJSON_IsTrue(value) ? "true" : cJSON_IsFalse(value) ? "false" : "null", stdout);
+        return;
+    }
+    const bool object = cJSON_IsObject(value), one_line = is_plain_list(value) || !value->child;
+    putchar(object ? '{' : '[');
+    const cJSON *item;
+    cJSON_ArrayForEach (item, value) {
+        if (item != value->child) putchar(',');
+        if (!one_line)
+            printf("\n%*s", indent + 2, "");
+        else if (item != value->child)
+            putchar(' ');
+        if (object) {
+            print_string(item->string);
+            fputs(": ", stdout);
+        }
+        print_value(item, indent + 2);
+    }
+    if (!one_line) printf("\n%*s", indent, "");
+    putchar(object ? '}' : ']');
+}
+
+mx_status mx_print_json(cJSON *value, struct mx_error *err)
+{
+    if (!value) return mx_fail_memory(err, "the JSON output", 0);
+    print_value(value, 0);
+    putchar('\n');
+    cJSON_Delete(value);
+    return MX_OK;
+}
+
+/* The bar. There is one terminal, so there is one bar. */
+static struct {
+    bool drawn;
+    struct timespec last;
+} bar;
+
+static double seconds_since(const struct timespec *then)
+{
+    struct timespec now;
+    clock_gettime(CLOCK_MONOTONIC, &now);
+    return (double)(now.tv_sec - then->tv_sec) + 1e-9 * (double)(now.tv_nsec - then->tv_nsec);
+}
+
+static void draw_bar(void *context, const char *what, double done)
+{
+    enum { WIDTH = 40 };
+    if (done >= 1) {
+        mx_progress_bar_end();
+        return;
+    }
+    if (bar.drawn && seconds_since(&bar.last) < 0.05) return;
+    clock_gettime(CLOCK_MONOTONIC, &bar.last);
+    const int filled = done > 0 ? (int)(done * WIDTH) : 0;
+    fprintf(stderr, "\r\033[K%.40s ", what);
+    for (int i = 0; i < WIDTH; i++) fputs(i < filled ? "━" : "╌", stderr);
+    fprintf(stderr, " %3d%%", (int)(done * 100));
+    fflush(stderr);
+    bar.drawn = true;
+}
+
+void mx_progress_bar_end(void)
+{
+    if (bar.drawn) fputs("\r\033[K", stderr);
+    bar.drawn = false;
+}
+
+struct mx_progress mx_progress_bar(const struct mx_cli *cli)
+{
+    return (struct mx_progress){.report = cli->terminal_err ? draw_bar : NULL, .interrupted = cli->interrupted};
+}

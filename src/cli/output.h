@@ -1,0 +1,33 @@
+/* What commands print with: colour, errors and notes, JSON, the progress bar. Tables: table.h. */
+#ifndef MX_CLI_OUTPUT_H
+#define MX_CLI_OUTPUT_H
+
+#include <cjson/cJSON.h>
+#include <stdbool.h>
+#include <stdio.h>
+
+#include "base/error.h"
+#include "base/progress.h"
+#include "cli/command.h"
+
+enum mx_style { MX_STYLE_PLAIN, MX_STYLE_BOLD, MX_STYLE_DIM, MX_STYLE_RED, MX_STYLE_GREEN, MX_STYLE_YELLOW };
+
+/* The escape sequence for a style, or "" where colour is not wanted. MX_STYLE_PLAIN ends a style. */
+const char *mx_style(bool colour, enum mx_style style);
+
+/* "mlxcel: MESSAGE" on stderr, one line. */
+void mx_print_error(const struct mx_cli *cli, const struct mx_error *err);
+/* "mlxcel: note: MESSAGE" on stderr: something that the user should know and that stops nothing. */
+void mx_print_note(const struct mx_cli *cli, const char *format, ...) __attribute__((format(printf, 2, 3)));
+
+/* A JSON value on stdout, indented by two, keys in the order in which they were added, lists of plain values on one
+ * line, whole numbers without exponent, and a newline at the end. Takes ownership of `value`; NULL (what cJSON yields
+ * when memory runs out) fails. */
+mx_status mx_print_json(cJSON *value, struct mx_error *err);
+
+/* Hooks for long work: a bar on stderr if that is a terminal, and Ctrl-C. The bar disappears when its work is done or
+ * at mx_progress_bar_end(), which the program also calls before it prints an error. */
+struct mx_progress mx_progress_bar(const struct mx_cli *cli);
+void mx_progress_bar_end(void);
+
+#endif

@@ -1,0 +1,1 @@
+mlxcel completion -q
