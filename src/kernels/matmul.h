@@ -1,0 +1,53 @@
+/* Products of activations with weight matrices: out[n, rows] = x[n, cols] W^T, for every format of struct mx_matrix,
+ * split over the thread pool in pieces that depend on the shapes alone (the result is the same for any number of
+ * threads). Weights are read in place; nothing is allocated.
+ *
+ * Accuracy. Scalar level: W is exactly what the format defines (affine: scale * code + bias with both roundings), sums
+ * are in double. Vector levels: plain weights widened exactly, float32 activations and sums. Affine weights are
+ * scale * code + bias in float32 without the two roundings to the scales' dtype (a difference of up to 2^-8 of a
+ * weight for bf16, 2^-11 for f16, 2^-24 for f32), as MLX's own kernels compute them; activations are float32 when n is
+ * small, 16-bit integers per group of weights on AVX-512 when n is large (about 2e-5 of a product).
+ */
+#ifndef MX_KERNELS_MATMUL_H
+#define MX_KERNELS_MATMUL_H
+
+#include "base/matrix.h"
+#include "base/pool.h"
+#include "kernels/dense.h"
+
+/* What products run on. One thread at a time may use a given scratch. */
+struct mx_matmul_machine {
+    const struct mx_dense_kernels *kernels;
+    struct mx_pool *pool;
+    void *scratch; /* mx_matmul_scratch_bytes(), from mx_aligned_alloc */
+};
+
+/* Enough scratch for products with n <= max_n tokens and matrices of at most max_cols columns on that many threads;
+ * 0 if the size overflows. */
+size_t mx_matmul_scratch_bytes(size_t max_n, size_t max_cols, int threads);
+
+/* out[t * out_stride + r] = (add ? out : 0) + bias[r] + sum over c of W[r, c] x[t * x_stride + c].
+ * `bias` may be NULL. `out` must not overlap x or another job's out. */
+struct mx_matmul_job {
+    const struct mx_matrix *matrix;
+    const float *bias;
+    float *out;
+    size_t out_stride;
+    bool add;
+};
+
+/* Several matrices with the same x (q, k and v; gate and up) at once: one preparation of x and one parallel loop. At
+ * most MX_MATMUL_JOBS; all matrices have the same cols. Matrices have been checked when they were loaded. */
+enum { MX_MATMUL_JOBS = 8 };
+void mx_matmul_many(const struct mx_matmul_machine *machine, const struct mx_matmul_job *jobs, int count,
+                    const float *x, size_t x_stride, size_t n);
+
+/* One matrix, rows packed: out [n, rows], x [n, cols]. */
+void mx_matmul(const struct mx_matmul_machine *machine, float *out, const float *x, size_t n,
+               const struct mx_matrix *matrix, const float *bias);
+
+/* Row `row` of the matrix as its format defines it, in float32: out [cols]. Embedding look-ups, and the definition
+ * that everything here is compared with. */
+void mx_matrix_row(const struct mx_matrix *matrix, size_t row, float *out);
+
+#endif

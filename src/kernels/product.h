@@ -1,0 +1,76 @@
+/* What matmul.c (which splits products over threads) asks of an instruction set: for each kind of weight, a way for
+ * few tokens (decode: weights are read once, straight from the file) and one for many (prefill: panels of weight rows
+ * are unpacked once and used for all tokens). Users of products want kernels/matmul.h.
+ */
+#ifndef MX_KERNELS_PRODUCT_H
+#define MX_KERNELS_PRODUCT_H
+
+#include <stdbool.h>
+#include <stddef.h>
+
+#include "base/matrix.h"
+
+enum mx_weight_kind {
+    MX_WEIGHT_F32,
+    MX_WEIGHT_F16,
+    MX_WEIGHT_BF16,
+    MX_WEIGHT_AFFINE2,
+    MX_WEIGHT_AFFINE3,
+    MX_WEIGHT_AFFINE4,
+    MX_WEIGHT_AFFINE5,
+    MX_WEIGHT_AFFINE6,
+    MX_WEIGHT_AFFINE8,
+    MX_WEIGHT_KINDS,
+};
+
+/* The kind of a matrix whose description has been checked (bits 0, 2, 3, 4, 5, 6 or 8). */
+enum mx_weight_kind mx_weight_kind(const struct mx_matrix *matrix);
+
+enum {
+    MX_PANEL_ROWS = 32,    /* rows that the many-token way takes at a time */
+    MX_PANEL_COLS = 1024,  /* columns of a panel that are unpacked at a time; a multiple of every group */
+    MX_CHUNK_TOKENS = 512, /* tokens per pass over the weights; more are taken in several passes */
+    MX_FEW_TOKENS = 16,    /* the few-token way takes at most this many (each level may stop earlier) */
+};
+
+/* One piece of a product: rows [first, last) of `matrix` times n tokens.
+ * out[t * out_stride + row] = (add ? out : 0) + bias[row] + sum over cols of w[row, col] x[t, col]. */
+struct mx_product_piece {
+    const struct mx_matrix *matrix;
+    size_t first, last;
+    const float *x; /* [n, x_stride], as the caller of the product gave it */
+    size_t x_stride, n;
+    const void *prepared; /* what `prepare` made of x, if there is one */
+    const float *bias;    /* [rows] or NULL */
+    float *out;
+    size_t out_stride;
+    bool add;
+    void *scratch; /* mx_product_scratch_bytes(cols), aligned to 64, of this thread */
+};
+
+/* Rearranges tokens [first, last) of x, which start at a multiple of `prepare_tokens`, for rows(). `group` is the
+ * matrix's. Pieces of different tokens are prepared by different threads. */
+struct mx_product_input {
+    void *prepared; /* of the whole product */
+    const float *x;
+    size_t x_stride, n, cols, group;
+    size_t first, last;
+};
+
+struct mx_product_way {
+    void (*rows)(const struct mx_product_piece *piece);
+    void (*prepare)(const struct mx_product_input *input); /* NULL: rows() reads x itself */
+    size_t prepare_tokens;
+    bool by_group; /* the prepared form depends on the group, so matrices of different groups don't share it */
+};
+
+struct mx_product_kernels {
+    struct mx_product_way few, many;
+    size_t few_tokens; /* up to this many tokens `few` is used */
+};
+
+/* Bytes of scratch that rows() of any level may use, per thread; and of prepared input for up to n tokens. */
+size_t mx_product_scratch_bytes(size_t cols);
+size_t mx_product_prepared_bytes(size_t n, size_t cols);
+
+#endif

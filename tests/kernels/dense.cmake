@@ -1,0 +1,2 @@
+mlxcel_test(kernels_dense test_dense.c)
+mlxcel_test(kernels_matmul test_matmul.c)

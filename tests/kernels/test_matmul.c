@@ -1,0 +1,329 @@
+/* Products: every format at every level that this machine has, against sums in double, on random and odd sizes, with
+ * matrices that end at an unreadable page; the same bits for any number of threads. */
+#include "support.h"
+
+#include <math.h>
+
+#include "base/arena.h"
+#include "base/half.h"
+#include "base/random.h"
+#include "kernels/guarded.h"
+#include "kernels/matmul.h"
+
+static struct mx_error err;
+
+#define SUBNORMAL 1e-42 /* sums this small have no relative accuracy in float32 */
+
+static const int widths[] = {2, 3, 4, 5, 6, 8}, group_sizes[] = {32, 64, 128};
+
+/* A matrix, and what it holds: exact[r, c], without the roundings of the affine formats, and bound[r, c], the size of
+ * its terms |scale * code| + |bias|. */
+struct sample {
+    struct mx_matrix matrix;
+    struct guarded data, scales, biases;
+    double *exact, *bound;
+};
+
+static size_t pick(struct mx_random *random, size_t count)
+{
+    return mx_random_u64(random) % count;
+}
+
+static float store_number(uint8_t *numbers, size_t index, enum mx_dtype dtype, float value)
+{
+    const uint16_t half = dtype == MX_F16 ? mx_f16_from_f32(value) : mx_bf16_from_f32(value);
+    if (dtype == MX_F32) {
+        memcpy(numbers + 4 * index, &value, 4);
+        return value;
+    }
+    memcpy(numbers + 2 * index, &half, 2);
+    return dtype == MX_F16 ? mx_f32_from_f16(half) : mx_f32_from_bf16(half);
+}
+
+/* Mostly normal numbers; now and then zero, tiny, subnormal in f16, or large. */
+static float hostile(struct mx_random *random)
+{
+    const float normal = mx_random_normal(random);
+    switch (mx_random_u64(random) % 40) {
+    case 0: return 0;
+    case 1: return -0.f;
+    case 2: return normal * 1e-6f;
+    case 3: return normal * 1e-40f;
+    case 4: return normal * 300;
+    default: return normal;
+    }
+}
+
+static void fill_plain(struct sample *sample, struct mx_random *random)
+{
+    for (size_t i = 0; i < sample->matrix.rows * sample->matrix.cols; i++) {
+        sample->exact[i] = store_number(sample->data.data, i, sample->matrix.dtype, hostile(random));
+        sample->bound[i] = fabs(sample->exact[i]);
+    }
+}
+
+static void fill_affine(struct sample *sample, struct mx_random *random)
+{
+    const struct mx_matrix *matrix = &sample->matrix;
+    const size_t bits = (size_t)matrix->bits, group = (size_t)matrix->group, row_bytes = mx_matrix_row_bytes(matrix);
+    for (size_t r = 0; r < matrix->rows; r++) {
+        for (size_t c = 0; c < matrix->cols; c++) {
+            static float scale, bias;
+            const size_t g = r * (matrix->cols / group) + c / group, i = r * matrix->cols + c;
+            if (c % group == 0) {
+                scale = store_number(sample->scales.data, g, matrix->dtype, hostile(random) / (float)(1 << bits));
+                bias = store_number(sample->biases.data, g, matrix->dtype, hostile(random));
+            }
+            const uint32_t code = (uint32_t)mx_random_u64(random) & ((1u << bits) - 1);
+            for (size_t b = 0; b < bits; b++) {
+                const size_t bit = c * bits + b;
+                if (code >> b & 1) sample->data.data[r * row_bytes + bit / 8] |= (uint8_t)(1u << bit % 8);
+            }
+            sample->exact[i] = (double)scale * code + bias;
+            sample->bound[i] = fabs((double)scale * code) + fabs((double)bias);
+        }
+    }
+}
+
+static struct sample make_sample(struct mx_random *random, size_t rows, size_t cols, enum mx_dtype dtype, int bits,
+                                 int group)
+{
+    struct sample sample = {
+        .matrix = {.rows = rows, .cols = cols, .dtype = dtype, .bits = bits, .group = group},
+        .exact = malloc(rows * cols * sizeof(double)),
+        .bound = malloc(rows * cols * sizeof(double)),
+    };
+    sample.data = guarded_alloc(rows * mx_matrix_row_bytes(&sample.matrix));
+    sample.matrix.data = sample.data.data;
+    if (bits) {
+        const size_t bytes = rows * (cols / (size_t)group) * mx_dtype_size(dtype);
+        sample.scales = guarded_alloc(bytes);
+        sample.biases = guarded_alloc(bytes);
+        sample.matrix.scales = sample.scales.data;
+        sample.matrix.biases = sample.biases.data;
+        fill_affine(&sample, random);
+    } else {
+        fill_plain(&sample, random);
+    }
+    return sample;
+}
+
+static void free_sample(struct sample *sample)
+{
+    guarded_free(&sample->data);
+    if (sample->matrix.bits) {
+        guarded_free(&sample->scales);
+        guarded_free(&sample->biases);
+    }
+    free(sample->exact);
+    free(sample->bound);
+}
+
+static struct mx_matmul_machine open_machine(enum mx_cpu_level level, int threads, size_t max_n, size_t max_cols)
+{
+    struct mx_matmul_machine machine = {.kernels = mx_dense_kernels(level)};
+    assert_ok(mx_pool_open(&machine.pool, threads, &err));
+    machine.scratch = mx_aligned_alloc(mx_matmul_scratch_bytes(max_n, max_cols, threads));
+    assert_non_null(machine.scratch);
+    return machine;
+}
+
+static void close_machine(struct mx_matmul_machine *machine)
+{
+    mx_pool_close(machine->pool);
+    free(machine->scratch);
+}
+
+/* What the definition gives: exact products of the doubly rounded weights. */
+static void check_definition(const struct sample *sample, const float *x, size_t n, const float *out)
+{
+    const size_t rows = sample->matrix.rows, cols = sample->matrix.cols;
+    float *weights = malloc(cols * sizeof *weights);
+    for (size_t r = 0; r < rows; r++) {
+        mx_matrix_row(&sample->matrix, r, weights);
+        for (size_t t = 0; t < n; t++) {
+            double sum = 0, size = 0;
+            for (size_t c = 0; c < cols; c++) {
+                sum += (double)weights[c] * x[t * cols + c];
+                size += fabs((double)weights[c] * x[t * cols + c]);
+            }
+            assert_true(fabs(out[t * rows + r] - sum) <= 1e-6 * size + SUBNORMAL);
+        }
+    }
+    free(weights);
+}
+
+/* Float32 sums of scale * code + bias; with `whole`, x as 16-bit integers per group: half a step of each group. */
+static void check_exact(const struct sample *sample, const float *x, size_t n, const float *out, bool whole)
+{
+    const size_t rows = sample->matrix.rows, cols = sample->matrix.cols;
+    const size_t group = whole ? (size_t)sample->matrix.group : cols;
+    for (size_t r = 0; r < rows; r++) {
+        for (size_t t = 0; t < n; t++) {
+            double sum = 0, size = 0, steps = 0;
+            for (size_t g = 0; g < cols; g += group) {
+                double max = 0, weights = 0;
+                for (size_t c = g; c < g + group; c++) {
+                    const double w = sample->exact[r * cols + c], value = x[t * cols + c];
+                    sum += w * value;
+                    size += sample->bound[r * cols + c] * fabs(value);
+                    max = fmax(max, fabs(value));
+                    weights += fabs(w);
+                }
+                if (whole) steps += max / 32767 * 0.501 * weights;
+            }
+            const double difference = fabs(out[t * rows + r] - sum);
+            if (!(difference <= 1e-6 * size + steps + SUBNORMAL)) {
+                fail_msg("%zux%zu, %d bits, group %d, dtype %d, n %zu: [%zu, %zu] is off by %g of %g (%g steps)", rows,
+                         cols, sample->matrix.bits, sample->matrix.group, (int)sample->matrix.dtype, n, t, r,
+                         difference, size, steps);
+            }
+        }
+    }
+}
+
+static void check_product(struct mx_random *random, enum mx_cpu_level level, enum mx_dtype dtype, int bits, int group)
+{
+    static const size_t tokens[] = {1, 2, 3, 4, 5, 8, 11, 17, 30};
+    const size_t rows = 1 + pick(random, 70), n = tokens[pick(random, sizeof tokens / sizeof *tokens)];
+    const size_t cols = bits ? (size_t)group * (1 + pick(random, pick(random, 4) ? 6 : 1200 / (size_t)group))
+                             : 1 + pick(random, pick(random, 4) ? 200 : 2200);
+    struct sample sample = make_sample(random, rows, cols, dtype, bits, group);
+    struct mx_matmul_machine machine = open_machine(level, 2, n, cols);
+    struct guarded x_memory = guarded_alloc(n * cols * 4), out_memory = guarded_alloc(n * rows * 4);
+    float *x = (float *)(void *)x_memory.data, *out = (float *)(void *)out_memory.data;
+    for (size_t i = 0; i < n * cols; i++) x[i] = hostile(random);
+    memset(out, 0xff, n * rows * 4);
+    mx_matmul(&machine, out, x, n, &sample.matrix, NULL);
+    if (machine.kernels->level == MX_CPU_SCALAR) {
+        check_definition(&sample, x, n, out);
+    } else {
+        const struct mx_product_kernels *product = &machine.kernels->products[mx_weight_kind(&sample.matrix)];
+        check_exact(&sample, x, n, out, n > product->few_tokens && product->many.by_group);
+    }
+    close_machine(&machine);
+    guarded_free(&x_memory);
+    guarded_free(&out_memory);
+    free_sample(&sample);
+}
+
+static void products_agree(void **state)
+{
+    struct mx_random random = {1};
+    for (int level = MX_CPU_SCALAR; level <= (int)mx_cpu_detect(); level++) {
+        for (int dtype = MX_F32; dtype <= MX_BF16; dtype++) {
+            for (int i = 0; i < 12; i++) check_product(&random, level, dtype, 0, 0);
+            for (size_t b = 0; b < 6; b++) {
+                for (size_t g = 0; g < 3; g++) {
+                    for (int i = 0; i < 8; i++) check_product(&random, level, dtype, widths[b], group_sizes[g]);
+                }
+            }
+        }
+    }
+}
+
+/* Several matrices of different formats at once, with bias, added to what is there, strided: the same as one by one;
+ * and the same bits with 1, 2, 3 and 5 threads. */
+enum { JOBS = 4, TOKENS = 530, COLS = 256, STRIDE = 300 };
+
+struct together {
+    struct sample samples[JOBS];
+    float *x, *bias, *out[JOBS];
+};
+
+static void run_together(struct together *all, const struct mx_matmul_machine *machine, size_t n)
+{
+    struct mx_matmul_job jobs[JOBS];
+    for (int j = 0; j < JOBS; j++) {
+        for (size_t i = 0; i < n * STRIDE; i++) all->out[j][i] = (float)i;
+        jobs[j] = (struct mx_matmul_job){.matrix = &all->samples[j].matrix,
+                                         .bias = j % 2 ? all->bias : NULL,
+                                         .out = all->out[j],
+                                         .out_stride = STRIDE,
+                                         .add = j >= 2};
+    }
+    mx_matmul_many(machine, jobs, JOBS, all->x, COLS + 3, n);
+}
+
+static void check_together(const struct together *all, const struct mx_matmul_machine *machine, size_t n)
+{
+    float *alone = malloc(n * STRIDE * sizeof *alone), *packed = malloc(n * COLS * sizeof *packed);
+    for (size_t t = 0; t < n; t++) memcpy(packed + t * COLS, all->x + t * (COLS + 3), COLS * sizeof(float));
+    for (int j = 0; j < JOBS; j++) {
+        const size_t rows = all->samples[j].matrix.rows;
+        mx_matmul(machine, alone, packed, n, &all->samples[j].matrix, NULL);
+        for (size_t t = 0; t < n; t++) {
+            for (size_t r = 0; r < STRIDE; r++) {
+                const float was = (float)(t * STRIDE + r), is = all->out[j][t * STRIDE + r];
+                const float more = (j % 2 && r < rows ? all->bias[r] : 0) + (j >= 2 ? was : 0);
+                if (r >= rows)
+                    assert_true(is == was);
+                else
+                    assert_true(fabsf(is - (alone[t * rows + r] + more)) <= 1e-5f * (fabsf(is) + fabsf(more) + 1));
+            }
+        }
+    }
+    free(alone);
+    free(packed);
+}
+
+static void threads_do_not_matter(void **state)
+{
+    struct mx_random random = {2};
+    struct together all;
+    static const struct {
+        enum mx_dtype dtype;
+        int bits, group;
+        size_t rows;
+    } formats[JOBS] = {{MX_BF16, 4, 64, 96}, {MX_BF16, 0, 0, 77}, {MX_F16, 6, 32, 300}, {MX_BF16, 4, 64, 37}};
+    for (int j = 0; j < JOBS; j++) {
+        all.samples[j] =
+            make_sample(&random, formats[j].rows, COLS, formats[j].dtype, formats[j].bits, formats[j].group);
+        all.out[j] = malloc(TOKENS * STRIDE * sizeof(float));
+    }
+    all.x = malloc(TOKENS * (COLS + 3) * sizeof(float));
+    all.bias = malloc(STRIDE * sizeof(float));
+    for (size_t i = 0; i < TOKENS * (COLS + 3); i++) all.x[i] = mx_random_normal(&random);
+    for (size_t i = 0; i < STRIDE; i++) all.bias[i] = mx_random_normal(&random);
+    float *first = malloc(JOBS * TOKENS * STRIDE * sizeof(float));
+    static const size_t token_counts[] = {1, 4, TOKENS};
+    static const int thread_counts[] = {1, 2, 3, 5};
+    for (int level = MX_CPU_SCALAR; level <= (int)mx_cpu_detect(); level++) {
+        for (int i = 0; i < 12; i++) {
+            const size_t n = token_counts[i / 4];
+            struct mx_matmul_machine machine = open_machine(level, thread_counts[i % 4], n, COLS);
+            run_together(&all, &machine, n);
+            for (int j = 0; j < JOBS; j++) {
+                float *kept = first + (size_t)j * TOKENS * STRIDE;
+                if (i % 4 == 0) memcpy(kept, all.out[j], n * STRIDE * sizeof(float));
+                assert_memory_equal(kept, all.out[j], n * STRIDE * sizeof(float));
+            }
+            if (i % 4 == 0) check_together(&all, &machine, n);
+            close_machine(&machine);
+        }
+    }
+    for (int j = 0; j < JOBS; j++) {
+        free_sample(&all.samples[j]);
+        free(all.out[j]);
+    }
+    free(all.x);
+    free(all.bias);
+    free(first);
+}
+
+static void scratch_sizes_are_checked(void **state)
+{
+    assert_int_equal(mx_matmul_scratch_bytes(1, SIZE_MAX / 64, 1), 0);
+    assert_true(mx_matmul_scratch_bytes(512, 3072, 2) < 10u << 20);
+    assert_int_equal(mx_matmul_scratch_bytes(SIZE_MAX, 3072, 2), mx_matmul_scratch_bytes(MX_CHUNK_TOKENS, 3072, 2));
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(products_agree),
+        cmocka_unit_test(threads_do_not_matter),
+        cmocka_unit_test(scratch_sizes_are_checked),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
