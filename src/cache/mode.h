@@ -62,16 +62,24 @@ struct mx_kv_options mx_kv_options_default(void); /* fp16, -1, -1, 0, auto, fals
 struct mx_kv_setup {
     enum mx_mode requested, mode;
     enum mx_repr k, v;
-    uint32_t recent, sink, boundary_v; /* effective, in tokens, tokens and layers */
+    uint32_t recent, sink, boundary_v; /* effective, in tokens (whole blocks), tokens (whole blocks) and layers */
     enum mx_center center;
     bool forced;
-    uint32_t applied_layers, cache_layers; /* "applied to N of M layers" */
+    uint32_t applied_layers, cache_layers; /* "applied to N of M layers": layers that store something coded (all of
+                                              them under fp16), and layers that own a cache */
     char reason[192]; /* empty where the request runs as it is; otherwise one line: what was replaced and why */
 };
 
 /* Resolves a request on a model. Fails only where nothing can run (force with a head size that has no kernel). */
 mx_status mx_kv_resolve(struct mx_kv_setup *setup, const struct mx_kv_options *options, const struct mx_arch *arch,
                         struct mx_error *err);
+
+/* How one layer stores K and V under this setup: the mode's pair, except that boundary layers keep V in fp16. Layers
+ * without a cache of their own report fp16. */
+struct mx_kv_pair {
+    enum mx_repr k, v;
+};
+struct mx_kv_pair mx_kv_layer_pair(const struct mx_kv_setup *setup, const struct mx_arch *arch, uint32_t layer);
 
 /* True where symmetric turbo4 has passed its gate for this model type: an entry is a whole name, or ends at '_'. */
 bool mx_kv_turbo4_allowed(const char *model_type);

@@ -20,8 +20,25 @@ enum {
     MX_CONTEXT_STEP = 256, /* contexts are rounded up to this for allocation */
 };
 
-/* Bytes of one block of one KV head and side: codes and scales. `dim` is the head's width. */
+/* Bytes of one block of one KV head and side: codes, scales, and both. `dim` is the head's width; coded
+ * representations pad it to a multiple of 8. */
+size_t mx_repr_code_bytes(enum mx_repr repr, uint32_t dim);
+size_t mx_repr_scale_bytes(enum mx_repr repr, uint32_t dim);
 size_t mx_repr_block_bytes(enum mx_repr repr, uint32_t dim);
+
+/* How one side of one KV head of a layer lies in memory: four runs, each starting at a multiple of 64 bytes. */
+struct mx_kv_side {
+    enum mx_repr repr;
+    uint32_t dim;
+    uint64_t blocks; /* main run, a ring where the layer has a window: block b stands at b % blocks */
+    uint64_t near;   /* coded sides: ring of the newest blocks in fp16; block b stands at b % near. fp16 sides: 0 */
+    uint64_t sinks;  /* coded sides of full layers: the first blocks, in fp16 for good */
+    uint64_t scales_at, near_at, sinks_at; /* bytes from the start, where the codes (or fp16 blocks) stand */
+    uint64_t bytes;                        /* of one KV head, a multiple of 64 */
+};
+enum mx_kv_which { MX_KV_K, MX_KV_V };
+void mx_kv_side_layout(struct mx_kv_side *side, const struct mx_arch *arch, const struct mx_kv_setup *setup,
+                       uint32_t layer, enum mx_kv_which which, uint64_t context);
 
 /* Bytes of `layer` for a context of `context` tokens (already rounded), one sequence. */
 uint64_t mx_cache_layer_bytes(const struct mx_arch *arch, const struct mx_kv_setup *setup, uint32_t layer,

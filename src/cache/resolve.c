@@ -1,0 +1,174 @@
+/* The resolver: a requested mode on a model becomes the mode that runs, and the reason. Engine, advisor, banner and
+ * JSON all call mx_kv_resolve, so that what is advised, printed and run is one thing. */
+#include <stdio.h>
+#include <string.h>
+
+#include "cache/hadamard.h"
+#include "cache/mode.h"
+#include "cache/size.h"
+
+enum {
+    TURBO_MAX_DIM = 256, /* beyond it, turbo codes were never measured and the integer kernels have no headroom */
+    DEFAULT_SINK = 4,    /* tokens, for modes with turbo codes: attention sinks have outlying norms */
+    MAX_PROTECTED = 1 << 20,
+};
+
+/* Model types whose symmetric turbo4 passed the quality gate. */
+static const char *const turbo4_allowed[] = {"qwen3_5", "qwen3_5_moe", "qwen3_next"};
+
+bool mx_kv_turbo4_allowed(const char *model_type)
+{
+    for (size_t i = 0; i < sizeof turbo4_allowed / sizeof *turbo4_allowed; i++) {
+        const size_t length = strlen(turbo4_allowed[i]);
+        if (strncmp(model_type, turbo4_allowed[i], length) != 0) continue;
+        if (model_type[length] == '\0' || model_type[length] == '_') return true;
+    }
+    return false;
+}
+
+static bool is_turbo(enum mx_repr repr)
+{
+    return repr == MX_REPR_TURBO4 || repr == MX_REPR_TURBO3;
+}
+
+static bool owns_cache(const struct mx_layer *layer)
+{
+    return layer->attention != MX_ATTENTION_NONE && layer->cache_copies > 0;
+}
+
+static uint32_t count_cache_layers(const struct mx_arch *arch)
+{
+    uint32_t count = 0;
+    for (uint32_t i = 0; i < arch->layer_count; i++) count += owns_cache(&arch->layers[i]);
+    return count;
+}
+
+static bool has_latent(const struct mx_arch *arch)
+{
+    for (uint32_t i = 0; i < arch->layer_count; i++) {
+        if (owns_cache(&arch->layers[i]) && arch->layers[i].attention == MX_ATTENTION_LATENT) return true;
+    }
+    return false;
+}
+
+/* The first head dimension on a side that turbo codes can't take, or 0. */
+static uint32_t unfit_dim(const struct mx_arch *arch, enum mx_mode mode)
+{
+    for (uint32_t i = 0; i < arch->layer_count; i++) {
+        const struct mx_layer *layer = &arch->layers[i];
+        if (!owns_cache(layer)) continue;
+        const struct side {
+            enum mx_repr repr;
+            uint32_t dim;
+        } sides[2] = {{mx_mode_info(mode)->k, layer->k_dim}, {mx_mode_info(mode)->v, layer->v_dim}};
+        for (int s = 0; s < 2; s++) {
+            if (!is_turbo(sides[s].repr)) continue;
+            if (sides[s].dim > TURBO_MAX_DIM || !mx_hadamard_exists(sides[s].dim)) return sides[s].dim;
+        }
+    }
+    return 0;
+}
+
+/* Notes that `mode` runs instead of what was chosen so far. */
+static void replace(struct mx_kv_setup *setup, enum mx_mode mode, const char *why)
+{
+    snprintf(setup->reason, sizeof setup->reason, "%s runs instead of %s: %s", mx_mode_info(mode)->name,
+             mx_mode_info(setup->requested)->name, why);
+    setup->mode = mode;
+}
+
+/* Chooses setup->mode and setup->reason. */
+static mx_status choose(struct mx_kv_setup *setup, const struct mx_arch *arch, struct mx_error *err)
+{
+    char why[128];
+    if (setup->cache_layers == 0) {
+        if (setup->mode != MX_MODE_FP16) replace(setup, MX_MODE_FP16, "no layer of this model keeps keys and values");
+        return MX_OK;
+    }
+    const bool turbo = is_turbo(mx_mode_info(setup->mode)->k) || is_turbo(mx_mode_info(setup->mode)->v);
+    if (!turbo) return MX_OK;
+    if (has_latent(arch)) {
+        if (setup->forced) {
+            return mx_fail(err, MX_ERR_UNSUPPORTED, "%s has no kernel for a latent cache; use fp16 or int8",
+                           mx_mode_info(setup->mode)->name);
+        }
+        replace(setup, MX_MODE_INT8, "a latent cache takes fp16 or int8");
+        return MX_OK;
+    }
+    if (setup->mode == MX_MODE_TURBO4 && !mx_kv_turbo4_allowed(arch->model_type)) {
+        if (setup->forced) {
+            snprintf(setup->reason, sizeof setup->reason, "turbo4 is forced: unproven for model type %.60s",
+                     arch->model_type);
+        } else {
+            snprintf(why, sizeof why, "4-bit keys are unproven for model type %.60s", arch->model_type);
+            replace(setup, MX_MODE_FP16_TURBO4, why);
+        }
+    }
+    const uint32_t dim = unfit_dim(arch, setup->mode);
+    if (dim == 0) return MX_OK;
+    if (setup->forced) {
+        return mx_fail(err, MX_ERR_UNSUPPORTED,
+                       "%s has no kernel for head dimension %u, forced or not; use int8 or fp16",
+                       mx_mode_info(setup->mode)->name, dim);
+    }
+    snprintf(why, sizeof why,
+             dim > TURBO_MAX_DIM ? "turbo codes take head dimensions up to 256, not %u"
+                                 : "no rotation is known for head dimension %u",
+             dim);
+    replace(setup, MX_MODE_INT8, why);
+    return MX_OK;
+}
+
+static uint32_t whole_blocks(int32_t tokens)
+{
+    return ((uint32_t)tokens + MX_BLOCK - 1) / MX_BLOCK * MX_BLOCK;
+}
+
+static mx_status check_range(const char *flag, int32_t value, int32_t low, struct mx_error *err)
+{
+    if (value >= low && value <= MAX_PROTECTED) return MX_OK;
+    return mx_fail(err, MX_ERR_ARGUMENT, "%s %d is out of range; give 0 to %d", flag, value, MAX_PROTECTED);
+}
+
+mx_status mx_kv_resolve(struct mx_kv_setup *setup, const struct mx_kv_options *options, const struct mx_arch *arch,
+                        struct mx_error *err)
+{
+    MX_TRY(check_range("--kv-recent", options->recent, -1, err));
+    MX_TRY(check_range("--kv-sink", options->sink, -1, err));
+    MX_TRY(check_range("--turbo-boundary-v", options->boundary_v, 0, err));
+    *setup = (struct mx_kv_setup){.requested = options->mode, .mode = options->mode, .forced = options->force};
+    setup->cache_layers = count_cache_layers(arch);
+    MX_TRY(choose(setup, arch, err));
+
+    const struct mx_mode_info *info = mx_mode_info(setup->mode);
+    const bool coded = info->k != MX_REPR_FP16 || info->v != MX_REPR_FP16;
+    const bool turbo = is_turbo(info->k) || is_turbo(info->v);
+    setup->k = info->k;
+    setup->v = info->v;
+    if (coded) {
+        setup->recent = whole_blocks(options->recent >= 0 ? options->recent : (int32_t)info->recent);
+        setup->sink = whole_blocks(options->sink >= 0 ? options->sink : turbo ? DEFAULT_SINK : 0);
+    }
+    if (is_turbo(info->v)) {
+        const uint32_t half = setup->cache_layers / 2, asked = (uint32_t)options->boundary_v;
+        setup->boundary_v = asked < half ? asked : half;
+    }
+    setup->center = info->k == MX_REPR_FP16 ? MX_CENTER_OFF : options->center;
+    for (uint32_t i = 0; i < arch->layer_count; i++) {
+        if (!owns_cache(&arch->layers[i])) continue;
+        const struct mx_kv_pair pair = mx_kv_layer_pair(setup, arch, i);
+        setup->applied_layers += !coded || pair.k != MX_REPR_FP16 || pair.v != MX_REPR_FP16;
+    }
+    return MX_OK;
+}
+
+struct mx_kv_pair mx_kv_layer_pair(const struct mx_kv_setup *setup, const struct mx_arch *arch, uint32_t layer)
+{
+    if (!owns_cache(&arch->layers[layer])) return (struct mx_kv_pair){MX_REPR_FP16, MX_REPR_FP16};
+    struct mx_kv_pair pair = {setup->k, setup->v};
+    if (setup->boundary_v == 0) return pair;
+    uint32_t before = 0; /* layers with a cache below this one */
+    for (uint32_t i = 0; i < layer; i++) before += owns_cache(&arch->layers[i]);
+    if (before < setup->boundary_v || before + setup->boundary_v >= setup->cache_layers) pair.v = MX_REPR_FP16;
+    return pair;
+}
