@@ -1,0 +1,67 @@
+/* The attention block: q, k and v in one product, norms and rotary on heads, the cache's attention, and the output
+ * product. Latent attention is another block. */
+#include "model/block.h"
+#include "model/rows.h"
+
+struct heads {
+    const struct mx_run *run;
+    const struct mx_layer *layer;
+    const struct mx_layer_weights *weights;
+};
+
+/* Norms and rotates `heads` heads of one token in place. */
+static void prepare_heads(const struct heads *job, const struct mx_norm_weights *norm, float *x, size_t heads, size_t t)
+{
+    const struct mx_run *run = job->run;
+    const struct mx_layer *layer = job->layer;
+    const size_t dim = layer->k_dim;
+    if (run->arch->qk_norm == MX_QK_NORM_ALL) mx_norm_row(run, norm, x, x, heads * dim);
+    const struct mx_rope *rope = &run->arch->rope[layer->rope_index];
+    const size_t pairs = layer->rope ? rope->dims / 2 : 0;
+    const float *cosine = run->workspace->cosine[layer->rope_index] + t * pairs;
+    const float *sine = run->workspace->sine[layer->rope_index] + t * pairs;
+    for (size_t head = 0; head < heads; head++) {
+        float *one = x + head * dim;
+        if (run->arch->qk_norm == MX_QK_NORM_HEAD) mx_norm_row(run, norm, one, one, dim);
+        if (!pairs) continue;
+        if (rope->interleaved) {
+            run->kernels->rotary_pairs(one, cosine, sine, pairs);
+        } else {
+            run->kernels->rotary_halves(one, cosine, sine, pairs);
+        }
+    }
+}
+
+static void prepare_piece(void *context, size_t first, size_t last)
+{
+    const struct heads *job = context;
+    const struct mx_layer *layer = job->layer;
+    const struct mx_workspace *workspace = job->run->workspace;
+    const size_t q_width = (size_t)layer->heads * layer->k_dim, k_width = (size_t)layer->kv_heads * layer->k_dim;
+    for (size_t t = first; t < last; t++) {
+        prepare_heads(job, &job->weights->q_norm, workspace->q + t * q_width, layer->heads, t);
+        if (layer->shares_cache_of >= 0) continue;
+        prepare_heads(job, &job->weights->k_norm, workspace->k + t * k_width, layer->kv_heads, t);
+    }
+}
+
+void mx_attention_block(const struct mx_run *run, uint32_t index, const float *x, float *out, bool add)
+{
+    const struct mx_layer *layer = &run->arch->layers[index];
+    const struct mx_layer_weights *weights = &run->model->weights.layers[index];
+    struct mx_workspace *workspace = run->workspace;
+    const bool owns = layer->shares_cache_of < 0;
+    const struct mx_matmul_job qkv[] = {
+        {&weights->q.matrix, weights->q.bias, workspace->q, weights->q.matrix.rows, false},
+        {&weights->k.matrix, weights->k.bias, workspace->k, weights->k.matrix.rows, false},
+        {&weights->v.matrix, weights->v.bias, workspace->v, weights->v.matrix.rows, false},
+    };
+    const size_t hidden = run->arch->hidden;
+    mx_matmul_many(&workspace->machine, qkv, owns ? 3 : 1, x, hidden, run->n);
+    struct heads heads = {run, layer, weights};
+    mx_rows(run->pool, run->n, prepare_piece, &heads);
+    mx_cache_attend(run->cache, index, workspace->q, owns ? workspace->k : NULL, owns ? workspace->v : NULL,
+                    workspace->attended, (uint32_t)run->n);
+    const struct mx_matmul_job o = {&weights->o.matrix, weights->o.bias, out, hidden, add};
+    mx_matmul_many(&workspace->machine, &o, 1, workspace->attended, weights->o.matrix.cols, run->n);
+}

@@ -1,0 +1,67 @@
+/* What the blocks of a forward pass share: the chunk that runs, and one function per block. Each block reads its input
+ * `x` (normalized already), and writes or adds its output to rows [n, hidden]. Internal to src/model.
+ */
+#ifndef MX_MODEL_BLOCK_H
+#define MX_MODEL_BLOCK_H
+
+#include <stdbool.h>
+
+#include "kernels/matmul.h"
+#include "model/model.h"
+#include "model/weights.h"
+
+struct mx_model {
+    struct mx_arch arch;
+    struct mx_checkpoint *checkpoint;
+    struct mx_arena arena;
+    struct mx_weights weights;
+    uint64_t fingerprint, step_bytes;
+};
+
+/* Activations of one chunk; shapes with n = chunk. Each array is part of one allocation. */
+struct mx_workspace {
+    uint32_t chunk, rows;
+    struct mx_matmul_machine machine;
+    void *memory;
+    float *x, *normed, *out;     /* [n, hidden]: the residual stream; a block's input; a block's output */
+    float *second;               /* [n, hidden]: the other input of a parallel layer with two norms */
+    float *q, *k, *v, *attended; /* [n, heads * k_dim], [n, kv_heads * dim] (two), [n, heads * v_dim] */
+    float *gate, *up;            /* [n, widest feed-forward or expert] */
+    float *cosine[2], *sine[2];  /* [n, rope dims / 2] for each kind of rope */
+    float *inverse[2];           /* [rope dims / 2] */
+    float rope_factor[2];
+    float *logits;                /* [rows, vocab] */
+    float *scores;                /* [n, experts]: the router's */
+    float *gathered, *expert_out; /* [n, hidden]: the tokens of one expert, and what it made of them */
+    float *weight;                /* [n, experts used] */
+    uint32_t *chosen;             /* [n, experts used] */
+    uint32_t *order, *first;      /* [n * experts used]: (token, place) by expert; [experts + 1]: where each begins */
+};
+
+/* One chunk of n tokens on its way through the layers. */
+struct mx_run {
+    const struct mx_model *model;
+    const struct mx_arch *arch;
+    struct mx_workspace *workspace;
+    const struct mx_dense_kernels *kernels;
+    struct mx_pool *pool;
+    struct mx_cache *cache;
+    size_t n;
+};
+
+/* One row of the model's kind of norm; without weights (and not of the plain kind) it is absent and copies. */
+void mx_norm_row(const struct mx_run *run, const struct mx_norm_weights *norm, float *out, const float *x,
+                 size_t width);
+
+/* out [n, hidden] = (add ? out : 0) + attention of layer `index` on x [n, hidden]. Stores the layer's K and V. */
+void mx_attention_block(const struct mx_run *run, uint32_t index, const float *x, float *out, bool add);
+
+/* out [n, hidden] = (add ? out : 0) + down(act(gate x) * up x). */
+void mx_feed_forward_block(const struct mx_run *run, const struct mx_feed_forward_weights *weights, size_t n,
+                           const float *x, float *out, bool add);
+
+/* out [n, hidden] = (add ? out : 0) + the chosen experts' weighted sum and the shared expert. */
+void mx_experts_block(const struct mx_run *run, const struct mx_layer *layer, const struct mx_layer_weights *weights,
+                      const float *x, float *out, bool add);
+
+#endif

@@ -1,0 +1,155 @@
+/* The experts block: a router chooses a few of many feed-forwards for each token.
+ *
+ * Tokens are grouped by expert, so that in a prefill each expert's weights are read once for all its tokens; decoding
+ * is the same with groups of one. The sum over a token's experts runs in the order of the experts' numbers, whatever
+ * the threads. */
+#include <math.h>
+#include <string.h>
+
+#include "model/block.h"
+#include "model/rows.h"
+
+struct routing {
+    const struct mx_run *run;
+    const struct mx_experts *experts;
+};
+
+/* The `used` largest of scores[count], largest first; of equals the first. */
+static void choose(const float *scores, uint32_t count, uint32_t used, uint32_t *chosen)
+{
+    for (uint32_t place = 0; place < used; place++) {
+        uint32_t best = count;
+        for (uint32_t expert = 0; expert < count; expert++) {
+            bool taken = false;
+            for (uint32_t i = 0; i < place && !taken; i++) taken = chosen[i] == expert;
+            if (!taken && (best == count || scores[expert] > scores[best])) best = expert;
+        }
+        chosen[place] = best;
+    }
+}
+
+static void route_token(const struct routing *routing, float *scores, uint32_t *chosen, float *weight)
+{
+    const struct mx_experts *experts = routing->experts;
+    const struct mx_dense_kernels *kernels = routing->run->kernels;
+    if (experts->sigmoid) {
+        kernels->sigmoid(scores, scores, experts->count);
+    } else if (experts->softmax_first) {
+        kernels->softmax(scores, experts->count);
+    }
+    choose(scores, experts->count, experts->used, chosen);
+    float sum = 0;
+    for (uint32_t i = 0; i < experts->used; i++) sum += weight[i] = scores[chosen[i]];
+    if (!experts->sigmoid && !experts->softmax_first) {
+        kernels->softmax(weight, experts->used);
+    } else if (experts->normalize) {
+        kernels->scale(weight, 1 / sum, experts->used);
+    }
+    if (experts->scale != 1) kernels->scale(weight, (float)experts->scale, experts->used);
+}
+
+static void route_piece(void *context, size_t first, size_t last)
+{
+    const struct routing *routing = context;
+    const struct mx_workspace *workspace = routing->run->workspace;
+    const size_t used = routing->experts->used;
+    for (size_t t = first; t < last; t++) {
+        route_token(routing, workspace->scores + t * routing->experts->count, workspace->chosen + t * used,
+                    workspace->weight + t * used);
+    }
+}
+
+/* Counting sort of all (token, place) by expert: those of expert e are order[first[e] .. first[e + 1]). */
+static void group_by_expert(struct mx_workspace *workspace, size_t entries, uint32_t experts)
+{
+    uint32_t *first = workspace->first;
+    memset(first, 0, (experts + 1) * sizeof *first);
+    for (size_t i = 0; i < entries; i++) first[workspace->chosen[i]]++;
+    uint32_t total = 0;
+    for (uint32_t expert = 0; expert < experts; expert++) {
+        total += first[expert];
+        first[expert] = total; /* the end, for now */
+    }
+    first[experts] = total;
+    for (size_t i = entries; i-- > 0;) workspace->order[--first[workspace->chosen[i]]] = (uint32_t)i;
+}
+
+struct transfer {
+    const struct mx_run *run;
+    const uint32_t *entries; /* of the expert that runs */
+    const float *from;
+    float *to;
+    const float *gate; /* one number per row, or NULL */
+};
+
+static void gather_piece(void *context, size_t first, size_t last)
+{
+    const struct transfer *job = context;
+    const size_t hidden = job->run->arch->hidden, used = job->run->arch->experts.used;
+    for (size_t i = first; i < last; i++) {
+        memcpy(job->to + i * hidden, job->from + job->entries[i] / used * hidden, hidden * sizeof *job->to);
+    }
+}
+
+/* to[token] += weight * from[i]; no token occurs twice within one expert, so that pieces don't meet. */
+static void scatter_piece(void *context, size_t first, size_t last)
+{
+    const struct transfer *job = context;
+    const size_t hidden = job->run->arch->hidden, used = job->run->arch->experts.used;
+    for (size_t i = first; i < last; i++) {
+        const uint32_t entry = job->entries[i];
+        job->run->kernels->axpy(job->to + entry / used * hidden, job->run->workspace->weight[entry],
+                                job->from + i * hidden, hidden);
+    }
+}
+
+/* to[t] += sigmoid(gate[t]) * from[t] */
+static void gated_add_piece(void *context, size_t first, size_t last)
+{
+    const struct transfer *job = context;
+    const size_t hidden = job->run->arch->hidden;
+    for (size_t t = first; t < last; t++) {
+        job->run->kernels->axpy(job->to + t * hidden, 1 / (1 + expf(-job->gate[t])), job->from + t * hidden, hidden);
+    }
+}
+
+static void run_expert(const struct mx_run *run, const struct mx_feed_forward_weights *expert, const uint32_t *entries,
+                       size_t count, const float *x, float *out)
+{
+    struct mx_workspace *workspace = run->workspace;
+    struct transfer gather = {.run = run, .entries = entries, .from = x, .to = workspace->gathered};
+    mx_rows(run->pool, count, gather_piece, &gather);
+    mx_feed_forward_block(run, expert, count, workspace->gathered, workspace->expert_out, false);
+    struct transfer scatter = {.run = run, .entries = entries, .from = workspace->expert_out, .to = out};
+    mx_rows(run->pool, count, scatter_piece, &scatter);
+}
+
+static void run_shared(const struct mx_run *run, const struct mx_layer_weights *weights, const float *x, float *out)
+{
+    struct mx_workspace *workspace = run->workspace;
+    if (!weights->shared_gate.matrix.rows) {
+        mx_feed_forward_block(run, &weights->shared, run->n, x, out, true);
+        return;
+    }
+    mx_feed_forward_block(run, &weights->shared, run->n, x, workspace->expert_out, false);
+    mx_matmul(&workspace->machine, workspace->scores, x, run->n, &weights->shared_gate.matrix, NULL);
+    struct transfer add = {.run = run, .from = workspace->expert_out, .to = out, .gate = workspace->scores};
+    mx_rows(run->pool, run->n, gated_add_piece, &add);
+}
+
+void mx_experts_block(const struct mx_run *run, const struct mx_layer *layer, const struct mx_layer_weights *weights,
+                      const float *x, float *out, bool add)
+{
+    const struct mx_experts *experts = &run->arch->experts;
+    struct mx_workspace *workspace = run->workspace;
+    mx_matmul(&workspace->machine, workspace->scores, x, run->n, &weights->router.matrix, weights->router.bias);
+    struct routing routing = {run, experts};
+    mx_rows(run->pool, run->n, route_piece, &routing);
+    group_by_expert(workspace, run->n * experts->used, experts->count);
+    if (!add) memset(out, 0, run->n * run->arch->hidden * sizeof *out);
+    for (uint32_t expert = 0; expert < experts->count; expert++) {
+        const uint32_t first = workspace->first[expert], count = workspace->first[expert + 1] - first;
+        if (count) run_expert(run, &weights->experts[expert], workspace->order + first, count, x, out);
+    }
+    if (layer->shared_intermediate) run_shared(run, weights, x, out);
+}

@@ -1,0 +1,20 @@
+/* The dense feed-forward block, gated (SwiGLU and its kin) or not. */
+#include "model/block.h"
+#include "model/rows.h"
+
+void mx_feed_forward_block(const struct mx_run *run, const struct mx_feed_forward_weights *weights, size_t n,
+                           const float *x, float *out, bool add)
+{
+    struct mx_workspace *workspace = run->workspace;
+    const size_t hidden = run->arch->hidden, width = weights->up.matrix.rows;
+    const bool gated = weights->gate.matrix.rows > 0;
+    const struct mx_matmul_job jobs[] = {
+        {&weights->up.matrix, weights->up.bias, workspace->up, width, false},
+        {&weights->gate.matrix, weights->gate.bias, workspace->gate, width, false},
+    };
+    mx_matmul_many(&workspace->machine, jobs, gated ? 2 : 1, x, hidden, n);
+    float *middle = gated ? workspace->gate : workspace->up;
+    mx_activate_rows(run, middle, gated ? workspace->gate : NULL, workspace->up, n, width);
+    const struct mx_matmul_job down = {&weights->down.matrix, weights->down.bias, out, hidden, add};
+    mx_matmul_many(&workspace->machine, &down, 1, middle, width, n);
+}

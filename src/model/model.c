@@ -1,0 +1,113 @@
+/* Opening and closing a model. */
+#include "model/model.h"
+
+#include <stdlib.h>
+#include <string.h>
+#include <xxhash.h>
+
+#include "base/file.h"
+#include "model/block.h"
+
+enum { SAMPLE = 64 }; /* bytes at each end of a tensor that enter the fingerprint */
+
+static uint64_t fingerprint(const struct mx_checkpoint *checkpoint)
+{
+    XXH64_hash_t hash = 0;
+    for (size_t i = 0; i < mx_checkpoint_tensor_count(checkpoint); i++) {
+        const struct mx_tensor *tensor = mx_checkpoint_tensor(checkpoint, i);
+        const size_t sample = tensor->bytes < SAMPLE ? tensor->bytes : SAMPLE;
+        hash = XXH64(tensor->name, strlen(tensor->name), hash);
+        hash = XXH64(tensor->shape, (size_t)tensor->rank * sizeof *tensor->shape, hash + (uint64_t)tensor->storage);
+        if (!sample) continue;
+        hash = XXH64(tensor->data, sample, hash);
+        hash = XXH64(tensor->data + tensor->bytes - sample, sample, hash);
+    }
+    return hash;
+}
+
+static uint64_t feed_forward_bytes(const struct mx_feed_forward_weights *weights)
+{
+    return mx_matrix_bytes(&weights->gate.matrix) + mx_matrix_bytes(&weights->up.matrix) +
+           mx_matrix_bytes(&weights->down.matrix);
+}
+
+static uint64_t step_bytes(const struct mx_arch *arch, const struct mx_weights *weights)
+{
+    uint64_t bytes = mx_matrix_bytes(&weights->head.matrix);
+    if (!arch->tied) bytes += mx_matrix_bytes(&weights->embedding) / arch->vocab;
+    for (uint32_t i = 0; i < arch->layer_count; i++) {
+        const struct mx_layer_weights *layer = &weights->layers[i];
+        bytes += mx_matrix_bytes(&layer->q.matrix) + mx_matrix_bytes(&layer->k.matrix) +
+                 mx_matrix_bytes(&layer->v.matrix) + mx_matrix_bytes(&layer->o.matrix);
+        bytes += feed_forward_bytes(&layer->dense) + feed_forward_bytes(&layer->shared) +
+                 mx_matrix_bytes(&layer->shared_gate.matrix);
+        if (layer->experts) {
+            bytes += mx_matrix_bytes(&layer->router.matrix);
+            bytes += arch->experts.used * feed_forward_bytes(&layer->experts[0]);
+        }
+    }
+    return bytes;
+}
+
+static mx_status open_weights(struct mx_model *model, const char *directory, const struct mx_progress *progress,
+                              struct mx_error *err)
+{
+    MX_TRY(mx_arch_open(&model->arch, directory, err));
+    if (!model->arch.runnable) {
+        return mx_fail(err, MX_ERR_UNSUPPORTED,
+                       "%s: model type \"%s\" does not run here: %s; `mlxcel arch` lists those that do", directory,
+                       model->arch.model_type, model->arch.not_runnable);
+    }
+    MX_TRY(mx_checkpoint_open(&model->checkpoint, directory, NULL, err));
+    MX_TRY(mx_weights_resolve(&model->weights, &model->arena, &model->arch, model->checkpoint, progress, err));
+    model->fingerprint = fingerprint(model->checkpoint);
+    model->step_bytes = step_bytes(&model->arch, &model->weights);
+    return MX_OK;
+}
+
+mx_status mx_model_open(struct mx_model **out, const char *directory, const struct mx_progress *progress,
+                        struct mx_error *err)
+{
+    *out = NULL;
+    if (!mx_is_directory(directory)) {
+        return mx_fail(err, MX_ERR_IO, "%s: no such directory; give the folder that holds config.json", directory);
+    }
+    struct mx_model *model = calloc(1, sizeof *model);
+    if (!model) return mx_fail_memory(err, "a model", sizeof *model);
+    const mx_status status = open_weights(model, directory, progress, err);
+    if (status != MX_OK) {
+        mx_model_close(model);
+        return status;
+    }
+    *out = model;
+    return MX_OK;
+}
+
+void mx_model_close(struct mx_model *model)
+{
+    if (!model) return;
+    mx_checkpoint_close(model->checkpoint);
+    mx_arena_free(&model->arena);
+    mx_arch_free(&model->arch);
+    free(model);
+}
+
+const struct mx_arch *mx_model_arch(const struct mx_model *model)
+{
+    return &model->arch;
+}
+
+const struct mx_checkpoint *mx_model_checkpoint(const struct mx_model *model)
+{
+    return model->checkpoint;
+}
+
+uint64_t mx_model_fingerprint(const struct mx_model *model)
+{
+    return model->fingerprint;
+}
+
+uint64_t mx_model_step_bytes(const struct mx_model *model)
+{
+    return model->step_bytes;
+}

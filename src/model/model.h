@@ -1,0 +1,82 @@
+/* A model that runs: the description (config/arch.h), its weights in place in the mapped checkpoint, and the forward
+ * pass, one loop over layers that reads the description and knows no model's name.
+ *
+ * A model is read-only once opened: several workspaces may run on it, each in a thread of its own. A workspace holds
+ * the activations of one chunk of tokens; what it takes can be asked beforehand. The token loop allocates nothing.
+ *
+ * Read next: weights.h (what was resolved), forward.c (the loop), attention.c, feed_forward.c, experts.c (the blocks).
+ */
+#ifndef MX_MODEL_MODEL_H
+#define MX_MODEL_MODEL_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+#include "base/error.h"
+#include "base/pool.h"
+#include "base/progress.h"
+#include "cache/cache.h"
+#include "checkpoint/checkpoint.h"
+#include "config/arch.h"
+#include "kernels/cpu.h"
+
+struct mx_model;
+
+/* Opens DIRECTORY/config.json and its weights, and checks everything: the model type runs, each tensor is there with
+ * the shape that the description wants, none is left over, no scale is NaN. Only norms and biases are copied (widened
+ * to f32); all else stays in the mapped files. `progress` may be NULL. */
+mx_status mx_model_open(struct mx_model **model, const char *directory, const struct mx_progress *progress,
+                        struct mx_error *err);
+void mx_model_close(struct mx_model *model); /* NULL is fine */
+
+const struct mx_arch *mx_model_arch(const struct mx_model *model);
+const struct mx_checkpoint *mx_model_checkpoint(const struct mx_model *model);
+
+/* Tells checkpoints apart: a hash of all names, shapes and a sample of each tensor's bytes. */
+uint64_t mx_model_fingerprint(const struct mx_model *model);
+
+/* Bytes of weights that decoding one token reads: every matrix once; of the experts those that a token uses; of an
+ * untied embedding one row. */
+uint64_t mx_model_step_bytes(const struct mx_model *model);
+
+enum { MX_MODEL_CHUNK = 512 }; /* tokens that a prefill feeds at a time, unless asked otherwise */
+
+struct mx_workspace_options {
+    uint32_t chunk; /* the largest number of tokens fed at a time; equals the cache's */
+    uint32_t rows;  /* the largest number of rows of logits made at a time; at most `chunk` */
+    enum mx_cpu_level cpu;
+    struct mx_pool *pool; /* borrowed; must outlive the workspace */
+};
+
+struct mx_workspace;
+
+/* Bytes that a workspace for this model takes with `threads` threads; UINT64_MAX if the size overflows. */
+uint64_t mx_workspace_bytes(const struct mx_arch *arch, uint32_t chunk, uint32_t rows, int threads);
+
+/* Rows that keep the logits of one tile within 32 MiB, at most `chunk`. */
+uint32_t mx_workspace_rows(const struct mx_arch *arch, uint32_t chunk);
+
+/* `arch` is read during the call only. */
+mx_status mx_workspace_open(struct mx_workspace **workspace, const struct mx_arch *arch,
+                            const struct mx_workspace_options *options, struct mx_error *err);
+void mx_workspace_close(struct mx_workspace *workspace); /* NULL is fine */
+
+/* Which of the n tokens' logits are wanted, and who takes them. `take` is called in the order of the tokens, with rows
+ * [count, vocab] that are valid during the call and may be changed; it runs in the calling thread and may use the
+ * pool. */
+struct mx_logits_taker {
+    size_t first; /* rows first .. n - 1 are wanted; n - 1: the last; n: none */
+    void (*take)(void *context, size_t token, size_t count, float *logits);
+    void *context;
+};
+
+/* Feeds n tokens at the cache's present length, in chunks, and leaves them in the cache. Fails with MX_ERR_ARGUMENT on
+ * a token beyond the vocabulary, MX_ERR_LIMIT where they don't fit (both before anything is computed) and
+ * MX_ERR_INTERRUPTED; the cache then holds the whole chunks that were fed.
+ * A rope that depends on the length (dynamic) takes the length that the text has after this call for all n tokens, as
+ * the reference does in one pass. */
+mx_status mx_model_forward(const struct mx_model *model, struct mx_workspace *workspace, struct mx_cache *cache,
+                           const int32_t *tokens, size_t n, const struct mx_logits_taker *taker,
+                           const struct mx_progress *progress, struct mx_error *err);
+
+#endif

@@ -1,0 +1,109 @@
+/* Elementwise work on a chunk. */
+#include "model/rows.h"
+
+enum { PIECE = 8 }; /* tokens */
+
+struct split {
+    mx_rows_work *work;
+    void *context;
+    size_t n;
+};
+
+static void run_piece(void *context, int piece, int worker)
+{
+    (void)worker;
+    const struct split *split = context;
+    const size_t first = (size_t)piece * PIECE;
+    split->work(split->context, first, first + PIECE < split->n ? first + PIECE : split->n);
+}
+
+void mx_rows(struct mx_pool *pool, size_t n, mx_rows_work *work, void *context)
+{
+    struct split split = {work, context, n};
+    mx_pool_run(pool, (int)((n + PIECE - 1) / PIECE), run_piece, &split);
+}
+
+struct norm_rows {
+    const struct mx_run *run;
+    const struct mx_norm_weights *norm;
+    float *out;
+    const float *x;
+    size_t width;
+};
+
+static void norm_piece(void *context, size_t first, size_t last)
+{
+    const struct norm_rows *job = context;
+    for (size_t t = first; t < last; t++) {
+        mx_norm_row(job->run, job->norm, job->out + t * job->width, job->x + t * job->width, job->width);
+    }
+}
+
+void mx_norm_rows(const struct mx_run *run, const struct mx_norm_weights *norm, float *out, const float *x,
+                  size_t width)
+{
+    struct norm_rows job = {run, norm, out, x, width};
+    mx_rows(run->pool, run->n, norm_piece, &job);
+}
+
+struct activate_rows {
+    const struct mx_dense_kernels *kernels;
+    enum mx_activation activation;
+    float *out;
+    const float *gate, *up;
+    size_t width;
+};
+
+static void activate(const struct mx_dense_kernels *kernels, enum mx_activation activation, float *out, const float *x,
+                     size_t n)
+{
+    switch (activation) {
+    case MX_ACTIVATION_SILU: kernels->silu(out, x, n); break;
+    case MX_ACTIVATION_GELU: kernels->gelu_erf(out, x, n); break;
+    case MX_ACTIVATION_GELU_TANH: kernels->gelu_tanh(out, x, n); break;
+    case MX_ACTIVATION_RELU: kernels->relu(out, x, n); break;
+    case MX_ACTIVATION_RELU2: kernels->relu_squared(out, x, n); break;
+    }
+}
+
+static void activate_piece(void *context, size_t first, size_t last)
+{
+    const struct activate_rows *job = context;
+    const size_t start = first * job->width, count = (last - first) * job->width;
+    float *out = job->out + start;
+    if (!job->gate) {
+        activate(job->kernels, job->activation, out, job->up + start, count);
+    } else if (job->activation == MX_ACTIVATION_SILU) {
+        job->kernels->swiglu(out, job->gate + start, job->up + start, count);
+    } else {
+        activate(job->kernels, job->activation, out, job->gate + start, count);
+        job->kernels->mul(out, job->up + start, count);
+    }
+}
+
+void mx_activate_rows(const struct mx_run *run, float *out, const float *gate, const float *up, size_t n, size_t width)
+{
+    struct activate_rows job = {run->kernels, run->arch->activation, out, gate, up, width};
+    mx_rows(run->pool, n, activate_piece, &job);
+}
+
+struct add_rows {
+    const struct mx_dense_kernels *kernels;
+    float *x;
+    const float *y;
+    float scale;
+    size_t width;
+};
+
+static void add_piece(void *context, size_t first, size_t last)
+{
+    const struct add_rows *job = context;
+    const size_t start = first * job->width;
+    job->kernels->axpy(job->x + start, job->scale, job->y + start, (last - first) * job->width);
+}
+
+void mx_add_rows(const struct mx_run *run, float *x, const float *y, float scale, size_t width)
+{
+    struct add_rows job = {run->kernels, x, y, scale, width};
+    mx_rows(run->pool, run->n, add_piece, &job);
+}

@@ -1,0 +1,25 @@
+/* Work on the rows of a chunk, spread over the pool: pieces of a few tokens, whose boundaries depend on n alone. One
+ * token runs in the caller's thread, without waking anybody. Internal to src/model.
+ */
+#ifndef MX_MODEL_ROWS_H
+#define MX_MODEL_ROWS_H
+
+#include "model/block.h"
+
+/* Calls work(context, first, last) for pieces of [0, n). */
+typedef void mx_rows_work(void *context, size_t first, size_t last);
+void mx_rows(struct mx_pool *pool, size_t n, mx_rows_work *work, void *context);
+
+/* out [n, width] = the model's norm of x [n, width]. A norm without a weight that the description does not ask to be
+ * plain is absent: out = x. `out` may be x. */
+void mx_norm_rows(const struct mx_run *run, const struct mx_norm_weights *norm, float *out, const float *x,
+                  size_t width);
+
+/* out [n, width] = act(gate) * up, or act(up) where gate is NULL. `out` may be gate; it may be up only
+ * where gate is NULL. */
+void mx_activate_rows(const struct mx_run *run, float *out, const float *gate, const float *up, size_t n, size_t width);
+
+/* x [n, width] += scale * y */
+void mx_add_rows(const struct mx_run *run, float *x, const float *y, float scale, size_t width);
+
+#endif

@@ -1,0 +1,130 @@
+/* The activations of one chunk: one allocation, laid out by one function that the estimate calls too. */
+#include <stdlib.h>
+
+#include "base/checked.h"
+#include "model/block.h"
+
+enum { ALIGNMENT = 64 };
+static const size_t LOGITS_LIMIT = 32u << 20; /* bytes of logits that one tile may take */
+
+/* The largest of each width over all layers. */
+struct widths {
+    size_t q, k, v, attended, middle, cols;
+};
+
+static size_t largest(size_t a, size_t b)
+{
+    return a > b ? a : b;
+}
+
+static struct widths widths_of(const struct mx_arch *arch)
+{
+    struct widths widths = {.cols = arch->hidden};
+    for (uint32_t i = 0; i < arch->layer_count; i++) {
+        const struct mx_layer *layer = &arch->layers[i];
+        widths.q = largest(widths.q, (size_t)layer->heads * layer->k_dim);
+        widths.k = largest(widths.k, (size_t)layer->kv_heads * layer->k_dim);
+        widths.v = largest(widths.v, (size_t)layer->kv_heads * layer->v_dim);
+        widths.attended = largest(widths.attended, (size_t)layer->heads * layer->v_dim);
+        widths.middle = largest(widths.middle, largest(layer->intermediate, layer->shared_intermediate));
+    }
+    widths.cols = largest(widths.cols, largest(widths.attended, widths.middle));
+    return widths;
+}
+
+/* Takes count * size bytes off the allocation; `base` NULL: only counts. */
+struct cursor {
+    unsigned char *base;
+    size_t used;
+    bool overflow;
+};
+
+static void *take(struct cursor *cursor, size_t rows, size_t cols, size_t size)
+{
+    size_t bytes, end;
+    if (!mx_mul_size(rows, cols, &bytes) || !mx_mul_size(bytes, size, &bytes) || bytes > SIZE_MAX / 4 ||
+        !mx_add_size(cursor->used, mx_round_up(bytes, ALIGNMENT), &end)) {
+        cursor->overflow = true;
+        return NULL;
+    }
+    void *start = cursor->base ? cursor->base + cursor->used : NULL;
+    cursor->used = end;
+    return start;
+}
+
+static void lay_out(struct mx_workspace *workspace, struct cursor *cursor, const struct mx_arch *arch, int threads)
+{
+    const struct widths widths = widths_of(arch);
+    const size_t n = workspace->chunk, used = arch->experts.used;
+    float **const rows_of_hidden[] = {&workspace->x, &workspace->normed, &workspace->out};
+    for (size_t i = 0; i < 3; i++) *rows_of_hidden[i] = take(cursor, n, arch->hidden, sizeof(float));
+    if (arch->block == MX_BLOCK_PARALLEL_TWO) workspace->second = take(cursor, n, arch->hidden, sizeof(float));
+    workspace->q = take(cursor, n, widths.q, sizeof(float));
+    workspace->k = take(cursor, n, widths.k, sizeof(float));
+    workspace->v = take(cursor, n, widths.v, sizeof(float));
+    workspace->attended = take(cursor, n, widths.attended, sizeof(float));
+    workspace->gate = take(cursor, n, widths.middle, sizeof(float));
+    workspace->up = take(cursor, n, widths.middle, sizeof(float));
+    for (uint8_t i = 0; i < arch->rope_count; i++) {
+        const size_t pairs = arch->rope[i].dims / 2;
+        workspace->cosine[i] = take(cursor, n, pairs, sizeof(float));
+        workspace->sine[i] = take(cursor, n, pairs, sizeof(float));
+        workspace->inverse[i] = take(cursor, 1, pairs, sizeof(float));
+    }
+    workspace->logits = take(cursor, workspace->rows, arch->vocab, sizeof(float));
+    if (arch->experts.count) {
+        workspace->scores = take(cursor, n, arch->experts.count, sizeof(float));
+        workspace->gathered = take(cursor, n, arch->hidden, sizeof(float));
+        workspace->expert_out = take(cursor, n, arch->hidden, sizeof(float));
+        workspace->weight = take(cursor, n, used, sizeof(float));
+        workspace->chosen = take(cursor, n, used, sizeof(uint32_t));
+        workspace->order = take(cursor, n, used, sizeof(uint32_t));
+        workspace->first = take(cursor, 1, (size_t)arch->experts.count + 1, sizeof(uint32_t));
+    }
+    const size_t scratch = mx_matmul_scratch_bytes(n, widths.cols, threads);
+    if (!scratch) cursor->overflow = true;
+    workspace->machine.scratch = take(cursor, 1, 1, scratch);
+}
+
+uint64_t mx_workspace_bytes(const struct mx_arch *arch, uint32_t chunk, uint32_t rows, int threads)
+{
+    struct mx_workspace workspace = {.chunk = chunk, .rows = rows};
+    struct cursor cursor = {0};
+    lay_out(&workspace, &cursor, arch, threads);
+    return cursor.overflow ? UINT64_MAX : cursor.used;
+}
+
+uint32_t mx_workspace_rows(const struct mx_arch *arch, uint32_t chunk)
+{
+    const size_t rows = LOGITS_LIMIT / ((size_t)arch->vocab * sizeof(float));
+    return rows < 1 ? 1 : rows < chunk ? (uint32_t)rows : chunk;
+}
+
+mx_status mx_workspace_open(struct mx_workspace **out, const struct mx_arch *arch,
+                            const struct mx_workspace_options *options, struct mx_error *err)
+{
+    *out = NULL;
+    const int threads = mx_pool_threads(options->pool);
+    const uint64_t bytes = mx_workspace_bytes(arch, options->chunk, options->rows, threads);
+    struct mx_workspace *workspace = calloc(1, sizeof *workspace);
+    void *memory = bytes <= SIZE_MAX / 2 ? aligned_alloc(ALIGNMENT, mx_round_up((size_t)bytes, ALIGNMENT)) : NULL;
+    if (!workspace || !memory) {
+        free(workspace);
+        free(memory);
+        return mx_fail_memory(err, "the activations of a chunk", (size_t)bytes);
+    }
+    *workspace = (struct mx_workspace){.chunk = options->chunk, .rows = options->rows, .memory = memory};
+    struct cursor cursor = {.base = memory};
+    lay_out(workspace, &cursor, arch, threads);
+    workspace->machine.kernels = mx_dense_kernels(options->cpu);
+    workspace->machine.pool = options->pool;
+    *out = workspace;
+    return MX_OK;
+}
+
+void mx_workspace_close(struct mx_workspace *workspace)
+{
+    if (!workspace) return;
+    free(workspace->memory);
+    free(workspace);
+}
