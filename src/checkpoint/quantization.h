@@ -25,6 +25,9 @@ struct mx_quant {
     int bits, group;
 };
 
+/* True if MLX has such a format. */
+bool mx_quant_valid(const struct mx_quant *quant);
+
 enum mx_quant_kind {
     MX_QUANT_NONE,    /* the config describes none */
     MX_QUANT_MLX,     /* as MLX writes it */

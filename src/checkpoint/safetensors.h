@@ -51,7 +51,7 @@ struct mx_tensor {
     size_t shape[MX_TENSOR_RANK]; /* outermost first; a scalar has rank 0 */
     size_t elements, bytes;
     size_t offset;       /* of the first byte, from the start of the file */
-    const uint8_t *data; /* in the mapped file, at any alignment: read through memcpy; NULL if nothing is mapped */
+    const uint8_t *data; /* at any alignment: read through memcpy; lives as long as the bytes that were read from */
 };
 
 struct mx_safetensors {
