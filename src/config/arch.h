@@ -89,6 +89,11 @@ struct mx_layer {
     enum mx_feed_forward feed_forward;
     uint32_t intermediate;        /* width of the dense feed-forward, or of one expert */
     uint32_t shared_intermediate; /* width of the shared expert(s) together */
+
+    /* For counting parameters only. */
+    uint64_t mixer_parameters; /* of the recurrent mixer */
+    int64_t extra_parameters;  /* of what this description has no words for: gates, sinks, router biases, ... */
+    bool shares_weights;       /* attention and feed-forward are those of an earlier layer (Zamba, HRM) */
 };
 
 enum mx_rope_type {
@@ -119,6 +124,7 @@ enum mx_norm {
     MX_NORM_RMS,
     MX_NORM_LAYER,
     MX_NORM_LAYER_PLAIN, /* layer norm without weight or bias (OLMo) */
+    MX_NORM_RMS_PLAIN,   /* the same without weight (nanochat) */
 };
 
 enum mx_qk_norm {
@@ -157,8 +163,8 @@ struct mx_tensor_names {
     const char *router;
     const char *expert_gate, *expert_up, *expert_down;    /* Hugging Face, one matrix per expert, with "%u" */
     const char *stacked_gate, *stacked_up, *stacked_down; /* MLX, [experts, out, in] */
-    const char *fused_gate_up,
-        *fused_down; /* Hugging Face 5.x: [experts, 2 * out, in] with gate rows first; [experts, out, in] */
+    const char *fused_gate_up; /* Hugging Face 5.x: [experts, 2 * out, in], gate rows first; no ".weight" follows */
+    const char *fused_down;    /* the same, [experts, out, in] */
     const char *shared_gate, *shared_up, *shared_down, *shared_expert_gate;
 };
 
@@ -183,6 +189,7 @@ struct mx_arch {
     enum mx_activation activation;
     bool gated; /* act(gate) * up, then down; otherwise down(act(up)) */
     enum mx_norm norm;
+    bool norm_bias; /* layer norms have one, as a rule (not in Cohere, DBRX) */
     double norm_eps;
     double norm_offset; /* added to each stored norm weight (1 for Gemma) */
     enum mx_qk_norm qk_norm;
@@ -196,6 +203,8 @@ struct mx_arch {
     double attention_softcap, logit_softcap; /* 0: none */
     double embedding_scale, residual_scale, logit_scale; /* 1 as a rule */
 
+    int64_t extra_parameters;     /* outside the layers: learned positions, norms of the embedding, ... */
+    bool parameters_complete;     /* everything that has parameters is described */
     struct mx_tensor_names names; /* static strings; only meaningful if `runnable` */
 };
 

@@ -1,0 +1,336 @@
+/* Fills struct mx_arch: sizes first, then the parts in the order that build.h tells, then checks and the class. */
+#include "config/arch.h"
+
+#include <math.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/file.h"
+#include "base/json.h"
+#include "config/build.h"
+
+enum { CONFIG_LIMIT = 16 << 20 };
+
+static const struct mx_family generic = {.type = ""};
+
+static const char *const class_names[] = {
+    [MX_CLASS_STANDARD] = "standard", [MX_CLASS_SLIDING_WINDOW] = "sliding_window", [MX_CLASS_MLA] = "mla",
+    [MX_CLASS_HYBRID] = "hybrid",     [MX_CLASS_RECURRENT] = "recurrent",
+};
+
+const char *mx_class_name(enum mx_class class_)
+{
+    return class_names[class_];
+}
+
+/* A type at a level of its own, not one that a level inherits from the level around it. */
+static void own_type(const struct mx_config *config, unsigned level, char *buffer, size_t size)
+{
+    const cJSON *type = mx_json_get(config->levels[level], "model_type");
+    snprintf(buffer, size, "%s", cJSON_IsString(type) ? type->valuestring : "");
+}
+
+static void find_type(struct mx_build *build)
+{
+    struct mx_config *config = build->config;
+    struct mx_arch *arch = build->arch;
+    own_type(config, 0, arch->model_type, sizeof arch->model_type);
+    if (config->level_count > 1) own_type(config, config->level_count - 1, arch->outer_type, sizeof arch->outer_type);
+    if (!arch->model_type[0] && arch->outer_type[0]) {
+        const char *inner = mx_family_inner_type(arch->outer_type);
+        snprintf(arch->model_type, sizeof arch->model_type, "%s", inner ? inner : arch->outer_type);
+    }
+    const struct mx_family *family = mx_family_find(arch->model_type);
+    arch->known = family != NULL;
+    build->family = family ? family : &generic;
+    mx_config_text(config, MX_FIELD_DTYPE, arch->dtype, sizeof arch->dtype);
+}
+
+/* A size whose class default counts only in a nested config: wrappers leave out what their text model's class says,
+ * but a file of its own that lacks it is broken, and gets no guess. */
+static uint32_t size_field(struct mx_build *build, const char *spellings, uint32_t high, uint32_t class_default)
+{
+    struct mx_config *config = build->config;
+    if (class_default && config->level_count > 1) return mx_config_whole(config, spellings, 1, high, class_default);
+    return mx_config_need(config, spellings, 1, high);
+}
+
+static uint32_t count_layers(struct mx_build *build)
+{
+    struct mx_config *config = build->config;
+    const cJSON *types = mx_config_find(config, "layers_block_type|layer_types|hybrid_override_pattern");
+    if (types && !mx_config_find(config, MX_FIELD_LAYERS)) {
+        const size_t count = cJSON_IsString(types) ? strlen(types->valuestring) : (size_t)cJSON_GetArraySize(types);
+        if (count >= 1 && count <= MX_ARCH_MAX_LAYERS) return (uint32_t)count;
+    }
+    return size_field(build, MX_FIELD_LAYERS, MX_ARCH_MAX_LAYERS, build->family->layers);
+}
+
+/* True if the config speaks of attention at all; purely recurrent models have no heads to read. */
+static bool has_attention(const struct mx_build *build)
+{
+    if (build->family->class_ == MX_CLASS_RECURRENT) return false;
+    if (build->arch->known) return true;
+    const enum mx_recurrence recurrence = mx_build_recurrence(build);
+    return recurrence == MX_RECURRENCE_NONE || mx_config_find(build->config, "num_attention_heads") != NULL;
+}
+
+/* Query heads, K/V heads and numbers per head. Layers with sizes of their own are the families' business. */
+static void read_heads(struct mx_build *build)
+{
+    struct mx_config *config = build->config;
+    const struct mx_family *family = build->family;
+    const uint32_t hidden = build->arch->hidden;
+    if (!has_attention(build)) return;
+    if (cJSON_IsArray(mx_config_find(config, MX_FIELD_HEADS "|num_query_heads"))) {
+        build->heads = mx_config_per_layer(config, MX_FIELD_HEADS "|num_query_heads", 0, 1, MX_ARCH_MAX_WIDTH, 1);
+    } else {
+        build->heads = size_field(build, MX_FIELD_HEADS, MX_ARCH_MAX_WIDTH, family->heads);
+    }
+    const uint32_t heads = build->heads;
+
+    uint32_t kv_default = heads;
+    if (mx_config_flag(config, "multi_query|attn_config.multi_query", false)) kv_default = 1;
+    if (family->kv_heads && family->kv_heads <= heads && heads % family->kv_heads == 0 &&
+        !mx_config_is_null(config, MX_FIELD_KV_HEADS))
+        kv_default = family->kv_heads;
+    build->kv_heads = mx_config_per_layer(config, MX_FIELD_KV_HEADS, 0, 1, MX_ARCH_MAX_WIDTH, kv_default);
+
+    build->head_dim = mx_config_per_layer(config, MX_FIELD_HEAD_DIM, 0, 1, MX_ARCH_MAX_WIDTH, family->head_dim);
+    if (!build->head_dim && config->status == MX_OK) {
+        build->head_dim = hidden / heads;
+        if (hidden % heads)
+            mx_config_fail(config,
+                           "hidden_size %u is not a multiple of num_attention_heads %u, and there is no head_dim",
+                           hidden, heads);
+    }
+    if (build->kv_heads > heads)
+        mx_config_fail(config, "num_key_value_heads %u is more than num_attention_heads %u", build->kv_heads, heads);
+    else if (heads % build->kv_heads)
+        mx_config_fail(config, "num_attention_heads %u is not a multiple of num_key_value_heads %u", heads,
+                       build->kv_heads);
+    if ((uint64_t)heads * build->head_dim > MX_ARCH_MAX_WIDTH)
+        mx_config_fail(config, "num_attention_heads %u times head_dim %u is more than %d", heads, build->head_dim,
+                       MX_ARCH_MAX_WIDTH);
+    build->v_dim = build->head_dim;
+}
+
+static void read_latent(struct mx_build *build)
+{
+    struct mx_config *config = build->config;
+    struct mx_arch *arch = build->arch;
+    if (!mx_config_find(config, "kv_lora_rank") && build->family->class_ != MX_CLASS_MLA) return;
+    arch->kv_lora_rank = mx_config_whole(config, "kv_lora_rank", 1, MX_ARCH_MAX_WIDTH, 512);
+    arch->q_lora_rank = mx_config_whole(config, "q_lora_rank", 0, MX_ARCH_MAX_WIDTH,
+                                        mx_config_is_null(config, "q_lora_rank") ? 0 : 1536);
+    arch->qk_nope_dim = mx_config_whole(config, "qk_nope_head_dim", 1, MX_ARCH_MAX_WIDTH, 128);
+    arch->qk_rope_dim = mx_config_whole(config, "qk_rope_head_dim", 1, MX_ARCH_MAX_WIDTH, 64);
+    arch->v_head_dim = mx_config_whole(config, "v_head_dim", 1, MX_ARCH_MAX_WIDTH, 128);
+    build->head_dim = arch->qk_nope_dim + arch->qk_rope_dim;
+    build->v_dim = arch->v_head_dim;
+}
+
+struct activation_name {
+    const char *name;
+    enum mx_activation activation;
+};
+static const struct activation_name activation_names[] = {
+    {"silu", MX_ACTIVATION_SILU},           {"swish", MX_ACTIVATION_SILU},
+    {"swiglu", MX_ACTIVATION_SILU},         {"gelu", MX_ACTIVATION_GELU},
+    {"gelu_new", MX_ACTIVATION_GELU_TANH},  {"gelu_pytorch_tanh", MX_ACTIVATION_GELU_TANH},
+    {"gelu_fast", MX_ACTIVATION_GELU_TANH}, {"gelu_accurate", MX_ACTIVATION_GELU_TANH},
+    {"relu", MX_ACTIVATION_RELU},           {"relu2", MX_ACTIVATION_RELU2},
+};
+
+static void not_runnable(struct mx_arch *arch, const char *format, ...) __attribute__((format(printf, 2, 3)));
+static void not_runnable(struct mx_arch *arch, const char *format, ...)
+{
+    if (arch->not_runnable[0]) return; /* the first reason is the best one */
+    va_list list;
+    va_start(list, format);
+    vsnprintf(arch->not_runnable, sizeof arch->not_runnable, format, list);
+    va_end(list);
+}
+
+static void read_activation(struct mx_build *build)
+{
+    struct mx_arch *arch = build->arch;
+    char name[64];
+    arch->activation = build->family->activation;
+    if (!cJSON_IsString(mx_config_find(build->config, MX_FIELD_ACTIVATION))) return;
+    if (!mx_config_text(build->config, MX_FIELD_ACTIVATION, name, sizeof name)) return;
+    for (size_t i = 0; i < sizeof activation_names / sizeof *activation_names; i++) {
+        if (strcmp(name, activation_names[i].name)) continue;
+        arch->activation = activation_names[i].activation;
+        return;
+    }
+    not_runnable(arch, "the engine has no activation \"%s\"", name);
+}
+
+static bool answer(struct mx_config *config, enum mx_answer answer, const char *spellings)
+{
+    switch (answer) {
+    case MX_NO: return false;
+    case MX_YES: return true;
+    case MX_ASK_NO: return mx_config_flag(config, spellings, false);
+    case MX_ASK_YES: return mx_config_flag(config, spellings, true);
+    }
+    return false;
+}
+
+/* Facts that hold for all layers alike. */
+static void read_facts(struct mx_build *build)
+{
+    struct mx_config *config = build->config;
+    struct mx_arch *arch = build->arch;
+    const struct mx_family *family = build->family;
+    arch->vocab = mx_config_whole(config, MX_FIELD_VOCAB, 1, MX_ARCH_MAX_VOCAB, family->vocab);
+    arch->max_context = mx_config_whole(config, MX_FIELD_CONTEXT, 1, MX_ARCH_MAX_CONTEXT, family->context);
+    arch->gated = !family->plain;
+    arch->norm = family->norm;
+    arch->norm_bias = family->norm == MX_NORM_LAYER && !family->no_norm_bias;
+    arch->norm_eps = mx_config_number(config, MX_FIELD_NORM_EPS, 0, 1, family->norm_eps != 0 ? family->norm_eps : 1e-6);
+    arch->norm_offset = family->norm_offset;
+    arch->qk_norm = family->qk_norm;
+    arch->block = family->block;
+    arch->qkv_bias = answer(config, family->qkv_bias, MX_FIELD_QKV_BIAS);
+    arch->o_bias = answer(config, family->o_bias, MX_FIELD_QKV_BIAS);
+    arch->mlp_bias = answer(config, family->mlp_bias, MX_FIELD_MLP_BIAS);
+    arch->lm_head_bias = mx_config_flag(config, "lm_head_bias", family->lm_head_bias);
+    arch->tied = answer(config, family->tied, "tie_word_embeddings|tie_embeddings|weight_tying");
+    arch->embedding_scale = arch->residual_scale = arch->logit_scale = 1;
+    arch->attention_scale = build->head_dim ? 1 / sqrt(build->head_dim) : 0;
+    arch->parameters_complete = arch->known && arch->vocab != 0;
+    read_activation(build);
+}
+
+static bool is_attention(const struct mx_layer *layer)
+{
+    return layer->attention != MX_ATTENTION_NONE;
+}
+
+static void classify(struct mx_arch *arch)
+{
+    bool attention = false, recurrence = false, latent = false, windowed = false;
+    for (uint32_t i = 0; i < arch->layer_count; i++) {
+        const struct mx_layer *layer = &arch->layers[i];
+        attention |= is_attention(layer);
+        recurrence |= layer->recurrence != MX_RECURRENCE_NONE;
+        latent |= layer->attention == MX_ATTENTION_LATENT;
+        windowed |= layer->attention == MX_ATTENTION_SLIDING || layer->attention == MX_ATTENTION_CHUNKED;
+    }
+    arch->class_ = recurrence && attention ? MX_CLASS_HYBRID
+                   : recurrence            ? MX_CLASS_RECURRENT
+                   : latent                ? MX_CLASS_MLA
+                   : windowed              ? MX_CLASS_SLIDING_WINDOW
+                                           : MX_CLASS_STANDARD;
+}
+
+/* What the family functions filled is checked as strictly as what was read. */
+static void validate(struct mx_build *build)
+{
+    struct mx_config *config = build->config;
+    const struct mx_arch *arch = build->arch;
+    bool any = false;
+    for (uint32_t i = 0; i < arch->layer_count && config->status == MX_OK; i++) {
+        const struct mx_layer *layer = &arch->layers[i];
+        any |= is_attention(layer) || layer->recurrence != MX_RECURRENCE_NONE;
+        if (!is_attention(layer)) continue;
+        if (!layer->heads || !layer->kv_heads || !layer->k_dim || !layer->v_dim)
+            mx_config_fail(config, "layer %u has attention, but no heads or no head size", i);
+        else if ((uint64_t)layer->heads * layer->k_dim > MX_ARCH_MAX_WIDTH ||
+                 (uint64_t)layer->heads * layer->v_dim > MX_ARCH_MAX_WIDTH)
+            mx_config_fail(config, "layer %u: heads times head size is more than %d", i, MX_ARCH_MAX_WIDTH);
+        else if ((layer->attention == MX_ATTENTION_SLIDING || layer->attention == MX_ATTENTION_CHUNKED) &&
+                 !layer->window)
+            mx_config_fail(config, "layer %u sees a window, but field \"%s\" is missing", i,
+                           layer->attention == MX_ATTENTION_SLIDING ? "sliding_window" : "attention_chunk_size");
+        else if (layer->shares_cache_of >= (int32_t)i)
+            mx_config_fail(config, "layer %u shares the cache of layer %d, which does not come before it", i,
+                           layer->shares_cache_of);
+    }
+    if (!any) mx_config_fail(config, "no layer has attention or recurrent state");
+}
+
+/* Runs, or one line that says why not. */
+static void decide_runnable(struct mx_build *build)
+{
+    struct mx_arch *arch = build->arch;
+    const struct mx_family *family = build->family;
+    if (family->names)
+        arch->names = *family->names;
+    else
+        not_runnable(arch, "the engine does not run model type \"%s\" yet", arch->model_type);
+    if (!arch->vocab) not_runnable(arch, "the config has no vocab_size");
+    if (!build->intermediate && !arch->experts.count) not_runnable(arch, "the config has no intermediate_size");
+    for (uint32_t i = 0; i < arch->rope_count; i++) {
+        const struct mx_rope *rope = &arch->rope[i];
+        if (rope->type == MX_ROPE_LONGROPE) not_runnable(arch, "the engine has no longrope positions");
+        if (rope->type == MX_ROPE_OTHER) not_runnable(arch, "the engine does not know these rope_parameters");
+        if (rope->dims % 2) not_runnable(arch, "an odd number of rotated dimensions, %u", rope->dims);
+    }
+    arch->runnable = arch->not_runnable[0] == '\0';
+}
+
+static mx_status fill(struct mx_build *build)
+{
+    struct mx_config *config = build->config;
+    struct mx_arch *arch = build->arch;
+    find_type(build);
+    arch->hidden = size_field(build, MX_FIELD_HIDDEN, MX_ARCH_MAX_WIDTH, build->family->hidden);
+    arch->layer_count = count_layers(build);
+    read_heads(build);
+    MX_TRY(config->status);
+    read_latent(build);
+    build->intermediate =
+        mx_config_per_layer(config, MX_FIELD_INTERMEDIATE, 0, 1, MX_ARCH_MAX_WIDTH, build->family->intermediate);
+    read_facts(build);
+    arch->layers = calloc(arch->layer_count, sizeof *arch->layers);
+    if (!arch->layers) return mx_fail_memory(config->err, "the layers", arch->layer_count * sizeof *arch->layers);
+    arch->head_dim = build->head_dim;
+
+    mx_build_layers(build);
+    mx_build_experts(build);
+    mx_build_rope(build);
+    MX_TRY(config->status);
+    if (build->family->fill) build->family->fill(build);
+    MX_TRY(config->status);
+    validate(build);
+    MX_TRY(config->status);
+    classify(arch);
+    decide_runnable(build);
+    return MX_OK;
+}
+
+mx_status mx_arch_from_json(struct mx_arch *arch, const cJSON *root, const char *name, struct mx_error *err)
+{
+    *arch = (struct mx_arch){0};
+    struct mx_config config;
+    MX_TRY(mx_config_init(&config, root, name, err));
+    struct mx_build build = {.config = &config, .arch = arch};
+    const mx_status status = fill(&build);
+    if (status != MX_OK) mx_arch_free(arch);
+    return status;
+}
+
+mx_status mx_arch_open(struct mx_arch *arch, const char *path, struct mx_error *err)
+{
+    *arch = (struct mx_arch){0};
+    char *inside = mx_is_directory(path) ? mx_path_join(path, "config.json") : NULL;
+    cJSON *root = NULL;
+    const struct mx_json_rules rules = {.allow_nan = true};
+    const char *file = inside ? inside : path;
+    mx_status status = mx_json_read_file(&root, file, CONFIG_LIMIT, &rules, err);
+    if (status == MX_OK) status = mx_arch_from_json(arch, root, file, err);
+    cJSON_Delete(root);
+    free(inside);
+    return status;
+}
+
+void mx_arch_free(struct mx_arch *arch)
+{
+    free(arch->layers);
+    *arch = (struct mx_arch){0};
+}

@@ -1,0 +1,114 @@
+/* Feed-forward parts: which layers have experts, how many, and how wide. */
+#include <string.h>
+
+#include "base/json.h"
+#include "config/build.h"
+
+/* What the config says about where experts are, read once. */
+struct sparse_rules {
+    const cJSON *types, *indices, *frequencies; /* lists, or NULL */
+    const cJSON *dense;                         /* indices of dense layers */
+    uint32_t first, last, step, period, offset, frequency;
+};
+
+static bool lists_index(const cJSON *list, uint32_t index)
+{
+    const cJSON *item;
+    cJSON_ArrayForEach (item, list) {
+        if (cJSON_IsNumber(item) && cJSON_GetNumberValue(item) == index) return true;
+    }
+    return false;
+}
+
+static const cJSON *list_or_null(const struct mx_config *config, const char *spellings)
+{
+    const cJSON *item = mx_config_find(config, spellings);
+    return cJSON_IsArray(item) ? item : NULL;
+}
+
+static struct sparse_rules read_rules(struct mx_build *build)
+{
+    struct mx_config *config = build->config;
+    const uint32_t layers = build->arch->layer_count;
+    struct sparse_rules rules = {
+        .types = list_or_null(config, "mlp_layer_types"),
+        .indices = list_or_null(config, "moe_layers|moe_layer_indices|sparse_layers"),
+        .frequencies = list_or_null(config, "moe_layer_freq"),
+        .dense = list_or_null(config, "mlp_only_layers"),
+    };
+    rules.first = mx_config_whole(config, "first_k_dense_replace|num_dense_layers|moe_layer_start_index", 0, 1 << 20,
+                                  build->family->first_dense);
+    const cJSON *last = mx_config_find(config, "moe_layer_end_index");
+    rules.last = last && cJSON_GetNumberValue(last) >= 0
+                     ? mx_config_whole(config, "moe_layer_end_index", 0, 1 << 20, layers)
+                     : layers;
+    rules.step =
+        mx_config_whole(config, "decoder_sparse_step|interleave_moe_layer_step|moe_layer_interval", 1, 1 << 20, 1);
+    rules.period = mx_config_whole(config, "expert_layer_period", 1, 1 << 20, 0);
+    rules.offset = mx_config_whole(config, "expert_layer_offset", 0, 1 << 20, 0);
+    rules.frequency = rules.frequencies ? 1 : mx_config_whole(config, "moe_layer_freq", 1, 1 << 20, 1);
+    return rules;
+}
+
+static bool is_sparse(struct mx_build *build, const struct sparse_rules *rules, uint32_t layer)
+{
+    if (rules->types) {
+        const cJSON *item = cJSON_GetArrayItem(rules->types, (int)layer);
+        if (!cJSON_IsString(item)) {
+            mx_config_fail(build->config, "field \"mlp_layer_types\" has no word for layer %u", layer);
+            return false;
+        }
+        return strcmp(item->valuestring, "dense") != 0;
+    }
+    if (rules->indices) return lists_index(rules->indices, layer);
+    if (rules->frequencies) return mx_config_per_layer(build->config, "moe_layer_freq", layer, 0, 1, 0) == 1;
+    if (rules->dense && lists_index(rules->dense, layer)) return false;
+    if (rules->period) return layer % rules->period == rules->offset % rules->period;
+    return layer >= rules->first && layer <= rules->last && (layer + 1) % rules->step == 0 &&
+           layer % rules->frequency == 0;
+}
+
+void mx_build_experts(struct mx_build *build)
+{
+    struct mx_config *config = build->config;
+    struct mx_arch *arch = build->arch;
+    const struct mx_family *family = build->family;
+    struct mx_experts *experts = &arch->experts;
+    experts->count = mx_config_per_layer(config, MX_FIELD_EXPERTS, 0, 0, MX_ARCH_MAX_EXPERTS, family->experts);
+    experts->scale = 1;
+    if (experts->count) {
+        experts->used =
+            mx_config_per_layer(config, MX_FIELD_EXPERTS_USED, 0, 1, MX_ARCH_MAX_EXPERTS, family->experts_used);
+        if (experts->used > experts->count || !experts->used)
+            mx_config_fail(config, "%u experts are used per token, of %u", experts->used, experts->count);
+        experts->normalize = family->no_normalize_field
+                                 ? family->normalize_experts
+                                 : mx_config_flag(config, "norm_topk_prob|moe_renormalize", family->normalize_experts);
+        experts->softmax_first = !family->softmax_last;
+        experts->shared_gate = family->shared_gate;
+        experts->scale = mx_config_number(config, "routed_scaling_factor|router_scaling_factor", 0, 1e6, 1);
+    }
+    const struct sparse_rules rules = read_rules(build);
+    for (uint32_t i = 0; i < arch->layer_count; i++) {
+        struct mx_layer *layer = &arch->layers[i];
+        const bool alone = layer->feed_forward != MX_FEED_FORWARD_NONE; /* said so in its list of kinds */
+        if (build->parts_apart && !alone) continue;
+        const bool sparse =
+            experts->count && (alone ? layer->feed_forward == MX_FEED_FORWARD_EXPERTS : is_sparse(build, &rules, i));
+        layer->feed_forward = sparse ? MX_FEED_FORWARD_EXPERTS : MX_FEED_FORWARD_DENSE;
+        layer->intermediate =
+            mx_config_per_layer(config, MX_FIELD_INTERMEDIATE, i, 1, MX_ARCH_MAX_WIDTH, build->intermediate);
+        if (!sparse) continue;
+        const uint32_t width = mx_config_per_layer(config, MX_FIELD_EXPERT_WIDTH, i, 1, MX_ARCH_MAX_WIDTH,
+                                                   family->expert_width ? family->expert_width : layer->intermediate);
+        const uint32_t shared =
+            mx_config_per_layer(config, MX_FIELD_SHARED_EXPERTS, i, 0, MX_ARCH_MAX_EXPERTS, family->shared_experts);
+        const uint64_t shared_width = (uint64_t)shared * width;
+        if (shared_width > MX_ARCH_MAX_WIDTH)
+            mx_config_fail(config, "%u shared experts of %u are too wide", shared, width);
+        layer->intermediate = width;
+        layer->shared_intermediate =
+            mx_config_whole(config, MX_FIELD_SHARED_WIDTH, 0, MX_ARCH_MAX_WIDTH,
+                            family->shared_width ? family->shared_width : (uint32_t)shared_width);
+    }
+}

@@ -1,0 +1,76 @@
+/* The table of model types. A row holds what a type's configs leave unsaid: class defaults that published files rely
+ * on, and facts that are the same for every model of the type. Where a type's config is unusual its row names one
+ * function that finishes the description. What a config says always comes before what a row says.
+ */
+#ifndef MX_CONFIG_FAMILIES_H
+#define MX_CONFIG_FAMILIES_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "config/arch.h"
+
+struct mx_build; /* build.h */
+
+/* A yes or no of the type, or of the field that says so (with what its absence means). */
+enum mx_answer { MX_ASK_NO, MX_ASK_YES, MX_NO, MX_YES };
+
+/* Where full attention stands among windowed layers when no list of layers says it. */
+enum mx_window_rule {
+    MX_WINDOW_BY_FIELDS,  /* sliding_window_pattern, else max_window_layers, else a window means every layer */
+    MX_WINDOW_NEVER,      /* the window, if there is one, has no bearing on what is cached */
+    MX_WINDOW_FULL_FIRST, /* layers 0, p, 2p, ... are full */
+    MX_WINDOW_EVEN,       /* even layers below max_window_layers have the window (Qwen2-MoE) */
+};
+
+struct mx_family {
+    const char *type;
+    const char *like; /* a row that says all that this one leaves out: the same class under another name */
+
+    /* Class defaults; 0 means that the field is derived or must be there. */
+    uint32_t layers, hidden, heads, kv_heads, head_dim, intermediate, vocab, context;
+    uint32_t window, pattern, max_window_layers;
+    bool window_off; /* use_sliding_window is false unless the config says otherwise */
+    enum mx_window_rule window_rule;
+    uint32_t experts, experts_used, expert_width, first_dense, shared_experts, shared_width;
+    double theta, rope_part, norm_eps;
+
+    /* Facts. */
+    enum mx_norm norm;
+    bool no_norm_bias;
+    double norm_offset;
+    enum mx_block_shape block;
+    enum mx_qk_norm qk_norm;
+    enum mx_answer qkv_bias, o_bias, mlp_bias, tied;
+    bool lm_head_bias, plain; /* plain: down(act(up)), no gate */
+    enum mx_activation activation;
+    enum mx_recurrence recurrence;
+    bool no_rope; /* learned positions, ALiBi, or none */
+    bool interleaved;
+    bool normalize_experts;  /* norm_topk_prob's default */
+    bool softmax_last;       /* the best experts first, then softmax over them */
+    bool no_normalize_field; /* norm_topk_prob is not read */
+    bool shared_gate;
+    const struct mx_tensor_names *names; /* of a type that the engine runs, else NULL */
+    enum mx_class class_;                /* of the published models of this type, for lists; a config decides */
+
+    void (*fill)(struct mx_build *build); /* finishes what the fields alone do not say */
+};
+
+/* The row of a type; NULL if the table does not have it. */
+const struct mx_family *mx_family_find(const char *type);
+
+/* The type of the text model in a wrapper that does not say it ("llava" holds a "llama"); NULL if unknown. */
+const char *mx_family_inner_type(const char *outer);
+
+/* All rows, for `mlxcel arch` and docs/models.md: sorted by type. `class_` is the class of the type's published
+ * models. Static storage. */
+struct mx_family_entry {
+    const char *type;
+    enum mx_class class_;
+    bool runnable;
+};
+size_t mx_family_list(const struct mx_family_entry **entries);
+
+#endif

@@ -1,0 +1,282 @@
+/* What kind each layer is. Configs say it in many ways, which are tried from the most explicit to the least: a list or
+ * string with one word per layer; the indices or the period of the attention layers among recurrent ones; a pattern or
+ * range of windowed layers; one window or chunk for all.
+ */
+#include <string.h>
+
+#include "base/json.h"
+#include "config/build.h"
+
+enum { ATTEND = 1, RECUR = 2, SPARSE = 4 };
+
+/* The words that lists of layers use. ATTEND with attention NONE is full or latent, whichever the model has. */
+struct kind_word {
+    const char *word;
+    unsigned what;
+    enum mx_attention attention;
+    enum mx_recurrence recurrence; /* NONE: the model's kind */
+};
+static const struct kind_word kind_words[] = {
+    {"full_attention", ATTEND, MX_ATTENTION_FULL, 0},
+    {"attention", ATTEND, MX_ATTENTION_FULL, 0},
+    {"full", ATTEND, MX_ATTENTION_FULL, 0},
+    {"global", ATTEND, MX_ATTENTION_FULL, 0},
+    {"global_attention", ATTEND, MX_ATTENTION_FULL, 0},
+    {"deepseek_sparse_attention", ATTEND, MX_ATTENTION_FULL, 0},
+    {"minimax_m3_sparse", ATTEND, MX_ATTENTION_FULL, 0},
+    {"sliding_attention", ATTEND, MX_ATTENTION_SLIDING, 0},
+    {"sliding_window_attention", ATTEND, MX_ATTENTION_SLIDING, 0},
+    {"sliding_window", ATTEND, MX_ATTENTION_SLIDING, 0},
+    {"sliding", ATTEND, MX_ATTENTION_SLIDING, 0},
+    {"local_attention", ATTEND, MX_ATTENTION_SLIDING, 0},
+    {"local", ATTEND, MX_ATTENTION_SLIDING, 0},
+    {"chunked_attention", ATTEND, MX_ATTENTION_CHUNKED, 0},
+    {"hybrid", ATTEND | RECUR, MX_ATTENTION_FULL, 0},
+    {"hybrid_sliding", ATTEND | RECUR, MX_ATTENTION_SLIDING, 0},
+    {"linear_attention", RECUR, MX_ATTENTION_NONE, 0},
+    {"linear", RECUR, MX_ATTENTION_NONE, 0},
+    {"mamba", RECUR, MX_ATTENTION_NONE, 0},
+    {"mamba2", RECUR, MX_ATTENTION_NONE, MX_RECURRENCE_MAMBA2},
+    {"conv", RECUR, MX_ATTENTION_NONE, MX_RECURRENCE_SHORT_CONV},
+    {"short_conv", RECUR, MX_ATTENTION_NONE, MX_RECURRENCE_SHORT_CONV},
+    {"recurrent", RECUR, MX_ATTENTION_NONE, 0},
+    {"mlp", 0, MX_ATTENTION_NONE, 0},
+    {"dense", 0, MX_ATTENTION_NONE, 0},
+    {"moe", SPARSE, MX_ATTENTION_NONE, 0},
+    {"sparse", SPARSE, MX_ATTENTION_NONE, 0},
+    /* One letter per layer (Nemotron-H, EXAONE 4). */
+    {"M", RECUR, MX_ATTENTION_NONE, 0},
+    {"*", ATTEND, MX_ATTENTION_FULL, 0},
+    {"-", 0, MX_ATTENTION_NONE, 0},
+    {"E", SPARSE, MX_ATTENTION_NONE, 0},
+    {"L", ATTEND, MX_ATTENTION_SLIDING, 0},
+    {"G", ATTEND, MX_ATTENTION_FULL, 0},
+};
+
+static const struct kind_word *find_word(const char *word, size_t length)
+{
+    for (size_t i = 0; i < sizeof kind_words / sizeof *kind_words; i++)
+        if (strlen(kind_words[i].word) == length && !memcmp(kind_words[i].word, word, length)) return &kind_words[i];
+    return NULL;
+}
+
+void mx_layer_attend(const struct mx_build *build, struct mx_layer *layer, enum mx_attention attention)
+{
+    const struct mx_arch *arch = build->arch;
+    layer->attention = attention;
+    layer->heads = build->heads;
+    layer->kv_heads = build->kv_heads;
+    layer->k_dim = build->head_dim;
+    layer->v_dim = build->v_dim;
+    layer->window = attention == MX_ATTENTION_SLIDING || attention == MX_ATTENTION_CHUNKED ? build->window : 0;
+    layer->cache_copies = 1;
+    layer->shares_cache_of = -1;
+    if (attention != MX_ATTENTION_FULL || !arch->kv_lora_rank) return;
+    layer->attention = MX_ATTENTION_LATENT;
+    layer->kv_heads = 1;
+    layer->k_dim = arch->qk_rope_dim;
+    layer->v_dim = arch->kv_lora_rank;
+}
+
+uint32_t mx_build_window(struct mx_build *build)
+{
+    struct mx_config *config = build->config;
+    const struct mx_family *family = build->family;
+    if (mx_config_is_null(config, MX_FIELD_WINDOW)) return 0;
+    return mx_config_whole(config, MX_FIELD_WINDOW, 0, MX_ARCH_MAX_CONTEXT, family->window);
+}
+
+static void set_kind(struct mx_build *build, struct mx_layer *layer, const struct kind_word *kind,
+                     enum mx_recurrence recurrence)
+{
+    if (!(kind->what & (ATTEND | RECUR))) build->parts_apart = true;
+    if (kind->what & ATTEND) mx_layer_attend(build, layer, kind->attention);
+    if (kind->what & RECUR) mx_layer_recur(build, layer, kind->recurrence ? kind->recurrence : recurrence);
+    /* A layer that is nothing but a feed-forward part says so here; experts.c fills its width. */
+    if (kind->what == SPARSE) layer->feed_forward = MX_FEED_FORWARD_EXPERTS;
+    if (kind->what == 0) layer->feed_forward = MX_FEED_FORWARD_DENSE;
+}
+
+/* One word or letter per layer. `cyclic`: a shorter list repeats. */
+static void by_words(struct mx_build *build, const cJSON *list, const char *name, bool cyclic)
+{
+    struct mx_config *config = build->config;
+    struct mx_arch *arch = build->arch;
+    const bool letters = cJSON_IsString(list);
+    const size_t count = letters ? strlen(list->valuestring) : (size_t)cJSON_GetArraySize(list);
+    const enum mx_recurrence recurrence = mx_build_recurrence(build);
+    if (count == 0 || (!cyclic && count != arch->layer_count)) {
+        mx_config_fail(config, "field \"%s\" has %zu entries for %u layers", name, count, arch->layer_count);
+        return;
+    }
+    const cJSON *item = letters ? NULL : list->child;
+    for (uint32_t i = 0; i < arch->layer_count; i++) {
+        const char *word = letters ? list->valuestring + i % count : cJSON_IsString(item) ? item->valuestring : "";
+        const struct kind_word *kind = find_word(word, letters ? 1 : strlen(word));
+        if (!kind) {
+            mx_config_fail(config, "field \"%s\", entry %u: \"%.40s\" is not a kind of layer that is known", name, i,
+                           word);
+            return;
+        }
+        set_kind(build, &arch->layers[i], kind, recurrence);
+        if (!letters) item = item->next ? item->next : list->child;
+    }
+}
+
+/* Attention where `is_attention[i]`, recurrence elsewhere (and there too, where `both`). */
+static void by_mask(struct mx_build *build, const bool *is_attention, bool both)
+{
+    struct mx_arch *arch = build->arch;
+    const enum mx_recurrence recurrence = mx_build_recurrence(build);
+    for (uint32_t i = 0; i < arch->layer_count; i++) {
+        if (is_attention[i]) mx_layer_attend(build, &arch->layers[i], MX_ATTENTION_FULL);
+        if (!is_attention[i] || both) mx_layer_recur(build, &arch->layers[i], recurrence);
+    }
+}
+
+/* The indices of a list, as a mask. `base`: 1 where layers are counted from 1 (Kimi Linear). */
+static bool mask_of(struct mx_build *build, const char *spellings, uint32_t base, bool mask[MX_ARCH_MAX_LAYERS])
+{
+    const cJSON *list = mx_config_find(build->config, spellings);
+    if (!cJSON_IsArray(list)) return false;
+    memset(mask, 0, MX_ARCH_MAX_LAYERS * sizeof *mask);
+    const cJSON *item;
+    cJSON_ArrayForEach (item, list) {
+        const uint32_t index =
+            mx_config_item(build->config, item, spellings, base, build->arch->layer_count - 1 + base);
+        if (build->config->status != MX_OK) return true;
+        mask[index - base] = true;
+    }
+    return true;
+}
+
+/* The layers that attend among recurrent ones, where the config gives indices or a period. */
+static bool by_positions(struct mx_build *build)
+{
+    struct mx_config *config = build->config;
+    const uint32_t layers = build->arch->layer_count;
+    bool mask[MX_ARCH_MAX_LAYERS] = {false};
+    if (mx_build_recurrence(build) == MX_RECURRENCE_NONE) return false;
+
+    if (mask_of(build, "attn_layer_indices|full_attn_idxs|attention_layer_indices|attention_layers_idx", 0, mask) ||
+        mask_of(build, "linear_attn_config.full_attn_layers", 1, mask)) {
+        by_mask(build, mask, false);
+        return true;
+    }
+    if (mask_of(build, "hybrid_layer_ids", 0, mask)) { /* Zamba 2: recurrence in every layer, attention in these too */
+        by_mask(build, mask, true);
+        return true;
+    }
+    const cJSON *list = mx_config_list(config, "attn_type_list"); /* MiniMax: 1 attends */
+    if (list) {
+        if ((uint32_t)cJSON_GetArraySize(list) != layers)
+            mx_config_fail(config, "field \"attn_type_list\" has %d entries for %u layers", cJSON_GetArraySize(list),
+                           layers);
+        const cJSON *item = list->child;
+        for (uint32_t i = 0; i < layers && item; i++, item = item->next)
+            mask[i] = mx_config_item(config, item, "attn_type_list", 0, 1) == 1;
+        by_mask(build, mask, false);
+        return true;
+    }
+    const uint32_t interval = mx_config_whole(config, "full_attention_interval", 1, MX_ARCH_MAX_LAYERS, 0);
+    const uint32_t period = mx_config_whole(config, "attn_layer_period", 1, MX_ARCH_MAX_LAYERS, 0);
+    const uint32_t offset = mx_config_whole(config, "attn_layer_offset", 0, MX_ARCH_MAX_LAYERS, 0);
+    if (!interval && !period) return false;
+    for (uint32_t i = 0; i < layers; i++) mask[i] = interval ? (i + 1) % interval == 0 : i % period == offset % period;
+    by_mask(build, mask, false);
+    return true;
+}
+
+/* Layers that all attend, some of them within a window or a chunk. */
+static void by_window(struct mx_build *build)
+{
+    struct mx_config *config = build->config;
+    const struct mx_family *family = build->family;
+    struct mx_arch *arch = build->arch;
+    const bool used = mx_config_flag(config, "use_sliding_window", !family->window_off);
+    const bool windowed = build->window != 0 && used && family->window_rule != MX_WINDOW_NEVER;
+    const cJSON *word = mx_config_find(config, MX_FIELD_PATTERN);
+    if (windowed && cJSON_IsString(word)) {
+        by_words(build, word, "sliding_window_pattern", true);
+        return;
+    }
+    const uint32_t pattern = mx_config_is_null(config, MX_FIELD_PATTERN)
+                                 ? 0
+                                 : mx_config_whole(config, MX_FIELD_PATTERN, 1, MX_ARCH_MAX_LAYERS, family->pattern);
+    const uint32_t first = mx_config_whole(config, "max_window_layers", 0, 1 << 20, family->max_window_layers);
+    for (uint32_t i = 0; i < arch->layer_count; i++) {
+        bool sliding = windowed;
+        if (family->window_rule == MX_WINDOW_FULL_FIRST)
+            sliding &= pattern && i % pattern != 0;
+        else if (family->window_rule == MX_WINDOW_EVEN)
+            sliding &= i % 2 == 0 && i < first;
+        else if (pattern)
+            sliding &= (i + 1) % pattern != 0;
+        else
+            sliding &= i >= first;
+        mx_layer_attend(build, &arch->layers[i], sliding ? MX_ATTENTION_SLIDING : MX_ATTENTION_FULL);
+    }
+}
+
+/* Chunks (Llama 4): no_rope_layers says 1 for a layer that has rotary positions and sees its chunk. */
+static bool by_chunk(struct mx_build *build)
+{
+    struct mx_config *config = build->config;
+    struct mx_arch *arch = build->arch;
+    const uint32_t chunk = mx_config_whole(config, "attention_chunk_size", 1, MX_ARCH_MAX_CONTEXT, 0);
+    if (!chunk || build->window) return false;
+    build->window = chunk;
+    const uint32_t interval = mx_config_whole(config, "no_rope_layer_interval", 1, MX_ARCH_MAX_LAYERS, 0);
+    for (uint32_t i = 0; i < arch->layer_count; i++) {
+        const bool by_interval = !interval || (i + 1) % interval != 0;
+        const cJSON *list = mx_config_find(config, "no_rope_layers");
+        const bool chunked =
+            cJSON_GetArraySize(list) ? mx_config_per_layer(config, "no_rope_layers", i, 0, 1, 0) != 0 : by_interval;
+        mx_layer_attend(build, &arch->layers[i], chunked ? MX_ATTENTION_CHUNKED : MX_ATTENTION_FULL);
+    }
+    return true;
+}
+
+/* The last layers may read the cache of the last layer of their kind that keeps one (Gemma 3n, Gemma 4). */
+static void share_caches(struct mx_build *build)
+{
+    struct mx_config *config = build->config;
+    struct mx_arch *arch = build->arch;
+    const uint32_t shared = mx_config_whole(config, "num_kv_shared_layers", 0, arch->layer_count, 0);
+    if (!shared || config->status != MX_OK) return;
+    const uint32_t first = arch->layer_count - shared;
+    for (uint32_t i = first; i < arch->layer_count; i++) {
+        int32_t owner = -1;
+        for (uint32_t j = 0; j < first; j++)
+            if (arch->layers[j].attention == arch->layers[i].attention) owner = (int32_t)j;
+        if (owner < 0) {
+            mx_config_fail(config, "num_kv_shared_layers is %u, but layer %u has none of its kind to share with",
+                           shared, i);
+            return;
+        }
+        arch->layers[i].cache_copies = 0;
+        arch->layers[i].shares_cache_of = owner;
+    }
+}
+
+void mx_build_layers(struct mx_build *build)
+{
+    struct mx_config *config = build->config;
+    struct mx_arch *arch = build->arch;
+    for (uint32_t i = 0; i < arch->layer_count; i++) arch->layers[i].shares_cache_of = -1;
+    if (!build->heads) {
+        for (uint32_t i = 0; i < arch->layer_count; i++)
+            mx_layer_recur(build, &arch->layers[i], mx_build_recurrence(build));
+        return;
+    }
+    build->window = mx_build_window(build);
+    const cJSON *words = mx_config_find(config, MX_FIELD_LAYER_TYPES);
+    if (words && (cJSON_IsArray(words) || cJSON_IsString(words))) {
+        if (!build->window) build->window = mx_config_whole(config, "attention_chunk_size", 1, MX_ARCH_MAX_CONTEXT, 0);
+        by_words(build, words, words->string ? words->string : "layer_types",
+                 words->string && !strcmp(words->string, "block_types"));
+    } else if (!by_positions(build) && !by_chunk(build)) {
+        by_window(build);
+    }
+    share_caches(build);
+}

@@ -1,0 +1,87 @@
+/* Rotary positions: old fields (rope_theta, rope_scaling) and new ones (rope_parameters), with the defaults of the
+ * reference implementation (modeling_rope_utils). */
+#include <stdio.h>
+#include <string.h>
+
+#include "config/build.h"
+
+struct rope_name {
+    const char *name;
+    enum mx_rope_type type;
+};
+static const struct rope_name rope_names[] = {
+    {"default", MX_ROPE_DEFAULT},   {"mrope", MX_ROPE_DEFAULT}, {"linear", MX_ROPE_LINEAR},
+    {"dynamic", MX_ROPE_DYNAMIC},   {"llama3", MX_ROPE_LLAMA3}, {"yarn", MX_ROPE_YARN},
+    {"longrope", MX_ROPE_LONGROPE}, {"su", MX_ROPE_LONGROPE},
+};
+
+static enum mx_rope_type type_of(const char *name)
+{
+    for (size_t i = 0; i < sizeof rope_names / sizeof *rope_names; i++)
+        if (!strcmp(name, rope_names[i].name)) return rope_names[i].type;
+    return MX_ROPE_OTHER;
+}
+
+/* "PREFIX.a|PREFIX.b|behind" into a buffer: the spellings of a field inside one object of the config. */
+static const char *inside(char buffer[320], const char *prefix, const char *first, const char *second,
+                          const char *behind)
+{
+    const int length = snprintf(buffer, 320, "%s.%s", prefix, first);
+    if (second[0]) snprintf(buffer + length, 320 - (size_t)length, "|%s.%s", prefix, second);
+    if (behind[0]) snprintf(buffer + strlen(buffer), 320 - strlen(buffer), "|%s", behind);
+    return buffer;
+}
+
+void mx_rope_read(struct mx_build *build, struct mx_rope *rope, const char *prefix, uint32_t dims, double theta)
+{
+    struct mx_config *config = build->config;
+    char path[320], name[32];
+    *rope = (struct mx_rope){.interleaved = build->family->interleaved};
+    rope->theta = mx_config_number(config, inside(path, prefix, "rope_theta", "", ""), 1e-3, 1e15, theta);
+    mx_config_text(config, inside(path, prefix, "rope_type", "type", ""), name, sizeof name);
+    rope->type = name[0] ? type_of(name) : MX_ROPE_DEFAULT;
+
+    const double part = mx_config_number(config, inside(path, prefix, "partial_rotary_factor", "", ""), 0, 1, 0);
+    rope->dims = part > 0 ? (uint32_t)(dims * part) : dims;
+
+    /* Types that stretch need to know by how much; longrope derives it from the two context lengths. */
+    inside(path, prefix, "factor", "", "");
+    if (rope->type >= MX_ROPE_LINEAR && rope->type <= MX_ROPE_YARN && !mx_config_find(config, path))
+        mx_config_fail(config, "field \"%s\" is missing; rope type \"%s\" needs it", path, name);
+    rope->factor = mx_config_number(config, path, 1e-3, 1e6, 1);
+    rope->low_freq_factor = mx_config_number(config, inside(path, prefix, "low_freq_factor", "", ""), 0, 1e6, 1);
+    rope->high_freq_factor = mx_config_number(config, inside(path, prefix, "high_freq_factor", "", ""), 0, 1e6, 4);
+    rope->beta_fast = mx_config_number(config, inside(path, prefix, "beta_fast", "", ""), 0, 1e6, 32);
+    rope->beta_slow = mx_config_number(config, inside(path, prefix, "beta_slow", "", ""), 0, 1e6, 1);
+    rope->mscale = mx_config_number(config, inside(path, prefix, "mscale", "", ""), 0, 1e3, 0);
+    rope->mscale_all_dim = mx_config_number(config, inside(path, prefix, "mscale_all_dim", "", ""), 0, 1e3, 0);
+    rope->attention_factor = mx_config_number(config, inside(path, prefix, "attention_factor", "", ""), 0, 1e3, 0);
+    rope->truncate = mx_config_flag(config, inside(path, prefix, "truncate", "", ""), true);
+    rope->original_context = mx_config_whole(
+        config, inside(path, prefix, "original_max_position_embeddings", "", "original_max_position_embeddings"), 1,
+        MX_ARCH_MAX_CONTEXT, build->arch->max_context);
+    if (rope->type == MX_ROPE_DEFAULT) rope->factor = 1;
+    if (rope->type == MX_ROPE_LLAMA3 && rope->low_freq_factor >= rope->high_freq_factor)
+        mx_config_fail(config, "rope type \"llama3\": low_freq_factor must be below high_freq_factor");
+}
+
+void mx_build_rope(struct mx_build *build)
+{
+    struct mx_config *config = build->config;
+    struct mx_arch *arch = build->arch;
+    const struct mx_family *family = build->family;
+    if (family->no_rope || !build->head_dim) return;
+    const uint32_t dims = arch->kv_lora_rank ? arch->qk_rope_dim : build->head_dim;
+    const double theta =
+        mx_config_number(config, MX_FIELD_ROPE_THETA, 1e-3, 1e15, family->theta != 0 ? family->theta : 10000.0);
+    const char *prefix = mx_config_object(config, "rope_parameters") ? "rope_parameters" : "rope_scaling";
+    mx_rope_read(build, &arch->rope[0], prefix, dims, theta);
+    arch->rope_count = 1;
+
+    /* How much of a head is rotated stands outside rope_scaling in older files. */
+    const double part = mx_config_number(config, MX_FIELD_ROPE_PART, 0, 1, family->rope_part);
+    if (part > 0 && !arch->kv_lora_rank) arch->rope[0].dims = (uint32_t)(dims * part);
+    const uint32_t rotated = mx_config_whole(config, "rotary_dim|rope_dim", 1, dims, 0);
+    if (rotated) arch->rope[0].dims = rotated;
+    for (uint32_t i = 0; i < arch->layer_count; i++) arch->layers[i].rope = arch->layers[i].heads != 0;
+}
