@@ -4,7 +4,7 @@
 #include <pthread.h>
 
 #include "kernels/scalar/dense.h"
-#ifdef MX_X86_64
+#if defined(__x86_64__)
 #include "kernels/avx2/dense.h"
 #include "kernels/avx512/dense.h"
 #endif
@@ -17,7 +17,7 @@ static void fill_tables(void)
     for (int level = MX_CPU_SCALAR; level <= MX_CPU_AVX512; level++) {
         struct mx_dense_kernels *table = &tables[level];
         mx_dense_fill_scalar(table);
-#ifdef MX_X86_64
+#if defined(__x86_64__)
         if (level >= MX_CPU_AVX2) mx_dense_fill_avx2(table);
         if (level >= MX_CPU_AVX512) mx_dense_fill_avx512(table);
 #endif

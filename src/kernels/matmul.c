@@ -33,9 +33,9 @@ size_t mx_product_scratch_bytes(size_t cols)
 
 size_t mx_product_prepared_bytes(size_t n, size_t cols)
 {
-    /* Many: at most a float per number, tokens rounded up to a tile of at most 16. Few: columns rounded up to a block
+    /* Many: at most a float per number, the last tile of at most 16 filled up. Few: columns rounded up to a block
      * of at most 256, and a partial sum for every 4 of them. */
-    const size_t tokens = mx_round_up(n < MX_CHUNK_TOKENS ? n : MX_CHUNK_TOKENS, 16);
+    const size_t tokens = (n < MX_CHUNK_TOKENS ? n : MX_CHUNK_TOKENS) + 16;
     const size_t few = n < MX_FEW_TOKENS ? n : MX_FEW_TOKENS;
     const size_t many_bytes = tokens * mx_round_up(cols, 16) * sizeof(float);
     const size_t few_bytes = few * mx_round_up(cols, 256) * sizeof(float) / 4 * 5;

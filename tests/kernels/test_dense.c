@@ -88,8 +88,9 @@ static void unaries_agree(void **state)
                 arrays_fill(&a, &random, l % 2 ? 1.f : 8.f);
                 unary_of(scalar(), unaries[u].offset)(a.expected, a.x, a.n);
                 unary_of(mx_dense_kernels(level), unaries[u].offset)(a.actual, a.x, a.n);
-                /* exp(-x) turns half an ulp of its argument into |x| / 2 ulp of the value */
-                check(&a, unaries[u].name, level, 2e-6, 1e-37);
+                /* gelu_tanh: exp turns an ulp of its argument 2u into 2u ulp, which is much where the value is little
+                 */
+                check(&a, unaries[u].name, level, 2e-6, strcmp(unaries[u].name, "gelu_tanh") ? 1e-37 : 1e-9);
                 arrays_close(&a);
             }
         }

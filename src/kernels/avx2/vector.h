@@ -1,0 +1,275 @@
+/* The vector vocabulary of src/kernels/simd in AVX2 with FMA and F16C: vf is 8 floats, vi 8 32-bit words.
+ * avx512/vector.h is its twin: same names, 16 lanes. "some" means: the first `count` lanes, memory beyond them is not
+ * touched, lanes beyond are 0. */
+#ifndef MX_KERNELS_AVX2_VECTOR_H
+#define MX_KERNELS_AVX2_VECTOR_H
+
+#include <immintrin.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <string.h>
+
+#include "base/matrix.h"
+
+#define MX_INLINE static inline __attribute__((always_inline, unused))
+
+typedef __m256 vf;
+typedef __m256i vi;
+typedef uint32_t vi_words __attribute__((vector_size(32)));
+enum {
+    LANES = 8,
+    FEW_PREFETCH = 1024, /* bytes ahead of the codes that the few-token way reads */
+    PLAIN_ROWS = 4,      /* rows that it takes at once where the weights are plain */
+    TILE_TOKENS = 6,     /* many-token way: 6 tokens x 2 vectors of rows are summed in registers at a time */
+};
+
+MX_INLINE vi lanes_mask(size_t count)
+{
+    return _mm256_cmpgt_epi32(_mm256_set1_epi32(count > 8 ? 8 : (int)count), _mm256_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7));
+}
+MX_INLINE vf vf_load(const void *p)
+{
+    return _mm256_loadu_ps(p);
+}
+MX_INLINE vf vf_load_some(const void *p, size_t count)
+{
+    return _mm256_maskload_ps(p, lanes_mask(count));
+}
+MX_INLINE void vf_store(float *p, vf a)
+{
+    _mm256_storeu_ps(p, a);
+}
+MX_INLINE void vf_store_some(float *p, vf a, size_t count)
+{
+    _mm256_maskstore_ps(p, lanes_mask(count), a);
+}
+MX_INLINE vf vf_set1(float a)
+{
+    return _mm256_set1_ps(a);
+}
+MX_INLINE vf vf_zero(void)
+{
+    return _mm256_setzero_ps();
+}
+MX_INLINE vf vf_add(vf a, vf b)
+{
+    return _mm256_add_ps(a, b);
+}
+MX_INLINE vf vf_sub(vf a, vf b)
+{
+    return _mm256_sub_ps(a, b);
+}
+MX_INLINE vf vf_mul(vf a, vf b)
+{
+    return _mm256_mul_ps(a, b);
+}
+MX_INLINE vf vf_div(vf a, vf b)
+{
+    return _mm256_div_ps(a, b);
+}
+MX_INLINE vf vf_fma(vf a, vf b, vf c) /* a b + c */
+{
+    return _mm256_fmadd_ps(a, b, c);
+}
+MX_INLINE vf vf_fnma(vf a, vf b, vf c) /* c - a b */
+{
+    return _mm256_fnmadd_ps(a, b, c);
+}
+MX_INLINE vf vf_fmaddsub(vf a, vf b, vf c) /* a b - c in even lanes, a b + c in odd ones */
+{
+    return _mm256_fmaddsub_ps(a, b, c);
+}
+/* Where one argument is NaN, the second is returned. */
+MX_INLINE vf vf_max(vf a, vf b)
+{
+    return _mm256_max_ps(a, b);
+}
+MX_INLINE vf vf_min(vf a, vf b)
+{
+    return _mm256_min_ps(a, b);
+}
+MX_INLINE vf vf_abs(vf a)
+{
+    return _mm256_andnot_ps(_mm256_set1_ps(-0.f), a);
+}
+/* The sign bit of `sign` put into a >= 0. */
+MX_INLINE vf vf_copysign(vf a, vf sign)
+{
+    return _mm256_or_ps(a, _mm256_and_ps(sign, _mm256_set1_ps(-0.f)));
+}
+/* Lanes of `yes` where x < 0, else of `no`. */
+MX_INLINE vf vf_if_negative(vf x, vf yes, vf no)
+{
+    return _mm256_blendv_ps(no, yes, _mm256_cmp_ps(x, _mm256_setzero_ps(), _CMP_LT_OQ));
+}
+MX_INLINE vf vf_round(vf a) /* to the nearest whole number */
+{
+    return _mm256_round_ps(a, _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC);
+}
+/* a 2^n for whole n in [-252, 254], with overflow to infinity and gradual underflow: in two steps, each a power that
+ * a float holds. */
+MX_INLINE vf vf_scale(vf a, vf n)
+{
+    const __m256i whole = _mm256_cvtps_epi32(n), half = _mm256_srai_epi32(whole, 1);
+    const __m256i one = _mm256_set1_epi32(127);
+    const __m256i first = _mm256_slli_epi32(_mm256_add_epi32(half, one), 23);
+    const __m256i second = _mm256_slli_epi32(_mm256_add_epi32(_mm256_sub_epi32(whole, half), one), 23);
+    return _mm256_mul_ps(_mm256_mul_ps(a, _mm256_castsi256_ps(first)), _mm256_castsi256_ps(second));
+}
+MX_INLINE float vf_sum(vf a)
+{
+    __m128 sum = _mm_add_ps(_mm256_castps256_ps128(a), _mm256_extractf128_ps(a, 1));
+    sum = _mm_add_ps(sum, _mm_movehl_ps(sum, sum));
+    return _mm_cvtss_f32(_mm_add_ss(sum, _mm_movehdup_ps(sum)));
+}
+MX_INLINE float vf_largest(vf a)
+{
+    __m128 max = _mm_max_ps(_mm256_castps256_ps128(a), _mm256_extractf128_ps(a, 1));
+    max = _mm_max_ps(max, _mm_movehl_ps(max, max));
+    return _mm_cvtss_f32(_mm_max_ss(max, _mm_movehdup_ps(max)));
+}
+/* A bit per lane. */
+MX_INLINE unsigned vf_equal_bits(vf a, vf b)
+{
+    return (unsigned)_mm256_movemask_ps(_mm256_cmp_ps(a, b, _CMP_EQ_OQ));
+}
+MX_INLINE vf vf_swap_pairs(vf a)
+{
+    return _mm256_permute_ps(a, 0xb1);
+}
+MX_INLINE vf vf_permute(vf a, vi index)
+{
+    return _mm256_permutevar8x32_ps(a, index);
+}
+/* The first `count` (at most LANES / 2) floats, each twice. */
+MX_INLINE vf vf_load_twice(const float *p, size_t count)
+{
+    return vf_permute(vf_load_some(p, count), _mm256_setr_epi32(0, 0, 1, 1, 2, 2, 3, 3));
+}
+
+MX_INLINE vi vi_load(const void *p)
+{
+    return _mm256_loadu_si256(p);
+}
+MX_INLINE void vi_store(void *p, vi a)
+{
+    _mm256_storeu_si256(p, a);
+}
+MX_INLINE vi vi_set1(uint32_t a)
+{
+    return _mm256_set1_epi32((int)a);
+}
+MX_INLINE vi vi_lanes(void) /* 0, 1, 2, ... */
+{
+    return _mm256_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7);
+}
+MX_INLINE vi vi_and(vi a, vi b)
+{
+    return _mm256_and_si256(a, b);
+}
+MX_INLINE vi vi_or(vi a, vi b)
+{
+    return _mm256_or_si256(a, b);
+}
+MX_INLINE vi vi_add(vi a, vi b)
+{
+    return _mm256_add_epi32(a, b);
+}
+MX_INLINE vi vi_mul(vi a, vi b)
+{
+    return _mm256_mullo_epi32(a, b);
+}
+MX_INLINE vi vi_min(vi a, vi b) /* unsigned */
+{
+    return _mm256_min_epu32(a, b);
+}
+MX_INLINE vi vi_shift_right(vi a, unsigned n)
+{
+    return (vi)((vi_words)a >> n);
+}
+MX_INLINE vi vi_shift_left(vi a, unsigned n)
+{
+    return (vi)((vi_words)a << n);
+}
+/* Four bytes at base + offset of each lane. */
+MX_INLINE vi vi_gather(const uint8_t *base, vi offsets)
+{
+    return _mm256_i32gather_epi32((const void *)base, offsets, 1);
+}
+MX_INLINE vf vf_from_vi(vi a)
+{
+    return _mm256_cvtepi32_ps(a);
+}
+MX_INLINE vf vf_bits(vi a)
+{
+    return _mm256_castsi256_ps(a);
+}
+
+/* Numbers of a checkpoint's dtype, widened. */
+MX_INLINE vf widen_halves(__m128i halves, enum mx_dtype dtype)
+{
+    if (dtype == MX_F16) return _mm256_cvtph_ps(halves);
+    return _mm256_castsi256_ps(_mm256_slli_epi32(_mm256_cvtepu16_epi32(halves), 16));
+}
+MX_INLINE vf vf_widen(const uint8_t *p, enum mx_dtype dtype)
+{
+    return dtype == MX_F32 ? _mm256_loadu_ps((const void *)p) : widen_halves(_mm_loadu_si128((const void *)p), dtype);
+}
+MX_INLINE vf vf_widen_some(const uint8_t *p, enum mx_dtype dtype, size_t count)
+{
+    if (dtype == MX_F32) return vf_load_some(p, count);
+    uint64_t low = 0, high = 0;
+    uint16_t half;
+    switch (count) {
+    case 1: memcpy(&half, p, 2); return widen_halves(_mm_cvtsi32_si128(half), dtype);
+    case 2: memcpy(&low, p, 4); break;
+    case 4: memcpy(&low, p, 8); break;
+    default:
+        for (size_t i = 0; i < count && i < LANES; i++) {
+            memcpy(&half, p + 2 * i, 2);
+            if (i < 4)
+                low |= (uint64_t)half << (16 * i);
+            else
+                high |= (uint64_t)half << (16 * (i - 4));
+        }
+    }
+    return widen_halves(_mm_set_epi64x((long long)high, (long long)low), dtype);
+}
+
+/* The low 16 bits of each lane as a number of a two-byte dtype. */
+MX_INLINE vf vf_widen_low_halves(vi lanes, enum mx_dtype dtype)
+{
+    if (dtype == MX_BF16) return _mm256_castsi256_ps(_mm256_slli_epi32(lanes, 16));
+    const vi low = _mm256_and_si256(lanes, _mm256_set1_epi32(0xffff));
+    return _mm256_cvtph_ps(_mm_packus_epi32(_mm256_castsi256_si128(low), _mm256_extracti128_si256(low, 1)));
+}
+
+/* The code stream, spread so that each 32-bit lane holds `lane_values(bits)` codes, the first lowest. A full block is
+ * LANES of them; `bytes` is what remains of the row (at least 4, a multiple of 4). */
+MX_INLINE vi codes_load(const uint8_t *p, int bits, size_t bytes)
+{
+    if (bits == 2 || bits == 4 || bits == 8) {
+        return bytes >= 32 ? _mm256_loadu_si256((const void *)p)
+                           : _mm256_maskload_epi32((const void *)p, lanes_mask(bytes / 4));
+    }
+    const size_t words = bits == 5 ? 5 : 6;
+    const vi raw = _mm256_maskload_epi32((const void *)p, lanes_mask(bytes / 4 < words ? bytes / 4 : words));
+    if (bits == 5) { /* 4 codes are 20 bits: bytes 0-2 and, 4 bits late, bytes 2-4 of every 5; 10 bytes a half */
+        const vi halves = _mm256_permutevar8x32_epi32(raw, _mm256_setr_epi32(0, 1, 2, 7, 2, 3, 4, 7));
+        const vi place = _mm256_setr_epi32(0x03020100, 0x05040302, 0x08070605, 0x0a090807, 0x05040302, 0x07060504,
+                                           0x0a090807, 0x0c0b0a09);
+        return _mm256_srlv_epi32(_mm256_shuffle_epi8(halves, place), _mm256_setr_epi32(0, 4, 0, 4, 0, 4, 0, 4));
+    }
+    const vi halves = _mm256_permutevar8x32_epi32(raw, _mm256_setr_epi32(0, 1, 2, 7, 3, 4, 5, 7));
+    const vi place = _mm256_setr_epi32(0x03020100, 0x06050403, 0x09080706, 0x0c0b0a09, 0x03020100, 0x06050403,
+                                       0x09080706, 0x0c0b0a09);
+    return _mm256_shuffle_epi8(halves, place);
+}
+
+/* The low `bits` bits of each lane as a float; what stands above them is ignored. */
+MX_INLINE vf codes_float(vi lanes, int bits)
+{
+    return _mm256_cvtepi32_ps(_mm256_and_si256(lanes, _mm256_set1_epi32((1 << bits) - 1)));
+}
+
+#endif
