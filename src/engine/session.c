@@ -1,0 +1,224 @@
+/* Sessions. */
+#include "engine/session.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/file.h"
+#include "base/machine.h"
+#include "engine/usage.h"
+
+struct mx_session {
+    struct mx_pool *pool;
+    struct mx_model *model;
+    struct mx_tokenizer *tokenizer;
+    struct mx_chat *chat;
+    enum mx_cpu_level cpu;
+    double load_seconds;
+    struct mx_cache *cache;
+    struct mx_workspace *workspace;
+    int32_t *tokens; /* [mx_cache_context] */
+    size_t count;
+};
+
+struct mx_session_options mx_session_options_default(void)
+{
+    return (struct mx_session_options){.cpu = mx_cpu_detect(), .text = true};
+}
+
+static int default_threads(void)
+{
+    struct mx_machine machine;
+    mx_machine_probe(&machine);
+    if (machine.cores < 1) return 1;
+    return machine.cores > MX_POOL_MAX_THREADS ? MX_POOL_MAX_THREADS : (int)machine.cores;
+}
+
+static mx_status open_text(struct mx_session *session, const char *directory, struct mx_error *err)
+{
+    char *path = mx_path_join(directory, "tokenizer.json");
+    if (!path) return mx_fail_memory(err, "a path", strlen(directory));
+    mx_status status = mx_tokenizer_open(&session->tokenizer, path, err);
+    free(path);
+    if (status == MX_OK) status = mx_chat_open(&session->chat, directory, session->tokenizer, err);
+    return status;
+}
+
+static mx_status open_parts(struct mx_session *session, const char *directory, const struct mx_session_options *options,
+                            const struct mx_progress *progress, struct mx_error *err)
+{
+    MX_TRY(mx_pool_open(&session->pool, options->threads ? options->threads : default_threads(), err));
+    MX_TRY(mx_model_open(&session->model, directory, progress, err));
+    return options->text ? open_text(session, directory, err) : MX_OK;
+}
+
+mx_status mx_session_open(struct mx_session **out, const char *directory, const struct mx_session_options *options,
+                          const struct mx_progress *progress, struct mx_error *err)
+{
+    *out = NULL;
+    const double start = mx_seconds();
+    struct mx_session *session = calloc(1, sizeof *session);
+    if (!session) return mx_fail_memory(err, "a session", sizeof *session);
+    session->cpu = options->cpu;
+    const mx_status status = open_parts(session, directory, options, progress, err);
+    if (status != MX_OK) {
+        mx_session_close(session);
+        return status;
+    }
+    session->load_seconds = mx_seconds() - start;
+    *out = session;
+    return MX_OK;
+}
+
+static void end(struct mx_session *session)
+{
+    mx_cache_close(session->cache);
+    mx_workspace_close(session->workspace);
+    free(session->tokens);
+    session->cache = NULL;
+    session->workspace = NULL;
+    session->tokens = NULL;
+    session->count = 0;
+}
+
+void mx_session_close(struct mx_session *session)
+{
+    if (!session) return;
+    end(session);
+    mx_chat_close(session->chat);
+    mx_tokenizer_close(session->tokenizer);
+    mx_model_close(session->model);
+    mx_pool_close(session->pool);
+    free(session);
+}
+
+static mx_status begin_parts(struct mx_session *session, const struct mx_session_begin *begin, struct mx_error *err)
+{
+    const struct mx_arch *arch = mx_model_arch(session->model);
+    const uint32_t chunk = begin->chunk ? begin->chunk : MX_MODEL_CHUNK;
+    struct mx_cache_options cache = {
+        .context = begin->context, .chunk = chunk, .cpu = session->cpu, .pool = session->pool};
+    MX_TRY(mx_kv_resolve(&cache.setup, &begin->kv, arch, err));
+    MX_TRY(mx_cache_open(&session->cache, arch, &cache, err));
+    const struct mx_workspace_options workspace = {
+        .chunk = chunk, .rows = begin->rows ? begin->rows : 1, .cpu = session->cpu, .pool = session->pool};
+    MX_TRY(mx_workspace_open(&session->workspace, arch, &workspace, err));
+    const size_t bytes = mx_cache_context(session->cache) * sizeof *session->tokens;
+    session->tokens = malloc(bytes);
+    return session->tokens ? MX_OK : mx_fail_memory(err, "the text's tokens", bytes);
+}
+
+mx_status mx_session_begin(struct mx_session *session, const struct mx_session_begin *begin, struct mx_error *err)
+{
+    end(session);
+    const mx_status status = begin_parts(session, begin, err);
+    if (status != MX_OK) end(session);
+    return status;
+}
+
+const struct mx_model *mx_session_model(const struct mx_session *session)
+{
+    return session->model;
+}
+
+const struct mx_arch *mx_session_arch(const struct mx_session *session)
+{
+    return mx_model_arch(session->model);
+}
+
+const struct mx_tokenizer *mx_session_tokenizer(const struct mx_session *session)
+{
+    return session->tokenizer;
+}
+
+const struct mx_chat *mx_session_chat(const struct mx_session *session)
+{
+    return session->chat;
+}
+
+struct mx_pool *mx_session_pool(const struct mx_session *session)
+{
+    return session->pool;
+}
+
+struct mx_cache *mx_session_cache(const struct mx_session *session)
+{
+    return session->cache;
+}
+
+struct mx_workspace *mx_session_workspace(const struct mx_session *session)
+{
+    return session->workspace;
+}
+
+enum mx_cpu_level mx_session_cpu(const struct mx_session *session)
+{
+    return session->cpu;
+}
+
+double mx_session_load_seconds(const struct mx_session *session)
+{
+    return session->load_seconds;
+}
+
+const int32_t *mx_session_tokens(const struct mx_session *session, size_t *count)
+{
+    *count = session->count;
+    return session->tokens;
+}
+
+static void keep_logits(void *context, size_t token, size_t count, float *logits)
+{
+    (void)token;
+    (void)count;
+    *(float **)context = logits;
+}
+
+mx_status mx_session_feed(struct mx_session *session, const int32_t *tokens, size_t n, float **logits,
+                          const struct mx_progress *progress, struct mx_error *err)
+{
+    float *last = NULL;
+    const struct mx_logits_taker taker = {.first = logits ? n - 1 : n, .take = keep_logits, .context = &last};
+    const mx_status status =
+        mx_model_forward(session->model, session->workspace, session->cache, tokens, n, &taker, progress, err);
+    const size_t fed = mx_cache_length(session->cache) - session->count;
+    memcpy(session->tokens + session->count, tokens, fed * sizeof *tokens);
+    session->count += fed;
+    if (logits) *logits = last;
+    return status;
+}
+
+void mx_session_clear(struct mx_session *session)
+{
+    mx_cache_clear(session->cache);
+    session->count = 0;
+}
+
+size_t mx_session_rewind(struct mx_session *session, const int32_t *tokens, size_t n)
+{
+    size_t same = 0;
+    while (same < session->count && same + 1 < n && session->tokens[same] == tokens[same]) same++;
+    /* A cache of windows may have forgotten what an earlier position needs: then the text starts anew. */
+    if (mx_cache_truncate(session->cache, same, NULL) != MX_OK) {
+        mx_session_clear(session);
+        same = 0;
+    }
+    session->count = same;
+    return same;
+}
+
+mx_status mx_session_save(const struct mx_session *session, const char *path, struct mx_error *err)
+{
+    return mx_cache_save(session->cache, path, mx_model_fingerprint(session->model), session->tokens, err);
+}
+
+mx_status mx_session_load(struct mx_session *session, const char *path, struct mx_error *err)
+{
+    session->count = 0;
+    int32_t *tokens = NULL;
+    MX_TRY(mx_cache_load(session->cache, path, mx_model_fingerprint(session->model), &tokens, err));
+    session->count = mx_cache_length(session->cache);
+    memcpy(session->tokens, tokens, session->count * sizeof *tokens);
+    free(tokens);
+    return MX_OK;
+}

@@ -1,0 +1,72 @@
+/* A session: one model, one text that grows in one cache. Open it (loads the model), begin (makes the cache and the
+ * activations, once their size is known), feed tokens, generate. One thread drives it; it owns the thread pool.
+ *
+ * Read next: generate.h (text out of a prompt), model/model.h, cache/cache.h.
+ */
+#ifndef MX_ENGINE_SESSION_H
+#define MX_ENGINE_SESSION_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "base/error.h"
+#include "base/pool.h"
+#include "base/progress.h"
+#include "cache/cache.h"
+#include "model/model.h"
+#include "tokenizer/chat.h"
+#include "tokenizer/tokenizer.h"
+
+struct mx_session;
+
+struct mx_session_options {
+    int threads;           /* 0: the machine's physical cores */
+    enum mx_cpu_level cpu; /* of the kernels */
+    bool text;             /* the tokenizer is needed; without it only ids go in and come out */
+};
+struct mx_session_options mx_session_options_default(void);
+
+mx_status mx_session_open(struct mx_session **session, const char *directory, const struct mx_session_options *options,
+                          const struct mx_progress *progress, struct mx_error *err);
+void mx_session_close(struct mx_session *session); /* NULL is fine */
+
+struct mx_session_begin {
+    uint64_t context; /* tokens that must fit; at least 1 */
+    uint32_t chunk;   /* tokens fed at a time; 0: MX_MODEL_CHUNK */
+    uint32_t rows;    /* rows of logits at a time; 0: 1, which is what generating needs */
+    struct mx_kv_options kv;
+};
+
+/* Makes the cache and the activations. May be called again: the former text is gone. */
+mx_status mx_session_begin(struct mx_session *session, const struct mx_session_begin *begin, struct mx_error *err);
+
+const struct mx_model *mx_session_model(const struct mx_session *session);
+const struct mx_arch *mx_session_arch(const struct mx_session *session);
+const struct mx_tokenizer *mx_session_tokenizer(const struct mx_session *session); /* NULL without `text` */
+const struct mx_chat *mx_session_chat(const struct mx_session *session);           /* NULL without `text` */
+struct mx_pool *mx_session_pool(const struct mx_session *session);
+struct mx_cache *mx_session_cache(const struct mx_session *session); /* NULL before mx_session_begin */
+struct mx_workspace *mx_session_workspace(const struct mx_session *session);
+enum mx_cpu_level mx_session_cpu(const struct mx_session *session);
+double mx_session_load_seconds(const struct mx_session *session);
+
+/* The tokens of the text so far: those that the cache holds. */
+const int32_t *mx_session_tokens(const struct mx_session *session, size_t *count);
+
+/* Appends n >= 1 tokens to the text. *logits (may be NULL) is then what follows the last of them, [vocab], valid until
+ * the next call, may be changed. Errors as mx_model_forward; the text is then as long as what was fed. */
+mx_status mx_session_feed(struct mx_session *session, const int32_t *tokens, size_t n, float **logits,
+                          const struct mx_progress *progress, struct mx_error *err);
+
+/* Forgets the text, keeps cache and activations. */
+void mx_session_clear(struct mx_session *session);
+
+/* Makes the text begin as `tokens` does, keeping as much as it can of what the cache holds (a loaded cache, the last
+ * prompt), at most n - 1 tokens; returns how many it kept. The rest is to be fed. */
+size_t mx_session_rewind(struct mx_session *session, const int32_t *tokens, size_t n);
+
+/* The cache with its tokens in a file, and back: cache/cache.h. */
+mx_status mx_session_save(const struct mx_session *session, const char *path, struct mx_error *err);
+mx_status mx_session_load(struct mx_session *session, const char *path, struct mx_error *err);
+
+#endif

@@ -1,0 +1,237 @@
+/* The benchmark of whole steps. */
+#include "evidence/bench.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/checked.h"
+#include "base/machine.h"
+#include "base/random.h"
+#include "base/units.h"
+#include "cache/size.h"
+#include "engine/usage.h"
+#include "evidence/bandwidth.h"
+
+enum { SEED = 1 };
+
+/* One mode at the depth that runs. */
+struct lane {
+    struct mx_cache *cache;
+    struct mx_bench_cell *cell;
+    double *prefill, *decode; /* [repeat] seconds */
+};
+
+struct benching {
+    struct mx_session *session;
+    const struct mx_bench_options *options;
+    const struct mx_progress *progress;
+    struct mx_workspace *workspace;
+    struct mx_bench *result;
+    struct lane *lanes; /* [mode_count] */
+    int32_t *tokens;    /* [longest]: random ids */
+    uint32_t depth;
+    size_t done, steps; /* of the whole run, for the bar */
+    struct mx_error *err;
+};
+
+static void ignore_logits(void *context, size_t token, size_t count, float *logits)
+{
+    (void)context;
+    (void)token;
+    (void)count;
+    (void)logits;
+}
+
+/* Feeds n tokens; the last one's logits are computed, as in use. */
+static mx_status feed(struct benching *job, struct lane *lane, size_t n)
+{
+    const struct mx_logits_taker taker = {.first = n - 1, .take = ignore_logits};
+    return mx_model_forward(mx_session_model(job->session), job->workspace, lane->cache, job->tokens, n, &taker, NULL,
+                            job->err);
+}
+
+/* Brings the cache to the depth, from wherever it is. */
+static mx_status to_depth(struct benching *job, struct lane *lane)
+{
+    if (mx_cache_length(lane->cache) >= job->depth && mx_cache_length(lane->cache) > 0 &&
+        mx_cache_truncate(lane->cache, job->depth, NULL) == MX_OK) {
+        return MX_OK;
+    }
+    mx_cache_clear(lane->cache);
+    if (job->depth == 0) return MX_OK;
+    if (!job->options->fill_random) return feed(job, lane, job->depth);
+    mx_cache_fill_random(lane->cache, job->depth, SEED);
+    return MX_OK;
+}
+
+static mx_status repetition(struct benching *job, struct lane *lane, uint32_t index)
+{
+    if (mx_progress_interrupted(job->progress)) return mx_fail(job->err, MX_ERR_INTERRUPTED, "interrupted");
+    const struct mx_bench_options *options = job->options;
+    if (options->prefill) {
+        MX_TRY(to_depth(job, lane));
+        const double start = mx_seconds();
+        MX_TRY(feed(job, lane, options->prefill));
+        lane->prefill[index] = mx_seconds() - start;
+    }
+    if (options->decode) {
+        MX_TRY(to_depth(job, lane));
+        const double start = mx_seconds();
+        for (uint32_t i = 0; i < options->decode; i++) MX_TRY(feed(job, lane, 1));
+        lane->decode[index] = mx_seconds() - start;
+    }
+    mx_progress_report(job->progress, "benchmark", (double)++job->done / (double)job->steps);
+    return MX_OK;
+}
+
+static int compare_doubles(const void *a, const void *b)
+{
+    const double x = *(const double *)a, y = *(const double *)b;
+    return (x > y) - (x < y);
+}
+
+static double median(double *values, size_t count)
+{
+    qsort(values, count, sizeof *values, compare_doubles);
+    return count % 2 ? values[count / 2] : (values[count / 2 - 1] + values[count / 2]) / 2;
+}
+
+static void summarize(struct benching *job, struct lane *lane)
+{
+    const struct mx_bench_options *options = job->options;
+    struct mx_bench_cell *cell = lane->cell;
+    if (options->prefill) cell->prefill_tok_s = options->prefill / median(lane->prefill, options->repeat);
+    if (options->decode) cell->decode_tok_s = options->decode / median(lane->decode, options->repeat);
+    cell->floor_tok_s = job->result->read_bandwidth / (double)cell->step_bytes;
+}
+
+static mx_status open_lane(struct benching *job, size_t mode)
+{
+    const struct mx_bench_options *options = job->options;
+    const struct mx_arch *arch = mx_session_arch(job->session);
+    struct lane *lane = &job->lanes[mode];
+    const uint32_t room = options->prefill > options->decode ? options->prefill : options->decode;
+    struct mx_cache_options cache = {.context = (uint64_t)job->depth + room,
+                                     .chunk = MX_MODEL_CHUNK,
+                                     .cpu = mx_session_cpu(job->session),
+                                     .pool = mx_session_pool(job->session)};
+    struct mx_kv_options kv = options->kv;
+    kv.mode = options->modes[mode];
+    MX_TRY(mx_kv_resolve(&cache.setup, &kv, arch, job->err));
+    MX_TRY(mx_cache_open(&lane->cache, arch, &cache, job->err));
+    lane->cell = &job->result->cells[job->result->count++];
+    *lane->cell = (struct mx_bench_cell){
+        .setup = cache.setup, .depth = job->depth, .cache_bytes = mx_cache_allocated(lane->cache)};
+    MX_TRY(to_depth(job, lane));
+    lane->cell->step_bytes = mx_model_step_bytes(mx_session_model(job->session)) + mx_cache_step_bytes(lane->cache);
+    return MX_OK;
+}
+
+static mx_status check_memory(struct benching *job)
+{
+    const struct mx_bench_options *options = job->options;
+    const struct mx_arch *arch = mx_session_arch(job->session);
+    const uint32_t room = options->prefill > options->decode ? options->prefill : options->decode;
+    uint64_t bytes = 0;
+    for (size_t i = 0; i < options->mode_count; i++) {
+        struct mx_kv_options kv = options->kv;
+        struct mx_kv_setup setup;
+        kv.mode = options->modes[i];
+        MX_TRY(mx_kv_resolve(&setup, &kv, arch, job->err));
+        bytes += mx_cache_bytes(arch, &setup, mx_round_up((size_t)job->depth + room, MX_CONTEXT_STEP));
+    }
+    struct mx_machine machine;
+    mx_machine_probe(&machine);
+    if (machine.available == 0 || bytes <= machine.available) return MX_OK;
+    char need[16], have[16];
+    return mx_fail(
+        job->err, MX_ERR_LIMIT,
+        "depth %u: the caches of these modes take %s together, %s is free; give fewer modes or a smaller depth",
+        job->depth, mx_format_bytes(bytes, need), mx_format_bytes(machine.available, have));
+}
+
+static mx_status run_depth(struct benching *job)
+{
+    const struct mx_bench_options *options = job->options;
+    MX_TRY(check_memory(job));
+    for (size_t i = 0; i < options->mode_count; i++) MX_TRY(open_lane(job, i));
+    for (uint32_t index = 0; index < options->repeat; index++) {
+        for (size_t i = 0; i < options->mode_count; i++) MX_TRY(repetition(job, &job->lanes[i], index));
+    }
+    const struct mx_bench_cell *fp16 = NULL;
+    for (size_t i = 0; i < options->mode_count; i++) {
+        summarize(job, &job->lanes[i]);
+        if (job->lanes[i].cell->setup.mode == MX_MODE_FP16 && !fp16) fp16 = job->lanes[i].cell;
+    }
+    for (size_t i = 0; fp16 && fp16->decode_tok_s > 0 && i < options->mode_count; i++) {
+        struct mx_bench_cell *cell = job->lanes[i].cell;
+        cell->ratio_to_fp16 = cell->decode_tok_s / fp16->decode_tok_s;
+    }
+    return MX_OK;
+}
+
+static void close_lanes(struct benching *job)
+{
+    for (size_t i = 0; i < job->options->mode_count; i++) {
+        mx_cache_close(job->lanes[i].cache);
+        job->lanes[i].cache = NULL;
+    }
+}
+
+static mx_status allocate(struct benching *job)
+{
+    const struct mx_bench_options *options = job->options;
+    size_t longest = options->prefill > 1 ? options->prefill : 1;
+    for (size_t i = 0; i < options->depth_count; i++) {
+        if (!options->fill_random && options->depths[i] > longest) longest = options->depths[i];
+    }
+    job->result->cells = calloc(options->depth_count * options->mode_count, sizeof *job->result->cells);
+    job->lanes = calloc(options->mode_count, sizeof *job->lanes);
+    job->tokens = malloc(longest * sizeof *job->tokens);
+    if (!job->result->cells || !job->lanes || !job->tokens) return mx_fail_memory(job->err, "the benchmark", longest);
+    struct mx_random random = {.state = SEED};
+    const uint32_t vocab = mx_session_arch(job->session)->vocab;
+    for (size_t i = 0; i < longest; i++) job->tokens[i] = (int32_t)(mx_random_u64(&random) % vocab);
+    for (size_t i = 0; i < options->mode_count; i++) {
+        double *seconds = calloc(2 * (size_t)options->repeat, sizeof *seconds);
+        if (!seconds) return mx_fail_memory(job->err, "the timings", 2 * options->repeat * sizeof *seconds);
+        job->lanes[i].prefill = seconds;
+        job->lanes[i].decode = seconds + options->repeat;
+    }
+    const struct mx_workspace_options workspace = {
+        .chunk = MX_MODEL_CHUNK, .rows = 1, .cpu = mx_session_cpu(job->session), .pool = mx_session_pool(job->session)};
+    return mx_workspace_open(&job->workspace, mx_session_arch(job->session), &workspace, job->err);
+}
+
+static mx_status run(struct benching *job)
+{
+    MX_TRY(allocate(job));
+    MX_TRY(mx_read_bandwidth(mx_session_pool(job->session), &job->result->read_bandwidth, job->err));
+    job->steps = job->options->depth_count * job->options->mode_count * job->options->repeat;
+    for (size_t i = 0; i < job->options->depth_count; i++) {
+        job->depth = job->options->depths[i];
+        const mx_status status = run_depth(job);
+        close_lanes(job);
+        if (status != MX_OK) return status;
+    }
+    return MX_OK;
+}
+
+mx_status mx_bench_run(struct mx_session *session, const struct mx_bench_options *options,
+                       const struct mx_progress *progress, struct mx_bench *result, struct mx_error *err)
+{
+    *result = (struct mx_bench){0};
+    struct benching job = {.session = session, .options = options, .progress = progress, .result = result, .err = err};
+    const mx_status status = run(&job);
+    for (size_t i = 0; job.lanes && i < options->mode_count; i++) free(job.lanes[i].prefill);
+    free(job.lanes);
+    free(job.tokens);
+    mx_workspace_close(job.workspace);
+    return status;
+}
+
+void mx_bench_free(struct mx_bench *result)
+{
+    free(result->cells);
+    *result = (struct mx_bench){0};
+}

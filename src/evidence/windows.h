@@ -1,0 +1,20 @@
+/* A text cut into windows: window i feeds ids iN to iN+N-1 from position 0 and predicts ids iN+1 to iN+N. */
+#ifndef MX_EVIDENCE_WINDOWS_H
+#define MX_EVIDENCE_WINDOWS_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+#include "base/error.h"
+
+struct mx_windows {
+    const int32_t *tokens; /* [count], borrowed */
+    size_t count;
+    uint32_t length; /* N, at least 1 */
+    size_t limit;    /* at most so many windows; 0: all that fit */
+};
+
+/* How many windows there are; fails with MX_ERR_ARGUMENT, and how many tokens are missing, where there is none. */
+mx_status mx_windows_count(const struct mx_windows *windows, size_t *count, struct mx_error *err);
+
+#endif
