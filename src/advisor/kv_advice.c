@@ -1,0 +1,345 @@
+/* Rules and evidence of kv_advice.h. */
+#include "advisor/kv_advice.h"
+
+#include <math.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "cache/size.h"
+
+static const struct mx_range_info ranges[MX_RANGE_COUNT] = {
+    [MX_RANGE_SHORT] = {"short", 1, 4096},
+    [MX_RANGE_MEDIUM] = {"medium", 4097, 32768},
+    [MX_RANGE_LONG] = {"long", 32769, 131072},
+};
+
+const struct mx_range_info *mx_range_info(enum mx_range range)
+{
+    return &ranges[range];
+}
+
+enum mx_range mx_range_of(uint64_t context)
+{
+    return context <= ranges[MX_RANGE_SHORT].to    ? MX_RANGE_SHORT
+           : context <= ranges[MX_RANGE_MEDIUM].to ? MX_RANGE_MEDIUM
+                                                   : MX_RANGE_LONG;
+}
+
+uint64_t mx_range_end(enum mx_range range, const struct mx_arch *arch)
+{
+    const bool inside = range == MX_RANGE_LONG && arch->max_context >= ranges[range].from;
+    return inside ? arch->max_context : ranges[range].to;
+}
+
+/* The rules, one row per kind of model: docs/advisor.md, "KV-cache modes". The first row that matches counts. */
+enum kind { KIND_RECURRENT, KIND_LATENT, KIND_ODD_HEADS, KIND_ALLOWED, KIND_OTHER };
+
+struct rule {
+    enum mx_mode suggested, alternatives[MX_MAX_ALTERNATIVES];
+    int alternative_count;
+    const char *reason;
+};
+
+#define SHORT_REASON "the weights dominate each step; compressing the cache saves little and costs accuracy"
+static const struct rule rules[][MX_RANGE_COUNT] = {
+    [KIND_RECURRENT] =
+        {
+            {MX_MODE_FP16, {0}, 0, "recurrent layers keep a fixed state: there are no keys and values to compress"},
+            {MX_MODE_FP16, {0}, 0, "the state is as large as at the first token: nothing grows, nothing to compress"},
+            {MX_MODE_FP16, {0}, 0, "the state is as large as at the first token: nothing grows, nothing to compress"},
+        },
+    [KIND_LATENT] =
+        {
+            {MX_MODE_FP16, {0}, 0, "the latent cache is small already, and " SHORT_REASON},
+            {MX_MODE_INT8, {0}, 0, "int8 halves the latent; 4-bit codes of a latent are unproven"},
+            {MX_MODE_INT8, {0}, 0, "int8 halves what each step reads of the latent; 4-bit codes of it are unproven"},
+        },
+    [KIND_ODD_HEADS] =
+        {
+            {MX_MODE_FP16, {0}, 0, SHORT_REASON},
+            {MX_MODE_INT8,
+             {0},
+             0,
+             "the head dimension is not a power of two: int8 works at any and loses next to nothing"},
+            {MX_MODE_INT8, {0}, 0, "the head dimension is not a power of two: int8 works at any and halves the cache"},
+        },
+    [KIND_ALLOWED] =
+        {
+            {MX_MODE_FP16, {0}, 0, SHORT_REASON},
+            {MX_MODE_FP16_TURBO4,
+             {MX_MODE_INT8, MX_MODE_FP16_TURBO3},
+             2,
+             "exact keys keep attention sharp; values bear 4 bits"},
+            {MX_MODE_TURBO4,
+             {MX_MODE_FP16_TURBO4},
+             1,
+             "this family's keys bear 4 bits: a quarter of the bytes, where reading the cache dominates"},
+        },
+    [KIND_OTHER] =
+        {
+            {MX_MODE_FP16, {0}, 0, SHORT_REASON},
+            {MX_MODE_FP16_TURBO4,
+             {MX_MODE_INT8, MX_MODE_FP16_TURBO3},
+             2,
+             "exact keys keep attention sharp; values bear 4 bits"},
+            {MX_MODE_FP16_TURBO4,
+             {MX_MODE_INT8, MX_MODE_FP16_TURBO3},
+             2,
+             "reading the cache dominates; 4-bit keys are unproven for this family, values bear 4 bits"},
+        },
+};
+
+static bool is_power_of_two(uint32_t n)
+{
+    return n > 0 && (n & (n - 1)) == 0;
+}
+
+static enum kind kind_of(const struct mx_arch *arch)
+{
+    if (mx_arch_cache_layers(arch) == 0) return KIND_RECURRENT;
+    bool odd = !is_power_of_two(arch->head_dim);
+    for (uint32_t i = 0; i < arch->layer_count; i++) {
+        const struct mx_layer *layer = &arch->layers[i];
+        if (layer->attention == MX_ATTENTION_NONE || layer->cache_copies == 0) continue;
+        if (layer->attention == MX_ATTENTION_LATENT) return KIND_LATENT;
+        odd = odd || !is_power_of_two(layer->k_dim) || !is_power_of_two(layer->v_dim);
+    }
+    return odd ? KIND_ODD_HEADS : mx_kv_turbo4_allowed(arch->model_type) ? KIND_ALLOWED : KIND_OTHER;
+}
+
+/* The setup that runs for a plain request of `mode`. */
+static mx_status resolve(struct mx_kv_setup *setup, enum mx_mode mode, const struct mx_arch *arch, struct mx_error *err)
+{
+    struct mx_kv_options options = mx_kv_options_default();
+    options.mode = mode;
+    return mx_kv_resolve(setup, &options, arch, err);
+}
+
+/* Adds an alternative if it runs as it is on this model and is not there yet. */
+static mx_status add_alternative(struct mx_kv_advice_line *line, enum mx_mode mode, const struct mx_arch *arch,
+                                 struct mx_error *err)
+{
+    struct mx_kv_setup setup;
+    MX_TRY(resolve(&setup, mode, arch, err));
+    bool fresh = setup.mode == mode && mode != line->suggested && line->alternative_count < MX_MAX_ALTERNATIVES;
+    for (int i = 0; i < line->alternative_count; i++) fresh = fresh && line->alternatives[i] != mode;
+    if (fresh) line->alternatives[line->alternative_count++] = mode;
+    return MX_OK;
+}
+
+static mx_status apply_rule(struct mx_kv_advice_line *line, const struct rule *rule, const struct mx_arch *arch,
+                            struct mx_error *err)
+{
+    struct mx_kv_setup setup;
+    MX_TRY(resolve(&setup, rule->suggested, arch, err));
+    line->suggested = setup.mode;
+    if (setup.mode == rule->suggested)
+        snprintf(line->reason, sizeof line->reason, "%s", rule->reason);
+    else
+        snprintf(line->reason, sizeof line->reason, "%s", setup.reason);
+    for (int i = 0; i < rule->alternative_count; i++) MX_TRY(add_alternative(line, rule->alternatives[i], arch, err));
+    return MX_OK;
+}
+
+/* How well a file fits: measured on this machine's processor, then nearest in size, then newest. Positive if a is
+ * better than b. */
+static int compare_evidence(const struct mx_evidence *a, const struct mx_evidence *b,
+                            const struct mx_kv_advice_request *request)
+{
+    const bool a_here = request->machine && !strcmp(a->machine, request->machine);
+    const bool b_here = request->machine && !strcmp(b->machine, request->machine);
+    if (a_here != b_here) return a_here ? 1 : -1;
+    const double size = log((double)request->parameters + 1);
+    const double a_far = fabs(log((double)a->parameters + 1) - size),
+                 b_far = fabs(log((double)b->parameters + 1) - size);
+    if (fabs(a_far - b_far) > 1e-6) return a_far < b_far ? 1 : -1;
+    return strcmp(a->date, b->date);
+}
+
+static bool in_range(const struct mx_evidence_cell *cell, enum mx_range range)
+{
+    return cell->context >= ranges[range].from && (range == MX_RANGE_LONG || cell->context <= ranges[range].to);
+}
+
+/* What one file says about one mode in one range: quality at the longest context measured there, unless any context
+ * there failed; speed at the longest. */
+static struct mx_mode_evidence find_cells(const struct mx_evidence *evidence, enum mx_mode mode, enum mx_range range,
+                                          enum mx_verdict *verdict)
+{
+    struct mx_mode_evidence found = {.evidence = evidence};
+    *verdict = MX_VERDICT_NONE;
+    for (size_t i = 0; i < evidence->cell_count; i++) {
+        const struct mx_evidence_cell *cell = &evidence->cells[i];
+        if (cell->mode != mode || !in_range(cell, range)) continue;
+        if (cell->decode_ratio >= 0 && (!found.speed || cell->context >= found.speed->context)) found.speed = cell;
+        const enum mx_verdict one = mx_evidence_verdict(evidence, cell);
+        if (one == MX_VERDICT_NONE) continue;
+        if (*verdict != MX_VERDICT_FAILED &&
+            (one == MX_VERDICT_FAILED || !found.quality || cell->context >= found.quality->context))
+            found.quality = cell;
+        if (*verdict != MX_VERDICT_FAILED) *verdict = one;
+    }
+    return found;
+}
+
+struct mx_mode_evidence mx_mode_evidence(enum mx_mode mode, uint64_t context, const struct mx_arch *arch,
+                                         const struct mx_kv_advice_request *request)
+{
+    struct mx_mode_evidence best = {0};
+    for (size_t i = 0; request->evidence && i < request->evidence->count; i++) {
+        const struct mx_evidence *evidence = &request->evidence->items[i];
+        if (!mx_evidence_covers(evidence, arch, request->parameters)) continue;
+        enum mx_verdict verdict;
+        const struct mx_mode_evidence found = find_cells(evidence, mode, mx_range_of(context), &verdict);
+        if (!found.quality && !found.speed) continue;
+        if (!best.evidence || compare_evidence(evidence, best.evidence, request) > 0) best = found;
+    }
+    return best;
+}
+
+/* A mode that passed in one file and range. fp16 always passes and is the measure of speed. */
+struct candidate {
+    enum mx_mode mode;
+    struct mx_mode_evidence cells;
+    double ratio; /* decode speed over fp16's; MX_NOT_MEASURED */
+    uint64_t bytes;
+};
+
+static mx_status list_candidates(struct candidate *candidates, int *count, const struct mx_evidence *evidence,
+                                 enum mx_range range, const struct mx_arch *arch, struct mx_error *err)
+{
+    *count = 0;
+    for (int mode = 0; mode < MX_MODE_COUNT; mode++) {
+        struct mx_kv_setup setup;
+        MX_TRY(resolve(&setup, (enum mx_mode)mode, arch, err));
+        if (setup.mode != (enum mx_mode)mode) continue;
+        enum mx_verdict verdict;
+        struct candidate one = {.mode = (enum mx_mode)mode, .ratio = 1};
+        one.cells = find_cells(evidence, one.mode, range, &verdict);
+        if (mode != MX_MODE_FP16) {
+            if (verdict != MX_VERDICT_PASSED) continue;
+            one.ratio = one.cells.speed ? one.cells.speed->decode_ratio : MX_NOT_MEASURED;
+        }
+        one.bytes = mx_cache_bytes(arch, &setup, mx_range_end(range, arch));
+        candidates[(*count)++] = one;
+    }
+    return MX_OK;
+}
+
+static bool is_better(const struct candidate *a, const struct candidate *b, bool prefer_memory)
+{
+    if (prefer_memory) return a->bytes < b->bytes;
+    return a->ratio > b->ratio;
+}
+
+/* "int8 decodes 1.7x as fast as fp16 at 16384 (KL 0.0001, top-1 99.4 %), measured on MODEL, MACHINE, DATE" */
+static void write_reason(struct mx_kv_advice_line *line, const struct candidate *best, bool prefer_memory)
+{
+    char speed[64] = "", quality[80] = "";
+    const struct mx_evidence *evidence = best->cells.evidence;
+    if (best->mode == MX_MODE_FP16) {
+        snprintf(line->reason, sizeof line->reason, "no mode that passed was %s than fp16 on %s, %s, %s",
+                 prefer_memory ? "smaller" : "faster", evidence->model, evidence->machine, evidence->date);
+        return;
+    }
+    if (best->cells.speed)
+        snprintf(speed, sizeof speed, "decodes %.2fx as fast as fp16 at %llu tokens", best->cells.speed->decode_ratio,
+                 (unsigned long long)best->cells.speed->context);
+    const struct mx_evidence_cell *cell = best->cells.quality;
+    if (cell && cell->kl >= 0) snprintf(quality, sizeof quality, "%sKL %.2g", *speed ? ", " : "", cell->kl);
+    if (cell && cell->top1 >= 0)
+        snprintf(quality + strlen(quality), sizeof quality - strlen(quality), "%stop-1 %.1f %%",
+                 *speed || *quality ? ", " : "", 100 * cell->top1);
+    snprintf(line->reason, sizeof line->reason, "%s%s%s; measured on %s, %s, %s",
+             prefer_memory ? "smallest that passed; " : "", speed, quality, evidence->model, evidence->machine,
+             evidence->date);
+}
+
+/* Fills the line from one file; false if it says nothing about this range. */
+static mx_status apply_evidence(struct mx_kv_advice_line *line, const struct mx_evidence *evidence, enum mx_range range,
+                                const struct mx_arch *arch, const struct mx_kv_advice_request *request, bool *applied,
+                                struct mx_error *err)
+{
+    struct candidate candidates[MX_MODE_COUNT];
+    int count;
+    *applied = false;
+    MX_TRY(list_candidates(candidates, &count, evidence, range, arch, err));
+    int best = -1;
+    bool measured = false;
+    for (int i = 0; i < count; i++) {
+        const struct candidate *one = &candidates[i];
+        measured = measured || (one->mode != MX_MODE_FP16 && (request->prefer_memory || one->ratio >= 0));
+        if (best < 0 || is_better(one, &candidates[best], request->prefer_memory)) best = i;
+    }
+    if (!measured) return MX_OK; /* fp16 alone is no comparison: the rules speak */
+    const struct candidate chosen = candidates[best];
+    line->suggested = chosen.mode;
+    line->from_evidence = true;
+    line->evidence = evidence;
+    line->cell = chosen.cells.quality;
+    write_reason(line, &chosen, request->prefer_memory);
+    line->alternative_count = 0;
+    for (int added = 0; added < MX_MAX_ALTERNATIVES; added++) { /* the next best ones */
+        int next = -1;
+        for (int i = 0; i < count; i++) {
+            const struct candidate *one = &candidates[i];
+            if (one->mode == chosen.mode || one->mode == MX_MODE_FP16) continue;
+            if (next < 0 || is_better(one, &candidates[next], request->prefer_memory)) next = i;
+        }
+        if (next < 0) break;
+        MX_TRY(add_alternative(line, candidates[next].mode, arch, err));
+        candidates[next] = candidates[--count];
+    }
+    *applied = true;
+    return MX_OK;
+}
+
+/* Tries the files that cover the model, the fittest first. */
+static mx_status consult_evidence(struct mx_kv_advice_line *line, enum mx_range range, const struct mx_arch *arch,
+                                  const struct mx_kv_advice_request *request, struct mx_error *err)
+{
+    const struct mx_evidence *last = NULL;
+    for (;;) {
+        const struct mx_evidence *next = NULL;
+        for (size_t i = 0; i < request->evidence->count; i++) {
+            const struct mx_evidence *one = &request->evidence->items[i];
+            if (!mx_evidence_covers(one, arch, request->parameters)) continue;
+            /* strictly after `last` in the order of fitness, ties by position */
+            const int to_last = last ? compare_evidence(one, last, request) : -1;
+            if (to_last > 0 || (last && to_last == 0 && one <= last)) continue;
+            if (!next || compare_evidence(one, next, request) > 0) next = one;
+        }
+        if (!next) return MX_OK;
+        bool applied;
+        MX_TRY(apply_evidence(line, next, range, arch, request, &applied, err));
+        if (applied) return MX_OK;
+        last = next;
+    }
+}
+
+static mx_status count_savings(struct mx_kv_advice_line *line, const struct mx_arch *arch, struct mx_error *err)
+{
+    struct mx_kv_setup plain, setup;
+    MX_TRY(resolve(&plain, MX_MODE_FP16, arch, err));
+    MX_TRY(resolve(&setup, line->suggested, arch, err));
+    const uint64_t before = mx_cache_bytes(arch, &plain, line->end), after = mx_cache_bytes(arch, &setup, line->end);
+    line->bytes_saved = before > after ? before - after : 0;
+    return MX_OK;
+}
+
+mx_status mx_kv_advise(struct mx_kv_advice *advice, const struct mx_arch *arch,
+                       const struct mx_kv_advice_request *request, struct mx_error *err)
+{
+    *advice = (struct mx_kv_advice){0};
+    const enum kind kind = kind_of(arch);
+    for (int range = 0; range < MX_RANGE_COUNT; range++) {
+        struct mx_kv_advice_line *line = &advice->lines[range];
+        line->end = mx_range_end((enum mx_range)range, arch);
+        line->reachable = arch->max_context == 0 || arch->max_context >= ranges[range].from;
+        MX_TRY(apply_rule(line, &rules[kind][range], arch, err));
+        if (request->evidence && kind != KIND_RECURRENT)
+            MX_TRY(consult_evidence(line, (enum mx_range)range, arch, request, err));
+        MX_TRY(count_savings(line, arch, err));
+    }
+    return MX_OK;
+}

@@ -1,0 +1,67 @@
+/* Which KV-cache mode to try, for each range of context lengths: by the rules while nothing was measured for the
+ * family, by evidence where it covers the model. Advice never applies itself and never touches weights; fp16 stays the
+ * default. A mode that the resolver would replace on this model is never suggested. docs/advisor.md has the rules.
+ */
+#ifndef MX_ADVISOR_KV_ADVICE_H
+#define MX_ADVISOR_KV_ADVICE_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "advisor/evidence.h"
+#include "base/error.h"
+#include "cache/mode.h"
+#include "config/arch.h"
+
+enum mx_range { MX_RANGE_SHORT, MX_RANGE_MEDIUM, MX_RANGE_LONG, MX_RANGE_COUNT };
+
+struct mx_range_info {
+    const char *name;  /* "short" */
+    uint64_t from, to; /* tokens; the last range ends where the model does, and `to` is used if it doesn't say */
+};
+const struct mx_range_info *mx_range_info(enum mx_range range);
+enum mx_range mx_range_of(uint64_t context);
+
+/* Where savings in a range are counted: its last token, and for the long range the model's own limit if it lies there.
+ */
+uint64_t mx_range_end(enum mx_range range, const struct mx_arch *arch);
+
+enum { MX_MAX_ALTERNATIVES = 3 };
+
+struct mx_kv_advice_line {
+    enum mx_mode suggested;
+    enum mx_mode alternatives[MX_MAX_ALTERNATIVES]; /* to benchmark beside it */
+    int alternative_count;
+    char reason[256];
+    uint64_t end;                        /* mx_range_end */
+    uint64_t bytes_saved;                /* against fp16, at `end`, for one sequence */
+    bool reachable;                      /* the model was made for contexts of this range */
+    bool from_evidence;                  /* otherwise by the rules */
+    const struct mx_evidence *evidence;  /* if from_evidence; lives as long as the set */
+    const struct mx_evidence_cell *cell; /* of the suggested mode; NULL for fp16 */
+};
+
+struct mx_kv_advice {
+    struct mx_kv_advice_line lines[MX_RANGE_COUNT];
+};
+
+struct mx_kv_advice_request {
+    const struct mx_evidence_set *evidence; /* NULL: the rules alone */
+    const char *machine;                    /* this machine's processor: its own measurements come first; may be NULL */
+    uint64_t parameters;                    /* of the model; decides what evidence covers */
+    bool prefer_memory;                     /* of what passed, the smallest instead of the fastest */
+};
+
+mx_status mx_kv_advise(struct mx_kv_advice *advice, const struct mx_arch *arch,
+                       const struct mx_kv_advice_request *request, struct mx_error *err);
+
+/* The best evidence on a mode in the range of `context`, or NULL: a cell with quality and one with speed, from the same
+ * file if there is one (they may be the same cell). */
+struct mx_mode_evidence {
+    const struct mx_evidence *evidence;
+    const struct mx_evidence_cell *quality, *speed; /* NULL where not measured */
+};
+struct mx_mode_evidence mx_mode_evidence(enum mx_mode mode, uint64_t context, const struct mx_arch *arch,
+                                         const struct mx_kv_advice_request *request);
+
+#endif
