@@ -1,0 +1,280 @@
+/* The adviser of advise.h: machine, evidence, and the advice for one model. Printing: recommend.c, inspect.c,
+ * advise_json.c. */
+#include "cli/advise.h"
+
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "base/file.h"
+#include "base/units.h"
+#include "cli/output.h"
+#include "cli/table.h"
+#include "model/model.h"
+
+/* Where the measurements that came with the program lie: beside its sources, or installed. False if nowhere. */
+static bool find_evidence(char *path, size_t size)
+{
+    static const char *const places[] = {"../../evidence", "../share/mlxcel/evidence"};
+    char program[1024];
+    const ssize_t length = readlink("/proc/self/exe", program, sizeof program - 1);
+    if (length <= 0) return false;
+    program[length] = '\0';
+    char *slash = strrchr(program, '/');
+    if (!slash) return false;
+    *slash = '\0';
+    for (size_t i = 0; i < sizeof places / sizeof *places; i++) {
+        if (snprintf(path, size, "%s/%s", program, places[i]) < (int)size && mx_is_directory(path)) return true;
+    }
+    return false;
+}
+
+static mx_status open_evidence(struct mx_adviser *adviser, struct mx_error *err)
+{
+    char path[1100];
+    const char *given = adviser->flags.evidence;
+    if (given && !strcmp(given, "none")) return MX_OK;
+    if (!given && !find_evidence(path, sizeof path)) return MX_OK;
+    MX_TRY(mx_evidence_open(&adviser->evidence, given ? given : path, err));
+    adviser->has_evidence = true;
+    return MX_OK;
+}
+
+mx_status mx_adviser_open(struct mx_adviser *adviser, const struct mx_cli *cli, const struct mx_advise_flags *flags,
+                          struct mx_error *err)
+{
+    *adviser = (struct mx_adviser){.cli = cli, .flags = *flags};
+    MX_TRY(mx_kv_flags_read(&adviser->kv, &flags->kv, cli, err));
+    mx_machine_probe(&adviser->machine);
+    adviser->available = flags->budget ? flags->budget : adviser->machine.available;
+    if (flags->bandwidth)
+        adviser->bandwidth = (struct mx_bandwidth){(double)flags->bandwidth, "given"};
+    else
+        MX_TRY(mx_bandwidth_of(&adviser->bandwidth, &adviser->machine, flags->measure, cli, err));
+    return open_evidence(adviser, err);
+}
+
+void mx_adviser_close(struct mx_adviser *adviser)
+{
+    mx_evidence_close(&adviser->evidence);
+}
+
+/* What the engine's workspace takes for a prefill chunk, one row of logits for each sequence. */
+static uint64_t activation_bytes(const struct mx_arch *arch, uint32_t batch, int threads)
+{
+    return mx_workspace_bytes(arch, MX_MODEL_CHUNK, batch < MX_MODEL_CHUNK ? batch : MX_MODEL_CHUNK, threads);
+}
+
+static int pool_threads(const struct mx_machine *machine)
+{
+    return machine->cores < MX_POOL_MAX_THREADS ? (int)machine->cores : MX_POOL_MAX_THREADS;
+}
+
+static mx_status advise_subject(const struct mx_adviser *adviser, struct mx_model_advice *advice, struct mx_error *err)
+{
+    const struct mx_advise_flags *flags = &adviser->flags;
+    const struct mx_arch *arch = &advice->subject.arch;
+    uint64_t context = (uint64_t)flags->context;
+    if (context == 0)
+        context = arch->max_context && arch->max_context < MX_ADVISE_CONTEXT ? arch->max_context : MX_ADVISE_CONTEXT;
+    advice->request = (struct mx_estimate_request){
+        .context = context,
+        .batch = (uint32_t)flags->batch,
+        .kv = adviser->kv,
+        .available = adviser->available,
+        .activations = activation_bytes(arch, (uint32_t)flags->batch, pool_threads(&adviser->machine)),
+    };
+    MX_TRY(mx_estimate(&advice->estimate, &advice->subject, &advice->request, err));
+    MX_TRY(mx_estimate_way_out(advice->way_out, &advice->subject, &advice->request, err));
+    const struct mx_weights_request weights = {
+        .estimate = advice->request, .bandwidth = adviser->bandwidth.bytes_per_second, .machine = &adviser->machine};
+    MX_TRY(mx_weights_advise(&advice->weights, &advice->subject, &weights, err));
+    const struct mx_kv_advice_request kv = {.evidence = adviser->has_evidence ? &adviser->evidence : NULL,
+                                            .machine = adviser->machine.cpu,
+                                            .parameters = advice->subject.parameters.total,
+                                            .prefer_memory = flags->prefer == 1};
+    MX_TRY(mx_kv_advise(&advice->kv, arch, &kv, err));
+    return mx_page_fill(advice->page, &advice->subject, &advice->request, &kv, err);
+}
+
+mx_status mx_adviser_advise(const struct mx_adviser *adviser, const char *path, struct mx_model_advice *advice,
+                            struct mx_error *err)
+{
+    *advice = (struct mx_model_advice){0};
+    MX_TRY(mx_subject_open(&advice->subject, path, err));
+    const mx_status status = advise_subject(adviser, advice, err);
+    if (status != MX_OK) mx_model_advice_close(advice);
+    return status;
+}
+
+void mx_model_advice_close(struct mx_model_advice *advice)
+{
+    mx_subject_close(&advice->subject);
+}
+
+mx_status mx_check_memory(const char *path, uint64_t context, const struct mx_kv_options *kv, struct mx_error *err)
+{
+    struct mx_machine machine;
+    struct mx_subject subject;
+    struct mx_estimate estimate;
+    char way_out[256], need[16], have[16], missing[16];
+    mx_machine_probe(&machine);
+    MX_TRY(mx_subject_open(&subject, path, err));
+    const struct mx_estimate_request request = {
+        .context = context,
+        .batch = 1,
+        .kv = *kv,
+        .available = machine.available,
+        .activations = activation_bytes(&subject.arch, 1, pool_threads(&machine)),
+    };
+    mx_status status = mx_estimate(&estimate, &subject, &request, err);
+    if (status == MX_OK) status = mx_estimate_way_out(way_out, &subject, &request, err);
+    if (status == MX_OK && estimate.fits == MX_FIT_NO)
+        status = mx_fail(err, MX_ERR_LIMIT,
+                         "%s needs %s with %llu tokens, %s more than the %s available; %s (--force loads "
+                         "it anyway)",
+                         subject.name, mx_format_bytes(estimate.total, need), (unsigned long long)context,
+                         mx_format_bytes(estimate.missing, missing), mx_format_bytes(machine.available, have), way_out);
+    mx_subject_close(&subject);
+    return status;
+}
+
+/* One kind of layer and how many there are. */
+static void count_layers(struct mx_str *text, uint32_t count, const char *what)
+{
+    if (count) mx_str_printf(text, "%s%u %s", text->length ? ", " : "", count, what);
+}
+
+/* The attention layer whose cache holds the most per token; NULL if there is none. */
+static const struct mx_layer *largest_layer(const struct mx_arch *arch)
+{
+    const struct mx_layer *found = NULL;
+    for (uint32_t i = 0; i < arch->layer_count; i++) {
+        const struct mx_layer *layer = &arch->layers[i];
+        if (layer->attention == MX_ATTENTION_NONE || layer->cache_copies == 0) continue;
+        if (!found || (uint64_t)layer->kv_heads * layer->k_dim > (uint64_t)found->kv_heads * found->k_dim)
+            found = layer;
+    }
+    return found;
+}
+
+const char *mx_layers_text(const struct mx_arch *arch, char buffer[256])
+{
+    uint32_t full = 0, sliding = 0, chunked = 0, latent = 0, shared = 0, window = 0;
+    for (uint32_t i = 0; i < arch->layer_count; i++) {
+        const struct mx_layer *layer = &arch->layers[i];
+        full += layer->attention == MX_ATTENTION_FULL;
+        sliding += layer->attention == MX_ATTENTION_SLIDING;
+        chunked += layer->attention == MX_ATTENTION_CHUNKED;
+        latent += layer->attention == MX_ATTENTION_LATENT;
+        shared += layer->attention != MX_ATTENTION_NONE && layer->cache_copies == 0;
+        if (layer->window > window) window = layer->window;
+    }
+    struct mx_str text = {0};
+    char windowed[64], count[32];
+    count_layers(&text, full, "full attention");
+    snprintf(windowed, sizeof windowed, "sliding (window %s)", mx_format_count(window, count));
+    count_layers(&text, sliding, windowed);
+    snprintf(windowed, sizeof windowed, "chunked (%s tokens)", mx_format_count(window, count));
+    count_layers(&text, chunked, windowed);
+    count_layers(&text, latent, "latent attention");
+    count_layers(&text, mx_arch_recurrent_layers(arch), "recurrent");
+    count_layers(&text, shared, "of them sharing another's cache");
+    const struct mx_layer *layer = largest_layer(arch);
+    if (layer && layer->attention == MX_ATTENTION_LATENT)
+        mx_str_printf(&text, "; %u heads, a latent of %u and %u rotary numbers", layer->heads, layer->v_dim,
+                      layer->k_dim);
+    else if (layer)
+        mx_str_printf(&text, "; %u heads, %u of K and V, head dimension %u", layer->heads, layer->kv_heads,
+                      layer->k_dim);
+    snprintf(buffer, 256, "%s", mx_str_text(&text));
+    mx_str_free(&text);
+    return buffer;
+}
+
+const char *mx_shell_path(const char *path, char *buffer, size_t size)
+{
+    static const char config[] = "/config.json";
+    size_t length = strlen(path);
+    if (length > sizeof config - 1 && !strcmp(path + length - (sizeof config - 1), config)) length -= sizeof config - 1;
+    const char *plain = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_@%+=:,./-";
+    if (length && strspn(path, plain) >= length)
+        snprintf(buffer, size, "%.*s", (int)length, path);
+    else if (!memchr(path, '\'', length))
+        snprintf(buffer, size, "'%.*s'", (int)length, path);
+    else
+        snprintf(buffer, size, "DIR");
+    return buffer;
+}
+
+const char *mx_try_command(const struct mx_model_advice *advice, enum mx_mode mode, char *buffer, size_t size)
+{
+    char path[512];
+    snprintf(buffer, size, "mlxcel bench -m %s --depth %llu --modes %s%s",
+             mx_shell_path(advice->subject.path, path, sizeof path), (unsigned long long)advice->request.context,
+             mode == MX_MODE_FP16 ? "" : "fp16,", mx_mode_info(mode)->name);
+    return buffer;
+}
+
+/* "7.34 M", "671 B" */
+static const char *parameters_text(uint64_t count, char buffer[32])
+{
+    const bool billions = count >= 999500000;
+    snprintf(buffer, 32, "%.3g %s", (double)count / (billions ? 1e9 : 1e6), billions ? "B" : "M");
+    return buffer;
+}
+
+static void print_line(const char *name, const char *text)
+{
+    printf("  %-9s", name);
+    mx_print_wrapped(text, 11, 100);
+}
+
+void mx_print_model_lines(const struct mx_adviser *adviser, const struct mx_model_advice *advice)
+{
+    const struct mx_subject *subject = &advice->subject;
+    const struct mx_arch *arch = &subject->arch;
+    char one[160], two[64], layers[256], bytes[16], total[16];
+    struct mx_str text = {0};
+
+    mx_str_printf(&text, "%s%s%s%s, %s", arch->outer_type, arch->outer_type[0] ? " with " : "", arch->model_type,
+                  arch->known ? "" : " (not in the table: classified by its fields)", mx_class_name(arch->class_));
+    if (arch->max_context) mx_str_printf(&text, ", made for %s tokens", mx_format_count(arch->max_context, two));
+    mx_str_puts(&text, arch->runnable ? "" : "; the engine does not run it");
+    print_line("Model", mx_str_text(&text));
+    print_line("Layers", mx_layers_text(arch, layers));
+
+    mx_str_clear(&text);
+    if (subject->basis == MX_BASIS_UNKNOWN)
+        mx_str_printf(&text, "unknown: %s", subject->weights_from);
+    else
+        mx_str_printf(&text, "%s, %s (%s)", mx_format_bytes(subject->weights, bytes), mx_basis_name(subject->basis),
+                      subject->weights_from);
+    if (subject->basis == MX_BASIS_EXACT)
+        mx_str_printf(&text, "; %s parameters, %s", parameters_text(subject->count, one),
+                      mx_subject_storage(subject, two));
+    if (arch->experts.count && subject->parameters.active)
+        mx_str_printf(&text, "; a token reads %u of %u experts, %s parameters", arch->experts.used, arch->experts.count,
+                      parameters_text(subject->parameters.active, one));
+    print_line("Weights", mx_str_text(&text));
+
+    mx_str_clear(&text);
+    const struct mx_machine *machine = &adviser->machine;
+    mx_str_printf(&text, "%s, %u core%s; %s", machine->cpu, machine->cores, machine->cores == 1 ? "" : "s",
+                  mx_isa_text(machine->isa, one));
+    if (adviser->bandwidth.bytes_per_second > 0)
+        mx_str_printf(&text, "; reads %.3g GB/s (%s)", adviser->bandwidth.bytes_per_second / 1e9,
+                      adviser->bandwidth.from);
+    print_line("Machine", mx_str_text(&text));
+
+    mx_str_clear(&text);
+    if (adviser->flags.budget)
+        mx_str_printf(&text, "a budget of %s", mx_format_bytes(adviser->available, bytes));
+    else if (adviser->available)
+        mx_str_printf(&text, "%s available of %s (%s)", mx_format_bytes(adviser->available, bytes),
+                      mx_format_bytes(machine->memory_total, total), machine->memory_source);
+    else
+        mx_str_puts(&text, "unknown; --budget 8GB says what to plan for");
+    print_line("Memory", mx_str_text(&text));
+    mx_str_free(&text);
+}

@@ -1,0 +1,110 @@
+/* What `recommend`, `inspect` and `generate --recommend-quant` share: their flags, the machine they advise for, and all
+ * that is known of one model. */
+#ifndef MX_CLI_ADVISE_H
+#define MX_CLI_ADVISE_H
+
+#include <cjson/cJSON.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "advisor/estimate.h"
+#include "advisor/evidence.h"
+#include "advisor/kv_advice.h"
+#include "advisor/page.h"
+#include "advisor/subject.h"
+#include "advisor/weights_advice.h"
+#include "base/machine.h"
+#include "cli/bandwidth.h"
+#include "cli/command.h"
+#include "cli/kv_flags.h"
+
+struct mx_advise_flags {
+    int64_t context, batch;     /* context 0: the default */
+    uint64_t budget, bandwidth; /* 0: not given */
+    bool measure;
+    const char *evidence; /* NULL: what lies beside the program */
+    int prefer;           /* 0: speed, 1: memory */
+    bool json;
+    struct mx_kv_flags kv;
+};
+
+enum { MX_ADVISE_CONTEXT = 4096 }; /* the default context, or the model's own if that is smaller */
+
+/* clang-format off */
+#define MX_ADVISE_FLAGS_DEFAULT {.batch = 1, .kv = MX_KV_FLAGS_DEFAULT}
+
+#define MX_ADVISE_FLAG_ROWS(type, member)                                                                              \
+    {"ctx", 'c', MX_FLAG_WHOLE, "N", "tokens of context to plan for (default 4096; 32k is 32768)",                     \
+     offsetof(type, member.context), 1, MX_ESTIMATE_MAX_CONTEXT},                                                      \
+    {"batch", 'b', MX_FLAG_WHOLE, "N", "sequences held at once (default 1)",                                           \
+     offsetof(type, member.batch), 1, MX_ESTIMATE_MAX_BATCH},                                                          \
+    {"budget", 0, MX_FLAG_BYTES, "SIZE", "memory to plan for, 8GB or bytes, instead of this machine's",                \
+     offsetof(type, member.budget)},                                                                                   \
+    {"bandwidth", 0, MX_FLAG_BYTES, "SIZE", "bytes read per second, 40GB, instead of what was measured here",          \
+     offsetof(type, member.bandwidth)},                                                                                \
+    {"measure", 0, MX_FLAG_SWITCH, NULL, "measure this machine's read bandwidth again",                                \
+     offsetof(type, member.measure)},                                                                                  \
+    {"evidence", 0, MX_FLAG_PATH, "none|DIR", "measurements to go by (default: those that came with mlxcel)",          \
+     offsetof(type, member.evidence)},                                                                                 \
+    {"prefer", 0, MX_FLAG_CHOICE, "speed|memory", "of measured modes that passed, the fastest or the smallest",        \
+     offsetof(type, member.prefer)},                                                                                   \
+    {"json", 0, MX_FLAG_SWITCH, NULL, "print JSON (docs/json.md)", offsetof(type, member.json)},                       \
+    MX_KV_FLAG_ROWS(type, member.kv)
+/* clang-format on */
+
+/* The machine, or what stands in for it, and the evidence. */
+struct mx_adviser {
+    const struct mx_cli *cli;
+    struct mx_advise_flags flags;
+    struct mx_kv_options kv;
+    struct mx_machine machine;
+    struct mx_bandwidth bandwidth;
+    uint64_t available; /* bytes: the budget, or the machine's; 0: unknown */
+    struct mx_evidence_set evidence;
+    bool has_evidence;
+};
+mx_status mx_adviser_open(struct mx_adviser *adviser, const struct mx_cli *cli, const struct mx_advise_flags *flags,
+                          struct mx_error *err);
+void mx_adviser_close(struct mx_adviser *adviser);
+
+/* Everything about one model. */
+struct mx_model_advice {
+    struct mx_subject subject;
+    struct mx_estimate_request request;
+    struct mx_estimate estimate;
+    char way_out[256];
+    struct mx_weights_advice weights;
+    struct mx_kv_advice kv;
+    struct mx_page_row page[MX_MODE_COUNT];
+};
+/* `path` must outlive *advice. After a failure *advice needs no closing. */
+mx_status mx_adviser_advise(const struct mx_adviser *adviser, const char *path, struct mx_model_advice *advice,
+                            struct mx_error *err);
+void mx_model_advice_close(struct mx_model_advice *advice);
+
+/* Prints the advice for `count` models: one in full, several side by side; or JSON. For `recommend` and for
+ * `generate --recommend-quant`. */
+mx_status mx_recommend(const struct mx_cli *cli, const struct mx_advise_flags *flags, char *const *paths, int count,
+                       struct mx_error *err);
+
+/* For `generate --estimate-memory`: fails with MX_ERR_LIMIT, saying by how much and what would fit, if the model does
+ * not fit this machine with this context and mode. Loads no weights. */
+mx_status mx_check_memory(const char *path, uint64_t context, const struct mx_kv_options *kv, struct mx_error *err);
+
+/* The lines "Model", "Weights", ... that both commands begin with. */
+void mx_print_model_lines(const struct mx_adviser *adviser, const struct mx_model_advice *advice);
+
+/* "12 full, 4 sliding (window 4,096), 2 recurrent" into buffer[256]; returns buffer. */
+const char *mx_layers_text(const struct mx_arch *arch, char buffer[256]);
+
+/* Where the model lies, quoted for a shell, into buffer: a folder in place of its config.json. */
+const char *mx_shell_path(const char *path, char *buffer, size_t size);
+
+/* JSON of one model (docs/json.md); NULL when memory runs out. */
+cJSON *mx_recommend_json(const struct mx_adviser *adviser, const struct mx_model_advice *advice);
+cJSON *mx_inspect_json(const struct mx_adviser *adviser, const struct mx_model_advice *advice);
+
+/* The command that shows how a mode fares at a context, into buffer; returns buffer. */
+const char *mx_try_command(const struct mx_model_advice *advice, enum mx_mode mode, char *buffer, size_t size);
+
+#endif

@@ -1,0 +1,221 @@
+/* `mlxcel inspect MODEL`: what a model is and what it needs at a context, for every KV-cache mode. */
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/units.h"
+#include "cli/advise.h"
+#include "cli/output.h"
+#include "cli/table.h"
+
+struct options {
+    struct mx_advise_flags advise;
+};
+
+/* One part of the memory bar. */
+struct part {
+    const char *name, *glyph;
+    enum mx_style style;
+    uint64_t bytes;
+};
+enum { PARTS = 5, BAR_WIDTH = 60 };
+
+/* The bar's scale is the larger of what is needed and what is available, so that what is missing shows as well. */
+static void print_bar(const struct mx_cli *cli, const struct mx_estimate *estimate)
+{
+    const struct part parts[PARTS] = {
+        {"weights", "█", MX_STYLE_PLAIN, estimate->weights},
+        {"cache", "▓", MX_STYLE_GREEN, estimate->cache},
+        {"state", "▒", MX_STYLE_YELLOW, estimate->state},
+        {"activations", "░", MX_STYLE_PLAIN, estimate->activations},
+        {"program", "▪", MX_STYLE_DIM, estimate->overhead},
+    };
+    const uint64_t scale = estimate->total > estimate->available ? estimate->total : estimate->available;
+    uint64_t sum = 0;
+    int drawn = 0;
+    printf("  Memory   ");
+    for (int i = 0; i < PARTS; i++) {
+        sum += parts[i].bytes;
+        int end = (int)((double)sum / (double)scale * BAR_WIDTH + 0.5);
+        if (parts[i].bytes * (2 * BAR_WIDTH) > scale && end == drawn) end++; /* half a cell and more is seen */
+        fputs(mx_style(cli->colour_out, parts[i].style), stdout);
+        for (; drawn < end && drawn < BAR_WIDTH; drawn++) fputs(parts[i].glyph, stdout);
+        if (parts[i].style != MX_STYLE_PLAIN) fputs(mx_style(cli->colour_out, MX_STYLE_PLAIN), stdout);
+    }
+    for (; drawn < BAR_WIDTH; drawn++) fputs("·", stdout);
+    char bytes[16], available[16];
+    printf(" %s", mx_format_bytes(estimate->total, bytes));
+    if (estimate->available) printf(" of %s", mx_format_bytes(estimate->available, available));
+    fputs("\n           ", stdout);
+    for (int i = 0; i < PARTS; i++)
+        if (parts[i].bytes || i < 2)
+            printf("%s %s %s   ", parts[i].glyph, parts[i].name,
+                   i == 0 && parts[i].bytes == 0 ? "unknown" : mx_format_bytes(parts[i].bytes, bytes));
+    putchar('\n');
+}
+
+static void print_verdict(const struct mx_cli *cli, const struct mx_model_advice *model)
+{
+    const struct mx_estimate *estimate = &model->estimate;
+    char bytes[16];
+    fputs("           ", stdout);
+    if (estimate->fits == MX_FIT_YES)
+        printf("%sfits%s, %s to spare\n", mx_style(cli->colour_out, MX_STYLE_GREEN),
+               mx_style(cli->colour_out, MX_STYLE_PLAIN), mx_format_bytes(estimate->spare, bytes));
+    else if (estimate->fits == MX_FIT_NO)
+        printf("%sdoes not fit%s: %s missing; %s\n", mx_style(cli->colour_out, MX_STYLE_RED),
+               mx_style(cli->colour_out, MX_STYLE_PLAIN), mx_format_bytes(estimate->missing, bytes), model->way_out);
+    else
+        printf("whether it fits is unknown: %s\n",
+               estimate->available ? "the size of the weights is not known" : "the memory is not known, give --budget");
+}
+
+/* "KL 0.0002, 1.74x", "1.74x", "not measured" */
+static const char *measured_text(const struct mx_page_row *row, char buffer[48])
+{
+    const struct mx_evidence_cell *quality = row->evidence.quality, *speed = row->evidence.speed;
+    buffer[0] = '\0';
+    if (quality && quality->kl >= 0) snprintf(buffer, 48, "KL %.2g", quality->kl);
+    const size_t length = strlen(buffer);
+    if (speed) snprintf(buffer + length, 48 - length, "%s%.2fx", length ? ", " : "", speed->decode_ratio);
+    if (!buffer[0]) snprintf(buffer, 48, "not measured");
+    return buffer;
+}
+
+static mx_status print_modes(const struct mx_adviser *adviser, const struct mx_model_advice *model,
+                             struct mx_error *err)
+{
+    struct mx_table table;
+    char count[32], bytes[16], text[48];
+    mx_table_start(&table, "mode|>B/token|>cache|>total|fits|>largest ctx|>pays from|>bound|measured");
+    for (int mode = 0; mode < MX_MODE_COUNT; mode++) {
+        const struct mx_page_row *row = &model->page[mode];
+        const struct mx_estimate *estimate = &row->estimate;
+        const bool replaced = estimate->setup.mode != (enum mx_mode)mode;
+        mx_table_cell(&table, replaced ? MX_STYLE_DIM : MX_STYLE_PLAIN, "%s%s", mx_mode_info((enum mx_mode)mode)->name,
+                      replaced ? "*" : "");
+        mx_table_cell(&table, MX_STYLE_PLAIN, "%s", mx_format_count(estimate->marginal, count));
+        mx_table_cell(&table, MX_STYLE_PLAIN, "%s", mx_format_bytes(estimate->cache + estimate->state, bytes));
+        mx_table_cell(&table, MX_STYLE_PLAIN, "%s", estimate->weights ? mx_format_bytes(estimate->total, bytes) : "?");
+        const char *fits = estimate->fits == MX_FIT_YES ? "yes" : estimate->fits == MX_FIT_NO ? "no" : "?";
+        mx_table_cell(&table, estimate->fits == MX_FIT_NO ? MX_STYLE_RED : MX_STYLE_GREEN, "%s", fits);
+        if (!estimate->max_context_known)
+            mx_table_cell(&table, MX_STYLE_PLAIN, "?");
+        else if (estimate->max_context == MX_ESTIMATE_MAX_CONTEXT)
+            mx_table_cell(&table, MX_STYLE_PLAIN, "no limit");
+        else
+            mx_table_cell(&table, MX_STYLE_PLAIN, "%s", mx_format_count(estimate->max_context, count));
+        mx_table_cell(&table, MX_STYLE_PLAIN, "%s", row->pays_from ? mx_format_count(row->pays_from, count) : "-");
+        if (row->speed_up > 0)
+            mx_table_cell(&table, MX_STYLE_PLAIN, "%.2fx", row->speed_up);
+        else
+            mx_table_cell(&table, MX_STYLE_PLAIN, "-");
+        mx_table_cell(&table, MX_STYLE_PLAIN, "%s", measured_text(row, text));
+    }
+    return mx_table_print(&table, 2, adviser->cli->colour_out, err);
+}
+
+/* Below the table: why a mode is replaced, what was measured where, what the columns mean, commands. */
+static void print_notes(const struct mx_model_advice *model)
+{
+    char line[600], count[32];
+    const struct mx_evidence *told[8] = {0};
+    size_t told_count = 0;
+    for (int mode = 0; mode < MX_MODE_COUNT; mode++) {
+        const struct mx_page_row *row = &model->page[mode];
+        if (row->estimate.setup.mode != (enum mx_mode)mode) printf("  * %s\n", row->estimate.setup.reason);
+        const struct mx_evidence *evidence = row->evidence.evidence;
+        bool fresh = evidence != NULL && told_count < sizeof told / sizeof *told;
+        for (size_t i = 0; i < told_count; i++) fresh = fresh && told[i] != evidence;
+        if (!fresh) continue;
+        told[told_count++] = evidence;
+        printf("  measured on %s, %s, %s (%s)\n", evidence->model, evidence->machine, evidence->date, evidence->file);
+    }
+    snprintf(line, sizeof line,
+             "pays from: the context from which decoding reads at least %d %% fewer bytes than with fp16, weights "
+             "included; bound: fp16's bytes over this mode's at %s tokens, the most that decoding can gain",
+             MX_PAGE_GAIN, mx_format_count(model->request.context, count));
+    fputs("  ", stdout);
+    mx_print_wrapped(line, 2, 100);
+    const uint64_t limit = model->subject.arch.max_context;
+    if (limit && model->page[MX_MODE_FP16].estimate.max_context > limit)
+        printf("  the model was made for %s tokens; more memory than that needs is of no use to it\n",
+               mx_format_count(limit, count));
+    if (!model->subject.arch.runnable) {
+        fputs("\n  The engine does not run this model: ", stdout);
+        mx_print_wrapped(model->subject.arch.not_runnable, 2, 100);
+        return;
+    }
+    fputs("\n  To try one:\n", stdout);
+    for (int mode = 1; mode < MX_MODE_COUNT; mode++)
+        if (model->page[mode].estimate.setup.mode == (enum mx_mode)mode)
+            printf("    %s\n", mx_try_command(model, (enum mx_mode)mode, line, sizeof line));
+}
+
+static void print_cache_line(const struct mx_model_advice *model)
+{
+    const struct mx_estimate *estimate = &model->estimate;
+    const struct mx_kv_setup *setup = &estimate->setup;
+    char text[400], bytes[16], count[32];
+    if (setup->cache_layers == 0) {
+        snprintf(text, sizeof text, "none: no layer keeps keys and values; a state of %s for each sequence",
+                 mx_format_bytes(estimate->state / model->request.batch, bytes));
+    } else {
+        snprintf(text, sizeof text, "%s in %u of %u layers with a cache; %s bytes per token once windows are full%s%s",
+                 mx_mode_info(setup->mode)->name, setup->applied_layers, setup->cache_layers,
+                 mx_format_count(estimate->marginal, count), setup->reason[0] ? "; " : "", setup->reason);
+    }
+    fputs("  Cache    ", stdout);
+    mx_print_wrapped(text, 11, 100);
+}
+
+static mx_status print_page(const struct mx_adviser *adviser, const struct mx_model_advice *model, struct mx_error *err)
+{
+    const struct mx_cli *cli = adviser->cli;
+    char count[32];
+    printf("%s%s with %s tokens, %u sequence%s%s\n", mx_style(cli->colour_out, MX_STYLE_BOLD), model->subject.name,
+           mx_format_count(model->request.context, count), model->request.batch, model->request.batch == 1 ? "" : "s",
+           mx_style(cli->colour_out, MX_STYLE_PLAIN));
+    mx_print_model_lines(adviser, model);
+    print_cache_line(model);
+    putchar('\n');
+    print_bar(cli, &model->estimate);
+    print_verdict(cli, model);
+    putchar('\n');
+    MX_TRY(print_modes(adviser, model, err));
+    print_notes(model);
+    return MX_OK;
+}
+
+static const struct options defaults = {.advise = MX_ADVISE_FLAGS_DEFAULT};
+static const struct mx_flag flags[] = {MX_ADVISE_FLAG_ROWS(struct options, advise), {0}};
+
+static mx_status run(struct mx_cli *cli, const void *given, struct mx_error *err)
+{
+    const struct options *options = given;
+    struct mx_adviser adviser;
+    struct mx_model_advice model;
+    mx_status status = mx_adviser_open(&adviser, cli, &options->advise, err);
+    if (status == MX_OK) status = mx_adviser_advise(&adviser, cli->operands[0], &model, err);
+    if (status == MX_OK) {
+        status = options->advise.json ? mx_print_json(mx_inspect_json(&adviser, &model), err)
+                                      : print_page(&adviser, &model, err);
+        mx_model_advice_close(&model);
+    }
+    mx_adviser_close(&adviser);
+    return status;
+}
+
+const struct mx_command mx_command_inspect = {
+    .name = "inspect",
+    .summary = "show what a model is and needs, in every KV-cache mode",
+    .operands = "MODEL",
+    .min_operands = 1,
+    .max_operands = 1,
+    .about = "MODEL is a folder with a config.json, with or without weights, or the file itself.\n",
+    .flags = flags,
+    .examples = {"mlxcel inspect examples/llama-3.1-8b --ctx 32k --budget 24GB",
+                 "mlxcel inspect models/demo --kv-cache-mode int8+turbo4 --json"},
+    .options_size = sizeof(struct options),
+    .defaults = &defaults,
+    .run = run,
+};

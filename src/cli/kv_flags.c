@@ -1,0 +1,34 @@
+/* Flags and environment into the cache's options. */
+#include "cli/kv_flags.h"
+
+#include <stdlib.h>
+
+#include "cli/output.h"
+
+/* An environment variable that is set and not empty. */
+static const char *environment(const char *name)
+{
+    const char *value = getenv(name);
+    return value && *value ? value : NULL;
+}
+
+mx_status mx_kv_flags_read(struct mx_kv_options *options, const struct mx_kv_flags *flags, const struct mx_cli *cli,
+                           struct mx_error *err)
+{
+    *options = mx_kv_options_default();
+    options->recent = (int32_t)flags->recent;
+    options->sink = (int32_t)flags->sink;
+    options->boundary_v = (int32_t)flags->boundary_v;
+    options->center = (enum mx_center)flags->center;
+    options->force = flags->force;
+    const char *k = flags->type_k ? flags->type_k : environment("LLAMA_ARG_CACHE_TYPE_K");
+    const char *v = flags->type_v ? flags->type_v : environment("LLAMA_ARG_CACHE_TYPE_V");
+    if (flags->mode) MX_TRY(mx_mode_parse(flags->mode, &options->mode, err));
+    if (!k && !v) return MX_OK;
+    const enum mx_mode asked = options->mode;
+    MX_TRY(mx_mode_parse_split(k, v, &options->mode, err));
+    if (flags->mode && asked != options->mode)
+        mx_print_note(cli, "the cache types for K and V win over --kv-cache-mode: %s instead of %s",
+                      mx_mode_info(options->mode)->name, mx_mode_info(asked)->name);
+    return MX_OK;
+}

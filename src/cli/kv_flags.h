@@ -1,0 +1,46 @@
+/* The flags that choose a KV-cache mode, shared by every command that has a cache.
+ *
+ *     struct options { ...; struct mx_kv_flags kv; };
+ *     static const struct options defaults = {.kv = MX_KV_FLAGS_DEFAULT};
+ *     static const struct mx_flag flags[] = {..., MX_KV_FLAG_ROWS(struct options, kv), {0}};
+ */
+#ifndef MX_CLI_KV_FLAGS_H
+#define MX_CLI_KV_FLAGS_H
+
+#include "cache/mode.h"
+#include "cli/command.h"
+
+struct mx_kv_flags {
+    const char *mode, *type_k, *type_v;
+    int64_t recent, sink, boundary_v;
+    int center; /* enum mx_center */
+    bool force;
+};
+
+/* clang-format off */
+#define MX_KV_FLAGS_DEFAULT {.recent = -1, .sink = -1, .center = MX_CENTER_AUTO}
+
+#define MX_KV_FLAG_ROWS(type, member)                                                                                  \
+    {"kv-cache-mode", 0, MX_FLAG_TEXT, "MODE",                                                                         \
+     "how K and V are kept: fp16 (default), int8, int8+turbo4, turbo4, ...", offsetof(type, member.mode)},         \
+    {"cache-type-k", 0, MX_FLAG_TEXT, "TYPE", "K alone; split types win over --kv-cache-mode",                         \
+     offsetof(type, member.type_k)},                                                                                   \
+    {"cache-type-v", 0, MX_FLAG_TEXT, "TYPE", "V alone", offsetof(type, member.type_v)},                               \
+    {"kv-recent", 0, MX_FLAG_WHOLE, "N", "newest tokens kept in fp16 (default: the mode's, 64 for turbo)",             \
+     offsetof(type, member.recent), 0, 1 << 20},                                                                       \
+    {"kv-sink", 0, MX_FLAG_WHOLE, "N", "first tokens kept in fp16 (default 4 for turbo)",                              \
+     offsetof(type, member.sink), 0, 1 << 20},                                                                         \
+    {"turbo-boundary-v", 0, MX_FLAG_WHOLE, "N", "V of the first and last N layers in fp16 (default 0)",                \
+     offsetof(type, member.boundary_v), 0, 1024},                                                                      \
+    {"kv-center", 0, MX_FLAG_CHOICE, "off|on|auto", "take the mean off K before coding (default auto)",                \
+     offsetof(type, member.center)},                                                                                   \
+    {"force-kv-mode", 0, MX_FLAG_SWITCH, NULL, "run the mode asked for even where it is unproven",                     \
+     offsetof(type, member.force)}
+/* clang-format on */
+
+/* What the flags, and the environment where they are silent, ask for. Prints a note where split types override a mode
+ * that was given too. */
+mx_status mx_kv_flags_read(struct mx_kv_options *options, const struct mx_kv_flags *flags, const struct mx_cli *cli,
+                           struct mx_error *err);
+
+#endif
