@@ -1,0 +1,54 @@
+/* Added tokens: pieces that are found in the text before anything else happens to it ("added_tokens" of
+ * tokenizer.json), special ones among them. */
+#ifndef MX_TOKENIZER_ADDED_H
+#define MX_TOKENIZER_ADDED_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "base/error.h"
+#include "tokenizer/normalize.h"
+#include "tokenizer/settings.h"
+#include "tokenizer/trie.h"
+#include "tokenizer/vocab.h"
+
+struct mx_added_token {
+    const char *content;
+    size_t length;
+    int32_t id;
+    bool special;                     /* left out by decoding with skip_special */
+    bool single_word, lstrip, rstrip; /* only where no word character adjoins; takes the white space beside it too */
+    bool normalized;                  /* is looked for in normalized text, normalized itself */
+};
+
+struct mx_added {
+    struct mx_added_token *tokens; /* [count] */
+    size_t count;
+    struct mx_vocab vocab;            /* their spellings and ids */
+    bool *special;                    /* [vocab.size], by id */
+    struct mx_trie plain, normalized; /* values are indices into `tokens` */
+};
+
+/* settings->json is the list; null gives none. An id is the one that the model has for that spelling; a spelling that
+ * it does not have gets the next free id, whatever the file says: that is what the `tokenizers` library does. */
+mx_status mx_added_parse(struct mx_added *added, const struct mx_settings *settings, const struct mx_vocab *model,
+                         const struct mx_normalizer *normalizer);
+void mx_added_free(struct mx_added *added);
+
+/* A walk through a text: its tokens and what lies between them, from left to right. Set text and length, zero the
+ * rest. */
+struct mx_added_walk {
+    const char *text; /* valid UTF-8 */
+    size_t length;
+    size_t next, done; /* where the search goes on; what has been handed out */
+    bool held;         /* the token below comes next */
+    size_t start, end; /* the piece */
+    int32_t id;        /* of the token, -1 for text between */
+    size_t token_start, token_end;
+    int32_t token_id;
+};
+/* False at the end of the text. `trie` is one of the two of `added`. */
+bool mx_added_next(const struct mx_added *added, const struct mx_trie *trie, struct mx_added_walk *walk);
+
+#endif

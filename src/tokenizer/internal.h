@@ -1,0 +1,29 @@
+/* The open tokenizer: the stages, in the order in which text passes them. load.c fills it, tokenizer.c runs it. */
+#ifndef MX_TOKENIZER_INTERNAL_H
+#define MX_TOKENIZER_INTERNAL_H
+
+#include "base/arena.h"
+#include "tokenizer/added.h"
+#include "tokenizer/decode.h"
+#include "tokenizer/normalize.h"
+#include "tokenizer/postprocess.h"
+#include "tokenizer/pretokenize.h"
+#include "tokenizer/subword.h"
+#include "tokenizer/vocab.h"
+
+struct mx_tokenizer {
+    struct mx_arena arena; /* settings and short texts of all components */
+    struct mx_added added;
+    struct mx_normalizer normalizer;
+    struct mx_pretokenizer pretokenizer;
+    struct mx_vocab vocab; /* of the model, without added tokens */
+    struct mx_subword *model;
+    struct mx_postprocessor post;
+    struct mx_decoder decoder;
+};
+
+/* Fills a zeroed tokenizer from JSON text. On failure the caller closes what is there. */
+mx_status mx_tokenizer_load(struct mx_tokenizer *tokenizer, const char *json, size_t length, const char *name,
+                            struct mx_error *err);
+
+#endif

@@ -1,0 +1,27 @@
+/* SentencePiece's precompiled normalization table ("precompiled_charsmap"): a double-array trie from byte strings to
+ * replacements, in base64. */
+#ifndef MX_TOKENIZER_PRECOMPILED_H
+#define MX_TOKENIZER_PRECOMPILED_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+#include "base/error.h"
+#include "base/str.h"
+#include "tokenizer/settings.h"
+
+struct mx_precompiled {
+    uint8_t *data; /* owned: the decoded table */
+    size_t units;  /* 32-bit little-endian units of the trie, behind the 4 bytes of its size */
+    const char *replacements;
+    size_t replacements_length; /* NUL-separated strings; the last byte is a NUL */
+};
+
+/* Reads the member "precompiled_charsmap"; empty or null gives a table that changes nothing. */
+mx_status mx_precompiled_parse(struct mx_precompiled *table, const struct mx_settings *settings);
+void mx_precompiled_free(struct mx_precompiled *table);
+
+/* Appends the normalized text (valid UTF-8). */
+void mx_precompiled_apply(const struct mx_precompiled *table, const char *text, size_t length, struct mx_str *out);
+
+#endif

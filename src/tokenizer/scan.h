@@ -1,0 +1,35 @@
+/* A reader of JSON text from left to right, without a tree: a vocabulary of 262,144 pieces and 514,906 merges would
+ * become 1.8 million tree nodes. It checks what it reads as strictly as a JSON parser does (UTF-8 too). */
+#ifndef MX_TOKENIZER_SCAN_H
+#define MX_TOKENIZER_SCAN_H
+
+#include <stdbool.h>
+#include <stddef.h>
+
+#include "base/error.h"
+#include "base/str.h"
+
+struct mx_scan {
+    const char *text, *at, *end; /* *end is readable and is no part of the text */
+    const char *name;            /* starts messages */
+    struct mx_str buffer;        /* of strings with escapes; freed by the owner */
+};
+
+/* Skips white space; the character there, or '\0' at the end. */
+char mx_scan_peek(struct mx_scan *scan);
+/* Skips white space and, if `c` follows, takes it. */
+bool mx_scan_take(struct mx_scan *scan, char c);
+/* The same, but anything else is an error. */
+mx_status mx_scan_expect(struct mx_scan *scan, char c, struct mx_error *err);
+/* A string; *text lives until the next string is read, or as long as the scanned text. */
+mx_status mx_scan_string(struct mx_scan *scan, const char **text, size_t *length, struct mx_error *err);
+mx_status mx_scan_number(struct mx_scan *scan, double *number, struct mx_error *err);
+/* Any value. Nesting and strings are followed, but what stands between them is not checked. */
+mx_status mx_scan_skip(struct mx_scan *scan, struct mx_error *err);
+/* Between two members of a list or object that `close` ends: *more tells whether another one follows. `first` is true
+ * before the first one. */
+mx_status mx_scan_more(struct mx_scan *scan, char close, bool first, bool *more, struct mx_error *err);
+/* Fails at the present place: "NAME:LINE:COLUMN: WHAT". */
+mx_status mx_scan_fail(const struct mx_scan *scan, mx_status status, const char *what, struct mx_error *err);
+
+#endif

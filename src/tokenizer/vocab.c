@@ -1,0 +1,129 @@
+/* The vocabulary: one block of spellings, an index by id, a hash table by spelling. */
+#include "tokenizer/vocab.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <xxhash.h>
+
+#include "base/checked.h"
+
+static uint32_t hash_of(const char *piece, size_t length)
+{
+    return (uint32_t)XXH3_64bits(piece, length);
+}
+
+/* The slot that holds the piece, or the free one where it belongs. There is at least one free slot. */
+static size_t probe(const struct mx_vocab *vocab, uint32_t hash, const char *piece, size_t length)
+{
+    for (size_t i = hash & vocab->mask;; i = (i + 1) & vocab->mask) {
+        const struct mx_vocab_slot *slot = &vocab->slots[i];
+        if (slot->id < 0) return i;
+        if (slot->hash != hash) continue;
+        const struct mx_vocab_piece *entry = &vocab->pieces[slot->id];
+        if (entry->length == length && memcmp(vocab->bytes + entry->offset, piece, length) == 0) return i;
+    }
+}
+
+static mx_status grow_slots(struct mx_vocab *vocab, const char *name, struct mx_error *err)
+{
+    const size_t count = vocab->slots ? (vocab->mask + 1) * 4 : 1024;
+    struct mx_vocab_slot *slots = malloc(count * sizeof *slots);
+    if (!slots) return mx_fail_memory(err, name, count * sizeof *slots);
+    for (size_t i = 0; i < count; i++) slots[i].id = -1;
+    for (size_t i = 0; vocab->slots && i <= vocab->mask; i++) {
+        if (vocab->slots[i].id < 0) continue;
+        size_t to = vocab->slots[i].hash & (count - 1);
+        while (slots[to].id >= 0) to = (to + 1) & (count - 1);
+        slots[to] = vocab->slots[i];
+    }
+    free(vocab->slots);
+    vocab->slots = slots;
+    vocab->mask = count - 1;
+    return MX_OK;
+}
+
+static mx_status grow_pieces(struct mx_vocab *vocab, size_t id, const char *name, struct mx_error *err)
+{
+    size_t capacity = vocab->capacity ? vocab->capacity : 1024;
+    while (capacity <= id) capacity *= 2;
+    struct mx_vocab_piece *pieces = realloc(vocab->pieces, capacity * sizeof *pieces);
+    if (!pieces) return mx_fail_memory(err, name, capacity * sizeof *pieces);
+    memset(pieces + vocab->capacity, 0, (capacity - vocab->capacity) * sizeof *pieces);
+    vocab->pieces = pieces;
+    vocab->capacity = capacity;
+    return MX_OK;
+}
+
+static mx_status reserve_bytes(struct mx_vocab *vocab, size_t length, const char *name, struct mx_error *err)
+{
+    size_t need;
+    if (!mx_add_size(vocab->used + 2, length, &need) || need > UINT32_MAX)
+        return mx_fail(err, MX_ERR_LIMIT, "%s: the vocabulary's pieces take more than 4 GiB", name);
+    if (need <= vocab->room) return MX_OK;
+    size_t room = vocab->room ? vocab->room : 16384;
+    while (room < need) room *= 2;
+    char *bytes = realloc(vocab->bytes, room);
+    if (!bytes) return mx_fail_memory(err, name, room);
+    vocab->bytes = bytes;
+    vocab->room = room;
+    return MX_OK;
+}
+
+mx_status mx_vocab_add(struct mx_vocab *vocab, const char *piece, size_t length, int64_t id, const char *name,
+                       struct mx_error *err)
+{
+    if (id < 0 || id > MX_VOCAB_MAX_ID)
+        return mx_fail(err, MX_ERR_LIMIT, "%s: the id %lld of \"%.*s\" is not in [0, %d]", name, (long long)id,
+                       (int)(length < 40 ? length : 40), piece, MX_VOCAB_MAX_ID);
+    if (!vocab->slots || vocab->count >= (vocab->mask + 1) / 2) MX_TRY(grow_slots(vocab, name, err));
+    if ((size_t)id >= vocab->capacity) MX_TRY(grow_pieces(vocab, (size_t)id, name, err));
+    MX_TRY(reserve_bytes(vocab, length, name, err));
+
+    if (!vocab->used) vocab->used = 1;
+    const uint32_t hash = hash_of(piece, length);
+    struct mx_vocab_slot *slot = &vocab->slots[probe(vocab, hash, piece, length)];
+    if (slot->id == id) return MX_OK;
+    if (vocab->pieces[id].offset)
+        return mx_fail(err, MX_ERR_FORMAT, "%s: the id %lld belongs to two pieces, \"%.40s\" and \"%.*s\"", name,
+                       (long long)id, vocab->bytes + vocab->pieces[id].offset, (int)(length < 40 ? length : 40), piece);
+    const uint32_t offset = (uint32_t)vocab->used;
+    memcpy(vocab->bytes + offset, piece, length);
+    vocab->bytes[offset + length] = '\0';
+    vocab->used += length + 1;
+    if (slot->id < 0) vocab->count++;
+    vocab->pieces[id] = (struct mx_vocab_piece){offset, (uint32_t)length};
+    *slot = (struct mx_vocab_slot){hash, (int32_t)id};
+    if ((size_t)id >= vocab->size) vocab->size = (size_t)id + 1;
+    return MX_OK;
+}
+
+int32_t mx_vocab_find(const struct mx_vocab *vocab, const char *piece, size_t length)
+{
+    if (!vocab->slots) return -1;
+    return vocab->slots[probe(vocab, hash_of(piece, length), piece, length)].id;
+}
+
+const char *mx_vocab_piece(const struct mx_vocab *vocab, int32_t id, size_t *length)
+{
+    if (id < 0 || (size_t)id >= vocab->size || !vocab->pieces[id].offset) return NULL;
+    if (length) *length = vocab->pieces[id].length;
+    return vocab->bytes + vocab->pieces[id].offset;
+}
+
+void mx_vocab_free(struct mx_vocab *vocab)
+{
+    free(vocab->pieces);
+    free(vocab->bytes);
+    free(vocab->slots);
+    *vocab = (struct mx_vocab){0};
+}
+
+void mx_vocab_byte_ids(const struct mx_vocab *vocab, int32_t ids[256])
+{
+    for (int byte = 0; byte < 256; byte++) {
+        char piece[8];
+        const int length = snprintf(piece, sizeof piece, "<0x%02X>", (unsigned)byte);
+        ids[byte] = mx_vocab_find(vocab, piece, (size_t)length);
+    }
+}

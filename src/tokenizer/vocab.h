@@ -1,0 +1,45 @@
+/* A vocabulary: pieces by id and ids by piece. */
+#ifndef MX_TOKENIZER_VOCAB_H
+#define MX_TOKENIZER_VOCAB_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+#include "base/error.h"
+
+enum {
+    MX_VOCAB_MAX_ID = (1 << 22) - 1, /* the highest id accepted; the largest real vocabularies hold 2^18 pieces */
+};
+
+struct mx_vocab_piece {
+    uint32_t offset, length; /* into `bytes`; offset 0 means that there is none */
+};
+struct mx_vocab_slot {
+    uint32_t hash;
+    int32_t id; /* -1: free */
+};
+
+/* Zero-initialize; free with mx_vocab_free. */
+struct mx_vocab {
+    struct mx_vocab_piece *pieces; /* [capacity], by id */
+    size_t size, capacity;         /* size: the highest id + 1 */
+    size_t count;                  /* different spellings */
+    char *bytes;                   /* the spellings, each ended by a NUL; byte 0 is unused */
+    size_t used, room;
+    struct mx_vocab_slot *slots; /* open addressing, linear probing */
+    size_t mask;
+};
+
+/* Makes `id` the id of this spelling, whatever it was before. `name` starts messages. */
+mx_status mx_vocab_add(struct mx_vocab *vocab, const char *piece, size_t length, int64_t id, const char *name,
+                       struct mx_error *err);
+/* -1 if there is no such piece. */
+int32_t mx_vocab_find(const struct mx_vocab *vocab, const char *piece, size_t length);
+/* NULL if the id has no piece. NUL-terminated. */
+const char *mx_vocab_piece(const struct mx_vocab *vocab, int32_t id, size_t *length);
+void mx_vocab_free(struct mx_vocab *vocab);
+
+/* The ids of the 256 pieces "<0x00>" to "<0xFF>", -1 where one is missing. */
+void mx_vocab_byte_ids(const struct mx_vocab *vocab, int32_t ids[256]);
+
+#endif
