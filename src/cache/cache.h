@@ -1,9 +1,9 @@
 /* The KV cache of one sequence, and attention on it.
  *
- * A model calls, for each chunk of n new tokens: mx_cache_reserve once, mx_cache_attend for each attention layer (it
- * stores the layer's new K and V and computes its attention, since in a coded cache the two interleave: a block is
- * encoded when the queries that still read it in fp16 are through), and mx_cache_advance at the end. Decoding is the
- * same with n = 1. Nothing allocates after mx_cache_open.
+ * A model calls, for each chunk of n <= mx_cache_chunk() new tokens: mx_cache_reserve once, mx_cache_attend for each
+ * attention layer (it stores the layer's new K and V and computes its attention, since in a coded cache the two
+ * interleave: a block is encoded when the queries that still read it in fp16 are through), and mx_cache_advance at the
+ * end. Decoding is the same with n = 1. Nothing allocates after mx_cache_open.
  *
  * The form in which a query sees a token depends on positions alone (docs/turbo-kv-cache.md, "The hot window"), so
  * prefill, decoding and evaluation agree. One thread drives a cache; the work inside is spread over the pool.
@@ -40,6 +40,10 @@ uint64_t mx_cache_length(const struct mx_cache *cache);    /* tokens held */
 uint64_t mx_cache_context(const struct mx_cache *cache);   /* tokens that fit */
 uint64_t mx_cache_allocated(const struct mx_cache *cache); /* bytes; equals mx_cache_bytes() of size.h exactly */
 const struct mx_kv_setup *mx_cache_setup(const struct mx_cache *cache);
+
+/* The most tokens that the next step may bring: options.chunk, or less where layers share another's cache, since a ring
+ * then may not run ahead of the layers that still read it. */
+uint32_t mx_cache_chunk(const struct mx_cache *cache);
 
 /* Fails with MX_ERR_LIMIT, and one clear line, where n more tokens don't fit. */
 mx_status mx_cache_reserve(const struct mx_cache *cache, uint64_t n, struct mx_error *err);

@@ -10,9 +10,7 @@
 #include "base/error.h"
 #include "base/str.h"
 #include "config/arch.h"
-
-/* How one side (K or V) of one token and KV head is stored. */
-enum mx_repr { MX_REPR_FP16, MX_REPR_INT8, MX_REPR_TURBO4, MX_REPR_TURBO3, MX_REPR_COUNT };
+#include "kernels/kv_repr.h"
 
 enum mx_mode {
     MX_MODE_FP16,

@@ -5,31 +5,9 @@
 
 enum {
     LATENT_GROUP = 64, /* coordinates of a latent that share one int8 scale */
-    CODE_STEP = 8,     /* coded head dimensions are padded to a multiple of this */
     ALIGNMENT = 64,
     TILE_BLOCKS = MX_QUERY_TILE / MX_BLOCK,
 };
-
-size_t mx_repr_code_bytes(enum mx_repr repr, uint32_t dim)
-{
-    const size_t padded = mx_round_up(dim, CODE_STEP);
-    switch (repr) {
-    case MX_REPR_INT8: return MX_BLOCK * padded;
-    case MX_REPR_TURBO4: return MX_BLOCK * padded / 2;
-    case MX_REPR_TURBO3: return MX_BLOCK * padded * 3 / 8;
-    default: return MX_BLOCK * (size_t)dim * sizeof(uint16_t);
-    }
-}
-
-size_t mx_repr_scale_bytes(enum mx_repr repr, uint32_t dim)
-{
-    return repr == MX_REPR_FP16 ? 0 : MX_BLOCK * sizeof(uint16_t);
-}
-
-size_t mx_repr_block_bytes(enum mx_repr repr, uint32_t dim)
-{
-    return mx_repr_code_bytes(repr, dim) + mx_repr_scale_bytes(repr, dim);
-}
 
 static uint64_t least(uint64_t a, uint64_t b)
 {
@@ -62,7 +40,7 @@ void mx_kv_side_layout(struct mx_kv_side *side, const struct mx_arch *arch, cons
         side->blocks = visible > recent + 1 ? visible - recent - 1 : 0;
         side->near = least(visible, recent + TILE_BLOCKS);
         if (row->attention == MX_ATTENTION_FULL) side->sinks = least(visible, setup->sink / MX_BLOCK);
-        scale_bytes = mx_repr_scale_bytes(side->repr, side->dim);
+        scale_bytes = mx_repr_scale_bytes(side->repr);
         if (latent) scale_bytes *= (side->dim + LATENT_GROUP - 1) / LATENT_GROUP;
     }
     const uint64_t fp16_bytes = mx_repr_code_bytes(MX_REPR_FP16, side->dim);

@@ -15,16 +15,9 @@
 #include "config/arch.h"
 
 enum {
-    MX_BLOCK = 16,         /* tokens per block, the unit of encoding, of rings, of saving */
     MX_QUERY_TILE = 64,    /* new tokens that are encoded and attended together in a prefill */
     MX_CONTEXT_STEP = 256, /* contexts are rounded up to this for allocation */
 };
-
-/* Bytes of one block of one KV head and side: codes, scales, and both. `dim` is the head's width; coded
- * representations pad it to a multiple of 8. */
-size_t mx_repr_code_bytes(enum mx_repr repr, uint32_t dim);
-size_t mx_repr_scale_bytes(enum mx_repr repr, uint32_t dim);
-size_t mx_repr_block_bytes(enum mx_repr repr, uint32_t dim);
 
 /* How one side of one KV head of a layer lies in memory: four runs, each starting at a multiple of 64 bytes. */
 struct mx_kv_side {

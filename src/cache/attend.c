@@ -1,0 +1,321 @@
+/* Attention on the cache: new tokens are stored, blocks that age are encoded, queries are prepared, and (KV head x
+ * range of tokens) pieces are attended (piece.c) and merged. docs/turbo-kv-cache.md explains the whole. */
+#include "cache/attend.h"
+
+#include <math.h>
+#include <string.h>
+
+#include "base/checked.h"
+
+enum {
+    MEAN_TOKENS = 256, /* of the first chunk, for centering K */
+    MEAN_LEAST = 32,   /* a shorter first chunk decides nothing: the first blocks that are encoded do */
+};
+
+/* K is centered where its mean holds more energy than its spread (Qwen2's K bias gives hundreds of times more; models
+ * without a bias stay well below in most heads, and gain nothing). */
+static const float center_threshold = 4.0f;
+
+/* Takes one KV head's mean over n keys [n, stride]; zeros where centering does not pay. */
+static void find_mean(const struct mx_cache *cache, float *mean, const float *k, size_t stride, uint32_t n,
+                      uint32_t dim)
+{
+    double square_of_mean = 0, spread = 0;
+    for (uint32_t i = 0; i < dim; i++) {
+        double sum = 0, squares = 0;
+        for (uint32_t t = 0; t < n; t++) {
+            sum += k[t * stride + i];
+            squares += (double)k[t * stride + i] * k[t * stride + i];
+        }
+        const double m = sum / n;
+        mean[i] = (float)m;
+        square_of_mean += m * m;
+        spread += squares / n - m * m;
+    }
+    const bool pays = square_of_mean > center_threshold * spread;
+    const bool usable = isfinite(square_of_mean) && (pays || cache->setup.center == MX_CENTER_ON);
+    if (!usable) memset(mean, 0, dim * sizeof(float));
+}
+
+/* Decides centering from the first chunk's keys [n, kv_heads, k_dim]. */
+static void decide_mean(struct mx_cache *cache, struct kv_layer *layer, const float *k, uint32_t n)
+{
+    const struct mx_layer *row = layer->row;
+    for (uint32_t head = 0; head < row->kv_heads; head++) {
+        find_mean(cache, layer->mean + head * row->k_dim, k + head * row->k_dim, (size_t)row->kv_heads * row->k_dim,
+                  n < MEAN_TOKENS ? n : MEAN_TOKENS, row->k_dim);
+    }
+    layer->mean_known = true;
+}
+
+/* The same from the blocks [0, end) that are still in fp16, where the first chunk was too short to tell. */
+static void decide_mean_late(struct mx_cache *cache, struct kv_layer *layer, uint64_t end)
+{
+    const uint32_t dim = layer->row->k_dim, blocks = end < MX_KV_TILE_BLOCKS ? (uint32_t)end : MX_KV_TILE_BLOCKS;
+    float *rows = cache->workers[0].k_tile, *panel = cache->workers[0].panel;
+    for (uint32_t head = 0; head < layer->row->kv_heads; head++) {
+        for (uint32_t b = 0; b < blocks; b++) {
+            const uint8_t *block = (const uint8_t *)kv_fp16_block(&layer->k, head, b);
+            cache->kernels->k[MX_REPR_FP16].decode(panel, block, NULL, dim);
+            for (uint32_t t = 0; t < MX_BLOCK; t++) {
+                for (uint32_t i = 0; i < dim; i++) rows[(b * MX_BLOCK + t) * dim + i] = panel[i * MX_BLOCK + t];
+            }
+        }
+        find_mean(cache, layer->mean + head * dim, rows, dim, blocks * MX_BLOCK, dim);
+    }
+    layer->mean_known = true;
+}
+
+/* Encodes block b of one side, which is in fp16 still. */
+static void encode_block(struct mx_cache *cache, const struct kv_layer *layer, enum mx_kv_which which, uint32_t head,
+                         uint64_t b, struct kv_worker *worker)
+{
+    const struct kv_run *run = which == MX_KV_K ? &layer->k : &layer->v;
+    const uint32_t dim = run->layout.dim;
+    const enum mx_repr repr = run->layout.repr;
+    const struct mx_kv_kernels *kernels = cache->kernels;
+    const uint8_t *block = (const uint8_t *)kv_fp16_block(run, head, b);
+    float *panel = worker->panel;
+    if (which == MX_KV_K) {
+        kernels->k[MX_REPR_FP16].decode(panel, block, NULL, dim);
+        for (uint32_t i = 0; layer->mean && i < dim; i++) {
+            const float mean = layer->mean[head * dim + i];
+            for (uint32_t t = 0; t < MX_BLOCK; t++) panel[i * MX_BLOCK + t] -= mean;
+        }
+    } else {
+        kernels->v[MX_REPR_FP16].decode(worker->unpacked, block, NULL, dim);
+        for (uint32_t t = 0; t < MX_BLOCK; t++) {
+            for (uint32_t i = 0; i < dim; i++) panel[i * MX_BLOCK + t] = worker->unpacked[t * dim + i];
+        }
+    }
+    if (run->rotated) kernels->rotate(panel, &run->rotation);
+    uint8_t *codes = kv_codes(run, head, b);
+    uint16_t *scales = kv_scales(run, head, b);
+    if (which == MX_KV_K)
+        kernels->k[repr].encode(codes, scales, panel, dim, MX_SCALE_UNBIASED);
+    else
+        kernels->v[repr].encode(codes, scales, panel, dim, MX_SCALE_UNBIASED);
+}
+
+/* Encodes the blocks that queries of block `own` no longer read in fp16. */
+static void encode_aged(const struct kv_step *step, uint32_t head, uint64_t from, uint64_t own,
+                        struct kv_worker *worker)
+{
+    const struct kv_layer *layer = step->layer;
+    const uint64_t end = kv_first_near(step->cache, own);
+    for (int which = MX_KV_K; which <= MX_KV_V; which++) {
+        const struct mx_kv_side *side = which == MX_KV_K ? &layer->k.layout : &layer->v.layout;
+        if (side->repr == MX_REPR_FP16 || side->blocks == 0) continue;
+        for (uint64_t b = from > side->sinks ? from : side->sinks; b < end; b++) {
+            encode_block(step->cache, layer, (enum mx_kv_which)which, head, b, worker);
+        }
+    }
+}
+
+/* Stores one token's K and V; its block is wiped first where it begins one, so that no lane is ever stale. */
+static void store_token(const struct kv_step *step, uint32_t head, uint32_t token)
+{
+    const struct kv_layer *layer = step->layer;
+    const struct mx_layer *row = step->row;
+    const uint64_t position = step->first + token, b = position / MX_BLOCK;
+    const uint32_t lane = position % MX_BLOCK;
+    uint16_t *k = kv_fp16_block(&layer->k, head, b), *v = kv_fp16_block(&layer->v, head, b);
+    if (lane == 0) {
+        memset(k, 0, layer->k.fp16_bytes);
+        memset(v, 0, layer->v.fp16_bytes);
+    }
+    const size_t at = (size_t)token * row->kv_heads + head;
+    step->cache->kernels->store_k(k, step->k + at * row->k_dim, lane, row->k_dim);
+    step->cache->kernels->store_v(v, step->v + at * row->v_dim, lane, row->v_dim);
+}
+
+static void store_tile(const struct kv_step *step, uint32_t head, struct kv_worker *worker)
+{
+    uint64_t encoded = step->layer->encoded;
+    for (uint32_t token = 0; token < step->n; token++) {
+        const uint64_t own = (step->first + token) / MX_BLOCK, near = kv_first_near(step->cache, own);
+        if (near > encoded) {
+            encode_aged(step, head, encoded, own, worker);
+            encoded = near;
+        }
+        store_token(step, head, token);
+    }
+}
+
+/* Rotates rows [row, row + rows), at most 16, of a [.][dim] array. */
+static void rotate_rows(const struct mx_kv_kernels *kernels, const struct kv_run *run, float *to, const float *from,
+                        uint32_t rows, float *panel)
+{
+    const uint32_t dim = run->layout.dim;
+    memset(panel, 0, dim * MX_BLOCK * sizeof(float));
+    for (uint32_t r = 0; r < rows; r++) {
+        for (uint32_t i = 0; i < dim; i++) panel[i * MX_BLOCK + r] = from[r * dim + i];
+    }
+    kernels->rotate(panel, &run->rotation);
+    for (uint32_t r = 0; r < rows; r++) {
+        for (uint32_t i = 0; i < dim; i++) to[r * dim + i] = panel[i * MX_BLOCK + r];
+    }
+}
+
+/* The query rows of one KV head: scaled, rotated, with their bias, and in the form that narrow kernels take. */
+static void prepare_queries(const struct kv_step *step, uint32_t head, struct kv_worker *worker)
+{
+    const struct mx_cache *cache = step->cache;
+    const struct kv_run *k = &step->layer->k;
+    const uint32_t dim = step->row->k_dim;
+    const size_t at = (size_t)head * step->rows;
+    float *plain = cache->q_plain + at * dim, *coded = cache->q_coded + at * dim;
+    const float scale = (float)cache->arch->attention_scale;
+    for (uint32_t r = 0; r < step->rows; r++) {
+        const uint32_t token = r / step->group, query_head = head * step->group + r % step->group;
+        const float *q = step->q + ((size_t)token * step->row->heads + query_head) * dim;
+        for (uint32_t i = 0; i < dim; i++) plain[(size_t)r * dim + i] = q[i] * scale;
+        float bias = 0;
+        if (step->layer->mean) {
+            const float *mean = step->layer->mean + head * dim;
+            for (uint32_t i = 0; i < dim; i++) bias += plain[(size_t)r * dim + i] * mean[i];
+        }
+        cache->bias[at + r] = bias;
+        cache->zeros[at + r] = 0;
+    }
+    if (k->layout.repr != MX_REPR_FP16) {
+        if (!k->rotated) memcpy(coded, plain, (size_t)step->rows * dim * sizeof(float));
+        for (uint32_t r = 0; k->rotated && r < step->rows; r += MX_BLOCK) {
+            const uint32_t rows = step->rows - r < MX_BLOCK ? step->rows - r : MX_BLOCK;
+            rotate_rows(cache->kernels, k, coded + (size_t)r * dim, plain + (size_t)r * dim, rows, worker->panel);
+        }
+    }
+    if (!step->narrow) return;
+    const size_t bytes = mx_kv_query_bytes(dim);
+    for (uint32_t r = 0; r < step->rows; r++) {
+        cache->kernels->k[MX_REPR_FP16].prepare(cache->queries_plain + (at + r) * bytes, plain + (size_t)r * dim, dim,
+                                                0);
+        if (k->layout.repr == MX_REPR_FP16) continue;
+        cache->kernels->k[k->layout.repr].prepare(cache->queries_coded + (at + r) * bytes, coded + (size_t)r * dim, dim,
+                                                  cache->bias[at + r]);
+    }
+}
+
+static void prepare_head(void *context, int head, int worker)
+{
+    const struct kv_step *step = context;
+    struct kv_worker *scratch = &step->cache->workers[worker];
+    if (step->k) store_tile(step, (uint32_t)head, scratch);
+    prepare_queries(step, (uint32_t)head, scratch);
+}
+
+/* One row's ranges joined: sum over ranges of acc * e^(max - largest), over the same sum of `sum`. */
+static void merge_row(const struct kv_step *step, uint32_t head, uint32_t row, float *out)
+{
+    const struct mx_cache *cache = step->cache;
+    const uint32_t v_dim = step->row->v_dim;
+    float largest = -INFINITY, total = 0;
+    for (uint32_t range = 0; range < step->ranges; range++) {
+        const float max = cache->max[kv_partial(step, head, range) + row];
+        largest = max > largest ? max : largest;
+    }
+    memset(out, 0, v_dim * sizeof(float));
+    for (uint32_t range = 0; range < step->ranges; range++) {
+        const size_t at = kv_partial(step, head, range) + row;
+        if (cache->sum[at] == 0) continue; /* this range holds nothing that the row sees */
+        const float factor = expf(cache->max[at] - largest);
+        total += cache->sum[at] * factor;
+        const float *acc = cache->acc + at * v_dim;
+        for (uint32_t i = 0; i < v_dim; i++) out[i] += acc[i] * factor;
+    }
+    const float inverse = 1.0f / total;
+    for (uint32_t i = 0; i < v_dim; i++) out[i] *= inverse;
+}
+
+/* Joins a KV head's ranges, turns the result back where values were coded rotated, and writes it out. */
+static void merge_head(const struct kv_step *step, uint32_t head, struct kv_worker *worker)
+{
+    const uint32_t v_dim = step->row->v_dim;
+    const struct kv_run *v = &step->layer->v;
+    for (uint32_t row = 0; row < step->rows; row += MX_BLOCK) {
+        const uint32_t rows = step->rows - row < MX_BLOCK ? step->rows - row : MX_BLOCK;
+        if (v->rotated) memset(worker->panel, 0, v_dim * MX_BLOCK * sizeof(float));
+        for (uint32_t r = 0; r < rows; r++) {
+            merge_row(step, head, row + r, worker->unpacked + r * v_dim);
+            for (uint32_t i = 0; v->rotated && i < v_dim; i++) {
+                worker->panel[i * MX_BLOCK + r] = worker->unpacked[r * v_dim + i];
+            }
+        }
+        if (v->rotated) step->cache->kernels->rotate_back(worker->panel, &v->rotation);
+        for (uint32_t r = 0; r < rows; r++) {
+            const uint32_t token = (row + r) / step->group, query_head = head * step->group + (row + r) % step->group;
+            float *out = step->out + ((size_t)token * step->row->heads + query_head) * v_dim;
+            for (uint32_t i = 0; i < v_dim; i++) {
+                out[i] = v->rotated ? worker->panel[i * MX_BLOCK + r] : worker->unpacked[r * v_dim + i];
+            }
+        }
+    }
+}
+
+/* The piece of a head that ends last merges it: the order of the sum is that of the ranges all the same. */
+static void attend_piece(void *context, int piece, int worker)
+{
+    const struct kv_step *step = context;
+    struct mx_cache *cache = step->cache;
+    const uint32_t head = (uint32_t)piece / step->ranges, range = (uint32_t)piece % step->ranges;
+    kv_attend_range(step, head, range, &cache->workers[worker]);
+    if (atomic_fetch_sub_explicit(&cache->remaining[head], 1, memory_order_acq_rel) == 1) {
+        merge_head(step, head, &cache->workers[worker]);
+    }
+}
+
+/* Cuts the tokens that the step sees into ranges at multiples of a length that depends on their number alone. */
+static void choose_ranges(struct kv_step *step)
+{
+    const uint64_t end = step->first + step->n, first = kv_first_visible(step->row, step->first);
+    const uint64_t most = step->narrow ? NARROW_RANGES : WIDE_RANGES;
+    const uint64_t share = mx_round_up((end - first + most - 1) / most, MX_KV_TILE);
+    step->range = share > RANGE_TOKENS ? share : RANGE_TOKENS;
+    step->range_from = (uint32_t)(first / step->range);
+    step->ranges = (uint32_t)((end - 1) / step->range) - step->range_from + 1;
+}
+
+static void run_step(struct kv_step *step, struct kv_layer *layer)
+{
+    struct mx_cache *cache = step->cache;
+    const int heads = (int)step->row->kv_heads;
+    const uint64_t near = kv_first_near(cache, (step->first + step->n - 1) / MX_BLOCK);
+    if (layer->mean && !layer->mean_known && step->k && near > 0) decide_mean_late(cache, layer, near);
+    const bool work = step->rows > 16 || (step->k && near > layer->encoded); /* worth waking threads for */
+    if (work)
+        mx_pool_run(cache->pool, heads, prepare_head, step);
+    else
+        for (int head = 0; head < heads; head++) prepare_head(step, head, 0);
+    if (step->k && near > layer->encoded) layer->encoded = near;
+
+    choose_ranges(step);
+    for (int head = 0; head < heads; head++) atomic_store(&cache->remaining[head], (int)step->ranges);
+    mx_pool_run(cache->pool, heads * (int)step->ranges, attend_piece, step);
+}
+
+void mx_cache_attend(struct mx_cache *cache, uint32_t layer, const float *q, const float *k, const float *v, float *out,
+                     uint32_t n)
+{
+    const struct mx_layer *row = &cache->arch->layers[layer];
+    struct kv_layer *owner = &cache->layers[cache->layers[layer].owner];
+    if (owner->mean && k && cache->length == 0 && n >= MEAN_LEAST) decide_mean(cache, owner, k, n);
+    const uint32_t group = row->heads / row->kv_heads;
+    for (uint32_t done = 0; done < n;) {
+        struct kv_step step = {
+            .cache = cache, .row = row, .layer = owner, .first = cache->length + done, .group = group};
+        const uint32_t left = n - done, to_block = MX_BLOCK - (uint32_t)(step.first % MX_BLOCK);
+        const uint32_t to_tile = MX_QUERY_TILE - (uint32_t)(step.first % MX_QUERY_TILE);
+        step.n = left < to_tile ? left : to_tile;
+        if (step.n * group <= cache->kernels->narrow_rows) {
+            step.narrow = true;
+            step.n = step.n < to_block ? step.n : to_block;
+        }
+        step.rows = step.n * group;
+        step.q = q + (size_t)done * row->heads * row->k_dim;
+        step.k = k ? k + (size_t)done * row->kv_heads * row->k_dim : NULL;
+        step.v = k ? v + (size_t)done * row->kv_heads * row->v_dim : NULL;
+        step.out = out + (size_t)done * row->heads * row->v_dim;
+        run_step(&step, owner);
+        done += step.n;
+    }
+}

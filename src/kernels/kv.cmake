@@ -1,0 +1,13 @@
+# Encoding of, and attention on, cached keys and values. Plain C is built once per level; see kv_portable.inc.
+target_sources(mlxcel_objects PRIVATE kv_kernels.c scalar/kv_portable.c)
+if(CMAKE_SYSTEM_PROCESSOR MATCHES "x86_64|AMD64")
+  set(KV_AVX2 avx2/kv_portable.c)
+  set(KV_AVX512 avx512/kv_portable.c)
+  target_sources(mlxcel_objects PRIVATE ${KV_AVX2} ${KV_AVX512})
+  foreach(file ${KV_AVX2})
+    set_source_files_properties(${file} TARGET_DIRECTORY mlxcel_objects PROPERTIES COMPILE_OPTIONS "${MLXCEL_AVX2}")
+  endforeach()
+  foreach(file ${KV_AVX512})
+    set_source_files_properties(${file} TARGET_DIRECTORY mlxcel_objects PROPERTIES COMPILE_OPTIONS "${MLXCEL_AVX512}")
+  endforeach()
+endif()

@@ -1,0 +1,26 @@
+/* The tables of KV-cache kernels: plain C fills every slot, each level's vector files overwrite what they have. */
+#include "kernels/kv_kernels.h"
+
+#include <pthread.h>
+
+#include "kernels/kv_levels.h"
+
+static struct mx_kv_kernels tables[MX_CPU_AVX512 + 1];
+static pthread_once_t once = PTHREAD_ONCE_INIT;
+
+static void fill(void)
+{
+    mx_kv_portable_scalar(&tables[MX_CPU_SCALAR]);
+    mx_kv_portable_scalar(&tables[MX_CPU_AVX2]);
+    mx_kv_portable_scalar(&tables[MX_CPU_AVX512]);
+#if defined(__x86_64__)
+    mx_kv_portable_avx2(&tables[MX_CPU_AVX2]);
+    mx_kv_portable_avx512(&tables[MX_CPU_AVX512]);
+#endif
+}
+
+const struct mx_kv_kernels *mx_kv_kernels(enum mx_cpu_level level)
+{
+    pthread_once(&once, fill);
+    return &tables[level];
+}

@@ -1,0 +1,103 @@
+/* Kernels of the KV cache: encode, decode, rotate, and attention on the codes. Pointers and sizes, no model.
+ *
+ * One table per CPU level (kv_kernels.c). The scalar level is the definition: attention there decodes a tile and
+ * multiplies in f32 ("wide"). Vector levels add "narrow" kernels that work on the codes directly, for the few query
+ * rows of a decode step. Encoding, rotation and softmax are one source compiled for each level (kv_portable.inc) whose
+ * results are the same to the bit, so a cache's content never depends on the processor.
+ *
+ * Shapes: dim is the head's width; a panel is f32 [dim][MX_BLOCK], one token (or query row) per lane; rows of scores
+ * and weights are MX_KV_TILE apart. Layouts of blocks: kv_repr.h. All memory that kernels touch is aligned to 64 bytes
+ * except where stated; nothing here allocates or fails.
+ */
+#ifndef MX_KERNELS_KV_KERNELS_H
+#define MX_KERNELS_KV_KERNELS_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "kernels/cpu.h"
+#include "kernels/kv_repr.h"
+
+enum {
+    MX_KV_TILE_BLOCKS = 16,
+    MX_KV_TILE = MX_KV_TILE_BLOCKS * MX_BLOCK, /* the most tokens of one call */
+    MX_KV_MAX_DIM = 1024,
+};
+
+/* How a turbo code's scale is chosen (docs/turbo-kv-cache.md): s with x ~ s * c. */
+enum mx_scale_rule {
+    MX_SCALE_NORM,     /* |x| / sqrt(dim), in units of the step */
+    MX_SCALE_LS,       /* <x, c> / <c, c>: the smallest squared error */
+    MX_SCALE_UNBIASED, /* |x|^2 / <x, c>: keeps <q, x> right on average (EDEN, arXiv 2108.08842) */
+};
+
+/* A rotation H D / sqrt(dim): signs D, then a Hadamard matrix that is 2^k times a base matrix. */
+struct mx_kv_rotation {
+    const float *signs;               /* [dim] of +1 and -1 */
+    const float *matrix, *transposed; /* [base][base] of +1 and -1; unused where base is 1 */
+    uint32_t dim, base;
+};
+
+/* Bytes of one prepared query (mx_k_kernels.prepare), a multiple of 64. */
+static inline size_t mx_kv_query_bytes(uint32_t dim)
+{
+    return 64 + ((size_t)dim + 15) / 16 * 64;
+}
+
+struct mx_k_kernels {
+    /* codes and scales of one block from a panel x. */
+    void (*encode)(uint8_t *codes, uint16_t *scales, const float *x, uint32_t dim, enum mx_scale_rule rule);
+    /* The panel x of one block. */
+    void (*decode)(float *x, const uint8_t *codes, const uint16_t *scales, uint32_t dim);
+
+    /* Narrow; NULL where mx_kv_kernels.narrow_rows is 0. */
+    /* A query [dim] in the form that `scores` wants; `bias` is added to each of its scores. */
+    void (*prepare)(void *query, const float *q, uint32_t dim, float bias);
+    /* w[r][16 b + t] = <q_r, x_bt> + bias_r for `blocks` <= MX_KV_TILE_BLOCKS blocks and `rows` prepared queries, which
+     * stand mx_kv_query_bytes(dim) apart. */
+    void (*scores)(float *w, const uint8_t *codes, const uint16_t *scales, uint32_t blocks, const void *queries,
+                   uint32_t rows, uint32_t dim);
+};
+
+struct mx_v_kernels {
+    void (*encode)(uint8_t *codes, uint16_t *scales, const float *x, uint32_t dim, enum mx_scale_rule rule);
+    /* x [MX_BLOCK][dim] of one block. */
+    void (*decode)(float *x, const uint8_t *codes, const uint16_t *scales, uint32_t dim);
+
+    /* Narrow. acc[r][i] += sum over tokens of w[r][16 b + t] * x_bti; the rows of acc [rows][dim] are `stride` numbers
+     * apart; w is in [0, 1]. */
+    void (*accumulate)(float *acc, size_t stride, const uint8_t *codes, const uint16_t *scales, uint32_t blocks,
+                       const float *w, uint32_t rows, uint32_t dim);
+};
+
+struct mx_kv_kernels {
+    struct mx_k_kernels k[MX_REPR_COUNT]; /* turbo3 is for V only: its K row is empty; fp16 has no `encode` */
+    struct mx_v_kernels v[MX_REPR_COUNT];
+    uint32_t narrow_rows; /* up to so many query rows the narrow kernels are the faster ones; 0: there are none */
+
+    /* One token's numbers into lane `lane` of an fp16 block, clamped to +-65504. NaN stays. x unaligned. */
+    void (*store_k)(uint16_t *block, const float *x, uint32_t lane, uint32_t dim);
+    void (*store_v)(uint16_t *block, const float *x, uint32_t lane, uint32_t dim);
+
+    /* In place on a panel: x = H D x / sqrt(dim), or its inverse. */
+    void (*rotate)(float *x, const struct mx_kv_rotation *rotation);
+    void (*rotate_back)(float *x, const struct mx_kv_rotation *rotation);
+
+    /* Wide. w[r][16 b + t] = bias[r] + sum over i of q[r][i] * k[b][i][t]; k is `blocks` panels, q [rows][dim]. */
+    void (*wide_scores)(float *w, const float *k, uint32_t blocks, const float *q, const float *bias, uint32_t rows,
+                        uint32_t dim);
+    /* acc[r][i] += sum over t < tokens of w[r][t] * v[t][i]; v [tokens][dim], rows of acc `stride` apart. */
+    void (*wide_accumulate)(float *acc, size_t stride, const float *v, uint32_t tokens, const float *w, uint32_t rows,
+                            uint32_t dim);
+
+    /* One step of an online softmax over w[0 .. count), count a multiple of 16: softcap where > 0 (cap * tanh(w/cap)),
+     * then w = exp(w - max), with *max and *sum brought up to date. Entries of -infinity become 0. Returns the factor
+     * by which what was summed before is to be multiplied. *max starts at -infinity, *sum at 0. */
+    float (*softmax)(float *w, uint32_t count, float softcap, float *max, float *sum);
+};
+
+/* The table of a level; static, never NULL. Thread-safe. */
+const struct mx_kv_kernels *mx_kv_kernels(enum mx_cpu_level level);
+
+#endif

@@ -1,0 +1,12 @@
+/* The parts of which kv_kernels.c makes its tables: each fills the slots that it has a function for. The portable ones
+ * fill a whole table; narrow and wide vector kernels then overwrite theirs. */
+#ifndef MX_KERNELS_KV_LEVELS_H
+#define MX_KERNELS_KV_LEVELS_H
+
+struct mx_kv_kernels;
+
+void mx_kv_portable_scalar(struct mx_kv_kernels *kernels);
+void mx_kv_portable_avx2(struct mx_kv_kernels *kernels);
+void mx_kv_portable_avx512(struct mx_kv_kernels *kernels);
+
+#endif
