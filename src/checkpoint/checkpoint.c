@@ -265,10 +265,16 @@ const struct mx_tensor *mx_checkpoint_tensor(const struct mx_checkpoint *checkpo
     return checkpoint->tensors[index];
 }
 
+size_t mx_checkpoint_index(const struct mx_checkpoint *checkpoint, const char *name)
+{
+    const uint32_t entry = checkpoint->slots[slot_of(checkpoint, name)];
+    return entry ? entry - 1 : checkpoint->count;
+}
+
 const struct mx_tensor *mx_checkpoint_find(const struct mx_checkpoint *checkpoint, const char *name)
 {
-    const uint32_t index = checkpoint->slots[slot_of(checkpoint, name)];
-    return index ? checkpoint->tensors[index - 1] : NULL;
+    const size_t index = mx_checkpoint_index(checkpoint, name);
+    return index < checkpoint->count ? checkpoint->tensors[index] : NULL;
 }
 
 const struct mx_quantization *mx_checkpoint_quantization(const struct mx_checkpoint *checkpoint)

@@ -32,4 +32,7 @@ mx_status mx_checkpoint_load(struct mx_checkpoint **out, const char *directory, 
 const struct mx_tensor *mx_checkpoint_part(const struct mx_checkpoint *checkpoint, const char *module,
                                            const char *part);
 
+/* The position of tensor `name` in tensors[]; count if there is none. */
+size_t mx_checkpoint_index(const struct mx_checkpoint *checkpoint, const char *name);
+
 #endif
