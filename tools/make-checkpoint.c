@@ -1,0 +1,371 @@
+/* Writes a checkpoint of random weights for any config that the engine runs, to measure speed at real sizes without a
+ * download. Codes are drawn directly, with scales that give each matrix the variance 1 / columns, so that activations
+ * and logits stay finite; the text that such a model makes is noise.
+ *
+ *     make-checkpoint qwen3-0.6b -o /tmp/qwen                     4 bits in groups of 64
+ *     make-checkpoint llama-3.2-1b -o /tmp/llama --bits 6 --group-size 32
+ *     make-checkpoint path/to/config.json -o DIR --bf16
+ */
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/file.h"
+#include "base/half.h"
+#include "base/json.h"
+#include "base/random.h"
+#include "base/units.h"
+#include "checkpoint/companions.h"
+#include "checkpoint/quantization.h"
+#include "checkpoint/writer.h"
+#include "config/arch.h"
+
+static const struct {
+    const char *name, *config;
+} presets[] = {
+    {"qwen3-0.6b",
+     "{\"model_type\": \"qwen3\", \"num_hidden_layers\": 28, \"hidden_size\": 1024, \"num_attention_heads\": 16, "
+     "\"num_key_value_heads\": 8, \"head_dim\": 128, \"intermediate_size\": 3072, \"vocab_size\": 151936, "
+     "\"max_position_embeddings\": 40960, \"rms_norm_eps\": 1e-06, \"rope_theta\": 1000000, \"hidden_act\": \"silu\", "
+     "\"tie_word_embeddings\": true, \"torch_dtype\": \"bfloat16\"}"},
+    {"llama-3.2-1b",
+     "{\"model_type\": \"llama\", \"num_hidden_layers\": 16, \"hidden_size\": 2048, \"num_attention_heads\": 32, "
+     "\"num_key_value_heads\": 8, \"head_dim\": 64, \"intermediate_size\": 8192, \"vocab_size\": 128256, "
+     "\"max_position_embeddings\": 131072, \"rms_norm_eps\": 1e-05, \"rope_theta\": 500000.0, \"hidden_act\": "
+     "\"silu\", "
+     "\"tie_word_embeddings\": true, \"torch_dtype\": \"bfloat16\"}"},
+    /* Phi-2 with 10 of its 32 layers: head_dim 80, partial rotary, a parallel block. */
+    {"phi-1b",
+     "{\"model_type\": \"phi\", \"num_hidden_layers\": 10, \"hidden_size\": 2560, \"num_attention_heads\": 32, "
+     "\"num_key_value_heads\": 32, \"intermediate_size\": 10240, \"vocab_size\": 51200, "
+     "\"max_position_embeddings\": 32768, \"layer_norm_eps\": 1e-05, \"rope_theta\": 10000.0, "
+     "\"partial_rotary_factor\": 0.4, \"hidden_act\": \"gelu_new\", \"tie_word_embeddings\": false, "
+     "\"torch_dtype\": \"float16\"}"},
+};
+
+/* ---- which tensors ---- */
+
+enum fill { FILL_CODES, FILL_SCALES, FILL_BIASES, FILL_WEIGHTS, FILL_ONES, FILL_ZEROS };
+
+struct tensors {
+    const struct mx_arch *arch;
+    struct mx_quant quant; /* bits 0: all in bf16 */
+    struct mx_arena arena;
+    struct mx_output *outputs;
+    struct filling {
+        enum fill fill;
+        size_t cols; /* of the matrix */
+        int bits;
+    } * fillings;
+    size_t count, capacity;
+    uint64_t parameters;
+    bool failed; /* memory ran out */
+};
+
+/* NAME is "PREFIX" + "MODULE" + "PART". A leading size of 0 is left out. */
+static void add(struct tensors *t, const char *prefix, const char *module, const char *part, enum mx_storage storage,
+                size_t experts, size_t rows, size_t cols, struct filling filling)
+{
+    if (t->count == t->capacity) {
+        const size_t wider = t->capacity ? 2 * t->capacity : 1024;
+        struct mx_output *outputs = realloc(t->outputs, wider * sizeof *outputs);
+        if (outputs) t->outputs = outputs;
+        struct filling *fillings = realloc(t->fillings, wider * sizeof *fillings);
+        if (fillings) t->fillings = fillings;
+        t->failed |= !outputs || !fillings;
+        if (t->failed) return;
+        t->capacity = wider;
+    }
+    char name[512];
+    snprintf(name, sizeof name, "%s%s%s", prefix, module, part);
+    struct mx_output *output = &t->outputs[t->count];
+    *output = (struct mx_output){.name = mx_arena_strndup(&t->arena, name, strlen(name)), .storage = storage};
+    const size_t sizes[] = {experts, rows, cols};
+    for (int i = 0; i < 3; i++) {
+        if (sizes[i]) output->shape[output->rank++] = sizes[i];
+    }
+    t->failed |= !output->name;
+    t->fillings[t->count++] = filling;
+}
+
+static void add_vector(struct tensors *t, const char *prefix, const char *module, const char *part, size_t length,
+                       enum fill fill)
+{
+    if (!module) return;
+    add(t, prefix, module, part, MX_STORAGE_BF16, 0, 0, length, (struct filling){fill, length, 0});
+    t->parameters += length;
+}
+
+/* A matrix, or a stack of them if experts is not 0. */
+static void add_matrix(struct tensors *t, const char *prefix, const char *module, size_t experts, size_t rows,
+                       size_t cols, bool bias)
+{
+    if (!module) return;
+    const int bits = t->quant.bits;
+    const size_t group = (size_t)t->quant.group;
+    t->parameters += (experts ? experts : 1) * rows * cols;
+    if (bits && cols % group == 0) {
+        const size_t words = cols / 32 * (size_t)bits, groups = cols / group;
+        add(t, prefix, module, ".weight", MX_STORAGE_U32, experts, rows, words,
+            (struct filling){FILL_CODES, cols, bits});
+        add(t, prefix, module, ".scales", MX_STORAGE_BF16, experts, rows, groups,
+            (struct filling){FILL_SCALES, cols, bits});
+        add(t, prefix, module, ".biases", MX_STORAGE_BF16, experts, rows, groups,
+            (struct filling){FILL_BIASES, cols, bits});
+    } else {
+        add(t, prefix, module, ".weight", MX_STORAGE_BF16, experts, rows, cols,
+            (struct filling){FILL_WEIGHTS, cols, 0});
+    }
+    if (bias) add_vector(t, prefix, module, ".bias", rows, FILL_ZEROS);
+}
+
+static void add_norm(struct tensors *t, const char *prefix, const char *module, size_t width)
+{
+    if (!module || t->arch->norm == MX_NORM_LAYER_PLAIN) return;
+    add_vector(t, prefix, module, ".weight", width, t->arch->norm_offset != 0 ? FILL_ZEROS : FILL_ONES);
+    if (t->arch->norm == MX_NORM_LAYER) add_vector(t, prefix, module, ".bias", width, FILL_ZEROS);
+}
+
+static void add_attention(struct tensors *t, const char *prefix, const struct mx_layer *layer)
+{
+    const struct mx_arch *arch = t->arch;
+    const struct mx_tensor_names *names = &arch->names;
+    const size_t q = (size_t)layer->heads * layer->k_dim, hidden = arch->hidden;
+    const size_t k = (size_t)layer->kv_heads * layer->k_dim, v = (size_t)layer->kv_heads * layer->v_dim;
+    if (names->qkv) {
+        add_matrix(t, prefix, names->qkv, 0, q + k + v, hidden, arch->qkv_bias);
+    } else {
+        add_matrix(t, prefix, names->q, 0, q, hidden, arch->qkv_bias);
+        add_matrix(t, prefix, names->k, 0, k, hidden, arch->qkv_bias);
+        add_matrix(t, prefix, names->v, 0, v, hidden, arch->qkv_bias);
+    }
+    add_matrix(t, prefix, names->o, 0, hidden, (size_t)layer->heads * layer->v_dim, arch->o_bias);
+    if (arch->qk_norm == MX_QK_NORM_NONE) return;
+    add_norm(t, prefix, names->q_norm, arch->qk_norm == MX_QK_NORM_HEAD ? layer->k_dim : q);
+    add_norm(t, prefix, names->k_norm, arch->qk_norm == MX_QK_NORM_HEAD ? layer->k_dim : k);
+}
+
+static void add_feed_forward(struct tensors *t, const char *prefix, const struct mx_layer *layer)
+{
+    const struct mx_arch *arch = t->arch;
+    const struct mx_tensor_names *names = &arch->names;
+    const size_t width = layer->intermediate, shared = layer->shared_intermediate, hidden = arch->hidden;
+    if (layer->feed_forward == MX_FEED_FORWARD_EXPERTS) {
+        const size_t experts = arch->experts.count;
+        add_matrix(t, prefix, names->router, 0, experts, hidden, false);
+        add_matrix(t, prefix, names->stacked_gate, experts, width, hidden, false);
+        add_matrix(t, prefix, names->stacked_up, experts, width, hidden, false);
+        add_matrix(t, prefix, names->stacked_down, experts, hidden, width, false);
+        if (!shared) return;
+        add_matrix(t, prefix, names->shared_gate, 0, shared, hidden, false);
+        add_matrix(t, prefix, names->shared_up, 0, shared, hidden, false);
+        add_matrix(t, prefix, names->shared_down, 0, hidden, shared, false);
+        if (arch->experts.shared_gate) add_matrix(t, prefix, names->shared_expert_gate, 0, 1, hidden, false);
+        return;
+    }
+    if (names->gate_up && arch->gated) {
+        add_matrix(t, prefix, names->gate_up, 0, 2 * width, hidden, arch->mlp_bias);
+    } else {
+        if (arch->gated) add_matrix(t, prefix, names->gate, 0, width, hidden, arch->mlp_bias);
+        add_matrix(t, prefix, names->up, 0, width, hidden, arch->mlp_bias);
+    }
+    add_matrix(t, prefix, names->down, 0, hidden, width, arch->mlp_bias);
+}
+
+static mx_status list_tensors(struct tensors *t, struct mx_error *err)
+{
+    const struct mx_arch *arch = t->arch;
+    const struct mx_tensor_names *names = &arch->names;
+    if (!arch->runnable) return mx_fail(err, MX_ERR_UNSUPPORTED, "%s: %s", arch->model_type, arch->not_runnable);
+    add_matrix(t, "", names->embedding, 0, arch->vocab, arch->hidden, false);
+    for (uint32_t i = 0; i < arch->layer_count; i++) {
+        char prefix[128];
+        const char *place = strstr(names->layer, "%u");
+        snprintf(prefix, sizeof prefix, "%.*s%u%s", (int)(place - names->layer), names->layer, i, place + 2);
+        add_norm(t, prefix, names->attention_norm, arch->hidden);
+        add_norm(t, prefix, names->attention_post_norm, arch->hidden);
+        add_norm(t, prefix, names->ffn_norm, arch->hidden);
+        add_norm(t, prefix, names->ffn_post_norm, arch->hidden);
+        add_attention(t, prefix, &arch->layers[i]);
+        add_feed_forward(t, prefix, &arch->layers[i]);
+    }
+    add_norm(t, "", names->final_norm, arch->hidden);
+    if (!arch->tied) add_matrix(t, "", names->lm_head, 0, arch->vocab, arch->hidden, arch->lm_head_bias);
+    return t->failed ? mx_fail_memory(err, "the list of tensors", t->count * sizeof *t->outputs) : MX_OK;
+}
+
+/* ---- their numbers ---- */
+
+enum { CHUNK = 1 << 20, TABLE = 1 << 16 };
+
+struct filler {
+    struct mx_random random;
+    uint16_t *chunk;   /* CHUNK bytes */
+    uint16_t *uniform; /* [TABLE]: bf16 numbers with mean 0 and the variance of the matrix at hand */
+};
+
+/* Uniform codes in [0, n] have the standard deviation n / sqrt(12). A scale differs from its neighbours by up to a
+ * quarter, so that a kernel that mixes groups up is caught; the bias centres the codes. */
+static uint16_t random_scale(struct mx_random *random, const struct filling *filling)
+{
+    const float n = (float)((1 << filling->bits) - 1), wanted = sqrtf(12 / (float)filling->cols) / n;
+    return mx_bf16_from_f32(-wanted * (0.875f + 0.25f * mx_random_unit(random)));
+}
+
+static void fill_chunk(struct filler *filler, const struct filling *filling, size_t count)
+{
+    for (size_t i = 0; i < count; i++) {
+        switch (filling->fill) {
+        case FILL_SCALES: filler->chunk[i] = random_scale(&filler->random, filling); break;
+        case FILL_BIASES: filler->chunk[i] = mx_bf16_from_f32(sqrtf(12 / (float)filling->cols) / 2); break;
+        case FILL_ONES: filler->chunk[i] = mx_bf16_from_f32(1); break;
+        default: filler->chunk[i] = 0; break;
+        }
+    }
+    uint64_t *words = (uint64_t *)filler->chunk;
+    if (filling->fill != FILL_CODES && filling->fill != FILL_WEIGHTS) return;
+    for (size_t i = 0; i < (count + 3) / 4; i++) words[i] = mx_random_u64(&filler->random);
+    if (filling->fill == FILL_CODES) return;
+    for (size_t i = 0; i < count; i++) filler->chunk[i] = filler->uniform[filler->chunk[i]];
+}
+
+static mx_status write_numbers(struct mx_checkpoint_writer *writer, const struct tensors *t, uint64_t seed,
+                               struct mx_error *err)
+{
+    struct filler filler = {.random = {seed}, .chunk = malloc(CHUNK), .uniform = malloc(TABLE * sizeof(uint16_t))};
+    mx_status status = filler.chunk && filler.uniform ? MX_OK : mx_fail_memory(err, "a buffer", CHUNK);
+    for (size_t i = 0; i < t->count && status == MX_OK; i++) {
+        const float width = sqrtf(12 / (float)t->fillings[i].cols);
+        for (int k = 0; t->fillings[i].fill == FILL_WEIGHTS && k < TABLE; k++) {
+            filler.uniform[k] = mx_bf16_from_f32(((float)k / TABLE - 0.5f) * width);
+        }
+        for (size_t left = mx_output_bytes(&t->outputs[i]); left && status == MX_OK;) {
+            const size_t bytes = left < CHUNK ? left : CHUNK;
+            fill_chunk(&filler, &t->fillings[i], (bytes + 1) / 2);
+            status = mx_checkpoint_writer_write(writer, filler.chunk, bytes, err);
+            left -= bytes;
+        }
+    }
+    free(filler.chunk);
+    free(filler.uniform);
+    return status;
+}
+
+static mx_status write_config(struct mx_checkpoint_writer *writer, const char *config, const struct mx_quant *quant,
+                              struct mx_error *err)
+{
+    if (!quant->bits) return mx_checkpoint_writer_file(writer, "config.json", config, strlen(config), err);
+    char object[100];
+    snprintf(object, sizeof object, "{\"group_size\": %d, \"bits\": %d, \"mode\": \"affine\"}", quant->group,
+             quant->bits);
+    struct mx_str text = {0};
+    mx_status status = mx_config_with_quantization(&text, config, strlen(config), "config.json", object, err);
+    if (status == MX_OK) status = mx_checkpoint_writer_file(writer, "config.json", text.data, text.length, err);
+    mx_str_free(&text);
+    return status;
+}
+
+static mx_status write_checkpoint(const struct tensors *t, const char *config, const char *directory, uint64_t seed,
+                                  struct mx_error *err)
+{
+    struct mx_checkpoint_writer *writer;
+    MX_TRY(mx_checkpoint_writer_open(&writer, directory, t->outputs, t->count, MX_SHARD_BYTES, t->parameters, err));
+    mx_status status = write_numbers(writer, t, seed, err);
+    if (status == MX_OK) status = write_config(writer, config, &t->quant, err);
+    if (status == MX_OK) return mx_checkpoint_writer_commit(writer, err);
+    mx_checkpoint_writer_abort(writer);
+    return status;
+}
+
+/* ---- the command ---- */
+
+static mx_status make(const char *config, const char *name, const char *directory, const struct mx_quant *quant,
+                      uint64_t seed, struct mx_error *err)
+{
+    struct mx_arch arch = {0};
+    struct tensors t = {.arch = &arch, .quant = *quant};
+    const struct mx_json_rules rules = {.allow_nan = true};
+    cJSON *root;
+    MX_TRY(mx_json_parse(&root, config, strlen(config), name, &rules, err));
+    mx_status status = mx_arch_from_json(&arch, root, name, err);
+    cJSON_Delete(root);
+    if (status == MX_OK) status = list_tensors(&t, err);
+    if (status == MX_OK) status = write_checkpoint(&t, config, directory, seed, err);
+    if (status == MX_OK) {
+        char bytes[16], count[32];
+        uint64_t total = 0;
+        for (size_t i = 0; i < t.count; i++) total += mx_output_bytes(&t.outputs[i]);
+        printf("%s: %s parameters, %s\n", directory, mx_format_count(t.parameters, count),
+               mx_format_bytes(total, bytes));
+    }
+    mx_arch_free(&arch);
+    mx_arena_free(&t.arena);
+    free(t.outputs);
+    free(t.fillings);
+    return status;
+}
+
+static int usage(void)
+{
+    fputs("usage: make-checkpoint PRESET|CONFIG.json -o DIR [--bits B] [--group-size G] [--bf16] [--seed N]\n"
+          "presets:",
+          stderr);
+    for (size_t i = 0; i < sizeof presets / sizeof *presets; i++) fprintf(stderr, " %s", presets[i].name);
+    fputs("\n", stderr);
+    return 2;
+}
+
+int main(int argc, char **argv)
+{
+    const char *what = NULL, *directory = NULL;
+    struct mx_quant quant = {MX_QUANT_AFFINE, 4, 64};
+    struct mx_error err = {0};
+    int64_t seed = 1, value = 0;
+    bool plain = false;
+    for (int i = 1; i < argc; i++) {
+        const char *next = i + 1 < argc ? argv[i + 1] : "";
+        mx_status status = MX_OK;
+        if (strcmp(argv[i], "--bf16") == 0) {
+            plain = true;
+            continue;
+        } else if (argv[i][0] != '-') {
+            what = argv[i];
+            continue;
+        } else if (strcmp(argv[i], "-o") == 0) {
+            directory = next;
+        } else if (strcmp(argv[i], "--bits") == 0) {
+            status = mx_parse_whole(next, argv[i], 2, 8, &value, &err);
+            quant.bits = (int)value;
+        } else if (strcmp(argv[i], "--group-size") == 0) {
+            status = mx_parse_whole(next, argv[i], 32, 128, &value, &err);
+            quant.group = (int)value;
+        } else if (strcmp(argv[i], "--seed") == 0) {
+            status = mx_parse_whole(next, argv[i], 0, INT64_MAX / 2, &seed, &err);
+        } else {
+            return usage();
+        }
+        if (status != MX_OK) {
+            fprintf(stderr, "make-checkpoint: %s\n", err.message);
+            return 2;
+        }
+        i++;
+    }
+    if (!what || !directory || !*directory || !mx_quant_valid(&quant)) return usage();
+    if (plain) quant = (struct mx_quant){0};
+    const char *config = NULL;
+    char *text = NULL;
+    size_t length;
+    for (size_t i = 0; i < sizeof presets / sizeof *presets; i++) {
+        if (strcmp(what, presets[i].name) == 0) config = presets[i].config;
+    }
+    mx_status status = MX_OK;
+    if (!config) {
+        status = mx_file_read(what, 16 << 20, &text, &length, &err);
+        config = text;
+    }
+    if (status == MX_OK) status = make(config, what, directory, &quant, (uint64_t)seed, &err);
+    free(text);
+    if (status != MX_OK) fprintf(stderr, "make-checkpoint: %s\n", err.message);
+    return status != MX_OK;
+}
