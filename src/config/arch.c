@@ -65,7 +65,11 @@ static uint32_t count_layers(struct mx_build *build)
         const size_t count = cJSON_IsString(types) ? strlen(types->valuestring) : (size_t)cJSON_GetArraySize(types);
         if (count >= 1 && count <= MX_ARCH_MAX_LAYERS) return (uint32_t)count;
     }
-    return size_field(build, MX_FIELD_LAYERS, MX_ARCH_MAX_LAYERS, build->family->layers);
+    const uint32_t factor = mx_config_find(config, "num_hidden_layers") ? 0 : build->family->layer_factor;
+    const uint32_t layers = size_field(build, MX_FIELD_LAYERS, MX_ARCH_MAX_LAYERS, build->family->layers);
+    if (factor && layers > MX_ARCH_MAX_LAYERS / factor)
+        mx_config_fail(config, "%u layers, each of them %u, are more than %d", layers, factor, MX_ARCH_MAX_LAYERS);
+    return factor ? layers * factor : layers;
 }
 
 /* True if the config speaks of attention at all; purely recurrent models have no heads to read. */
@@ -117,17 +121,25 @@ static void read_heads(struct mx_build *build)
     build->v_dim = build->head_dim;
 }
 
+static uint32_t latent_field(struct mx_config *config, const char *key, uint32_t class_default, uint32_t usual)
+{
+    return mx_config_whole(config, key, 1, MX_ARCH_MAX_WIDTH, class_default ? class_default : usual);
+}
+
+/* Head sizes of latent attention. kv_lora_rank makes an unknown type latent. */
 static void read_latent(struct mx_build *build)
 {
     struct mx_config *config = build->config;
     struct mx_arch *arch = build->arch;
-    if (!mx_config_find(config, "kv_lora_rank") && build->family->class_ != MX_CLASS_MLA) return;
-    arch->kv_lora_rank = mx_config_whole(config, "kv_lora_rank", 1, MX_ARCH_MAX_WIDTH, 512);
+    const struct mx_family *family = build->family;
+    if (!family->latent && (arch->known || !mx_config_find(config, "kv_lora_rank"))) return;
+    const uint32_t q_rank = mx_config_is_null(config, "q_lora_rank") || family->q_rank_none ? 0 : 1536;
+    arch->kv_lora_rank = latent_field(config, "kv_lora_rank", family->kv_rank, 512);
     arch->q_lora_rank = mx_config_whole(config, "q_lora_rank", 0, MX_ARCH_MAX_WIDTH,
-                                        mx_config_is_null(config, "q_lora_rank") ? 0 : 1536);
-    arch->qk_nope_dim = mx_config_whole(config, "qk_nope_head_dim", 1, MX_ARCH_MAX_WIDTH, 128);
-    arch->qk_rope_dim = mx_config_whole(config, "qk_rope_head_dim", 1, MX_ARCH_MAX_WIDTH, 64);
-    arch->v_head_dim = mx_config_whole(config, "v_head_dim", 1, MX_ARCH_MAX_WIDTH, 128);
+                                        q_rank && family->q_rank ? family->q_rank : q_rank);
+    arch->qk_nope_dim = latent_field(config, "qk_nope_head_dim", family->nope, 128);
+    arch->qk_rope_dim = latent_field(config, "qk_rope_head_dim", family->rope, 64);
+    arch->v_head_dim = latent_field(config, "v_head_dim", family->v_head, 128);
     build->head_dim = arch->qk_nope_dim + arch->qk_rope_dim;
     build->v_dim = arch->v_head_dim;
 }
@@ -194,6 +206,7 @@ static void read_facts(struct mx_build *build)
     arch->norm_eps = mx_config_number(config, MX_FIELD_NORM_EPS, 0, 1, family->norm_eps != 0 ? family->norm_eps : 1e-6);
     arch->norm_offset = family->norm_offset;
     arch->qk_norm = family->qk_norm;
+    if (family->qk_norm_asked && !mx_config_flag(config, MX_FIELD_QK_NORM, false)) arch->qk_norm = MX_QK_NORM_NONE;
     arch->block = family->block;
     arch->qkv_bias = answer(config, family->qkv_bias, MX_FIELD_QKV_BIAS);
     arch->o_bias = answer(config, family->o_bias, MX_FIELD_QKV_BIAS);
@@ -202,7 +215,7 @@ static void read_facts(struct mx_build *build)
     arch->tied = answer(config, family->tied, "tie_word_embeddings|tie_embeddings|weight_tying");
     arch->embedding_scale = arch->residual_scale = arch->logit_scale = 1;
     arch->attention_scale = build->head_dim ? 1 / sqrt(build->head_dim) : 0;
-    arch->parameters_complete = arch->known && arch->vocab != 0;
+    arch->parameters_complete = arch->known && arch->vocab != 0 && !family->incomplete;
     read_activation(build);
 }
 
@@ -274,6 +287,12 @@ static void decide_runnable(struct mx_build *build)
     arch->runnable = arch->not_runnable[0] == '\0';
 }
 
+static uint32_t default_intermediate(const struct mx_build *build)
+{
+    const uint64_t wide = (uint64_t)build->family->intermediate_factor * build->arch->hidden;
+    return wide && wide <= MX_ARCH_MAX_WIDTH ? (uint32_t)wide : build->family->intermediate;
+}
+
 static mx_status fill(struct mx_build *build)
 {
     struct mx_config *config = build->config;
@@ -285,7 +304,7 @@ static mx_status fill(struct mx_build *build)
     MX_TRY(config->status);
     read_latent(build);
     build->intermediate =
-        mx_config_per_layer(config, MX_FIELD_INTERMEDIATE, 0, 1, MX_ARCH_MAX_WIDTH, build->family->intermediate);
+        mx_config_per_layer(config, MX_FIELD_INTERMEDIATE, 0, 1, MX_ARCH_MAX_WIDTH, default_intermediate(build));
     read_facts(build);
     arch->layers = calloc(arch->layer_count, sizeof *arch->layers);
     if (!arch->layers) return mx_fail_memory(config->err, "the layers", arch->layer_count * sizeof *arch->layers);

@@ -131,6 +131,7 @@ enum mx_qk_norm {
     MX_QK_NORM_NONE,
     MX_QK_NORM_HEAD, /* over each head, one weight [head_dim] (Qwen3) */
     MX_QK_NORM_ALL,  /* over all heads together, weight [heads * head_dim] (OLMo 2) */
+    MX_QK_NORM_EACH, /* over each head, with weights of its own: [heads, head_dim] (Cohere, StableLM) */
 };
 
 /* Where a block normalizes and how its parts are joined. */
@@ -233,7 +234,7 @@ uint64_t mx_arch_cache_elements(const struct mx_arch *arch, uint64_t tokens);
 uint64_t mx_arch_state_elements(const struct mx_arch *arch);
 
 /* Parameters of the text model, counted from the description: all, and those that one token reads (of the experts only
- * those used; the embedding only if it is also the output). */
+ * those used; the embedding only if it is also the output; a block that several layers share once per use). */
 struct mx_parameters {
     uint64_t total, active;
     uint64_t embedding; /* in `total`: the input embedding */

@@ -32,6 +32,9 @@ void mx_layer_recur(struct mx_build *build, struct mx_layer *layer, enum mx_recu
 /* The kind of recurrence that the fields speak of; NONE if they speak of none. */
 enum mx_recurrence mx_build_recurrence(const struct mx_build *build);
 
+/* The rank of Mamba's step projection. */
+uint64_t mx_mamba_rank(struct mx_build *build);
+
 /* experts.c: which layers have experts, how many, how wide. */
 void mx_build_experts(struct mx_build *build);
 

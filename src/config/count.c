@@ -74,7 +74,8 @@ static uint64_t attention_parameters(const struct mx_arch *arch, const struct mx
     const uint64_t q = heads * k_dim, k = layer->kv_heads * k_dim, v = layer->kv_heads * v_dim;
     uint64_t norms = 0;
     if (arch->qk_norm == MX_QK_NORM_HEAD) norms = 2 * k_dim;
-    if (arch->qk_norm == MX_QK_NORM_ALL) norms = q + k;
+    if (arch->qk_norm == MX_QK_NORM_ALL || arch->qk_norm == MX_QK_NORM_EACH) norms = q + k;
+    if (layer->shares_cache_of >= 0 && norms) norms -= arch->qk_norm == MX_QK_NORM_HEAD ? k_dim : k;
     const uint64_t own =
         layer->shares_cache_of < 0 ? linear(hidden, k, arch->qkv_bias) + linear(hidden, v, arch->qkv_bias) : 0;
     return linear(hidden, q, arch->qkv_bias) + own + linear(heads * v_dim, hidden, arch->o_bias) + norms;

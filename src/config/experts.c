@@ -44,8 +44,8 @@ static struct sparse_rules read_rules(struct mx_build *build)
                      : layers;
     rules.step =
         mx_config_whole(config, "decoder_sparse_step|interleave_moe_layer_step|moe_layer_interval", 1, 1 << 20, 1);
-    rules.period = mx_config_whole(config, "expert_layer_period", 1, 1 << 20, 0);
-    rules.offset = mx_config_whole(config, "expert_layer_offset", 0, 1 << 20, 0);
+    rules.period = mx_config_whole(config, "expert_layer_period", 1, 1 << 20, build->family->expert_period);
+    rules.offset = mx_config_whole(config, "expert_layer_offset", 0, 1 << 20, build->family->expert_offset);
     rules.frequency = rules.frequencies ? 1 : mx_config_whole(config, "moe_layer_freq", 1, 1 << 20, 1);
     return rules;
 }
@@ -89,6 +89,7 @@ void mx_build_experts(struct mx_build *build)
         experts->scale = mx_config_number(config, "routed_scaling_factor|router_scaling_factor", 0, 1e6, 1);
     }
     const struct sparse_rules rules = read_rules(build);
+    if (build->family->class_ == MX_CLASS_RECURRENT && arch->known) build->parts_apart = !build->family->feed_forward;
     for (uint32_t i = 0; i < arch->layer_count; i++) {
         struct mx_layer *layer = &arch->layers[i];
         const bool alone = layer->feed_forward != MX_FEED_FORWARD_NONE; /* said so in its list of kinds */
@@ -98,7 +99,9 @@ void mx_build_experts(struct mx_build *build)
         layer->feed_forward = sparse ? MX_FEED_FORWARD_EXPERTS : MX_FEED_FORWARD_DENSE;
         layer->intermediate =
             mx_config_per_layer(config, MX_FIELD_INTERMEDIATE, i, 1, MX_ARCH_MAX_WIDTH, build->intermediate);
+        if (family->sinks && layer->attention != MX_ATTENTION_NONE) layer->extra_parameters += layer->heads;
         if (!sparse) continue;
+        if (family->router_bias) layer->extra_parameters += experts->count;
         const uint32_t width = mx_config_per_layer(config, MX_FIELD_EXPERT_WIDTH, i, 1, MX_ARCH_MAX_WIDTH,
                                                    family->expert_width ? family->expert_width : layer->intermediate);
         const uint32_t shared =

@@ -30,10 +30,19 @@ struct mx_family {
 
     /* Class defaults; 0 means that the field is derived or must be there. */
     uint32_t layers, hidden, heads, kv_heads, head_dim, intermediate, vocab, context;
+    uint32_t intermediate_factor; /* intermediate is this times hidden where the config does not say */
     uint32_t window, pattern, max_window_layers;
     bool window_off; /* use_sliding_window is false unless the config says otherwise */
     enum mx_window_rule window_rule;
     uint32_t experts, experts_used, expert_width, first_dense, shared_experts, shared_width;
+    uint32_t expert_period, expert_offset;
+    uint32_t chunk, chunk_interval;               /* attention_chunk_size, no_rope_layer_interval */
+    uint32_t kv_shared;                           /* num_kv_shared_layers */
+    uint32_t layer_factor;                        /* layers per layer of the file (LongCat: 2) */
+    uint32_t kv_rank, q_rank, nope, rope, v_head; /* latent attention; 0: those of DeepSeek-V2 */
+    bool q_rank_none;                             /* queries are not compressed unless the config says so */
+    uint32_t ssm_heads, ssm_head_dim, ssm_state, ssm_groups, ssm_inner; /* Mamba-2 */
+    bool delta_by_heads; /* delta heads as many as query heads, keys 3/4 of their share, values twice the keys */
     double theta, rope_part, norm_eps;
 
     /* Facts. */
@@ -45,8 +54,16 @@ struct mx_family {
     enum mx_answer qkv_bias, o_bias, mlp_bias, tied;
     bool lm_head_bias, plain; /* plain: down(act(up)), no gate */
     enum mx_activation activation;
+    bool qk_norm_asked;      /* use_qk_norm or qk_layernorm decides, false unless the config says otherwise */
+    bool latent;             /* attention is latent */
+    bool incomplete;         /* parameters are counted roughly */
+    bool router_bias, sinks; /* a correction per expert; a number per head in the softmax's sum */
     enum mx_recurrence recurrence;
-    bool no_rope; /* learned positions, ALiBi, or none */
+    uint32_t period, offset; /* layers that attend among recurrent ones: index % period == offset */
+    bool all_recurrent;      /* without a word about attention, no layer attends */
+    bool feed_forward;       /* of purely recurrent types: layers have one too (RWKV) */
+    bool both;               /* layers that attend recur as well (Falcon-H1, Zamba) */
+    bool no_rope;            /* learned positions, ALiBi, or none */
     bool interleaved;
     bool normalize_experts;  /* norm_topk_prob's default */
     bool softmax_last;       /* the best experts first, then softmax over them */

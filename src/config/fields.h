@@ -23,7 +23,7 @@
 #define MX_FIELD_HEADS "num_attention_heads|num_heads|n_heads|n_head|attention_heads|decoder_attention_heads"
 #define MX_FIELD_KV_HEADS                                                                                              \
     "num_key_value_heads|num_kv_heads|n_kv_heads|n_head_kv|multi_query_group_num|attn_config.kv_n_heads"
-#define MX_FIELD_HEAD_DIM "head_dim|head_size|kv_channels|attention_head_dim"
+#define MX_FIELD_HEAD_DIM "head_dim|head_size|kv_channels|attention_head_dim|dim_head"
 #define MX_FIELD_INTERMEDIATE                                                                                          \
     "intermediate_size|ffn_dim|ffn_hidden_size|n_inner|d_ff|dff|d_inner|mlp_hidden_size|ffn_config.ffn_hidden_size"    \
     "|decoder_ffn_dim"
@@ -32,14 +32,15 @@
     "max_position_embeddings|n_positions|max_seq_len|max_sequence_length|seq_length|model_max_length|n_ctx"            \
     "|context_length|max_context_length"
 #define MX_FIELD_WINDOW "sliding_window|sliding_window_size|attention_window_size|local_attention_window"
-#define MX_FIELD_PATTERN "sliding_window_pattern|_sliding_window_pattern"
-#define MX_FIELD_LAYER_TYPES "layer_types|layers_block_type|block_types|hybrid_override_pattern|attention_layers"
+#define MX_FIELD_PATTERN "sliding_window_pattern|_sliding_window_pattern|global_attn_every_n_layers"
+#define MX_FIELD_LAYER_TYPES "layer_types|layers_block_type|block_types|hybrid_override_pattern"
 #define MX_FIELD_ACTIVATION "hidden_act|hidden_activation|activation_function|mlp_hidden_act|activation|activation_type"
 #define MX_FIELD_NORM_EPS                                                                                              \
     "rms_norm_eps|layer_norm_eps|layer_norm_epsilon|norm_epsilon|norm_eps|layernorm_epsilon|rms_norm_epsilon"          \
     "|layer_norm_rms_epsilon"
 #define MX_FIELD_DTYPE "dtype|torch_dtype"
 #define MX_FIELD_QKV_BIAS "attention_bias|attn_bias|qkv_bias|use_qkv_bias|add_qkv_bias|use_bias|bias"
+#define MX_FIELD_QK_NORM "use_qk_norm|qk_layernorm|use_qk_layernorm|qk_norm"
 #define MX_FIELD_MLP_BIAS "mlp_bias|use_mlp_bias|use_bias|bias"
 
 #define MX_FIELD_EXPERTS                                                                                               \

@@ -143,7 +143,7 @@ static bool mask_of(struct mx_build *build, const char *spellings, uint32_t base
     const cJSON *item;
     cJSON_ArrayForEach (item, list) {
         const uint32_t index =
-            mx_config_item(build->config, item, spellings, base, build->arch->layer_count - 1 + base);
+            mx_config_item(build->config, item, list->string, base, build->arch->layer_count - 1 + base);
         if (build->config->status != MX_OK) return true;
         mask[index - base] = true;
     }
@@ -178,12 +178,14 @@ static bool by_positions(struct mx_build *build)
         by_mask(build, mask, false);
         return true;
     }
+    const struct mx_family *family = build->family;
     const uint32_t interval = mx_config_whole(config, "full_attention_interval", 1, MX_ARCH_MAX_LAYERS, 0);
-    const uint32_t period = mx_config_whole(config, "attn_layer_period", 1, MX_ARCH_MAX_LAYERS, 0);
-    const uint32_t offset = mx_config_whole(config, "attn_layer_offset", 0, MX_ARCH_MAX_LAYERS, 0);
-    if (!interval && !period) return false;
-    for (uint32_t i = 0; i < layers; i++) mask[i] = interval ? (i + 1) % interval == 0 : i % period == offset % period;
-    by_mask(build, mask, false);
+    const uint32_t period = mx_config_whole(config, "attn_layer_period", 1, MX_ARCH_MAX_LAYERS, family->period);
+    const uint32_t offset = mx_config_whole(config, "attn_layer_offset", 0, MX_ARCH_MAX_LAYERS, family->offset);
+    if (!interval && !period && !family->all_recurrent) return false;
+    for (uint32_t i = 0; i < layers; i++)
+        mask[i] = interval ? (i + 1) % interval == 0 : period && i % period == offset % period;
+    by_mask(build, mask, family->both);
     return true;
 }
 
@@ -223,10 +225,13 @@ static bool by_chunk(struct mx_build *build)
 {
     struct mx_config *config = build->config;
     struct mx_arch *arch = build->arch;
-    const uint32_t chunk = mx_config_whole(config, "attention_chunk_size", 1, MX_ARCH_MAX_CONTEXT, 0);
+    const uint32_t chunk =
+        mx_config_whole(config, "attention_chunk_size", 1, MX_ARCH_MAX_CONTEXT,
+                        mx_config_is_null(config, "attention_chunk_size") ? 0 : build->family->chunk);
     if (!chunk || build->window) return false;
     build->window = chunk;
-    const uint32_t interval = mx_config_whole(config, "no_rope_layer_interval", 1, MX_ARCH_MAX_LAYERS, 0);
+    const uint32_t interval =
+        mx_config_whole(config, "no_rope_layer_interval", 1, MX_ARCH_MAX_LAYERS, build->family->chunk_interval);
     for (uint32_t i = 0; i < arch->layer_count; i++) {
         const bool by_interval = !interval || (i + 1) % interval != 0;
         const cJSON *list = mx_config_find(config, "no_rope_layers");
@@ -242,8 +247,13 @@ static void share_caches(struct mx_build *build)
 {
     struct mx_config *config = build->config;
     struct mx_arch *arch = build->arch;
-    const uint32_t shared = mx_config_whole(config, "num_kv_shared_layers", 0, arch->layer_count, 0);
+    const uint32_t shared =
+        mx_config_whole(config, "num_kv_shared_layers", 0, MX_ARCH_MAX_LAYERS, build->family->kv_shared);
     if (!shared || config->status != MX_OK) return;
+    if (shared >= arch->layer_count) {
+        mx_config_fail(config, "num_kv_shared_layers is %u, but there are %u layers", shared, arch->layer_count);
+        return;
+    }
     const uint32_t first = arch->layer_count - shared;
     for (uint32_t i = first; i < arch->layer_count; i++) {
         int32_t owner = -1;

@@ -27,6 +27,14 @@ enum mx_recurrence mx_build_recurrence(const struct mx_build *build)
     return MX_RECURRENCE_NONE;
 }
 
+uint64_t mx_mamba_rank(struct mx_build *build)
+{
+    static const char field[] = "mamba_dt_rank|time_step_rank|dt_rank|ssm_cfg.dt_rank";
+    const uint32_t automatic = (build->arch->hidden + 15) / 16; /* absent, or the word "auto" */
+    if (cJSON_IsString(mx_config_find(build->config, field))) return automatic;
+    return mx_config_whole(build->config, field, 1, MX_ARCH_MAX_WIDTH, automatic);
+}
+
 /* Selective state space: per channel `state` numbers. Falcon Mamba and Mamba say the inner width as intermediate_size;
  * in models with a feed-forward part of their own (heads != 0) that field means the latter. */
 static void mamba(struct mx_build *build, struct mx_layer *layer)
@@ -37,8 +45,7 @@ static void mamba(struct mx_build *build, struct mx_layer *layer)
     const uint64_t state = mx_config_whole(config, MX_FIELD_STATE, 1, MX_ARCH_MAX_WIDTH, 16);
     const uint64_t kernel = mx_config_whole(config, MX_FIELD_CONV, 1, MAX_KERNEL, 4);
     const uint64_t inner = build->heads || !build->intermediate ? hidden * expand : build->intermediate;
-    const uint64_t rank = mx_config_whole(config, "mamba_dt_rank|time_step_rank|dt_rank", 1, MX_ARCH_MAX_WIDTH,
-                                          (uint32_t)((hidden + 15) / 16));
+    const uint64_t rank = mx_mamba_rank(build);
     layer->state_elements = inner * state;
     layer->conv_elements = inner * kernel;
     layer->mixer_parameters = 2 * inner * hidden           /* in */
@@ -51,19 +58,25 @@ static void mamba(struct mx_build *build, struct mx_layer *layer)
 
 static void mamba2(struct mx_build *build, struct mx_layer *layer)
 {
+    const struct mx_family *family = build->family;
     struct mx_config *config = build->config;
     const uint64_t hidden = build->arch->hidden;
-    const uint64_t state = mx_config_whole(config, MX_FIELD_STATE, 1, MX_ARCH_MAX_WIDTH, 128);
+    const uint64_t state =
+        mx_config_whole(config, MX_FIELD_STATE, 1, MX_ARCH_MAX_WIDTH, family->ssm_state ? family->ssm_state : 128);
     const uint64_t kernel = mx_config_whole(config, MX_FIELD_CONV, 1, MAX_KERNEL, 4);
-    const uint64_t groups = mx_config_whole(config, MX_FIELD_SSM_GROUPS, 1, MX_ARCH_MAX_WIDTH, 1);
+    const uint64_t groups =
+        mx_config_whole(config, MX_FIELD_SSM_GROUPS, 1, MX_ARCH_MAX_WIDTH, family->ssm_groups ? family->ssm_groups : 1);
     const uint32_t expand = mx_config_whole(config, MX_FIELD_EXPAND, 1, 64, 2);
-    const uint32_t given = mx_config_whole(config, "mamba_d_ssm", 1, MX_ARCH_MAX_WIDTH, (uint32_t)hidden * expand);
+    const uint32_t given = mx_config_whole(
+        config, "mamba_d_ssm", 1, MX_ARCH_MAX_WIDTH,
+        family->ssm_inner && !mx_config_is_null(config, "mamba_d_ssm") ? family->ssm_inner : (uint32_t)hidden * expand);
     /* Pure Mamba-2 models call their heads num_heads and head_dim. */
     const char *const heads_field = build->heads ? MX_FIELD_SSM_HEADS : MX_FIELD_SSM_HEADS "|num_heads";
     const char *const dim_field = build->heads ? MX_FIELD_SSM_HEAD_DIM : MX_FIELD_SSM_HEAD_DIM "|head_dim|headdim";
     const cJSON *dim = mx_config_find(config, dim_field);
-    uint64_t head_dim = cJSON_IsString(dim) ? 0 : mx_config_whole(config, dim_field, 1, MX_ARCH_MAX_WIDTH, 0);
-    uint64_t heads = mx_config_whole(config, heads_field, 1, MX_ARCH_MAX_WIDTH, 0);
+    uint64_t head_dim =
+        cJSON_IsString(dim) ? 0 : mx_config_whole(config, dim_field, 1, MX_ARCH_MAX_WIDTH, family->ssm_head_dim);
+    uint64_t heads = mx_config_whole(config, heads_field, 1, MX_ARCH_MAX_WIDTH, family->ssm_heads);
     if (!head_dim) head_dim = heads && given % heads == 0 ? given / heads : 64; /* "auto", or left out */
     if (!heads) heads = given / head_dim;
     const uint64_t inner = heads * head_dim;
@@ -84,10 +97,14 @@ static void delta(struct mx_build *build, struct mx_layer *layer)
 {
     struct mx_config *config = build->config;
     const uint64_t hidden = build->arch->hidden;
-    const uint64_t k_heads = mx_config_whole(config, "linear_num_key_heads", 1, MX_ARCH_MAX_WIDTH, 16);
-    const uint64_t v_heads = mx_config_whole(config, "linear_num_value_heads", 1, MX_ARCH_MAX_WIDTH, 32);
-    const uint64_t k_dim = mx_config_whole(config, "linear_key_head_dim", 1, MX_ARCH_MAX_WIDTH, 128);
-    const uint64_t v_dim = mx_config_whole(config, "linear_value_head_dim", 1, MX_ARCH_MAX_WIDTH, 128);
+    const bool by_heads = build->family->delta_by_heads;
+    const uint32_t keys = by_heads ? build->heads : 16, values = by_heads ? build->heads : 32;
+    const uint64_t k_heads = mx_config_whole(config, "linear_num_key_heads", 1, MX_ARCH_MAX_WIDTH, keys);
+    const uint64_t v_heads = mx_config_whole(config, "linear_num_value_heads", 1, MX_ARCH_MAX_WIDTH, values);
+    const uint32_t share = by_heads ? (uint32_t)(0.75 * (double)hidden / (double)k_heads) : 128;
+    const uint64_t k_dim = mx_config_whole(config, "linear_key_head_dim", 1, MX_ARCH_MAX_WIDTH, share);
+    const uint64_t v_dim =
+        mx_config_whole(config, "linear_value_head_dim", 1, MX_ARCH_MAX_WIDTH, by_heads ? 2 * (uint32_t)k_dim : 128);
     const uint64_t kernel = mx_config_whole(config, "linear_conv_kernel_dim", 1, MAX_KERNEL, 4);
     const uint64_t channels = 2 * k_heads * k_dim + v_heads * v_dim;
     layer->state_elements = v_heads * k_dim * v_dim;

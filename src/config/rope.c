@@ -80,7 +80,8 @@ void mx_build_rope(struct mx_build *build)
 
     /* How much of a head is rotated stands outside rope_scaling in older files. */
     const double part = mx_config_number(config, MX_FIELD_ROPE_PART, 0, 1, family->rope_part);
-    if (part > 0 && !arch->kv_lora_rank) arch->rope[0].dims = (uint32_t)(dims * part);
+    if (part > 0) arch->rope[0].dims = (uint32_t)(dims * part);
+    if (arch->kv_lora_rank) arch->rope[0].dims = dims; /* the rotated part is a field of its own there */
     const uint32_t rotated = mx_config_whole(config, "rotary_dim|rope_dim", 1, dims, 0);
     if (rotated) arch->rope[0].dims = rotated;
     for (uint32_t i = 0; i < arch->layer_count; i++) arch->layers[i].rope = arch->layers[i].heads != 0;

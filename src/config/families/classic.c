@@ -1,0 +1,146 @@
+/* The older families: learned positions, ALiBi, fused projections, layer norms with biases. */
+#include <string.h>
+
+#include "config/families/fills.h"
+
+/* A table of learned positions, of which the first `reserved` rows are never used. */
+static void learned_positions(struct mx_build *build, uint64_t reserved)
+{
+    struct mx_arch *arch = build->arch;
+    if (!arch->max_context) arch->parameters_complete = false;
+    arch->extra_parameters += (int64_t)((arch->max_context + reserved) * arch->hidden);
+}
+
+void mx_fill_gpt2(struct mx_build *build)
+{
+    learned_positions(build, 0);
+}
+
+void mx_fill_biogpt(struct mx_build *build)
+{
+    learned_positions(build, 2);
+}
+
+void mx_fill_bloom(struct mx_build *build)
+{
+    build->arch->extra_parameters += 2 * (int64_t)build->arch->hidden; /* a norm of the embedding */
+}
+
+/* All query heads share one K/V head unless the config says otherwise; newer files also say num_key_value_heads. */
+void mx_fill_gpt_bigcode(struct mx_build *build)
+{
+    struct mx_arch *arch = build->arch;
+    const bool shared = mx_config_flag(build->config, "multi_query", true);
+    for (uint32_t i = 0; i < arch->layer_count; i++) arch->layers[i].kv_heads = shared ? 1 : build->heads;
+    learned_positions(build, 0);
+}
+
+/* Three generations in one type: one K/V head (7B), groups (40B: new_decoder_architecture), all heads (RW: alibi). */
+void mx_fill_falcon(struct mx_build *build)
+{
+    struct mx_config *config = build->config;
+    struct mx_arch *arch = build->arch;
+    const bool grouped = mx_config_flag(config, "new_decoder_architecture", false);
+    const bool shared = mx_config_flag(config, "multi_query", true);
+    const bool parallel = mx_config_flag(config, "parallel_attn", true);
+    const bool bias = mx_config_flag(config, "bias", false);
+    const uint32_t norms = mx_config_whole(config, "num_ln_in_parallel_attn", 1, 2, grouped ? 2 : 1);
+    arch->qkv_bias = arch->o_bias = arch->mlp_bias = bias;
+    arch->block = grouped || parallel ? MX_BLOCK_PARALLEL : MX_BLOCK_PRE;
+    if (arch->block == MX_BLOCK_PARALLEL && norms == 2) arch->block = MX_BLOCK_PARALLEL_TWO;
+    if (mx_config_flag(config, "alibi", false)) arch->rope_count = 0;
+    for (uint32_t i = 0; i < arch->layer_count; i++) {
+        arch->layers[i].kv_heads = grouped ? build->kv_heads : shared ? 1 : build->heads;
+        arch->layers[i].rope = arch->rope_count != 0;
+    }
+}
+
+void mx_fill_gpt_neox(struct mx_build *build)
+{
+    struct mx_arch *arch = build->arch;
+    if (!mx_config_flag(build->config, "use_parallel_residual", true)) arch->block = MX_BLOCK_PRE;
+}
+
+/* The feed-forward part is four times as wide as the model, whatever expansion_ratio says (so does the reference). */
+void mx_fill_mpt(struct mx_build *build)
+{
+    struct mx_config *config = build->config;
+    struct mx_arch *arch = build->arch;
+    const bool bias = !mx_config_flag(config, "no_bias", true);
+    const bool alibi = mx_config_flag(config, "attn_config.alibi|alibi", true);
+    char type[32];
+    mx_config_text(config, "attn_config.attn_type", type, sizeof type);
+    const bool shared = !strcmp(type, "multiquery_attention");
+    arch->qkv_bias = arch->o_bias = arch->mlp_bias = arch->norm_bias = bias;
+    for (uint32_t i = 0; i < arch->layer_count && shared; i++) arch->layers[i].kv_heads = 1;
+    if (!alibi && mx_config_flag(config, "learned_pos_emb", true)) learned_positions(build, 0);
+    if (mx_config_flag(config, "attn_config.qk_ln", false)) arch->qk_norm = MX_QK_NORM_ALL;
+}
+
+/* OPT's embedding may be narrower than the model, with a projection on either side; OPT-350m has no final norm. */
+void mx_fill_opt(struct mx_build *build)
+{
+    struct mx_config *config = build->config;
+    struct mx_arch *arch = build->arch;
+    const int64_t hidden = arch->hidden;
+    const int64_t width = mx_config_whole(config, "word_embed_proj_dim", 1, MX_ARCH_MAX_WIDTH, arch->hidden);
+    arch->qkv_bias = arch->o_bias = arch->mlp_bias = mx_config_flag(config, "enable_bias", true);
+    learned_positions(build, 2);
+    if (width != hidden) arch->extra_parameters += 2 * width * hidden + (width - hidden) * arch->vocab;
+    if (!mx_config_flag(config, "do_layer_norm_before", true) ||
+        mx_config_flag(config, "_remove_final_layer_norm", false))
+        arch->extra_parameters -= 2 * hidden;
+}
+
+/* Files of the original OLMo code give the width of gate and up together, or as a multiple of d_model. */
+void mx_fill_olmo(struct mx_build *build)
+{
+    struct mx_config *config = build->config;
+    struct mx_arch *arch = build->arch;
+    if (mx_config_find(config, "intermediate_size")) return;
+    const uint32_t ratio = mx_config_whole(config, "mlp_ratio", 1, 64, 0);
+    const uint64_t both = mx_config_whole(config, "mlp_hidden_size", 2, MX_ARCH_MAX_WIDTH, 0);
+    const uint64_t width = (both ? both : (uint64_t)arch->hidden * ratio) / 2;
+    if (!width || width > MX_ARCH_MAX_WIDTH) {
+        mx_config_need(config, "intermediate_size|mlp_hidden_size|mlp_ratio", 1, MX_ARCH_MAX_WIDTH);
+        return;
+    }
+    arch->vocab = mx_config_whole(config, "embedding_size", 1, MX_ARCH_MAX_VOCAB, arch->vocab);
+    for (uint32_t i = 0; i < arch->layer_count; i++) arch->layers[i].intermediate = (uint32_t)width;
+}
+
+/* Norms of q and k with biases, one for all heads. */
+void mx_fill_persimmon(struct mx_build *build)
+{
+    struct mx_arch *arch = build->arch;
+    if (!mx_config_flag(build->config, "qk_layernorm", true)) return;
+    for (uint32_t i = 0; i < arch->layer_count; i++) arch->layers[i].extra_parameters += 4 * build->head_dim;
+}
+
+void mx_fill_stablelm(struct mx_build *build)
+{
+    if (mx_config_flag(build->config, "use_parallel_residual", false)) build->arch->block = MX_BLOCK_PARALLEL;
+}
+
+/* The first Qwen gives the width of gate and up together. */
+void mx_fill_qwen(struct mx_build *build)
+{
+    struct mx_arch *arch = build->arch;
+    for (uint32_t i = 0; i < arch->layer_count; i++) arch->layers[i].intermediate /= 2;
+}
+
+/* multi_query_group_num counts only where multi_query_attention is set. */
+void mx_fill_chatglm(struct mx_build *build)
+{
+    struct mx_config *config = build->config;
+    struct mx_arch *arch = build->arch;
+    const bool grouped = mx_config_flag(config, "multi_query_attention", false);
+    arch->qkv_bias = mx_config_flag(config, "add_qkv_bias|add_bias_linear", false);
+    arch->o_bias = arch->mlp_bias = mx_config_flag(config, "add_bias_linear", false);
+    if (!mx_config_flag(config, "rmsnorm", true)) {
+        arch->norm = MX_NORM_LAYER;
+        arch->norm_bias = true;
+    }
+    for (uint32_t i = 0; i < arch->layer_count; i++)
+        arch->layers[i].kv_heads = grouped ? build->kv_heads : build->heads;
+}

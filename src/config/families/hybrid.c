@@ -1,0 +1,218 @@
+/* Attention beside recurrence, and pure recurrence, where the fields alone do not say it all. */
+#include <math.h>
+
+#include "base/json.h"
+#include "config/families/fills.h"
+
+static bool attends(const struct mx_layer *layer)
+{
+    return layer->attention != MX_ATTENTION_NONE;
+}
+
+static bool recurs(const struct mx_layer *layer)
+{
+    return layer->recurrence != MX_RECURRENCE_NONE;
+}
+
+/* The gated norm inside the mixer is optional here. */
+void mx_fill_falcon_h1(struct mx_build *build)
+{
+    struct mx_arch *arch = build->arch;
+    if (mx_config_flag(build->config, "mamba_rms_norm", false)) return;
+    for (uint32_t i = 0; i < arch->layer_count; i++) {
+        struct mx_layer *layer = &arch->layers[i];
+        const uint64_t state = mx_config_whole(build->config, MX_FIELD_STATE, 1, MX_ARCH_MAX_WIDTH, 256);
+        layer->extra_parameters -= (int64_t)(layer->state_elements / state); /* heads * head_dim */
+    }
+}
+
+/* Without experts the shared part is the whole feed-forward part. Positions only where asked for. */
+void mx_fill_granite_hybrid(struct mx_build *build)
+{
+    struct mx_config *config = build->config;
+    struct mx_arch *arch = build->arch;
+    const uint32_t width = mx_config_whole(config, "shared_intermediate_size", 1, MX_ARCH_MAX_WIDTH, 1024);
+    char positions[32];
+    mx_config_text(config, "position_embedding_type", positions, sizeof positions);
+    if (positions[0] != 'r') arch->rope_count = 0;
+    for (uint32_t i = 0; i < arch->layer_count; i++) {
+        if (!arch->rope_count) arch->layers[i].rope = false;
+        if (!arch->experts.count) arch->layers[i].intermediate = width;
+    }
+    mx_fill_granite(build);
+}
+
+/* Norms of dt, B and C. */
+void mx_fill_jamba(struct mx_build *build)
+{
+    struct mx_arch *arch = build->arch;
+    const uint64_t state = mx_config_whole(build->config, MX_FIELD_STATE, 1, MX_ARCH_MAX_WIDTH, 16);
+    for (uint32_t i = 0; i < arch->layer_count; i++)
+        if (recurs(&arch->layers[i])) arch->layers[i].mixer_parameters += mx_mamba_rank(build) + 2 * state;
+}
+
+/* The width that the config gives is two thirds of, rounded up, unless it says not to. */
+void mx_fill_lfm2(struct mx_build *build)
+{
+    struct mx_config *config = build->config;
+    struct mx_arch *arch = build->arch;
+    uint64_t width = mx_config_whole(config, "block_ff_dim|intermediate_size", 1, MX_ARCH_MAX_WIDTH, 12288);
+    const uint64_t unit = mx_config_whole(config, "block_multiple_of", 1, MX_ARCH_MAX_WIDTH, 256);
+    const double factor = mx_config_number(config, "block_ffn_dim_multiplier", 1e-3, 64, 1);
+    if (mx_config_flag(config, "block_auto_adjust_ff_dim", true)) {
+        width = (uint64_t)(factor * (double)(2 * width / 3));
+        width = (width + unit - 1) / unit * unit;
+    }
+    if (width > MX_ARCH_MAX_WIDTH) mx_config_fail(config, "the feed-forward width %u is too large", (unsigned)width);
+    for (uint32_t i = 0; i < arch->layer_count; i++) arch->layers[i].intermediate = (uint32_t)width;
+}
+
+/* Experts may work in a narrower space, with a projection on either side. */
+void mx_fill_nemotron_h(struct mx_build *build)
+{
+    struct mx_arch *arch = build->arch;
+    const int64_t hidden = arch->hidden;
+    const int64_t latent = mx_config_whole(build->config, "moe_latent_size", 1, MX_ARCH_MAX_WIDTH, 0);
+    bool any = false;
+    for (uint32_t i = 0; i < arch->layer_count; i++) {
+        struct mx_layer *layer = &arch->layers[i];
+        any |= layer->feed_forward == MX_FEED_FORWARD_EXPERTS;
+        if (!latent || layer->feed_forward != MX_FEED_FORWARD_EXPERTS) continue;
+        layer->extra_parameters +=
+            2 * hidden * latent - (int64_t)arch->experts.count * 2 * layer->intermediate * (hidden - latent);
+    }
+    if (!any) arch->experts = (struct mx_experts){.scale = 1};
+}
+
+/* Attention's output is multiplied by a gate, which the query projection yields too. */
+void mx_fill_qwen3_next(struct mx_build *build)
+{
+    struct mx_arch *arch = build->arch;
+    for (uint32_t i = 0; i < arch->layer_count; i++)
+        if (attends(&arch->layers[i]))
+            arch->layers[i].extra_parameters += (int64_t)build->heads * build->head_dim * arch->hidden;
+}
+
+/* Griffin: attention is always local, and the feed-forward width counts gate and up together. */
+void mx_fill_recurrent_gemma(struct mx_build *build)
+{
+    struct mx_arch *arch = build->arch;
+    mx_fill_gemma(build);
+    arch->logit_softcap = mx_config_number(build->config, "logits_soft_cap", 0, 1e6, 30);
+    for (uint32_t i = 0; i < arch->layer_count; i++) {
+        struct mx_layer *layer = &arch->layers[i];
+        layer->intermediate /= 2;
+        if (attends(layer)) mx_layer_attend(build, layer, MX_ATTENTION_SLIDING);
+    }
+}
+
+/* The channel mix has a receptance matrix; the first layer normalizes its input once more. */
+void mx_fill_rwkv(struct mx_build *build)
+{
+    struct mx_arch *arch = build->arch;
+    const int64_t hidden = arch->hidden;
+    for (uint32_t i = 0; i < arch->layer_count; i++) arch->layers[i].extra_parameters += hidden * hidden + 2 * hidden;
+    arch->extra_parameters += 2 * hidden;
+}
+
+/* mLSTM (arXiv 2405.04517): a matrix, a vector and a number per head. */
+void mx_fill_xlstm(struct mx_build *build)
+{
+    struct mx_config *config = build->config;
+    struct mx_arch *arch = build->arch;
+    const uint64_t heads = mx_config_need(config, "num_heads", 1, MX_ARCH_MAX_WIDTH);
+    const double qk = mx_config_number(config, "qk_dim_factor", 1e-3, 16, 0.5);
+    const double v = mx_config_number(config, "v_dim_factor", 1e-3, 16, 1);
+    const uint64_t k_dim = (uint64_t)(arch->hidden * qk) / heads, v_dim = (uint64_t)(arch->hidden * v) / heads;
+    for (uint32_t i = 0; i < arch->layer_count; i++)
+        arch->layers[i].state_elements = heads * (k_dim * v_dim + k_dim + 1);
+    arch->parameters_complete = false;
+}
+
+/* Heads of a shared block see the hidden state and the embedding side by side: twice the width. */
+static void shared_block(struct mx_build *build, struct mx_layer *layer, bool first, int64_t adapters)
+{
+    const int64_t hidden = build->arch->hidden;
+    layer->extra_parameters = hidden * hidden + adapters; /* the block's output projection, per use */
+    layer->shares_weights = !first;
+    if (first)
+        layer->extra_parameters += 3 * (int64_t)layer->heads * layer->k_dim * hidden + 2 * hidden;
+    else
+        layer->extra_parameters += hidden; /* the norm before the mixer */
+}
+
+static void zamba_heads(struct mx_build *build)
+{
+    const uint64_t both = 2 * (uint64_t)build->arch->hidden;
+    if (both % build->heads || both > MX_ARCH_MAX_WIDTH)
+        mx_config_fail(build->config, "twice hidden_size is not a multiple of num_attention_heads");
+    build->head_dim = build->v_dim = (uint32_t)(both / build->heads);
+    build->arch->head_dim = build->head_dim;
+}
+
+void mx_fill_zamba(struct mx_build *build)
+{
+    struct mx_config *config = build->config;
+    struct mx_arch *arch = build->arch;
+    const uint32_t period = mx_config_whole(config, "attn_layer_period", 1, MX_ARCH_MAX_LAYERS, 6);
+    const uint32_t offset = mx_config_whole(config, "attn_layer_offset", 0, MX_ARCH_MAX_LAYERS, 4);
+    const bool listed = mx_config_find(config, "layers_block_type") != NULL;
+    bool first = true;
+    zamba_heads(build);
+    for (uint32_t i = 0; i < arch->layer_count; i++) {
+        struct mx_layer *layer = &arch->layers[i];
+        const bool hybrid = listed ? attends(layer) : i == 2 || (i >= 3 && (i - 3) % period == offset);
+        layer->attention = MX_ATTENTION_NONE;
+        layer->feed_forward = hybrid ? MX_FEED_FORWARD_DENSE : MX_FEED_FORWARD_NONE;
+        mx_layer_recur(build, layer, MX_RECURRENCE_MAMBA);
+        if (!hybrid) continue;
+        mx_layer_attend(build, layer, MX_ATTENTION_FULL);
+        shared_block(build, layer, first, 0);
+        first = false;
+    }
+}
+
+/* Several shared blocks taken in turn, with low-rank adapters per use. */
+void mx_fill_zamba2(struct mx_build *build)
+{
+    struct mx_config *config = build->config;
+    struct mx_arch *arch = build->arch;
+    const int64_t hidden = arch->hidden, width = build->intermediate;
+    const uint32_t blocks = mx_config_whole(config, "num_mem_blocks", 1, MX_ARCH_MAX_LAYERS, 1);
+    const int64_t rank = mx_config_whole(config, "adapter_rank", 1, MX_ARCH_MAX_WIDTH, 128);
+    const bool adapted = mx_config_flag(config, "use_shared_attention_adapter", false);
+    const int64_t adapters = rank * (hidden + 2 * width) + (adapted ? 3 * rank * 4 * hidden : 0);
+    const bool listed = mx_config_find(config, "layers_block_type|layer_types|hybrid_layer_ids") != NULL;
+    uint32_t uses = 0;
+    if (!listed && arch->layer_count != 54) mx_config_need(config, "layers_block_type|hybrid_layer_ids", 1, 1);
+    zamba_heads(build);
+    for (uint32_t i = 0; i < arch->layer_count; i++) {
+        struct mx_layer *layer = &arch->layers[i];
+        const bool usual = i < 43 ? i && i % 6 == 0 : i == 47 || i == 51; /* of the 54 layers of Zamba2-2.7B */
+        const bool hybrid = listed ? attends(layer) : usual;
+        layer->attention = MX_ATTENTION_NONE;
+        layer->feed_forward = hybrid ? MX_FEED_FORWARD_DENSE : MX_FEED_FORWARD_NONE;
+        if (!recurs(layer)) mx_layer_recur(build, layer, MX_RECURRENCE_MAMBA2);
+        if (!hybrid) continue;
+        mx_layer_attend(build, layer, MX_ATTENTION_FULL);
+        shared_block(build, layer, uses < blocks, adapters);
+        uses++;
+    }
+    if (!mx_config_flag(config, "use_mem_rope", false)) arch->rope_count = 0;
+}
+
+/* Compressed convolutional attention: short convolutions over q and k, half of the values come from the last token. */
+void mx_fill_zaya(struct mx_build *build)
+{
+    struct mx_config *config = build->config;
+    struct mx_arch *arch = build->arch;
+    const uint32_t first = mx_config_whole(config, "cca_time0", 1, 1024, 2);
+    const uint32_t second = mx_config_whole(config, "cca_time1", 1, 1024, 2);
+    for (uint32_t i = 0; i < arch->layer_count; i++) {
+        struct mx_layer *layer = &arch->layers[i];
+        if (!recurs(layer)) continue;
+        layer->conv_elements = (uint64_t)(build->heads + build->kv_heads) * build->head_dim * (first + second - 2);
+        layer->state_elements = (uint64_t)build->kv_heads * build->head_dim / 2;
+    }
+    arch->parameters_complete = false;
+}

@@ -1,0 +1,381 @@
+/* Families whose layers differ in size, and families with a twist that no field names. */
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/json.h"
+#include "config/families/fills.h"
+
+/* Adds to every layer that attends. */
+static void add_per_attention(struct mx_arch *arch, int64_t parameters)
+{
+    for (uint32_t i = 0; i < arch->layer_count; i++)
+        if (arch->layers[i].attention != MX_ATTENTION_NONE) arch->layers[i].extra_parameters += parameters;
+}
+
+/* Attention's output is gated; the embedding is scaled under muP. */
+void mx_fill_afmoe(struct mx_build *build)
+{
+    struct mx_arch *arch = build->arch;
+    if (mx_config_flag(build->config, "mup_enabled", false)) arch->embedding_scale = sqrt(arch->hidden);
+    add_per_attention(arch, (int64_t)build->heads * build->head_dim * arch->hidden);
+}
+
+void mx_fill_apertus(struct mx_build *build)
+{
+    add_per_attention(build->arch, 4); /* xIELU: alpha_p, alpha_n, beta, eps */
+}
+
+/* Norms before the output and down projections. */
+void mx_fill_bitnet(struct mx_build *build)
+{
+    add_per_attention(build->arch, (int64_t)build->heads * build->head_dim + build->intermediate);
+}
+
+/* The dense layers at the start have a width and a window pattern of their own. */
+void mx_fill_cohere2_moe(struct mx_build *build)
+{
+    struct mx_config *config = build->config;
+    struct mx_arch *arch = build->arch;
+    const uint32_t prefix = mx_config_whole(config, "first_k_dense_replace", 0, arch->layer_count, 0);
+    const uint32_t own = mx_config_whole(config, "prefix_dense_sliding_window_pattern", 1, MX_ARCH_MAX_LAYERS, 1);
+    const uint32_t rest = mx_config_whole(config, "sliding_window_pattern", 1, MX_ARCH_MAX_LAYERS, 4);
+    const bool listed = mx_config_find(config, "layer_types") != NULL;
+    arch->logit_scale = mx_config_number(config, "logit_scale", 1e-6, 1e6, 0.0625);
+    for (uint32_t i = 0; i < arch->layer_count; i++) {
+        struct mx_layer *layer = &arch->layers[i];
+        if (layer->feed_forward == MX_FEED_FORWARD_DENSE)
+            layer->intermediate =
+                mx_config_whole(config, "prefix_dense_intermediate_size", 1, MX_ARCH_MAX_WIDTH, layer->intermediate);
+        if (listed || !build->window) continue;
+        const bool full = i < prefix ? (i + 1) % own == 0 : (i - prefix + 1) % rest == 0;
+        mx_layer_attend(build, layer, full ? MX_ATTENTION_FULL : MX_ATTENTION_SLIDING);
+    }
+}
+
+/* Nemotron-NAS: each block says its group size and its feed-forward multiple; either part may be missing. */
+void mx_fill_decilm(struct mx_build *build)
+{
+    struct mx_config *config = build->config;
+    struct mx_arch *arch = build->arch;
+    const cJSON *blocks = mx_config_list(config, "block_configs");
+    if (!blocks || (uint32_t)cJSON_GetArraySize(blocks) != arch->layer_count) {
+        if (blocks || mx_config_find(config, "block_configs"))
+            mx_config_fail(config, "field \"block_configs\" has %d entries for %u layers", cJSON_GetArraySize(blocks),
+                           arch->layer_count);
+        return;
+    }
+    const cJSON *block = blocks->child;
+    for (uint32_t i = 0; i < arch->layer_count; i++, block = block->next) {
+        struct mx_layer *layer = &arch->layers[i];
+        const cJSON *attention = mx_json_get_set(block, "attention"), *ffn = mx_json_get_set(block, "ffn");
+        const cJSON *group = mx_json_get_set(attention, "n_heads_in_group");
+        if (cJSON_IsTrue(mx_json_get(attention, "no_op")) ||
+            cJSON_IsTrue(mx_json_get(attention, "replace_with_linear"))) {
+            if (cJSON_IsTrue(mx_json_get(attention, "replace_with_linear")))
+                layer->extra_parameters += (int64_t)arch->hidden * arch->hidden;
+            layer->attention = MX_ATTENTION_NONE;
+        } else if (group) {
+            layer->kv_heads =
+                build->heads / mx_config_item(config, group, "block_configs: n_heads_in_group", 1, build->heads);
+        }
+        const cJSON *multiple = mx_json_get_set(ffn, "ffn_mult");
+        if (cJSON_IsTrue(mx_json_get(ffn, "no_op"))) {
+            layer->feed_forward = MX_FEED_FORWARD_NONE;
+        } else if (cJSON_IsTrue(mx_json_get(ffn, "replace_with_linear"))) {
+            layer->feed_forward = MX_FEED_FORWARD_NONE;
+            layer->extra_parameters += (int64_t)arch->hidden * arch->hidden + arch->hidden;
+        } else if (multiple) {
+            const double factor = cJSON_GetNumberValue(multiple);
+            if (!(factor > 0 && factor < 64)) {
+                mx_config_fail(config, "field \"block_configs\", block %u: ffn_mult must be a number up to 64", i);
+                return;
+            }
+            layer->intermediate = ((uint32_t)(2 * factor * arch->hidden / 3) + 255) / 256 * 256;
+        }
+    }
+}
+
+void mx_fill_diffllama(struct mx_build *build)
+{
+    add_per_attention(build->arch, 4 * (int64_t)build->head_dim); /* the four lambdas */
+}
+
+/* A dynamic mask per K/V head, and a weight for each residual. */
+void mx_fill_doge(struct mx_build *build)
+{
+    struct mx_arch *arch = build->arch;
+    const int64_t kv = build->kv_heads;
+    add_per_attention(arch, 2 * (int64_t)arch->hidden + kv + kv * kv * build->head_dim);
+    if (mx_config_flag(build->config, "is_moe", false)) {
+        arch->parameters_complete = false; /* product-key experts are counted in another way */
+        return;
+    }
+    arch->experts = (struct mx_experts){.scale = 1};
+    for (uint32_t i = 0; i < arch->layer_count; i++) {
+        arch->layers[i].feed_forward = MX_FEED_FORWARD_DENSE;
+        arch->layers[i].intermediate = build->intermediate;
+    }
+}
+
+/* use_bias counts for the output matrix too, but not for the routed experts. */
+void mx_fill_ernie(struct mx_build *build)
+{
+    struct mx_arch *arch = build->arch;
+    arch->lm_head_bias = mx_config_flag(build->config, "use_bias", false);
+    for (uint32_t i = 0; i < arch->layer_count && arch->mlp_bias; i++) {
+        struct mx_layer *layer = &arch->layers[i];
+        if (layer->feed_forward == MX_FEED_FORWARD_EXPERTS)
+            layer->extra_parameters -= (int64_t)arch->experts.count * (2 * (int64_t)layer->intermediate + arch->hidden);
+    }
+}
+
+/* Granite scales embedding, attention, residuals and logits. */
+void mx_fill_granite(struct mx_build *build)
+{
+    struct mx_config *config = build->config;
+    struct mx_arch *arch = build->arch;
+    arch->embedding_scale = mx_config_number(config, "embedding_multiplier", 1e-9, 1e9, 1);
+    arch->residual_scale = mx_config_number(config, "residual_multiplier", 1e-9, 1e9, 1);
+    arch->attention_scale = mx_config_number(config, "attention_multiplier", 1e-9, 1e9, 1);
+    arch->logit_scale = 1 / mx_config_number(config, "logits_scaling", 1e-9, 1e9, 1);
+}
+
+void mx_fill_hyperclovax(struct mx_build *build)
+{
+    struct mx_arch *arch = build->arch;
+    const double usual = arch->attention_scale;
+    mx_fill_granite(build);
+    arch->attention_scale = mx_config_number(build->config, "attention_multiplier", 1e-9, 1e9, usual);
+    if (mx_config_flag(build->config, "use_post_norm", false)) arch->block = MX_BLOCK_SANDWICH;
+}
+
+/* A hierarchical model (arXiv 2506.21734): two stacks, of which the slow one runs H times per token and the fast one
+ * H * L times, each with a cache per run. Complete configs count the runs as layers. */
+void mx_fill_hrm(struct mx_build *build)
+{
+    struct mx_config *config = build->config;
+    struct mx_arch *arch = build->arch;
+    const uint32_t slow = mx_config_whole(config, "H_cycles", 1, 1024, 2);
+    const uint32_t fast = mx_config_whole(config, "L_cycles", 1, 1024, 3);
+    const uint32_t stack =
+        mx_config_whole(config, "num_layers_per_stack", 1, MX_ARCH_MAX_LAYERS / 2, arch->layer_count);
+    if (2 * stack > MX_ARCH_MAX_LAYERS) {
+        mx_config_fail(config, "two stacks of %u layers are more than %d layers", stack, MX_ARCH_MAX_LAYERS);
+        return;
+    }
+    struct mx_layer *layers = calloc(2 * (size_t)stack, sizeof *layers);
+    if (!layers) {
+        config->status = mx_fail_memory(config->err, "the layers", 2 * stack * sizeof *layers);
+        return;
+    }
+    for (uint32_t i = 0; i < 2 * stack; i++) {
+        layers[i] = arch->layers[0];
+        layers[i].cache_copies = i < stack ? slow * fast : slow;
+        layers[i].extra_parameters += (int64_t)build->heads * build->head_dim * arch->hidden; /* output gate */
+    }
+    free(arch->layers);
+    arch->layers = layers;
+    arch->layer_count = 2 * stack;
+    arch->parameters_complete = false;
+}
+
+/* Attention has experts too: each has a query and an output projection; keys and values are common. */
+void mx_fill_jetmoe(struct mx_build *build)
+{
+    struct mx_config *config = build->config;
+    struct mx_arch *arch = build->arch;
+    const int64_t hidden = arch->hidden, experts = arch->experts.count;
+    const uint64_t heads = (uint64_t)build->kv_heads * arch->experts.used;
+    const int64_t inner = (int64_t)build->kv_heads * build->head_dim;
+    if (heads > MX_ARCH_MAX_WIDTH) mx_config_fail(config, "num_key_value_heads times num_experts_per_tok is too large");
+    for (uint32_t i = 0; i < arch->layer_count; i++) {
+        struct mx_layer *layer = &arch->layers[i];
+        layer->heads = (uint32_t)heads;
+        layer->extra_parameters +=
+            2 * hidden * inner * (experts - (int64_t)arch->experts.used) + experts * hidden + hidden;
+        layer->extra_parameters += hidden; /* the experts' common bias */
+    }
+}
+
+/* Query heads per layer; a gate per head (or per number) of attention's output. */
+void mx_fill_laguna(struct mx_build *build)
+{
+    struct mx_config *config = build->config;
+    struct mx_arch *arch = build->arch;
+    char gating[32] = "";
+    const cJSON *field = mx_config_find(config, "gating");
+    if (cJSON_IsString(field)) mx_config_text(config, "gating", gating, sizeof gating);
+    for (uint32_t i = 0; i < arch->layer_count; i++) {
+        struct mx_layer *layer = &arch->layers[i];
+        layer->heads =
+            mx_config_per_layer(config, "num_attention_heads_per_layer", i, 1, MX_ARCH_MAX_WIDTH, build->heads);
+        const int64_t per_head = strcmp(gating, "per-element") ? 1 : layer->k_dim;
+        if (!cJSON_IsFalse(field)) layer->extra_parameters += per_head * layer->heads * arch->hidden;
+    }
+}
+
+/* intermediate_size is the experts', intermediate_size_mlp that of dense layers; one shared expert. Layers without
+ * rotary positions see everything. */
+void mx_fill_llama4(struct mx_build *build)
+{
+    struct mx_config *config = build->config;
+    struct mx_arch *arch = build->arch;
+    const uint32_t dense = mx_config_whole(config, "intermediate_size_mlp", 1, MX_ARCH_MAX_WIDTH, 16384);
+    for (uint32_t i = 0; i < arch->layer_count; i++) {
+        struct mx_layer *layer = &arch->layers[i];
+        layer->rope = layer->attention == MX_ATTENTION_CHUNKED;
+        if (layer->feed_forward == MX_FEED_FORWARD_EXPERTS)
+            layer->shared_intermediate = layer->intermediate;
+        else
+            layer->intermediate = dense;
+    }
+}
+
+/* Values are narrower than keys; windowed layers have head counts and sizes of their own, and sinks. */
+void mx_fill_mimo(struct mx_build *build)
+{
+    struct mx_config *config = build->config;
+    struct mx_arch *arch = build->arch;
+    const uint32_t v_dim = mx_config_whole(config, "v_head_dim", 1, MX_ARCH_MAX_WIDTH, 128);
+    const bool listed = mx_config_find(config, "layer_types") != NULL;
+    const bool pattern = cJSON_IsArray(mx_config_find(config, "hybrid_layer_pattern")); /* 1: windowed */
+    for (uint32_t i = 0; i < arch->layer_count; i++) {
+        struct mx_layer *layer = &arch->layers[i];
+        if (!listed) {
+            const bool usual = i != 0 && (i + 1) % 6 != 0;
+            const bool sliding = pattern ? mx_config_per_layer(config, "hybrid_layer_pattern", i, 0, 1, 0) != 0 : usual;
+            mx_layer_attend(build, layer, sliding ? MX_ATTENTION_SLIDING : MX_ATTENTION_FULL);
+        }
+        layer->v_dim = v_dim;
+        if (layer->attention != MX_ATTENTION_SLIDING) continue;
+        const uint32_t twice = 2 * build->kv_heads <= build->heads ? 2 * build->kv_heads : build->kv_heads;
+        layer->heads = mx_config_whole(config, "swa_num_attention_heads", 1, MX_ARCH_MAX_WIDTH, build->heads);
+        layer->kv_heads = mx_config_whole(config, "swa_num_key_value_heads", 1, MX_ARCH_MAX_WIDTH, twice);
+        layer->k_dim = mx_config_whole(config, "swa_head_dim", 1, MX_ARCH_MAX_WIDTH, layer->k_dim);
+        layer->v_dim = mx_config_whole(config, "swa_v_head_dim", 1, MX_ARCH_MAX_WIDTH, v_dim);
+        layer->extra_parameters += layer->heads;
+    }
+}
+
+/* Layers with sparse attention keep the indexer's keys. */
+void mx_fill_minimax_m3(struct mx_build *build)
+{
+    struct mx_config *config = build->config;
+    struct mx_arch *arch = build->arch;
+    const uint32_t dense = mx_config_whole(config, "dense_intermediate_size", 1, MX_ARCH_MAX_WIDTH, 12288);
+    const uint32_t dim =
+        mx_config_whole(config, "index_head_dim|sparse_attention_config.sparse_index_dim", 1, MX_ARCH_MAX_WIDTH, 128);
+    const cJSON *types = mx_config_find(config, "layer_types");
+    const cJSON *flags = mx_config_find(config, "sparse_attention_config.sparse_attention_freq");
+    for (uint32_t i = 0; i < arch->layer_count; i++) {
+        struct mx_layer *layer = &arch->layers[i];
+        const cJSON *type = cJSON_GetArrayItem(types, (int)i), *flag = cJSON_GetArrayItem(flags, (int)i);
+        const bool sparse = types ? cJSON_IsString(type) && !strcmp(type->valuestring, "minimax_m3_sparse")
+                                  : cJSON_GetNumberValue(flag) == 1;
+        if (sparse) layer->indexer_dim = dim;
+        if (layer->feed_forward == MX_FEED_FORWARD_DENSE) layer->intermediate = dense;
+    }
+    arch->parameters_complete = false;
+}
+
+/* Cross-attention layers look at the image, and keep nothing of the text. */
+void mx_fill_mllama(struct mx_build *build)
+{
+    static const uint32_t usual[] = {3, 8, 13, 18, 23, 28, 33, 38};
+    struct mx_arch *arch = build->arch;
+    const cJSON *list = mx_config_list(build->config, "cross_attention_layers"), *item;
+    for (size_t i = 0; !list && i < sizeof usual / sizeof *usual; i++)
+        if (usual[i] < arch->layer_count) arch->layers[usual[i]].cache_copies = 0;
+    cJSON_ArrayForEach (item, list) {
+        const uint32_t index = mx_config_item(build->config, item, "cross_attention_layers", 0, arch->layer_count - 1);
+        arch->layers[index].cache_copies = 0;
+    }
+    arch->parameters_complete = false;
+}
+
+/* Complete configs give the window; older ones ModernBERT's, which looks both ways: half of it counts. */
+void mx_fill_modernbert(struct mx_build *build)
+{
+    struct mx_config *config = build->config;
+    struct mx_arch *arch = build->arch;
+    const int64_t hidden = arch->hidden;
+    const uint32_t both = mx_config_whole(config, "local_attention", 2, MX_ARCH_MAX_CONTEXT, 128);
+    const uint32_t window = mx_config_whole(config, "sliding_window", 1, MX_ARCH_MAX_CONTEXT, both / 2);
+    arch->norm_bias = mx_config_flag(config, "norm_bias", false);
+    arch->lm_head_bias = mx_config_flag(config, "decoder_bias", true);
+    for (uint32_t i = 0; i < arch->layer_count; i++)
+        if (arch->layers[i].attention == MX_ATTENTION_SLIDING) arch->layers[i].window = window;
+    const int64_t norm = arch->norm_bias ? 2 * hidden : hidden;
+    const int64_t dense = hidden * hidden + (mx_config_flag(config, "classifier_bias", false) ? hidden : 0);
+    arch->extra_parameters += norm + dense + norm; /* embedding norm, the head's dense layer and its norm */
+    arch->layers[0].extra_parameters -= norm;      /* the first layer's input is normalized already */
+}
+
+static uint32_t round_up_to(double value, uint32_t unit)
+{
+    const uint32_t rounded = (uint32_t)((value + unit / 2.0) / unit) * unit;
+    const uint32_t least = rounded > unit ? rounded : unit;
+    return least < 0.9 * value ? least + unit : least;
+}
+
+/* Heads and feed-forward widths grow with depth (arXiv 2404.14619). */
+void mx_fill_openelm(struct mx_build *build)
+{
+    struct mx_config *config = build->config;
+    struct mx_arch *arch = build->arch;
+    const cJSON *multipliers = mx_config_list(config, "ffn_multipliers");
+    const uint32_t unit = mx_config_whole(config, "ffn_dim_divisor", 1, 65536, 256);
+    arch->tied = mx_config_flag(config, "share_input_output_layers", true);
+    if (mx_config_flag(config, "normalize_qk_projections", false)) arch->qk_norm = MX_QK_NORM_HEAD;
+    for (uint32_t i = 0; i < arch->layer_count; i++) {
+        struct mx_layer *layer = &arch->layers[i];
+        layer->heads = mx_config_per_layer(config, "num_query_heads", i, 1, MX_ARCH_MAX_WIDTH, build->heads);
+        layer->kv_heads = mx_config_per_layer(config, "num_kv_heads", i, 1, layer->heads, build->kv_heads);
+        const cJSON *item = cJSON_GetArrayItem(multipliers, (int)i);
+        const double factor = cJSON_GetNumberValue(item);
+        if (multipliers && !(factor > 0 && factor < 64)) {
+            mx_config_fail(config, "field \"ffn_multipliers\" has no number up to 64 for layer %u", i);
+            return;
+        }
+        if (multipliers) layer->intermediate = round_up_to(factor * arch->hidden, unit);
+    }
+}
+
+void mx_fill_seed_oss(struct mx_build *build)
+{
+    build->arch->o_bias = mx_config_flag(build->config, "attention_out_bias", false);
+}
+
+/* Windows, where used, are in the layers without rotary positions. */
+void mx_fill_smollm3(struct mx_build *build)
+{
+    struct mx_config *config = build->config;
+    struct mx_arch *arch = build->arch;
+    const uint32_t interval = mx_config_whole(config, "no_rope_layer_interval", 1, MX_ARCH_MAX_LAYERS, 4);
+    const bool listed = cJSON_IsArray(mx_config_find(config, "no_rope_layers"));
+    const bool typed = mx_config_find(config, "layer_types") != NULL;
+    const bool used = mx_config_flag(config, "use_sliding_window", false) && build->window;
+    for (uint32_t i = 0; i < arch->layer_count; i++) {
+        struct mx_layer *layer = &arch->layers[i];
+        const bool rope =
+            listed ? mx_config_per_layer(config, "no_rope_layers", i, 0, 1, 1) != 0 : (i + 1) % interval != 0;
+        if (!typed) mx_layer_attend(build, layer, used && !rope ? MX_ATTENTION_SLIDING : MX_ATTENTION_FULL);
+        layer->rope = rope;
+    }
+}
+
+/* Every layer has experts, whatever first_k_dense_replace says. */
+void mx_fill_solar_open(struct mx_build *build)
+{
+    struct mx_arch *arch = build->arch;
+    for (uint32_t i = 0; i < arch->layer_count; i++) {
+        struct mx_layer *layer = &arch->layers[i];
+        if (layer->feed_forward == MX_FEED_FORWARD_EXPERTS || !arch->experts.count) continue;
+        layer->feed_forward = MX_FEED_FORWARD_EXPERTS;
+        layer->intermediate = mx_config_whole(build->config, MX_FIELD_EXPERT_WIDTH, 1, MX_ARCH_MAX_WIDTH, 1280);
+        layer->shared_intermediate =
+            layer->intermediate * mx_config_whole(build->config, MX_FIELD_SHARED_EXPERTS, 0, 64, 1);
+        layer->extra_parameters += arch->experts.count;
+    }
+}

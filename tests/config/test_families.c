@@ -1,0 +1,199 @@
+/* Every family in the reference folder: it opens, its two spellings give the same description, the parameters counted
+ * from the description are those in the weights, and the class is the one that the table of types tells of it. */
+#include "support.h"
+
+#include <dirent.h>
+#include <math.h>
+
+#include "config/arch.h"
+#include "config/families.h"
+#include "config/headers.h"
+
+static struct mx_error err;
+
+/* Folders whose weights hold more than the description says, and why. */
+struct exception {
+    const char *folder, *reason;
+};
+static const struct exception exceptions[] = {
+    {"longcat_flash", "the file also holds matrices for the empty experts, which published checkpoints do not have"},
+};
+
+static const char *reason_for(const char *folder)
+{
+    for (size_t i = 0; i < sizeof exceptions / sizeof *exceptions; i++)
+        if (!strcmp(folder, exceptions[i].folder)) return exceptions[i].reason;
+    return NULL;
+}
+
+static bool same(double a, double b)
+{
+    return fabs(a - b) <= 1e-12 * fabs(a);
+}
+
+#define SAME(field)                                                                                                    \
+    if (!same((double)a->field, (double)b->field)) return #field
+#define LAYER(field)                                                                                                   \
+    if (a->layers[i].field != b->layers[i].field) return "layer: " #field
+#define ROPE(field)                                                                                                    \
+    if (!same((double)a->rope[i].field, (double)b->rope[i].field)) return "rope: " #field
+
+/* The first field in which two descriptions differ; NULL if they are the same. */
+static const char *difference(const struct mx_arch *a, const struct mx_arch *b)
+{
+    SAME(known);
+    SAME(runnable);
+    SAME(class_);
+    SAME(hidden);
+    SAME(vocab);
+    SAME(layer_count);
+    SAME(max_context);
+    SAME(head_dim);
+    SAME(kv_lora_rank);
+    SAME(q_lora_rank);
+    SAME(qk_nope_dim);
+    SAME(qk_rope_dim);
+    SAME(v_head_dim);
+    SAME(experts.count);
+    SAME(experts.used);
+    SAME(experts.normalize);
+    SAME(experts.softmax_first);
+    SAME(experts.sigmoid);
+    SAME(experts.shared_gate);
+    SAME(experts.scale);
+    SAME(activation);
+    SAME(gated);
+    SAME(norm);
+    SAME(norm_bias);
+    SAME(norm_eps);
+    SAME(norm_offset);
+    SAME(qk_norm);
+    SAME(block);
+    SAME(qkv_bias);
+    SAME(o_bias);
+    SAME(mlp_bias);
+    SAME(lm_head_bias);
+    SAME(tied);
+    SAME(rope_count);
+    SAME(attention_scale);
+    SAME(attention_softcap);
+    SAME(logit_softcap);
+    SAME(embedding_scale);
+    SAME(residual_scale);
+    SAME(logit_scale);
+    SAME(extra_parameters);
+    for (uint32_t i = 0; i < a->layer_count; i++) {
+        LAYER(attention);
+        LAYER(heads);
+        LAYER(kv_heads);
+        LAYER(k_dim);
+        LAYER(v_dim);
+        LAYER(window);
+        LAYER(cache_copies);
+        LAYER(shares_cache_of);
+        LAYER(indexer_dim);
+        LAYER(rope);
+        LAYER(rope_index);
+        LAYER(recurrence);
+        LAYER(state_elements);
+        LAYER(conv_elements);
+        LAYER(feed_forward);
+        LAYER(intermediate);
+        LAYER(shared_intermediate);
+        LAYER(mixer_parameters);
+        LAYER(extra_parameters);
+        LAYER(shares_weights);
+    }
+    for (uint32_t i = 0; i < a->rope_count; i++) {
+        ROPE(type);
+        ROPE(dims);
+        ROPE(interleaved);
+        ROPE(theta);
+        ROPE(factor);
+        ROPE(low_freq_factor);
+        ROPE(high_freq_factor);
+        ROPE(beta_fast);
+        ROPE(beta_slow);
+        ROPE(mscale);
+        ROPE(mscale_all_dim);
+        ROPE(attention_factor);
+        ROPE(truncate);
+        ROPE(original_context);
+    }
+    return NULL;
+}
+
+static int check_folder(const char *folder)
+{
+    char path[512];
+    struct mx_arch arch, legacy;
+    snprintf(path, sizeof path, "%s/families/%s/config.json", shared_fixtures(), folder);
+    assert_ok(mx_arch_open(&arch, path, &err));
+    snprintf(path, sizeof path, "%s/families/%s/config.legacy.json", shared_fixtures(), folder);
+    if (access(path, R_OK) == 0) {
+        assert_ok(mx_arch_open(&legacy, path, &err));
+        const char *field = difference(&arch, &legacy);
+        if (field) fail_msg("%s: the two spellings differ in %s", folder, field);
+        mx_arch_free(&legacy);
+    }
+    snprintf(path, sizeof path, "%s/families/%s/model.safetensors", shared_fixtures(), folder);
+    cJSON *header = read_header(path);
+    const struct mx_parameters count = mx_arch_parameters(&arch);
+    const uint64_t wanted = header_elements(header);
+    bool shared = false; /* a token reads a shared block once per use */
+    for (uint32_t i = 0; i < arch.layer_count; i++) shared |= arch.layers[i].shares_weights;
+    if (count.active > count.total && !shared) fail_msg("%s: more parameters are active than there are", folder);
+    if (count.total != wanted && !reason_for(folder))
+        fail_msg("%s: %llu parameters, the file holds %llu", folder, (unsigned long long)count.total,
+                 (unsigned long long)wanted);
+    if (!count.complete || !arch.known) fail_msg("%s: not known, or not complete", folder);
+    const struct mx_family *family = mx_family_find(arch.model_type);
+    const bool windowless = family->class_ == MX_CLASS_SLIDING_WINDOW && arch.class_ == MX_CLASS_STANDARD;
+    const bool windowed = family->class_ == MX_CLASS_STANDARD && arch.class_ == MX_CLASS_SLIDING_WINDOW;
+    if (family->class_ != arch.class_ && !windowless && !windowed) /* many types have a window in some models */
+        fail_msg("%s is %s; the table says %s", folder, mx_class_name(arch.class_), mx_class_name(family->class_));
+    cJSON_Delete(header);
+    mx_arch_free(&arch);
+    return count.total == wanted;
+}
+
+static void test_folders(void **state)
+{
+    if (!shared_fixtures()) skip();
+    char path[256];
+    snprintf(path, sizeof path, "%s/families", shared_fixtures());
+    DIR *folder = opendir(path);
+    assert_non_null(folder);
+    int exact = 0, all = 0;
+    for (const struct dirent *entry; (entry = readdir(folder));) {
+        if (entry->d_name[0] == '.' || strchr(entry->d_name, '.')) continue; /* README.md */
+        exact += check_folder(entry->d_name);
+        all++;
+    }
+    closedir(folder);
+    print_message("parameters exact in %d of %d families\n", exact, all);
+    assert_true(exact + (int)(sizeof exceptions / sizeof *exceptions) >= all);
+}
+
+static void test_table(void **state)
+{
+    const struct mx_family_entry *entries;
+    const size_t count = mx_family_list(&entries);
+    size_t runnable = 0;
+    for (size_t i = 0; i < count; i++) {
+        if (i && strcmp(entries[i - 1].type, entries[i].type) >= 0) fail_msg("%s is out of order", entries[i].type);
+        assert_non_null(mx_family_find(entries[i].type));
+        runnable += entries[i].runnable;
+    }
+    assert_int_equal(runnable, 8);
+    assert_null(mx_family_find("no such type"));
+    assert_string_equal(mx_family_inner_type("llava"), "llama");
+    assert_string_equal(mx_family_inner_type("gemma3"), "gemma3_text");
+    assert_null(mx_family_inner_type("qwen"));
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {cmocka_unit_test(test_table), cmocka_unit_test(test_folders)};
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
