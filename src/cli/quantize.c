@@ -1,0 +1,97 @@
+/* `mlxcel quantize -m SRC -o DST`: a published model into a quantized MLX checkpoint. */
+#include <stddef.h>
+
+#include "base/machine.h"
+#include "base/units.h"
+#include "checkpoint/quantize.h"
+#include "cli/command.h"
+#include "cli/output.h"
+
+struct options {
+    const char *model, *output;
+    int64_t bits, group, threads;
+    bool json;
+};
+
+static const struct options defaults = {.bits = 4, .group = 64};
+
+static const struct mx_flag flags[] = {
+    {"model", 'm', MX_FLAG_PATH, "SRC", "the model's folder: F32, F16 or BF16 weights",
+     offsetof(struct options, model)},
+    {"output", 'o', MX_FLAG_PATH, "DST", "the folder to make; it must not exist, or be empty",
+     offsetof(struct options, output)},
+    {"bits", 0, MX_FLAG_WHOLE, "B", "bits per weight: 2, 3, 4, 5, 6 or 8 (default 4)", offsetof(struct options, bits),
+     1, 16},
+    {"group-size", 0, MX_FLAG_WHOLE, "G", "weights that share a scale: 32, 64 or 128 (default 64)",
+     offsetof(struct options, group), 1, 4096},
+    {"threads", 't', MX_FLAG_WHOLE, "N", "threads (default: the machine's physical cores)",
+     offsetof(struct options, threads), 1, MX_POOL_MAX_THREADS},
+    {"json", 0, MX_FLAG_SWITCH, NULL, "print the sizes as JSON", offsetof(struct options, json)},
+    {0},
+};
+
+static double bits_per_weight(const struct mx_quantize_result *result)
+{
+    return result->parameters ? 8.0 * (double)result->bytes / (double)result->parameters : 0;
+}
+
+static mx_status print_json(const char *output, const struct mx_quantize_result *result, struct mx_error *err)
+{
+    cJSON *object = cJSON_CreateObject();
+    cJSON_AddStringToObject(object, "output", output);
+    cJSON_AddNumberToObject(object, "parameters", (double)result->parameters);
+    cJSON_AddNumberToObject(object, "source_bytes", (double)result->source_bytes);
+    cJSON_AddNumberToObject(object, "bytes", (double)result->bytes);
+    cJSON_AddNumberToObject(object, "bits_per_weight", bits_per_weight(result));
+    cJSON_AddNumberToObject(object, "quantized_modules", (double)result->quantized);
+    cJSON_AddNumberToObject(object, "copied_tensors", (double)result->copied);
+    return mx_print_json(object, err);
+}
+
+static void print_text(const char *output, const struct mx_quantize_result *result)
+{
+    char before[16], after[16], count[32];
+    printf("%s: %s parameters, %s (before: %s), %.2f bits per weight; %zu modules quantized, %zu tensors kept\n",
+           output, mx_format_count(result->parameters, count), mx_format_bytes(result->bytes, after),
+           mx_format_bytes(result->source_bytes, before), bits_per_weight(result), result->quantized, result->copied);
+}
+
+static mx_status run(struct mx_cli *cli, const void *given, struct mx_error *err)
+{
+    const struct options *options = given;
+    if (!options->model || !*options->model || !options->output || !*options->output)
+        return mx_fail(err, MX_ERR_ARGUMENT, "quantize needs -m SRC and -o DST; see mlxcel quantize --help");
+    int threads = (int)options->threads;
+    if (!threads) {
+        struct mx_machine machine;
+        mx_machine_probe(&machine);
+        threads = machine.cores < 1                     ? 1
+                  : machine.cores > MX_POOL_MAX_THREADS ? MX_POOL_MAX_THREADS
+                                                        : (int)machine.cores;
+    }
+    struct mx_pool *pool;
+    MX_TRY(mx_pool_open(&pool, threads, err));
+    const struct mx_quantize_options how = {.bits = (int)options->bits, .group = (int)options->group, .pool = pool};
+    const struct mx_progress progress = mx_progress_bar(cli);
+    struct mx_quantize_result result;
+    const mx_status status = mx_quantize_checkpoint(options->model, options->output, &how, &progress, &result, err);
+    mx_pool_close(pool);
+    mx_progress_bar_end();
+    if (status != MX_OK) return status;
+    if (options->json) return print_json(options->output, &result, err);
+    print_text(options->output, &result);
+    return MX_OK;
+}
+
+const struct mx_command mx_command_quantize = {
+    .name = "quantize",
+    .summary = "write a model as a quantized MLX checkpoint",
+    .about = "DST appears when it is complete; an interruption or a full disk leaves nothing.\n"
+             "mlx-lm loads it too.\n",
+    .flags = flags,
+    .examples = {"mlxcel quantize -m ~/models/Llama-3.2-1B -o llama-3.2-1b-q4",
+                 "mlxcel quantize -m ~/models/Qwen3-0.6B -o qwen3-q6 --bits 6 --group-size 32"},
+    .options_size = sizeof(struct options),
+    .defaults = &defaults,
+    .run = run,
+};

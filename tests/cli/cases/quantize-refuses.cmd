@@ -1,0 +1,7 @@
+mlxcel quantize -m "$TMP"
+mlxcel quantize -m "$TMP" -o "$TMP/out"
+mlxcel quantize -m "$TMP/none" -o "$TMP/out"
+mlxcel quantize -m "$TMP" -o "$TMP/out" --bits 7
+mlxcel quantize -m "$TMP" -o "$TMP/out" --bits -4
+mlxcel quantize -m "$TMP" -o "$TMP/out" --group-size 48
+ls "$TMP"
