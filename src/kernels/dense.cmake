@@ -1,5 +1,5 @@
 # Norms, rotary, activations, and products with weight matrices.
-target_sources(mlxcel_objects PRIVATE dense.c matmul.c scalar/dense.c scalar/product.c)
+target_sources(mlxcel_objects PRIVATE bandwidth.c dense.c matmul.c scalar/dense.c scalar/product.c)
 if(CMAKE_SYSTEM_PROCESSOR MATCHES "x86_64|amd64|AMD64")
   set(DENSE_AVX2 avx2/dense.c avx2/products.c)
   set(DENSE_AVX512 avx512/dense.c avx512/products.c)

@@ -30,7 +30,7 @@ enum {
     MX_PANEL_ROWS = 32,    /* rows that the many-token way takes at a time */
     MX_PANEL_COLS = 1024,  /* columns of a panel that are unpacked at a time; a multiple of every group */
     MX_CHUNK_TOKENS = 512, /* tokens per pass over the weights; more are taken in several passes */
-    MX_FEW_TOKENS = 16,    /* the few-token way takes at most this many (each level may stop earlier) */
+    MX_FEW_TOKENS = 32,    /* the few-token way takes at most this many (each level stops where it is slower) */
 };
 
 /* One piece of a product: rows [first, last) of `matrix` times n tokens.

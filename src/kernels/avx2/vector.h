@@ -15,12 +15,15 @@
 
 typedef __m256 vf;
 typedef __m256i vi;
-typedef uint32_t vi_words __attribute__((vector_size(32)));
+typedef uint32_t vi_lanes32 __attribute__((vector_size(32)));
+typedef uint16_t vi_halves __attribute__((vector_size(32)));
 enum {
     LANES = 8,
-    FEW_PREFETCH = 1024, /* bytes ahead of the codes that the few-token way reads */
-    PLAIN_ROWS = 4,      /* rows that it takes at once where the weights are plain */
-    TILE_TOKENS = 6,     /* many-token way: 6 tokens x 2 vectors of rows are summed in registers at a time */
+    FEW_PREFETCH = 1024,   /* bytes ahead of the codes that the few-token way reads */
+    FEW_AFFINE_TOKENS = 4, /* where its speed meets that of the many-token way */
+    FEW_PLAIN_TOKENS = 8,
+    PLAIN_ROWS = 4,  /* rows that it takes at once where the weights are plain */
+    TILE_TOKENS = 6, /* many-token way: 6 tokens x 2 vectors of rows are summed in registers at a time */
 };
 
 MX_INLINE vi lanes_mask(size_t count)
@@ -185,16 +188,39 @@ MX_INLINE vi vi_min(vi a, vi b) /* unsigned */
 }
 MX_INLINE vi vi_shift_right(vi a, unsigned n)
 {
-    return (vi)((vi_words)a >> n);
+    return (vi)((vi_lanes32)a >> n);
 }
 MX_INLINE vi vi_shift_left(vi a, unsigned n)
 {
-    return (vi)((vi_words)a << n);
+    return (vi)((vi_lanes32)a << n);
+}
+/* Row i, lane j becomes row j, lane i. */
+MX_INLINE void vi_transpose(vi rows[LANES])
+{
+    vi pairs[8], quads[8];
+    for (int i = 0; i < 8; i += 2) {
+        pairs[i] = _mm256_unpacklo_epi32(rows[i], rows[i + 1]);
+        pairs[i + 1] = _mm256_unpackhi_epi32(rows[i], rows[i + 1]);
+    }
+    for (int i = 0; i < 8; i += 4) { /* quads[i + k]: column 4 lane + k of rows i to i + 3, in each 128-bit lane */
+        quads[i] = _mm256_unpacklo_epi64(pairs[i], pairs[i + 2]);
+        quads[i + 1] = _mm256_unpackhi_epi64(pairs[i], pairs[i + 2]);
+        quads[i + 2] = _mm256_unpacklo_epi64(pairs[i + 1], pairs[i + 3]);
+        quads[i + 3] = _mm256_unpackhi_epi64(pairs[i + 1], pairs[i + 3]);
+    }
+    for (int k = 0; k < 4; k++) {
+        rows[k] = _mm256_permute2x128_si256(quads[k], quads[4 + k], 0x20);
+        rows[4 + k] = _mm256_permute2x128_si256(quads[k], quads[4 + k], 0x31);
+    }
 }
 /* Four bytes at base + offset of each lane. */
 MX_INLINE vi vi_gather(const uint8_t *base, vi offsets)
 {
     return _mm256_i32gather_epi32((const void *)base, offsets, 1);
+}
+MX_INLINE vi vi_from_vf(vf a) /* rounded to nearest, ties to even */
+{
+    return _mm256_cvtps_epi32(a);
 }
 MX_INLINE vf vf_from_vi(vi a)
 {
@@ -244,32 +270,42 @@ MX_INLINE vf vf_widen_low_halves(vi lanes, enum mx_dtype dtype)
     return _mm256_cvtph_ps(_mm_packus_epi32(_mm256_castsi256_si128(low), _mm256_extracti128_si256(low, 1)));
 }
 
-/* The code stream, spread so that each 32-bit lane holds `lane_values(bits)` codes, the first lowest. A full block is
- * LANES of them; `bytes` is what remains of the row (at least 4, a multiple of 4). */
+/* The code stream, spread so that each 16-bit word holds word_values(bits) codes, the first lowest, with anything above
+ * them. A full block is 2 * LANES words; `bytes` is what remains of the row (a multiple of 4, at least 4). */
 MX_INLINE vi codes_load(const uint8_t *p, int bits, size_t bytes)
 {
     if (bits == 2 || bits == 4 || bits == 8) {
         return bytes >= 32 ? _mm256_loadu_si256((const void *)p)
                            : _mm256_maskload_epi32((const void *)p, lanes_mask(bytes / 4));
     }
-    const size_t words = bits == 5 ? 5 : 6;
-    const vi raw = _mm256_maskload_epi32((const void *)p, lanes_mask(bytes / 4 < words ? bytes / 4 : words));
-    if (bits == 5) { /* 4 codes are 20 bits: bytes 0-2 and, 4 bits late, bytes 2-4 of every 5; 10 bytes a half */
+    const size_t block = bits == 5 ? 5 : 6;
+    const vi raw = _mm256_maskload_epi32((const void *)p, lanes_mask(bytes / 4 < block ? bytes / 4 : block));
+    if (bits == 5) { /* words of 10 bits, 10 bytes a half; a product moves each to the top of its word */
         const vi halves = _mm256_permutevar8x32_epi32(raw, _mm256_setr_epi32(0, 1, 2, 7, 2, 3, 4, 7));
-        const vi place = _mm256_setr_epi32(0x03020100, 0x05040302, 0x08070605, 0x0a090807, 0x05040302, 0x07060504,
-                                           0x0a090807, 0x0c0b0a09);
-        return _mm256_srlv_epi32(_mm256_shuffle_epi8(halves, place), _mm256_setr_epi32(0, 4, 0, 4, 0, 4, 0, 4));
+        const vi place = _mm256_setr_epi8(0, 1, 1, 2, 2, 3, 3, 4, 5, 6, 6, 7, 7, 8, 8, 9, /* and 2 more: */
+                                          2, 3, 3, 4, 4, 5, 5, 6, 7, 8, 8, 9, 9, 10, 10, 11);
+        const vi tops = _mm256_mullo_epi16(_mm256_shuffle_epi8(halves, place), _mm256_set1_epi64x(0x0001000400100040));
+        return _mm256_srli_epi16(tops, 6);
     }
     const vi halves = _mm256_permutevar8x32_epi32(raw, _mm256_setr_epi32(0, 1, 2, 7, 3, 4, 5, 7));
-    const vi place = _mm256_setr_epi32(0x03020100, 0x06050403, 0x09080706, 0x0c0b0a09, 0x03020100, 0x06050403,
-                                       0x09080706, 0x0c0b0a09);
-    return _mm256_shuffle_epi8(halves, place);
+    const vi place = _mm256_setr_epi8(0, 1, 1, 2, 3, 4, 4, 5, 6, 7, 7, 8, 9, 10, 10, 11, /* words of 12 bits */
+                                      0, 1, 1, 2, 3, 4, 4, 5, 6, 7, 7, 8, 9, 10, 10, 11);
+    const vi spread = _mm256_shuffle_epi8(halves, place);
+    return _mm256_blend_epi16(spread, _mm256_srli_epi16(spread, 4), 0xaa);
 }
 
-/* The low `bits` bits of each lane as a float; what stands above them is ignored. */
-MX_INLINE vf codes_float(vi lanes, int bits)
+/* Code j of each word; `words` comes from codes_load. */
+MX_INLINE vi codes_of_words(vi words, int bits, size_t j)
 {
-    return _mm256_cvtepi32_ps(_mm256_and_si256(lanes, _mm256_set1_epi32((1 << bits) - 1)));
+    const unsigned shift = (unsigned)j * (unsigned)bits;
+    const vi low = (vi)((vi_halves)words >> shift);
+    return shift + (unsigned)bits == 16 ? low : _mm256_and_si256(low, _mm256_set1_epi16((short)((1 << bits) - 1)));
+}
+
+/* sum + a.low b.low + a.high b.high in each lane, the words being signed. */
+MX_INLINE vi vi_dot_words(vi sum, vi a, vi b)
+{
+    return _mm256_add_epi32(sum, _mm256_madd_epi16(a, b));
 }
 
 #endif

@@ -14,12 +14,15 @@
 
 typedef __m512 vf;
 typedef __m512i vi;
-typedef uint32_t vi_words __attribute__((vector_size(64)));
+typedef uint32_t vi_lanes32 __attribute__((vector_size(64)));
+typedef uint16_t vi_halves __attribute__((vector_size(64)));
 enum {
     LANES = 16,
-    FEW_PREFETCH = 1024, /* bytes ahead of the codes that the few-token way reads */
-    PLAIN_ROWS = 4,      /* rows that it takes at once where the weights are plain */
-    TILE_TOKENS = 12,    /* many-token way: 12 tokens x 2 vectors of rows are summed in registers at a time */
+    FEW_PREFETCH = 1024,   /* bytes ahead of the codes that the few-token way reads */
+    FEW_AFFINE_TOKENS = 4, /* where its speed meets that of the many-token way */
+    FEW_PLAIN_TOKENS = 32,
+    PLAIN_ROWS = 4,   /* rows that it takes at once where the weights are plain */
+    TILE_TOKENS = 12, /* many-token way: 12 tokens x 2 vectors of rows are summed in registers at a time */
 };
 
 MX_INLINE __mmask16 lanes_mask(size_t count)
@@ -172,16 +175,47 @@ MX_INLINE vi vi_min(vi a, vi b) /* unsigned */
 }
 MX_INLINE vi vi_shift_right(vi a, unsigned n)
 {
-    return (vi)((vi_words)a >> n);
+    return (vi)((vi_lanes32)a >> n);
 }
 MX_INLINE vi vi_shift_left(vi a, unsigned n)
 {
-    return (vi)((vi_words)a << n);
+    return (vi)((vi_lanes32)a << n);
+}
+/* Row i, lane j becomes row j, lane i. */
+MX_INLINE void vi_transpose(vi rows[LANES])
+{
+    vi pairs[16], quads[16], halves[16];
+    for (int i = 0; i < 16; i += 2) {
+        pairs[i] = _mm512_unpacklo_epi32(rows[i], rows[i + 1]);
+        pairs[i + 1] = _mm512_unpackhi_epi32(rows[i], rows[i + 1]);
+    }
+    for (int i = 0; i < 16; i += 4) { /* quads[i + k]: column 4 lane + k of rows i to i + 3, in each 128-bit lane */
+        quads[i] = _mm512_unpacklo_epi64(pairs[i], pairs[i + 2]);
+        quads[i + 1] = _mm512_unpackhi_epi64(pairs[i], pairs[i + 2]);
+        quads[i + 2] = _mm512_unpacklo_epi64(pairs[i + 1], pairs[i + 3]);
+        quads[i + 3] = _mm512_unpackhi_epi64(pairs[i + 1], pairs[i + 3]);
+    }
+    for (int k = 0; k < 4; k++) { /* lanes 0 and 1, then 2 and 3, of rows 0 to 7 and of rows 8 to 15 */
+        halves[k] = _mm512_shuffle_i32x4(quads[k], quads[4 + k], 0x44);
+        halves[4 + k] = _mm512_shuffle_i32x4(quads[k], quads[4 + k], 0xee);
+        halves[8 + k] = _mm512_shuffle_i32x4(quads[8 + k], quads[12 + k], 0x44);
+        halves[12 + k] = _mm512_shuffle_i32x4(quads[8 + k], quads[12 + k], 0xee);
+    }
+    for (int k = 0; k < 4; k++) {
+        rows[k] = _mm512_shuffle_i32x4(halves[k], halves[8 + k], 0x88);
+        rows[4 + k] = _mm512_shuffle_i32x4(halves[k], halves[8 + k], 0xdd);
+        rows[8 + k] = _mm512_shuffle_i32x4(halves[4 + k], halves[12 + k], 0x88);
+        rows[12 + k] = _mm512_shuffle_i32x4(halves[4 + k], halves[12 + k], 0xdd);
+    }
 }
 /* Four bytes at base + offset of each lane. */
 MX_INLINE vi vi_gather(const uint8_t *base, vi offsets)
 {
     return _mm512_i32gather_epi32(offsets, base, 1);
+}
+MX_INLINE vi vi_from_vf(vf a) /* rounded to nearest, ties to even */
+{
+    return _mm512_cvtps_epi32(a);
 }
 MX_INLINE vf vf_from_vi(vi a)
 {
@@ -219,36 +253,41 @@ MX_INLINE vf vf_widen_low_halves(vi lanes, enum mx_dtype dtype)
     return _mm512_castsi512_ps(_mm512_slli_epi32(lanes, 16));
 }
 
-/* The code stream, spread so that each 32-bit lane holds `lane_values(bits)` codes, the first lowest. A full block is
- * LANES of them; `bytes` is what remains of the row (at least 4). */
+/* The code stream, spread so that each 16-bit word holds word_values(bits) codes, the first lowest, with anything above
+ * them. A full block is 2 * LANES words; `bytes` is what remains of the row (a multiple of 4, at least 4). */
 MX_INLINE vi codes_load(const uint8_t *p, int bits, size_t bytes)
 {
+    static const uint8_t twelve[64] = {0,  1,  1,  2,  3,  4,  4,  5,  6,  7,  7,  8,  9,  10, 10, 11,
+                                       12, 13, 13, 14, 15, 16, 16, 17, 18, 19, 19, 20, 21, 22, 22, 23,
+                                       24, 25, 25, 26, 27, 28, 28, 29, 30, 31, 31, 32, 33, 34, 34, 35,
+                                       36, 37, 37, 38, 39, 40, 40, 41, 42, 43, 43, 44, 45, 46, 46, 47};
+    static const uint8_t ten[64] = {0,  1,  1,  2,  2,  3,  3,  4,  5,  6,  6,  7,  7,  8,  8,  9,
+                                    10, 11, 11, 12, 12, 13, 13, 14, 15, 16, 16, 17, 17, 18, 18, 19,
+                                    20, 21, 21, 22, 22, 23, 23, 24, 25, 26, 26, 27, 27, 28, 28, 29,
+                                    30, 31, 31, 32, 32, 33, 33, 34, 35, 36, 36, 37, 37, 38, 38, 39};
     if (bits == 2 || bits == 4 || bits == 8) {
         return bytes >= 64 ? _mm512_loadu_si512(p) : _mm512_maskz_loadu_epi32(lanes_mask(bytes / 4), p);
     }
     const uint64_t block = bits == 5 ? 40 : 48;
     const __m512i raw = _mm512_maskz_loadu_epi8(((uint64_t)1 << (bytes < block ? bytes : block)) - 1, p);
-    if (bits == 5) { /* 4 codes are 20 bits: bytes 0-2 and, 4 bits late, bytes 2-4 of every 5 */
-        const __m512i place = _mm512_setr_epi32(0x03020100, 0x05040302, 0x08070605, 0x0a090807, 0x0d0c0b0a, 0x0f0e0d0c,
-                                                0x1211100f, 0x14131211, 0x17161514, 0x19181716, 0x1c1b1a19, 0x1e1d1c1b,
-                                                0x21201f1e, 0x23222120, 0x26252423, 0x28272625);
-        const __m512i late = _mm512_setr_epi32(0, 4, 0, 4, 0, 4, 0, 4, 0, 4, 0, 4, 0, 4, 0, 4);
-        return _mm512_srlv_epi32(_mm512_permutexvar_epi8(place, raw), late);
-    }
-    const __m512i place = _mm512_setr_epi32(0x03020100, 0x06050403, 0x09080706, 0x0c0b0a09, 0x0f0e0d0c, 0x1211100f,
-                                            0x15141312, 0x18171615, 0x1b1a1918, 0x1e1d1c1b, 0x21201f1e, 0x24232221,
-                                            0x27262524, 0x2a292827, 0x2d2c2b2a, 0x302f2e2d);
-    return _mm512_permutexvar_epi8(place, raw);
+    const __m512i late = bits == 5 ? _mm512_set1_epi64(0x0006000400020000) : _mm512_set1_epi32(0x00040000);
+    return _mm512_srlv_epi16(_mm512_permutexvar_epi8(vi_load(bits == 5 ? ten : twelve), raw), late);
 }
 
-/* The low `bits` bits of each lane as a float; what stands above them is ignored. Up to 5 bits by table look-up. */
-MX_INLINE vf codes_float(vi lanes, int bits)
+/* Code j of each word; `words` comes from codes_load. */
+MX_INLINE vi codes_of_words(vi words, int bits, size_t j)
 {
-    if (bits >= 6) return _mm512_cvtepi32_ps(_mm512_and_si512(lanes, _mm512_set1_epi32((1 << bits) - 1)));
-    const __m512i iota = vi_lanes();
-    const __m512 low = _mm512_cvtepi32_ps(_mm512_and_si512(iota, _mm512_set1_epi32((1 << bits) - 1)));
-    if (bits <= 4) return _mm512_permutexvar_ps(lanes, low);
-    return _mm512_permutex2var_ps(low, lanes, _mm512_cvtepi32_ps(_mm512_add_epi32(iota, _mm512_set1_epi32(16))));
+    const unsigned shift = (unsigned)j * (unsigned)bits;
+    const vi low = (vi)((vi_halves)words >> shift);
+    return shift + (unsigned)bits == 16 ? low : _mm512_and_si512(low, _mm512_set1_epi16((short)((1 << bits) - 1)));
+}
+
+/* sum + a.low b.low + a.high b.high in each lane, the words being signed. */
+MX_INLINE vi vi_dot_words(vi sum, vi a, vi b)
+{
+    /* gcc 12 copies every register around the intrinsic in a loop that has many sums; not so around this */
+    __asm__("vpdpwssd %2, %1, %0" : "+v"(sum) : "v"(a), "v"(b));
+    return sum;
 }
 
 #endif

@@ -1,0 +1,50 @@
+/* Reading a large buffer with all threads, in pieces that they take in turn: what a decode step does to its weights. */
+#include "kernels/bandwidth.h"
+
+#include <stdint.h>
+#include <string.h>
+#include <time.h>
+
+enum {
+    PIECE = 256 * 1024,
+    AHEAD = 2048, /* bytes; asking for memory early is what the kernels do too */
+};
+
+struct reading {
+    const unsigned char *data;
+    size_t length;
+    uint64_t sums[MX_POOL_MAX_THREADS][8]; /* a cache line for each thread, so that the reads are not optimized away */
+};
+
+static double now(void)
+{
+    struct timespec time;
+    clock_gettime(CLOCK_MONOTONIC, &time);
+    return (double)time.tv_sec + 1e-9 * (double)time.tv_nsec;
+}
+
+static void read_piece(void *context, int piece, int worker)
+{
+    struct reading *reading = context;
+    const size_t first = (size_t)piece * PIECE, rest = reading->length - first;
+    const unsigned char *data = reading->data + first;
+    const size_t lines = (rest < PIECE ? rest : PIECE) / 64;
+    uint64_t sum[8] = {0}, line[8];
+    for (size_t i = 0; i < lines; i++) {
+        __builtin_prefetch(data + 64 * i + AHEAD);
+        memcpy(line, data + 64 * i, 64);
+        for (int j = 0; j < 8; j++) sum[j] += line[j];
+    }
+    for (int j = 0; j < 8; j++) reading->sums[worker][j] += sum[j];
+}
+
+double mx_read_bandwidth_of(struct mx_pool *pool, const void *data, size_t length)
+{
+    struct reading reading = {.data = data, .length = length};
+    const double start = now();
+    mx_pool_run(pool, (int)((length + PIECE - 1) / PIECE), read_piece, &reading);
+    const double elapsed = now() - start;
+    volatile uint64_t sink = 0;
+    for (int i = 0; i < mx_pool_threads(pool); i++) sink ^= reading.sums[i][0];
+    return elapsed > 0 ? (double)length / elapsed * 1e-9 : 0;
+}
