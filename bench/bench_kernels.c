@@ -1,0 +1,360 @@
+/* bench_kernels: speed of the dense kernels, per operation, shape, format and CPU level, beside the memory bandwidth
+ * measured in the same run.
+ *
+ *   bench_kernels [-t THREADS] [--cpu LEVEL] [--only TEXT] [--seconds S] [--json]
+ *
+ * --only keeps the rows whose name contains TEXT. Weights are a stretch of 256 MiB that successive calls walk through,
+ * so every product streams its matrix from memory, as a decode step does. A row's time is the median of its calls; a
+ * bandwidth pass follows each row, and the share of bandwidth is that of the passes just before and after.
+ */
+#include <math.h>
+#include <stdbool.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "base/arena.h"
+#include "base/random.h"
+#include "base/units.h"
+#include "kernels/bandwidth.h"
+#include "kernels/matmul.h"
+
+enum { WEIGHT_BYTES = 256 << 20, MAX_CALLS = 2000 };
+
+static struct bench {
+    struct mx_matmul_machine machine;
+    enum mx_cpu_level first_level, last_level;
+    const char *only;
+    double seconds;
+    bool json;
+    uint8_t *weights;
+    size_t at; /* where in the weights the next matrix is taken from */
+    float *x, *out;
+    double bandwidth; /* of the last pass, GB/s */
+    int rows;
+} bench;
+
+struct row {
+    char name[64];
+    enum mx_cpu_level level;
+    size_t tokens;
+    double bytes, flops; /* of one call */
+};
+
+static double now(void)
+{
+    struct timespec time;
+    clock_gettime(CLOCK_MONOTONIC, &time);
+    return (double)time.tv_sec + 1e-9 * (double)time.tv_nsec;
+}
+
+static int ascending(const void *a, const void *b)
+{
+    const double x = *(const double *)a, y = *(const double *)b;
+    return (x > y) - (x < y);
+}
+
+static double read_bandwidth(void)
+{
+    double best = 0;
+    for (int i = 0; i < 3; i++) {
+        const double speed = mx_read_bandwidth_of(bench.machine.pool, bench.weights, WEIGHT_BYTES);
+        best = speed > best ? speed : best;
+    }
+    return best;
+}
+
+static void report(const struct row *row, double seconds)
+{
+    const double after = read_bandwidth(), bandwidth = (bench.bandwidth + after) / 2;
+    const double speed = row->bytes / seconds * 1e-9, gflops = row->flops / seconds * 1e-9;
+    bench.bandwidth = after;
+    if (bench.json) {
+        printf("%s\n  {\"name\": \"%s\", \"level\": \"%s\", \"tokens\": %zu, \"ms\": %.5g, \"gb_s\": %.4g, "
+               "\"read_bandwidth_gb_s\": %.4g, \"bandwidth_share\": %.3g, \"gflop_s\": %.4g}",
+               bench.rows++ ? "," : "", row->name, mx_cpu_name(row->level), row->tokens, seconds * 1e3, speed,
+               bandwidth, speed / bandwidth, gflops);
+    } else {
+        printf("%-34s %-7s %5zu %10.4f %8.2f %7.0f%% %9.1f\n", row->name, mx_cpu_name(row->level), row->tokens,
+               seconds * 1e3, speed, 100 * speed / bandwidth, gflops);
+    }
+    fflush(stdout);
+}
+
+/* Calls `work` until the time is up and reports the median. */
+static void measure(const struct row *row, void (*work)(void *context), void *context)
+{
+    static double times[MAX_CALLS];
+    int calls = 0;
+    if (bench.only && !strstr(row->name, bench.only)) return;
+    work(context);
+    for (const double end = now() + bench.seconds; calls < 3 || (calls < MAX_CALLS && now() < end); calls++) {
+        const double start = now();
+        work(context);
+        times[calls] = now() - start;
+    }
+    qsort(times, (size_t)calls, sizeof *times, ascending);
+    report(row, times[calls / 2]);
+}
+
+/* A matrix at the next place of the weights. Scales and biases come from random bits too, with the exponent of a
+ * bfloat16 tamed by the fill (see main), so that nothing is infinite. */
+static struct mx_matrix next_matrix(size_t rows, size_t cols, int bits, int group, enum mx_dtype dtype)
+{
+    struct mx_matrix matrix = {.rows = rows, .cols = cols, .bits = bits, .group = group, .dtype = dtype};
+    const size_t bytes = mx_matrix_bytes(&matrix), codes = rows * mx_matrix_row_bytes(&matrix);
+    const size_t groups = (bytes - codes) / 2;
+    if (bench.at + bytes > WEIGHT_BYTES) bench.at = 0;
+    matrix.data = bench.weights + bench.at;
+    matrix.scales = matrix.data + codes;
+    matrix.biases = matrix.scales + groups;
+    bench.at += (bytes + 1) / 2 * 2;
+    return matrix;
+}
+
+struct product {
+    size_t rows, cols, tokens;
+    int bits, group;
+    enum mx_dtype dtype;
+};
+
+static void run_product(void *context)
+{
+    const struct product *p = context;
+    const struct mx_matrix matrix = next_matrix(p->rows, p->cols, p->bits, p->group, p->dtype);
+    mx_matmul(&bench.machine, bench.out, bench.x, p->tokens, &matrix, NULL);
+}
+
+static void bench_product(const char *shape, struct product p)
+{
+    static const char *const dtypes[] = {[MX_F32] = "f32", [MX_F16] = "f16", [MX_BF16] = "bf16"};
+    struct row row = {.level = bench.machine.kernels->level, .tokens = p.tokens};
+    struct mx_matrix matrix = {.rows = p.rows, .cols = p.cols, .bits = p.bits, .group = p.group, .dtype = p.dtype};
+    char format[16];
+    if (p.bits)
+        snprintf(format, sizeof format, "q%dg%d", p.bits, p.group);
+    else
+        snprintf(format, sizeof format, "%s", dtypes[p.dtype]);
+    snprintf(row.name, sizeof row.name, "%s %zux%zu %s", shape, p.rows, p.cols, format);
+    row.bytes = (double)mx_matrix_bytes(&matrix);
+    row.flops = 2.0 * (double)p.rows * (double)p.cols * (double)p.tokens;
+    measure(&row, run_product, &p);
+}
+
+/* All products of qwen3-0.6b for some tokens: 28 layers, hidden 1024, q 2048, k and v 1024, feed-forward 3072; for one
+ * token also the output matrix [151936, 1024]. */
+struct model {
+    size_t tokens;
+    int bits, group;
+    enum mx_dtype dtype;
+};
+
+static void run_jobs(const struct model *model, const size_t *rows, int count, size_t cols)
+{
+    struct mx_matrix matrices[3];
+    struct mx_matmul_job jobs[3];
+    float *out = bench.out;
+    for (int i = 0; i < count; i++) {
+        matrices[i] = next_matrix(rows[i], cols, model->bits, model->group, model->dtype);
+        jobs[i] = (struct mx_matmul_job){.matrix = &matrices[i], .out = out, .out_stride = rows[i]};
+        out += model->tokens * rows[i];
+    }
+    mx_matmul_many(&bench.machine, jobs, count, bench.x, cols, model->tokens);
+}
+
+static void run_model(void *context)
+{
+    const struct model *model = context;
+    for (int layer = 0; layer < 28; layer++) {
+        run_jobs(model, (const size_t[]){2048, 1024, 1024}, 3, 1024);
+        run_jobs(model, (const size_t[]){1024}, 1, 2048);
+        run_jobs(model, (const size_t[]){3072, 3072}, 2, 1024);
+        run_jobs(model, (const size_t[]){1024}, 1, 3072);
+    }
+    if (model->tokens == 1) run_jobs(model, (const size_t[]){151936}, 1, 1024);
+}
+
+static void bench_model(const char *format, struct model model)
+{
+    const double layer = 4096.0 * 1024 + 1024 * 2048 + 6144 * 1024 + 1024 * 3072;
+    const double weights = 28 * layer + (model.tokens == 1 ? 151936.0 * 1024 : 0);
+    const double bits = model.bits ? model.bits + 32.0 / model.group : 8.0 * (double)mx_dtype_size(model.dtype);
+    struct row row = {.level = bench.machine.kernels->level,
+                      .tokens = model.tokens,
+                      .bytes = weights * bits / 8,
+                      .flops = 2 * weights * (double)model.tokens};
+    snprintf(row.name, sizeof row.name, "qwen3-0.6b %s %s", model.tokens == 1 ? "step" : "prefill", format);
+    measure(&row, run_model, &model);
+}
+
+static void bench_products(void)
+{
+    static const int widths[] = {2, 3, 4, 5, 6, 8}, groups[] = {32, 64, 128};
+    for (size_t b = 0; b < 6; b++) {
+        bench_product("ffn", (struct product){3072, 1024, 1, widths[b], 64, MX_BF16});
+    }
+    for (size_t g = 0; g < 3; g++) bench_product("down", (struct product){1024, 3072, 1, 4, groups[g], MX_BF16});
+    bench_product("q", (struct product){2048, 1024, 1, 4, 64, MX_BF16});
+    bench_product("kv", (struct product){1024, 1024, 1, 4, 64, MX_BF16});
+    bench_product("vocab", (struct product){151936, 1024, 1, 4, 64, MX_BF16});
+    for (int dtype = MX_F32; dtype <= MX_BF16; dtype++)
+        bench_product("ffn", (struct product){3072, 1024, 1, 0, 0, dtype});
+    for (size_t n = 2; n <= 64; n *= 2) bench_product("ffn", (struct product){3072, 1024, n, 4, 64, MX_BF16});
+    for (size_t n = 2; n <= 64; n *= 2) bench_product("ffn", (struct product){3072, 1024, n, 0, 0, MX_BF16});
+    for (size_t b = 0; b < 6; b++) {
+        bench_product("ffn", (struct product){3072, 1024, 512, widths[b], 64, MX_BF16});
+    }
+    for (int dtype = MX_F32; dtype <= MX_BF16; dtype++) {
+        bench_product("ffn", (struct product){3072, 1024, 512, 0, 0, dtype});
+    }
+    for (size_t n = 1; n <= 512; n += 511) {
+        bench_model("q4g64", (struct model){n, 4, 64, MX_BF16});
+        bench_model("q8g64", (struct model){n, 8, 64, MX_BF16});
+        if (n > 1) bench_model("bf16", (struct model){n, 0, 0, MX_BF16});
+    }
+}
+
+enum { VECTOR = 16384 };
+
+struct vector_op {
+    const char *name;
+    void (*run)(const struct mx_dense_kernels *kernels, float *out, float *x);
+    double arrays; /* read and written */
+};
+
+static void run_rmsnorm(const struct mx_dense_kernels *k, float *out, float *x)
+{
+    k->rmsnorm(out, x, x, VECTOR, 1e-6f);
+}
+static void run_layernorm(const struct mx_dense_kernels *k, float *out, float *x)
+{
+    k->layernorm(out, x, x, x, VECTOR, 1e-6f);
+}
+static void run_rotary(const struct mx_dense_kernels *k, float *out, float *x)
+{
+    for (size_t i = 0; i < VECTOR; i += 128) k->rotary_halves(out + i, x, x + 64, 64);
+}
+static void run_swiglu(const struct mx_dense_kernels *k, float *out, float *x)
+{
+    k->swiglu(out, x, x + VECTOR, VECTOR);
+}
+static void run_gelu_tanh(const struct mx_dense_kernels *k, float *out, float *x)
+{
+    k->gelu_tanh(out, x, VECTOR);
+}
+static void run_gelu_erf(const struct mx_dense_kernels *k, float *out, float *x)
+{
+    k->gelu_erf(out, x, VECTOR);
+}
+static void run_softmax(const struct mx_dense_kernels *k, float *out, float *x)
+{
+    memcpy(out, x, VECTOR * sizeof *out);
+    k->softmax(out, VECTOR);
+}
+static void run_argmax(const struct mx_dense_kernels *k, float *out, float *x)
+{
+    out[0] = (float)k->argmax(x, VECTOR);
+}
+
+static const struct vector_op vector_ops[] = {
+    {"rmsnorm", run_rmsnorm, 3}, {"layernorm", run_layernorm, 4}, {"rotary_halves", run_rotary, 2},
+    {"swiglu", run_swiglu, 3},   {"gelu_tanh", run_gelu_tanh, 2}, {"gelu_erf", run_gelu_erf, 2},
+    {"softmax", run_softmax, 4}, {"argmax", run_argmax, 1},
+};
+
+static void run_vector_op(void *context)
+{
+    for (int i = 0; i < 16; i++) ((const struct vector_op *)context)->run(bench.machine.kernels, bench.out, bench.x);
+}
+
+static void bench_vectors(void)
+{
+    for (size_t i = 0; i < sizeof vector_ops / sizeof *vector_ops; i++) {
+        struct row row = {.level = bench.machine.kernels->level, .tokens = 16};
+        snprintf(row.name, sizeof row.name, "%s %d, in cache", vector_ops[i].name, VECTOR);
+        row.bytes = 16 * vector_ops[i].arrays * VECTOR * sizeof(float);
+        struct vector_op op = vector_ops[i];
+        measure(&row, run_vector_op, &op);
+    }
+}
+
+static mx_status parse(int argc, char **argv, int64_t *threads, struct mx_error *err)
+{
+    for (int i = 1; i < argc; i++) {
+        const char *flag = argv[i], *value = i + 1 < argc ? argv[i + 1] : "";
+        if (strcmp(flag, "--json") == 0) {
+            bench.json = true;
+            continue;
+        }
+        i++;
+        if (strcmp(flag, "-t") == 0) {
+            MX_TRY(mx_parse_whole(value, "-t", 1, MX_POOL_MAX_THREADS, threads, err));
+        } else if (strcmp(flag, "--cpu") == 0) {
+            MX_TRY(mx_cpu_parse(value, &bench.first_level, err));
+            bench.last_level = bench.first_level;
+        } else if (strcmp(flag, "--only") == 0) {
+            bench.only = value;
+        } else if (strcmp(flag, "--seconds") == 0) {
+            MX_TRY(mx_parse_number(value, "--seconds", 0.001, 60, &bench.seconds, err));
+        } else {
+            return mx_fail(err, MX_ERR_ARGUMENT, "unknown argument %.40s; give -t, --cpu, --only, --seconds, --json",
+                           flag);
+        }
+    }
+    return MX_OK;
+}
+
+/* Random bits whose every second byte, the upper one of a bfloat16, is made that of a small number. */
+static void fill(uint8_t *bytes, size_t length)
+{
+    struct mx_random random = {1};
+    for (size_t i = 0; i < length; i += 8) {
+        uint64_t bits = mx_random_u64(&random);
+        bits = (bits & 0x80ff80ff80ff80ffu) | 0x3c003c003c003c00u;
+        memcpy(bytes + i, &bits, 8);
+    }
+}
+
+int main(int argc, char **argv)
+{
+    struct mx_error err = {0};
+    int64_t threads = sysconf(_SC_NPROCESSORS_ONLN);
+    bench.seconds = 0.3;
+    bench.first_level = MX_CPU_AVX2;
+    bench.last_level = mx_cpu_detect();
+    if (parse(argc, argv, &threads, &err) != MX_OK || mx_pool_open(&bench.machine.pool, (int)threads, &err) != MX_OK) {
+        fprintf(stderr, "bench_kernels: %s\n", err.message);
+        return 2;
+    }
+    bench.machine.scratch = mx_aligned_alloc(mx_matmul_scratch_bytes(512, 3072, (int)threads));
+    bench.weights = mx_aligned_alloc(WEIGHT_BYTES);
+    bench.x = mx_aligned_alloc(512 * 3072 * sizeof(float));
+    bench.out = mx_aligned_alloc(512 * 6144 * sizeof(float));
+    if (!bench.machine.scratch || !bench.weights || !bench.x || !bench.out) {
+        fprintf(stderr, "bench_kernels: out of memory\n");
+        return 1;
+    }
+    fill(bench.weights, WEIGHT_BYTES);
+    for (size_t i = 0; i < 512 * 3072; i++) bench.x[i] = (float)((int)(i * 2654435761u >> 16 & 1023) - 512) / 256;
+    bench.bandwidth = read_bandwidth();
+    if (bench.json) {
+        printf("{\"threads\": %d, \"read_bandwidth_gb_s\": %.4g, \"rows\": [", (int)threads, bench.bandwidth);
+    } else {
+        printf("%d threads, read bandwidth %.1f GB/s\n", (int)threads, bench.bandwidth);
+        printf("%-34s %-7s %5s %10s %8s %8s %9s\n", "operation", "level", "n", "ms", "GB/s", "of read", "GFLOP/s");
+    }
+    for (int level = bench.first_level; level <= (int)bench.last_level; level++) {
+        bench.machine.kernels = mx_dense_kernels(level);
+        bench_products();
+        bench_vectors();
+    }
+    if (bench.json) printf("\n]}\n");
+    mx_pool_close(bench.machine.pool);
+    free(bench.machine.scratch);
+    free(bench.weights);
+    free(bench.x);
+    free(bench.out);
+    return 0;
+}
