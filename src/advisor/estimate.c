@@ -84,6 +84,8 @@ mx_status mx_estimate_way_out(char buffer[256], const struct mx_subject *subject
                               const struct mx_estimate_request *request, struct mx_error *err)
 {
     buffer[0] = '\0';
+    char fixed[16], count[32];
+    mx_format_count(request->context, count);
     struct mx_estimate asked, best = {0};
     MX_TRY(mx_estimate(&asked, subject, request, err));
     if (asked.fits != MX_FIT_NO) return MX_OK;
@@ -94,17 +96,14 @@ mx_status mx_estimate_way_out(char buffer[256], const struct mx_subject *subject
         MX_TRY(mx_estimate(&estimate, subject, &other, err));
         if (estimate.setup.mode != by_loss[i]) continue;
         if (estimate.fits == MX_FIT_YES) {
-            snprintf(buffer, 256, "--kv-cache-mode %s makes %llu tokens fit", mx_mode_info(by_loss[i])->name,
-                     (unsigned long long)request->context);
+            snprintf(buffer, 256, "--kv-cache-mode %s makes %s tokens fit", mx_mode_info(by_loss[i])->name, count);
             return MX_OK;
         }
         if (estimate.max_context > best.max_context) best = estimate;
     }
-    char fixed[16];
     if (best.max_context)
-        snprintf(buffer, 256, "no mode makes %llu tokens fit; at most --ctx %llu fits, with --kv-cache-mode %s",
-                 (unsigned long long)request->context, (unsigned long long)best.max_context,
-                 mx_mode_info(best.setup.mode)->name);
+        snprintf(buffer, 256, "no mode makes %s tokens fit; at most --ctx %llu fits, with --kv-cache-mode %s", count,
+                 (unsigned long long)best.max_context, mx_mode_info(best.setup.mode)->name);
     else
         snprintf(buffer, 256, "no context fits: the weights and the program alone take %s; use smaller weights",
                  mx_format_bytes(asked.total - asked.cache - asked.state, fixed));

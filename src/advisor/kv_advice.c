@@ -5,6 +5,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "base/units.h"
 #include "cache/size.h"
 
 static const struct mx_range_info ranges[MX_RANGE_COUNT] = {
@@ -235,7 +236,7 @@ static bool is_better(const struct candidate *a, const struct candidate *b, bool
 /* "int8 decodes 1.7x as fast as fp16 at 16384 (KL 0.0001, top-1 99.4 %), measured on MODEL, MACHINE, DATE" */
 static void write_reason(struct mx_kv_advice_line *line, const struct candidate *best, bool prefer_memory)
 {
-    char speed[64] = "", quality[80] = "";
+    char speed[64] = "", quality[80] = "", count[32];
     const struct mx_evidence *evidence = best->cells.evidence;
     if (best->mode == MX_MODE_FP16) {
         snprintf(line->reason, sizeof line->reason, "no mode that passed was %s than fp16 on %s, %s, %s",
@@ -243,8 +244,8 @@ static void write_reason(struct mx_kv_advice_line *line, const struct candidate 
         return;
     }
     if (best->cells.speed)
-        snprintf(speed, sizeof speed, "decodes %.2fx as fast as fp16 at %llu tokens", best->cells.speed->decode_ratio,
-                 (unsigned long long)best->cells.speed->context);
+        snprintf(speed, sizeof speed, "decodes %.2fx as fast as fp16 at %s tokens", best->cells.speed->decode_ratio,
+                 mx_format_count(best->cells.speed->context, count));
     const struct mx_evidence_cell *cell = best->cells.quality;
     if (cell && cell->kl >= 0) snprintf(quality, sizeof quality, "%sKL %.2g", *speed ? ", " : "", cell->kl);
     if (cell && cell->top1 >= 0)

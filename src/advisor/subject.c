@@ -104,18 +104,19 @@ static void use_config(struct mx_subject *subject)
 {
     subject->count = subject->parameters.total;
     snprintf(subject->dtype, sizeof subject->dtype, "%s", subject->arch.dtype);
-    if (subject->count == 0) {
+    if (subject->count == 0 || !subject->parameters.complete) { /* a lower bound would say "fits" where it does not */
         subject->basis = MX_BASIS_UNKNOWN;
-        snprintf(subject->weights_from, sizeof subject->weights_from, "the config does not tell the parameters");
+        subject->count = 0;
+        snprintf(subject->weights_from, sizeof subject->weights_from, "the config does not describe all parameters");
         return;
     }
     subject->basis = MX_BASIS_ESTIMATED;
     subject->weights = (uint64_t)estimate_weights(subject);
     char storage[64];
     const bool billions = subject->count >= 999500000;
-    snprintf(subject->weights_from, sizeof subject->weights_from, "config: %s%.3g %s parameters, %s",
-             subject->parameters.complete ? "" : "at least ", (double)subject->count / (billions ? 1e9 : 1e6),
-             billions ? "B" : "M", mx_subject_storage(subject, storage));
+    snprintf(subject->weights_from, sizeof subject->weights_from, "config: %.3g %s parameters, %s",
+             (double)subject->count / (billions ? 1e9 : 1e6), billions ? "B" : "M",
+             mx_subject_storage(subject, storage));
 }
 
 const char *mx_subject_storage(const struct mx_subject *subject, char buffer[64])

@@ -14,8 +14,8 @@ static const int widths[] = {8, 6, 5, 4, 3, 2};
 
 double mx_decode_weight_bytes(const struct mx_subject *subject, double parameter_bytes)
 {
-    const double active = (double)subject->parameters.active, total = (double)subject->parameters.total;
-    return (active > 0 && active < total ? active : total) * parameter_bytes;
+    const bool counted = subject->parameters.complete && subject->parameters.active > 0;
+    return (double)(counted ? subject->parameters.active : subject->count) * parameter_bytes;
 }
 
 static mx_status add(struct mx_weights_advice *advice, const struct mx_subject *subject,
@@ -96,19 +96,18 @@ static void warn_of_checkpoint(struct mx_weights_advice *advice, const struct mx
              subject->quant_method);
     else if (!strncmp(subject->dtype, "float8", 6))
         warn(advice, "no fast path for 8-bit floats: take a bf16 or an MLX checkpoint");
-    if (subject->basis == MX_BASIS_ESTIMATED && !subject->parameters.complete)
-        warn(advice, "the config does not describe every part of the layers: the sizes are lower bounds");
 }
 
-/* The widest candidate that can be made from this checkpoint and passes the test; those below BEST_UNQUESTIONED bits
- * only if nothing else does. -1: none. */
-static int widest(const struct mx_weights_advice *advice, bool roomy)
+/* The widest candidate with headroom that can be made from this checkpoint, but at least BEST_UNQUESTIONED bits; else
+ * the widest that fits at all; never another program's format. -1: none. */
+static int widest(const struct mx_weights_advice *advice, const struct mx_subject *subject)
 {
     for (int pass = 0; pass < 2; pass++)
         for (int i = 0; i < advice->count; i++) {
             const struct mx_weight_candidate *one = &advice->candidates[i];
-            if (one->needs_original || (one->bits < BEST_UNQUESTIONED && pass == 0)) continue;
-            if (roomy ? one->roomy : one->fits == MX_FIT_YES) return i;
+            if (one->needs_original || (i == 0 && subject->quant_kind == MX_QUANT_FOREIGN)) continue;
+            const bool good = one->roomy && one->bits >= BEST_UNQUESTIONED;
+            if (good || (pass == 1 && one->fits == MX_FIT_YES)) return i;
         }
     return -1;
 }
@@ -154,9 +153,7 @@ static void choose(struct mx_weights_advice *advice, const struct mx_subject *su
         return;
     }
     mx_format_bytes(asked->available, have);
-    int best = widest(advice, true);
-    const bool roomy = best >= 0;
-    if (!roomy) best = widest(advice, false);
+    const int best = widest(advice, subject);
     if (best < 0) {
         const struct mx_weight_candidate *least = &advice->candidates[advice->count - 1];
         if (least->needs_original) least = &advice->candidates[0];
@@ -169,7 +166,7 @@ static void choose(struct mx_weights_advice *advice, const struct mx_subject *su
     advice->recommended = best;
     snprintf(advice->reason, sizeof advice->reason, "%s: with %s tokens %s of %s%s",
              best == 0 ? "the checkpoint fits as it is" : "the widest that fits", context,
-             mx_format_bytes(chosen->total, need), have, roomy ? "" : ", and little to spare");
+             mx_format_bytes(chosen->total, need), have, chosen->roomy ? "" : ", and little to spare");
     add_hint(advice, chosen);
 }
 

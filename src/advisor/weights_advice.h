@@ -44,7 +44,8 @@ struct mx_weights_request {
 mx_status mx_weights_advise(struct mx_weights_advice *advice, const struct mx_subject *subject,
                             const struct mx_weights_request *request, struct mx_error *err);
 
-/* Bytes of weights that decoding one token reads, of experts only those used. */
+/* Bytes of weights that decoding one token reads, of experts only those used; all of them where the description does
+ * not tell which. */
 double mx_decode_weight_bytes(const struct mx_subject *subject, double parameter_bytes);
 
 #endif

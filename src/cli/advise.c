@@ -82,7 +82,8 @@ static mx_status advise_subject(const struct mx_adviser *adviser, struct mx_mode
         .batch = (uint32_t)flags->batch,
         .kv = adviser->kv,
         .available = adviser->available,
-        .activations = activation_bytes(arch, (uint32_t)flags->batch, pool_threads(&adviser->machine)),
+        .activations = activation_bytes(arch, (uint32_t)flags->batch,
+                                        flags->threads ? (int)flags->threads : pool_threads(&adviser->machine)),
     };
     MX_TRY(mx_estimate(&advice->estimate, &advice->subject, &advice->request, err));
     MX_TRY(mx_estimate_way_out(advice->way_out, &advice->subject, &advice->request, err));
@@ -210,9 +211,11 @@ const char *mx_shell_path(const char *path, char *buffer, size_t size)
 const char *mx_try_command(const struct mx_model_advice *advice, enum mx_mode mode, char *buffer, size_t size)
 {
     char path[512];
+    const bool weights = advice->subject.basis == MX_BASIS_EXACT;
     snprintf(buffer, size, "mlxcel bench -m %s --depth %llu --modes %s%s",
-             mx_shell_path(advice->subject.path, path, sizeof path), (unsigned long long)advice->request.context,
-             mode == MX_MODE_FP16 ? "" : "fp16,", mx_mode_info(mode)->name);
+             weights ? mx_shell_path(advice->subject.path, path, sizeof path) : "DIR",
+             (unsigned long long)advice->request.context, mode == MX_MODE_FP16 ? "" : "fp16,",
+             mx_mode_info(mode)->name);
     return buffer;
 }
 

@@ -14,12 +14,14 @@
 #include "advisor/subject.h"
 #include "advisor/weights_advice.h"
 #include "base/machine.h"
+#include "base/pool.h"
 #include "cli/bandwidth.h"
 #include "cli/command.h"
 #include "cli/kv_flags.h"
 
 struct mx_advise_flags {
     int64_t context, batch;     /* context 0: the default */
+    int64_t threads;            /* 0: the machine's cores */
     uint64_t budget, bandwidth; /* 0: not given */
     bool measure;
     const char *evidence; /* NULL: what lies beside the program */
@@ -38,6 +40,8 @@ enum { MX_ADVISE_CONTEXT = 4096 }; /* the default context, or the model's own if
      offsetof(type, member.context), 1, MX_ESTIMATE_MAX_CONTEXT},                                                      \
     {"batch", 'b', MX_FLAG_WHOLE, "N", "sequences held at once (default 1)",                                           \
      offsetof(type, member.batch), 1, MX_ESTIMATE_MAX_BATCH},                                                          \
+    {"threads", 't', MX_FLAG_WHOLE, "N", "threads to plan for (default: all cores)",                                   \
+     offsetof(type, member.threads), 1, MX_POOL_MAX_THREADS},                                                          \
     {"budget", 0, MX_FLAG_BYTES, "SIZE", "memory to plan for, 8GB or bytes, instead of this machine's",                \
      offsetof(type, member.budget)},                                                                                   \
     {"bandwidth", 0, MX_FLAG_BYTES, "SIZE", "bytes read per second, 40GB, instead of what was measured here",          \
@@ -104,7 +108,8 @@ const char *mx_shell_path(const char *path, char *buffer, size_t size);
 cJSON *mx_recommend_json(const struct mx_adviser *adviser, const struct mx_model_advice *advice);
 cJSON *mx_inspect_json(const struct mx_adviser *adviser, const struct mx_model_advice *advice);
 
-/* The command that shows how a mode fares at a context, into buffer; returns buffer. */
+/* The command that shows how a mode fares at a context, into buffer; returns buffer. Where the weights lie is DIR if
+ * they are not here. */
 const char *mx_try_command(const struct mx_model_advice *advice, enum mx_mode mode, char *buffer, size_t size);
 
 #endif

@@ -19,7 +19,8 @@ struct part {
 };
 enum { PARTS = 5, BAR_WIDTH = 60 };
 
-/* The bar's scale is the larger of what is needed and what is available, so that what is missing shows as well. */
+/* The bar's scale is the larger of what is needed and what is available: where too much is needed, a '|' marks the end
+ * of what is available. */
 static void print_bar(const struct mx_cli *cli, const struct mx_estimate *estimate)
 {
     const struct part parts[PARTS] = {
@@ -30,6 +31,9 @@ static void print_bar(const struct mx_cli *cli, const struct mx_estimate *estima
         {"program", "▪", MX_STYLE_DIM, estimate->overhead},
     };
     const uint64_t scale = estimate->total > estimate->available ? estimate->total : estimate->available;
+    const int limit = estimate->available && estimate->available < estimate->total
+                          ? (int)((double)estimate->available / (double)scale * BAR_WIDTH)
+                          : -1;
     uint64_t sum = 0;
     int drawn = 0;
     printf("  Memory   ");
@@ -38,18 +42,21 @@ static void print_bar(const struct mx_cli *cli, const struct mx_estimate *estima
         int end = (int)((double)sum / (double)scale * BAR_WIDTH + 0.5);
         if (parts[i].bytes * (2 * BAR_WIDTH) > scale && end == drawn) end++; /* half a cell and more is seen */
         fputs(mx_style(cli->colour_out, parts[i].style), stdout);
-        for (; drawn < end && drawn < BAR_WIDTH; drawn++) fputs(parts[i].glyph, stdout);
+        for (; drawn < end && drawn < BAR_WIDTH; drawn++) fputs(drawn == limit ? "|" : parts[i].glyph, stdout);
         if (parts[i].style != MX_STYLE_PLAIN) fputs(mx_style(cli->colour_out, MX_STYLE_PLAIN), stdout);
     }
     for (; drawn < BAR_WIDTH; drawn++) fputs("·", stdout);
     char bytes[16], available[16];
     printf(" %s", mx_format_bytes(estimate->total, bytes));
     if (estimate->available) printf(" of %s", mx_format_bytes(estimate->available, available));
-    fputs("\n           ", stdout);
+    fputs("\n  ", stdout);
+    const char *gap = "";
     for (int i = 0; i < PARTS; i++)
-        if (parts[i].bytes || i < 2)
-            printf("%s %s %s   ", parts[i].glyph, parts[i].name,
+        if (parts[i].bytes || i < 2) {
+            printf("%s%s %s %s", gap, parts[i].glyph, parts[i].name,
                    i == 0 && parts[i].bytes == 0 ? "unknown" : mx_format_bytes(parts[i].bytes, bytes));
+            gap = "  ";
+        }
     putchar('\n');
 }
 
@@ -57,14 +64,15 @@ static void print_verdict(const struct mx_cli *cli, const struct mx_model_advice
 {
     const struct mx_estimate *estimate = &model->estimate;
     char bytes[16];
-    fputs("           ", stdout);
+    fputs("  ", stdout);
     if (estimate->fits == MX_FIT_YES)
         printf("%sfits%s, %s to spare\n", mx_style(cli->colour_out, MX_STYLE_GREEN),
                mx_style(cli->colour_out, MX_STYLE_PLAIN), mx_format_bytes(estimate->spare, bytes));
-    else if (estimate->fits == MX_FIT_NO)
-        printf("%sdoes not fit%s: %s missing; %s\n", mx_style(cli->colour_out, MX_STYLE_RED),
-               mx_style(cli->colour_out, MX_STYLE_PLAIN), mx_format_bytes(estimate->missing, bytes), model->way_out);
-    else
+    else if (estimate->fits == MX_FIT_NO) {
+        printf("%sdoes not fit%s, %s missing\n  ", mx_style(cli->colour_out, MX_STYLE_RED),
+               mx_style(cli->colour_out, MX_STYLE_PLAIN), mx_format_bytes(estimate->missing, bytes));
+        mx_print_wrapped(model->way_out, 2, 100);
+    } else
         printf("whether it fits is unknown: %s\n",
                estimate->available ? "the size of the weights is not known" : "the memory is not known, give --budget");
 }
@@ -94,7 +102,7 @@ static mx_status print_modes(const struct mx_adviser *adviser, const struct mx_m
         mx_table_cell(&table, replaced ? MX_STYLE_DIM : MX_STYLE_PLAIN, "%s%s", mx_mode_info((enum mx_mode)mode)->name,
                       replaced ? "*" : "");
         mx_table_cell(&table, MX_STYLE_PLAIN, "%s", mx_format_count(estimate->marginal, count));
-        mx_table_cell(&table, MX_STYLE_PLAIN, "%s", mx_format_bytes(estimate->cache + estimate->state, bytes));
+        mx_table_cell(&table, MX_STYLE_PLAIN, "%s", mx_format_bytes(estimate->cache, bytes));
         mx_table_cell(&table, MX_STYLE_PLAIN, "%s", estimate->weights ? mx_format_bytes(estimate->total, bytes) : "?");
         const char *fits = estimate->fits == MX_FIT_YES ? "yes" : estimate->fits == MX_FIT_NO ? "no" : "?";
         mx_table_cell(&table, estimate->fits == MX_FIT_NO ? MX_STYLE_RED : MX_STYLE_GREEN, "%s", fits);
@@ -138,17 +146,24 @@ static void print_notes(const struct mx_model_advice *model)
     mx_print_wrapped(line, 2, 100);
     const uint64_t limit = model->subject.arch.max_context;
     if (limit && model->page[MX_MODE_FP16].estimate.max_context > limit)
-        printf("  the model was made for %s tokens; more memory than that needs is of no use to it\n",
+        printf("  largest ctx: what the memory holds; the model was made for %s tokens\n",
                mx_format_count(limit, count));
     if (!model->subject.arch.runnable) {
-        fputs("\n  The engine does not run this model: ", stdout);
+        fputs("  ", stdout);
         mx_print_wrapped(model->subject.arch.not_runnable, 2, 100);
         return;
     }
-    fputs("\n  To try one:\n", stdout);
+    printf("\n  To try one%s:\n", model->subject.basis == MX_BASIS_EXACT ? "" : ", with its weights in DIR");
     for (int mode = 1; mode < MX_MODE_COUNT; mode++)
         if (model->page[mode].estimate.setup.mode == (enum mx_mode)mode)
             printf("    %s\n", mx_try_command(model, (enum mx_mode)mode, line, sizeof line));
+}
+
+static bool has_windows(const struct mx_arch *arch)
+{
+    for (uint32_t i = 0; i < arch->layer_count; i++)
+        if (arch->layers[i].window) return true;
+    return false;
 }
 
 static void print_cache_line(const struct mx_model_advice *model)
@@ -160,9 +175,11 @@ static void print_cache_line(const struct mx_model_advice *model)
         snprintf(text, sizeof text, "none: no layer keeps keys and values; a state of %s for each sequence",
                  mx_format_bytes(estimate->state / model->request.batch, bytes));
     } else {
-        snprintf(text, sizeof text, "%s in %u of %u layers with a cache; %s bytes per token once windows are full%s%s",
+        snprintf(text, sizeof text, "%s in %u of %u layers with a cache; %s bytes per token%s%s%s",
                  mx_mode_info(setup->mode)->name, setup->applied_layers, setup->cache_layers,
-                 mx_format_count(estimate->marginal, count), setup->reason[0] ? "; " : "", setup->reason);
+                 mx_format_count(estimate->marginal, count),
+                 has_windows(&model->subject.arch) ? " once the windows are full" : "", setup->reason[0] ? "; " : "",
+                 setup->reason);
     }
     fputs("  Cache    ", stdout);
     mx_print_wrapped(text, 11, 100);

@@ -43,8 +43,10 @@ static mx_status print_weights(const struct mx_adviser *adviser, const struct mx
     const struct mx_subject *subject = &model->subject;
     const struct mx_cli *cli = adviser->cli;
     putchar('\n');
-    print_title(cli, "Weights: take ",
-                advice->recommended < 0 ? "none of these" : advice->candidates[advice->recommended].name);
+    if (advice->recommended >= 0)
+        print_title(cli, "Weights: take ", advice->candidates[advice->recommended].name);
+    else
+        print_title(cli, "Weights: ", model->estimate.fits == MX_FIT_UNKNOWN ? "no advice" : "nothing fits");
     fputs("  ", stdout);
     mx_print_wrapped(advice->reason, 2, 100);
     for (int i = 0; i < advice->warning_count; i++) {
@@ -110,7 +112,8 @@ static void print_kv(const struct mx_adviser *adviser, const struct mx_model_adv
     char path[512];
     mx_shell_path(model->subject.path, path, sizeof path);
     if (model->subject.arch.runnable)
-        printf("\n  To try:              mlxcel bench -m %s --depth 0,4096,16384 --modes all\n", path);
+        printf("\n  To try:              mlxcel bench -m %s --depth 0,4096,16384 --modes all\n",
+               model->subject.basis == MX_BASIS_EXACT ? path : "DIR");
     else
         putchar('\n');
     printf("  Each mode's memory:  mlxcel inspect %s --ctx 32k\n  The rules:           docs/advisor.md\n", path);
@@ -130,27 +133,34 @@ static mx_status print_side_by_side(const struct mx_adviser *adviser, const stru
     for (int i = 0; i < count; i++) {
         const struct mx_model_advice *model = &models[i];
         const struct mx_weights_advice *weights = &model->weights;
+        const struct mx_estimate *plain = &model->page[MX_MODE_FP16].estimate;
         const char *class_name = mx_class_name(model->subject.arch.class_);
         mx_table_cell(&table, MX_STYLE_BOLD, "%.22s", model->subject.name);
         mx_table_cell(&table, MX_STYLE_PLAIN, "%s", !strcmp(class_name, "sliding_window") ? "sliding" : class_name);
-        mx_table_cell(&table, MX_STYLE_PLAIN, "%s%s", model->subject.basis == MX_BASIS_EXACT ? "" : "~",
-                      mx_format_bytes(model->subject.weights, bytes));
+        if (model->subject.basis == MX_BASIS_UNKNOWN)
+            mx_table_cell(&table, MX_STYLE_PLAIN, "?");
+        else
+            mx_table_cell(&table, MX_STYLE_PLAIN, "%s%s", model->subject.basis == MX_BASIS_EXACT ? "" : "~",
+                          mx_format_bytes(model->subject.weights, bytes));
         mx_table_cell(&table, weights->recommended < 0 ? MX_STYLE_RED : MX_STYLE_GREEN, "%s",
-                      weights->recommended < 0 ? "none" : weights->candidates[weights->recommended].name);
+                      weights->recommended < 0 ? (plain->fits == MX_FIT_UNKNOWN ? "?" : "none")
+                                               : weights->candidates[weights->recommended].name);
         for (int range = 0; range < MX_RANGE_COUNT; range++)
             mx_table_cell(&table, MX_STYLE_PLAIN, "%s", mx_mode_info(model->kv.lines[range].suggested)->name);
-        const struct mx_estimate *plain = &model->page[MX_MODE_FP16].estimate;
         const uint64_t limit = model->subject.arch.max_context, fits = plain->max_context;
-        if (plain->max_context_known)
+        if (plain->max_context_known && !limit && fits == MX_ESTIMATE_MAX_CONTEXT)
+            mx_table_cell(&table, MX_STYLE_PLAIN, "no limit");
+        else if (plain->max_context_known)
             mx_table_cell(&table, MX_STYLE_PLAIN, "%s", mx_format_count(limit && fits > limit ? limit : fits, text));
         else
             mx_table_cell(&table, MX_STYLE_PLAIN, "?");
     }
     MX_TRY(mx_table_print(&table, 0, adviser->cli->colour_out, err));
-    fputs(
-        "\ntake: the weights to take at the planned context; short (to 4,096), medium (to 32,768), long: the KV-cache\n"
-        "mode to benchmark; fp16 fits: the largest context with these weights as they are, at most the model's own.\n",
-        stdout);
+    fputs("\n"
+          "take: the weights to take at the planned context\n"
+          "short (to 4,096 tokens), medium (to 32,768), long: the KV-cache mode to benchmark\n"
+          "fp16 fits: the largest context with the weights as they are, at most the model's own\n",
+          stdout);
     return MX_OK;
 }
 

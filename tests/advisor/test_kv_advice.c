@@ -1,0 +1,242 @@
+/* advisor/kv_advice: the rules' table, advice against the resolver over every class, type, range and head dimension,
+ * and evidence over rules. */
+#include "advisor/kv_advice.h"
+
+#include "models.h"
+
+#include "cache/size.h"
+
+static struct mx_error err;
+enum { LAYERS = 8 };
+
+static const char *const types[] = {"llama",        "qwen3",    "qwen3_5",     "qwen3_5_moe", "qwen3_next",
+                                    "qwen3_5_text", "qwen3_50", "gemma3_text", "deepseek_v3", "unheard_of"};
+enum { TYPES = sizeof types / sizeof *types };
+
+static const struct mx_kv_advice_request rules_alone = {.parameters = 7000000000};
+
+/* The table. */
+static enum mx_mode expected(enum mx_class class_, const char *type, uint32_t head_dim, enum mx_range range)
+{
+    const bool power = (head_dim & (head_dim - 1)) == 0;
+    if (range == MX_RANGE_SHORT || class_ == MX_CLASS_RECURRENT) return MX_MODE_FP16;
+    if (class_ == MX_CLASS_MLA || !power) return MX_MODE_INT8;
+    if (range == MX_RANGE_LONG && mx_kv_turbo4_allowed(type)) return MX_MODE_TURBO4;
+    return MX_MODE_FP16_TURBO4;
+}
+
+static enum mx_mode runs(const struct mx_arch *arch, enum mx_mode mode)
+{
+    struct mx_kv_options options = mx_kv_options_default();
+    struct mx_kv_setup setup;
+    options.mode = mode;
+    assert_ok(mx_kv_resolve(&setup, &options, arch, &err));
+    return setup.mode;
+}
+
+static void rules_agree_with_the_resolver(void **state)
+{
+    struct mx_layer rows[LAYERS];
+    for (int class_ = MX_CLASS_STANDARD; class_ <= MX_CLASS_RECURRENT; class_++)
+        for (int type = 0; type < TYPES; type++)
+            for (uint32_t head_dim = 8; head_dim <= 512; head_dim += head_dim < 130 ? 1 : 2) {
+                const struct mx_arch arch = plain_arch((enum mx_class)class_, types[type], head_dim, rows, LAYERS);
+                struct mx_kv_advice advice;
+                assert_ok(mx_kv_advise(&advice, &arch, &rules_alone, &err));
+                for (int range = 0; range < MX_RANGE_COUNT; range++) {
+                    const struct mx_kv_advice_line *line = &advice.lines[range];
+                    const enum mx_mode wanted = expected(arch.class_, types[type], head_dim, (enum mx_range)range);
+                    assert_int_equal(line->suggested, runs(&arch, wanted)); /* the rule, or what runs instead */
+                    assert_int_equal(runs(&arch, line->suggested), line->suggested);
+                    if (head_dim <= 256) assert_int_equal(line->suggested, wanted);
+                    assert_true(line->reason[0] != '\0');
+                    assert_false(line->from_evidence);
+                    for (int i = 0; i < line->alternative_count; i++) {
+                        assert_int_equal(runs(&arch, line->alternatives[i]), line->alternatives[i]);
+                        assert_int_not_equal(line->alternatives[i], line->suggested);
+                    }
+                }
+            }
+}
+
+static void alternatives_are_the_table(void **state)
+{
+    struct mx_layer rows[LAYERS];
+    struct mx_arch arch = plain_arch(MX_CLASS_STANDARD, "llama", 128, rows, LAYERS);
+    struct mx_kv_advice advice;
+    assert_ok(mx_kv_advise(&advice, &arch, &rules_alone, &err));
+    assert_int_equal(advice.lines[MX_RANGE_SHORT].alternative_count, 0);
+    for (int range = MX_RANGE_MEDIUM; range <= MX_RANGE_LONG; range++) {
+        assert_int_equal(advice.lines[range].alternative_count, 2);
+        assert_int_equal(advice.lines[range].alternatives[0], MX_MODE_INT8);
+        assert_int_equal(advice.lines[range].alternatives[1], MX_MODE_FP16_TURBO3);
+    }
+    arch = plain_arch(MX_CLASS_HYBRID, "qwen3_5", 256, rows, LAYERS);
+    assert_ok(mx_kv_advise(&advice, &arch, &rules_alone, &err));
+    assert_int_equal(advice.lines[MX_RANGE_LONG].alternative_count, 1);
+    assert_int_equal(advice.lines[MX_RANGE_LONG].alternatives[0], MX_MODE_FP16_TURBO4);
+}
+
+/* K and V of different widths, or wider heads in some layers: no side may be one that has no code. */
+static void uneven_heads(void **state)
+{
+    struct mx_layer rows[LAYERS];
+    struct mx_arch arch = plain_arch(MX_CLASS_STANDARD, "llama", 128, rows, LAYERS);
+    struct mx_kv_advice advice;
+    rows[5].k_dim = 192;
+    assert_ok(mx_kv_advise(&advice, &arch, &rules_alone, &err));
+    assert_int_equal(advice.lines[MX_RANGE_LONG].suggested, MX_MODE_INT8);
+    rows[5].k_dim = rows[5].v_dim = 512;
+    assert_ok(mx_kv_advise(&advice, &arch, &rules_alone, &err));
+    assert_int_equal(advice.lines[MX_RANGE_LONG].suggested, MX_MODE_INT8);
+}
+
+static void ranges_and_savings(void **state)
+{
+    assert_int_equal(mx_range_of(1), MX_RANGE_SHORT);
+    assert_int_equal(mx_range_of(4096), MX_RANGE_SHORT);
+    assert_int_equal(mx_range_of(4097), MX_RANGE_MEDIUM);
+    assert_int_equal(mx_range_of(32768), MX_RANGE_MEDIUM);
+    assert_int_equal(mx_range_of(32769), MX_RANGE_LONG);
+    struct mx_layer rows[LAYERS];
+    struct mx_arch arch = plain_arch(MX_CLASS_STANDARD, "llama", 80, rows, LAYERS);
+    struct mx_kv_advice advice;
+    assert_ok(mx_kv_advise(&advice, &arch, &rules_alone, &err));
+    assert_int_equal(advice.lines[MX_RANGE_SHORT].bytes_saved, 0);
+    struct mx_kv_setup plain, int8;
+    struct mx_kv_options options = mx_kv_options_default();
+    assert_ok(mx_kv_resolve(&plain, &options, &arch, &err));
+    options.mode = MX_MODE_INT8;
+    assert_ok(mx_kv_resolve(&int8, &options, &arch, &err));
+    assert_int_equal(advice.lines[MX_RANGE_MEDIUM].bytes_saved,
+                     mx_cache_bytes(&arch, &plain, 32768) - mx_cache_bytes(&arch, &int8, 32768));
+    assert_int_equal(advice.lines[MX_RANGE_LONG].end, 131072);
+    arch.max_context = 2048;
+    assert_ok(mx_kv_advise(&advice, &arch, &rules_alone, &err));
+    assert_true(advice.lines[MX_RANGE_SHORT].reachable);
+    assert_false(advice.lines[MX_RANGE_MEDIUM].reachable);
+    assert_int_equal(advice.lines[MX_RANGE_LONG].end, 131072);
+    arch.max_context = 65536;
+    assert_ok(mx_kv_advise(&advice, &arch, &rules_alone, &err));
+    assert_int_equal(advice.lines[MX_RANGE_LONG].end, 65536);
+}
+
+#define CELL(mode_, context_, ratio_, kl_)                                                                             \
+    {                                                                                                                  \
+        .mode = mode_, .context = context_, .decode_ratio = ratio_, .kl = kl_, .top1 = MX_NOT_MEASURED,                \
+        .perplexity_change = MX_NOT_MEASURED, .passkey = MX_NOT_MEASURED                                               \
+    }
+
+static struct mx_evidence evidence_of(struct mx_evidence_cell *cells, size_t count)
+{
+    struct mx_evidence evidence = {.file = "a.json",
+                                   .model = "Demo",
+                                   .machine = "CPU",
+                                   .date = "2026-11-24",
+                                   .model_type = "llama",
+                                   .parameters = 7000000000,
+                                   .most_parameters = UINT64_MAX,
+                                   .gate = {0.01, MX_NOT_MEASURED, MX_NOT_MEASURED, MX_NOT_MEASURED},
+                                   .cells = cells,
+                                   .cell_count = count};
+    return evidence;
+}
+
+static void evidence_overrides_rules(void **state)
+{
+    struct mx_evidence_cell cells[] = {
+        CELL(MX_MODE_INT8, 8192, 1.3, 0.0001),           CELL(MX_MODE_INT8_TURBO4, 8192, 1.6, 0.0004),
+        CELL(MX_MODE_FP16_TURBO3, 8192, 1.9, 0.5), /* fastest, but failed its gate */
+        CELL(MX_MODE_TURBO4, 8192, 2.5, 0.001),    /* passed, but the resolver replaces it here */
+        CELL(MX_MODE_FP16_TURBO4, 8192, 1.2, 0.002),     CELL(MX_MODE_INT8, 2048, 0.9, 0.0001),
+        CELL(MX_MODE_INT8, 65536, 1.7, MX_NOT_MEASURED), /* speed without quality proves nothing */
+    };
+    struct mx_evidence evidence = evidence_of(cells, sizeof cells / sizeof *cells);
+    const struct mx_evidence_set set = {&evidence, 1};
+    struct mx_kv_advice_request request = {.evidence = &set, .parameters = 8000000000};
+    struct mx_layer rows[LAYERS];
+    struct mx_arch arch = plain_arch(MX_CLASS_STANDARD, "llama", 128, rows, LAYERS);
+    struct mx_kv_advice advice;
+    assert_ok(mx_kv_advise(&advice, &arch, &request, &err));
+    assert_true(advice.lines[MX_RANGE_SHORT].from_evidence);
+    assert_int_equal(advice.lines[MX_RANGE_SHORT].suggested, MX_MODE_FP16); /* int8 was slower there */
+    const struct mx_kv_advice_line *medium = &advice.lines[MX_RANGE_MEDIUM];
+    assert_true(medium->from_evidence);
+    assert_int_equal(medium->suggested, MX_MODE_INT8_TURBO4);
+    assert_non_null(strstr(medium->reason, "1.60x"));
+    assert_non_null(strstr(medium->reason, "Demo, CPU, 2026-11-24"));
+    assert_int_equal(medium->alternative_count, 2);
+    assert_int_equal(medium->alternatives[0], MX_MODE_INT8);
+    assert_int_equal(medium->alternatives[1], MX_MODE_FP16_TURBO4);
+    assert_false(advice.lines[MX_RANGE_LONG].from_evidence);
+    assert_int_equal(advice.lines[MX_RANGE_LONG].suggested, MX_MODE_FP16_TURBO4);
+
+    request.prefer_memory = true; /* the smallest that passed */
+    assert_ok(mx_kv_advise(&advice, &arch, &request, &err));
+    assert_int_equal(advice.lines[MX_RANGE_SHORT].suggested, MX_MODE_INT8);
+    assert_int_equal(advice.lines[MX_RANGE_MEDIUM].suggested, MX_MODE_INT8_TURBO4);
+
+    evidence.head_dim = 64; /* measured on other heads: the rules again */
+    assert_ok(mx_kv_advise(&advice, &arch, &request, &err));
+    assert_false(advice.lines[MX_RANGE_MEDIUM].from_evidence);
+    evidence.head_dim = 128;
+    evidence.most_parameters = 100000000;
+    assert_ok(mx_kv_advise(&advice, &arch, &request, &err));
+    assert_false(advice.lines[MX_RANGE_MEDIUM].from_evidence);
+}
+
+static void the_nearest_evidence_speaks(void **state)
+{
+    struct mx_evidence_cell first[] = {CELL(MX_MODE_INT8, 8192, 1.3, 0.0001)};
+    struct mx_evidence_cell second[] = {CELL(MX_MODE_INT8_TURBO4, 8192, 1.1, 0.0001)};
+    struct mx_evidence items[] = {evidence_of(first, 1), evidence_of(second, 1)};
+    const struct mx_evidence_set set = {items, 2};
+    const struct mx_kv_advice_request request = {.evidence = &set, .parameters = 8000000000, .machine = "Mine"};
+    struct mx_layer rows[LAYERS];
+    const struct mx_arch arch = plain_arch(MX_CLASS_STANDARD, "llama", 128, rows, LAYERS);
+    struct mx_kv_advice advice;
+    items[1].parameters = 1000000; /* farther from 8e9 than the first */
+    assert_ok(mx_kv_advise(&advice, &arch, &request, &err));
+    assert_int_equal(advice.lines[MX_RANGE_MEDIUM].suggested, MX_MODE_INT8);
+    strcpy(items[1].machine, "Mine"); /* but measured here */
+    assert_ok(mx_kv_advise(&advice, &arch, &request, &err));
+    assert_int_equal(advice.lines[MX_RANGE_MEDIUM].suggested, MX_MODE_INT8_TURBO4);
+    first[0].context = second[0].context = 40000;
+    strcpy(items[1].machine, "CPU");
+    items[1].parameters = items[0].parameters;
+    strcpy(items[1].date, "2027-01-01"); /* newer */
+    assert_ok(mx_kv_advise(&advice, &arch, &request, &err));
+    assert_int_equal(advice.lines[MX_RANGE_LONG].suggested, MX_MODE_INT8_TURBO4);
+    assert_false(advice.lines[MX_RANGE_MEDIUM].from_evidence);
+    const struct mx_mode_evidence found = mx_mode_evidence(MX_MODE_INT8, 50000, &arch, &request);
+    assert_ptr_equal(found.quality, &first[0]);
+    assert_null(mx_mode_evidence(MX_MODE_INT8, 1000, &arch, &request).evidence);
+}
+
+static void one_failure_in_a_range_is_a_failure(void **state)
+{
+    struct mx_evidence_cell cells[] = {CELL(MX_MODE_INT8, 8192, 1.3, 0.5), CELL(MX_MODE_INT8, 16384, 1.3, 0.0001)};
+    struct mx_evidence evidence = evidence_of(cells, 2);
+    const struct mx_evidence_set set = {&evidence, 1};
+    const struct mx_kv_advice_request request = {.evidence = &set, .parameters = 8000000000};
+    struct mx_layer rows[LAYERS];
+    const struct mx_arch arch = plain_arch(MX_CLASS_STANDARD, "llama", 128, rows, LAYERS);
+    struct mx_kv_advice advice;
+    assert_ok(mx_kv_advise(&advice, &arch, &request, &err));
+    assert_false(advice.lines[MX_RANGE_MEDIUM].from_evidence);
+    assert_ptr_equal(mx_mode_evidence(MX_MODE_INT8, 8192, &arch, &request).quality, &cells[0]);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(rules_agree_with_the_resolver),
+        cmocka_unit_test(alternatives_are_the_table),
+        cmocka_unit_test(uneven_heads),
+        cmocka_unit_test(ranges_and_savings),
+        cmocka_unit_test(evidence_overrides_rules),
+        cmocka_unit_test(the_nearest_evidence_speaks),
+        cmocka_unit_test(one_failure_in_a_range_is_a_failure),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}

@@ -1,0 +1,3 @@
+# takes out what an advice says about the machine that runs the test
+/^  Machine/,/^  Memory/{/^  Memory/!d}
+/Warning: this CPU/,/^  weights  /{/^  weights  /!d}
