@@ -1,0 +1,70 @@
+/* Opening codes into bytes, shared by the narrow and the wide AVX-512 kernels. Layouts: kv_repr.h. */
+#ifndef MX_KERNELS_AVX512_KV_CODES_H
+#define MX_KERNELS_AVX512_KV_CODES_H
+
+#include <immintrin.h>
+#include <stdint.h>
+#include <string.h>
+
+#include "kernels/kv_codebook.h"
+#include "kernels/kv_repr.h"
+
+#define KV_INLINE static inline __attribute__((always_inline))
+
+/* The 16 integer levels of turbo4 in each quarter of a register; turbo3's 8 twice. */
+KV_INLINE __m512i kv_turbo4_table(void)
+{
+    static const int8_t levels[16] = MX_TURBO4_LEVELS;
+    return _mm512_broadcast_i32x4(_mm_loadu_si128((const __m128i *)(const void *)levels));
+}
+KV_INLINE __m512i kv_turbo3_table(void)
+{
+    static const int8_t levels[8] = MX_TURBO3_LEVELS;
+    int64_t eight;
+    memcpy(&eight, levels, sizeof eight);
+    return _mm512_set1_epi64(eight);
+}
+
+KV_INLINE __m512i kv_low_nibbles(__m512i x)
+{
+    return _mm512_and_si512(x, _mm512_set1_epi8(15));
+}
+KV_INLINE __m512i kv_high_nibbles(__m512i x)
+{
+    return _mm512_and_si512(_mm512_srli_epi16(x, 4), _mm512_set1_epi8(15));
+}
+
+/* One V group of a block as four vectors of signed bytes: values[j] holds byte 4 i + t for coordinate i of the group
+ * and token 4 j + t. `tail`: the group has 8 coordinates, the upper half of each vector is zero. */
+KV_INLINE void kv_open_group(__m512i values[4], const uint8_t *p, enum mx_repr repr, int tail)
+{
+    const __mmask64 bytes = tail ? 0xffffffffu : ~(__mmask64)0;
+    const size_t line = tail ? 32 : 64;
+    if (repr == MX_REPR_INT8) {
+        for (size_t j = 0; j < 4; j++) values[j] = _mm512_maskz_loadu_epi8(bytes, p + j * line);
+    } else if (repr == MX_REPR_TURBO4) {
+        const __m512i table = kv_turbo4_table();
+        for (size_t j = 0; j < 2; j++) {
+            const __m512i x = _mm512_maskz_loadu_epi8(bytes, p + j * line);
+            values[2 * j] = _mm512_shuffle_epi8(table, kv_low_nibbles(x));
+            values[2 * j + 1] = _mm512_shuffle_epi8(table, kv_high_nibbles(x));
+        }
+    } else {
+        const __m512i table = kv_turbo3_table(), four = _mm512_set1_epi8(4), pair = _mm512_set1_epi8(3);
+        const __m512i x = _mm512_maskz_loadu_epi8(bytes, p);
+        for (size_t j = 0; j < 4; j++) {
+            uint64_t high = 0;
+            memcpy(&high, p + line + j * line / 8, line / 8);
+            const __m512i low = _mm512_and_si512(_mm512_srli_epi16(x, (unsigned)(2 * j)), pair);
+            values[j] = _mm512_shuffle_epi8(table, _mm512_mask_add_epi8(low, high, low, four));
+        }
+    }
+}
+
+/* Byte `which` of each 32-bit lane, signed, as numbers. */
+KV_INLINE __m512 kv_byte_to_f32(__m512i x, unsigned which)
+{
+    return _mm512_cvtepi32_ps(_mm512_srai_epi32(_mm512_slli_epi32(x, 24 - 8 * which), 24));
+}
+
+#endif

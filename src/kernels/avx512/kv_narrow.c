@@ -1,0 +1,295 @@
+/* Attention on the codes for a few query rows, with VNNI: int8 and turbo4 keys, int8, turbo4 and turbo3 values.
+ *
+ * vpdpbusd multiplies four unsigned by four signed bytes and adds them to a 32-bit lane. A query (and a row of weights)
+ * is carried as a high and a low byte, 16 bits in all, so two such products make one at full precision. Keys are
+ * unsigned there, value + 128: 128 * sum(query) is taken off beforehand. Values are signed and weights unsigned as they
+ * are. Sums stay below 2^31: 1024 coordinates (or 256 tokens) * 255 * 128.
+ *
+ * Functions are written for a fixed number of query rows, and of blocks or V groups at a time, so that sums stay in
+ * registers; the exported ones compose them. */
+#include <math.h>
+
+#include "kernels/avx512/kv_codes.h"
+#include "kernels/kv_kernels.h"
+#include "kernels/kv_levels.h"
+
+enum { AHEAD = 4096 /* bytes that loads are prefetched ahead */ };
+
+/* A prepared query: 64 bytes of this, then the high bytes, then the low ones, each padded to a multiple of 16. */
+struct int_query {
+    float scale, bias;
+    int32_t high_start, low_start; /* -128 * sum of the bytes */
+    uint8_t pad[48];
+};
+
+static size_t padded(uint32_t dim)
+{
+    return ((size_t)dim + 15) / 16 * 16;
+}
+
+static void prepare_int(void *query, const float *q, uint32_t dim, float bias)
+{
+    const float largest_code = 127 * 256 + 127;
+    struct int_query *header = query;
+    int8_t *high = (int8_t *)query + sizeof *header, *low = high + padded(dim);
+    float largest = 0, poison = 0;
+    for (uint32_t i = 0; i < dim; i++) {
+        largest = fabsf(q[i]) > largest ? fabsf(q[i]) : largest;
+        poison += q[i] * 0.0f;
+    }
+    const float inverse = largest > 0 && poison == 0 ? largest_code / largest : 0;
+    int32_t high_sum = 0, low_sum = 0;
+    memset(high, 0, 2 * padded(dim));
+    for (uint32_t i = 0; i < dim; i++) {
+        const float scaled = poison == 0 ? q[i] * inverse : 0;
+        const int32_t value = _mm_cvtss_si32(_mm_set_ss(scaled)), top = (value + 128) >> 8;
+        high[i] = (int8_t)top;
+        low[i] = (int8_t)(value - top * 256);
+        high_sum += high[i];
+        low_sum += low[i];
+    }
+    header->scale = largest / largest_code + poison;
+    header->bias = bias;
+    header->high_start = -128 * high_sum;
+    header->low_start = -128 * low_sum;
+}
+
+KV_INLINE int32_t load_i32(const int8_t *p)
+{
+    int32_t four;
+    memcpy(&four, p, sizeof four);
+    return four;
+}
+
+/* One tile of `count` blocks (a constant) for `rows` queries (a constant). */
+KV_INLINE void score_blocks(float *w, const uint8_t *codes, const uint16_t *scales, const uint8_t *queries,
+                            uint32_t dim, const int rows, const int count, const enum mx_repr repr)
+{
+    const size_t query_bytes = mx_kv_query_bytes(dim), block = mx_repr_code_bytes(repr, dim), pad = padded(dim);
+    __m512i high[8], low[8]; /* [count][rows] */
+    for (int r = 0; r < rows; r++) {
+        const struct int_query *query = (const struct int_query *)(const void *)(queries + (size_t)r * query_bytes);
+        for (int b = 0; b < count; b++) {
+            high[b * rows + r] = _mm512_set1_epi32(query->high_start);
+            low[b * rows + r] = _mm512_set1_epi32(query->low_start);
+        }
+    }
+    const int8_t *bytes = (const int8_t *)queries + sizeof(struct int_query);
+    const size_t lines = block / 64;
+    for (size_t line = 0; line < lines; line++) {
+        __m512i x[8][2];
+        for (int b = 0; b < count; b++) {
+            const uint8_t *p = codes + (size_t)b * block + 64 * line;
+            const __m512i packed = _mm512_loadu_si512(p);
+            _mm_prefetch((const char *)p + AHEAD, _MM_HINT_T0);
+            x[b][0] = packed;
+            if (repr == MX_REPR_TURBO4) {
+                const __m512i table = _mm512_xor_si512(kv_turbo4_table(), _mm512_set1_epi8((char)0x80));
+                x[b][0] = _mm512_shuffle_epi8(table, kv_low_nibbles(packed));
+                x[b][1] = _mm512_shuffle_epi8(table, kv_high_nibbles(packed));
+            }
+        }
+        const int halves = repr == MX_REPR_TURBO4 ? 2 : 1;
+        for (int half = 0; half < halves; half++) {
+            for (int r = 0; r < rows; r++) {
+                const int8_t *q = bytes + (size_t)r * query_bytes + 4 * (line * (size_t)halves + (size_t)half);
+                const __m512i q_high = _mm512_set1_epi32(load_i32(q)), q_low = _mm512_set1_epi32(load_i32(q + pad));
+                for (int b = 0; b < count; b++) {
+                    high[b * rows + r] = _mm512_dpbusd_epi32(high[b * rows + r], x[b][half], q_high);
+                    low[b * rows + r] = _mm512_dpbusd_epi32(low[b * rows + r], x[b][half], q_low);
+                }
+            }
+        }
+    }
+    for (int b = 0; b < count; b++) {
+        const __m512 scale =
+            _mm512_cvtph_ps(_mm256_loadu_si256((const __m256i *)(const void *)(scales + b * MX_BLOCK)));
+        for (int r = 0; r < rows; r++) {
+            const struct int_query *query = (const struct int_query *)(const void *)(queries + (size_t)r * query_bytes);
+            const __m512 sum = _mm512_fmadd_ps(_mm512_cvtepi32_ps(high[b * rows + r]), _mm512_set1_ps(256.0f),
+                                               _mm512_cvtepi32_ps(low[b * rows + r]));
+            const __m512 factor = _mm512_mul_ps(scale, _mm512_set1_ps(query->scale));
+            _mm512_storeu_ps(w + r * MX_KV_TILE + b * MX_BLOCK,
+                             _mm512_fmadd_ps(sum, factor, _mm512_set1_ps(query->bias)));
+        }
+    }
+}
+
+/* All blocks for a constant number of rows, several blocks at a time while there are as many. */
+KV_INLINE void score_rows(float *w, const uint8_t *codes, const uint16_t *scales, uint32_t blocks,
+                          const uint8_t *queries, uint32_t dim, const int rows, const int count,
+                          const enum mx_repr repr)
+{
+    const size_t block = mx_repr_code_bytes(repr, dim);
+    uint32_t b = 0;
+    for (; b + (uint32_t)count <= blocks; b += (uint32_t)count) {
+        score_blocks(w + b * MX_BLOCK, codes + b * block, scales + b * MX_BLOCK, queries, dim, rows, count, repr);
+    }
+    for (; b < blocks; b++) {
+        score_blocks(w + b * MX_BLOCK, codes + b * block, scales + b * MX_BLOCK, queries, dim, rows, 1, repr);
+    }
+}
+
+KV_INLINE void scores(float *w, const uint8_t *codes, const uint16_t *scales, uint32_t blocks, const uint8_t *queries,
+                      uint32_t rows, uint32_t dim, const enum mx_repr repr)
+{
+    const size_t query_bytes = mx_kv_query_bytes(dim);
+    while (rows > 0) {
+        const uint32_t part = rows >= 8 ? 8 : rows >= 4 ? 4 : rows >= 2 ? 2 : 1;
+        if (part == 8)
+            score_rows(w, codes, scales, blocks, queries, dim, 8, 1, repr);
+        else if (part == 4)
+            score_rows(w, codes, scales, blocks, queries, dim, 4, 2, repr);
+        else if (part == 2)
+            score_rows(w, codes, scales, blocks, queries, dim, 2, 4, repr);
+        else
+            score_rows(w, codes, scales, blocks, queries, dim, 1, 4, repr);
+        rows -= part;
+        w += part * MX_KV_TILE;
+        queries += part * query_bytes;
+    }
+}
+
+static void scores_int8(float *w, const uint8_t *codes, const uint16_t *scales, uint32_t blocks, const void *queries,
+                        uint32_t rows, uint32_t dim)
+{
+    scores(w, codes, scales, blocks, queries, rows, dim, MX_REPR_INT8);
+}
+
+static void scores_turbo4(float *w, const uint8_t *codes, const uint16_t *scales, uint32_t blocks, const void *queries,
+                          uint32_t rows, uint32_t dim)
+{
+    scores(w, codes, scales, blocks, queries, rows, dim, MX_REPR_TURBO4);
+}
+
+/* Rows of weights times scales as bytes: weight * scale = (256 * high + low) * unit. */
+struct int_weights {
+    uint8_t high[8][MX_KV_TILE], low[8][MX_KV_TILE];
+    float unit[8];
+};
+
+KV_INLINE void prepare_weights(struct int_weights *out, const float *w, const uint16_t *scales, uint32_t blocks,
+                               const int rows)
+{
+    for (int r = 0; r < rows; r++) {
+        __m512 product[MX_KV_TILE_BLOCKS], largest = _mm512_setzero_ps(), poison = _mm512_setzero_ps();
+        for (uint32_t b = 0; b < blocks; b++) {
+            const __m256i half = _mm256_loadu_si256((const __m256i *)(const void *)(scales + b * MX_BLOCK));
+            product[b] = _mm512_mul_ps(_mm512_loadu_ps(w + r * MX_KV_TILE + b * MX_BLOCK), _mm512_cvtph_ps(half));
+            largest = _mm512_max_ps(product[b], largest);
+            poison = _mm512_fmadd_ps(product[b], _mm512_setzero_ps(), poison);
+        }
+        const float top = _mm512_reduce_max_ps(largest);
+        const __m512 inverse = _mm512_set1_ps(top > 0 ? 65535.0f / top : 0.0f);
+        for (uint32_t b = 0; b < blocks; b++) {
+            const __m512i value = _mm512_cvtps_epi32(_mm512_mul_ps(product[b], inverse));
+            _mm_storeu_si128((__m128i *)(void *)(out->high[r] + b * MX_BLOCK),
+                             _mm512_cvtepi32_epi8(_mm512_srli_epi32(value, 8)));
+            _mm_storeu_si128((__m128i *)(void *)(out->low[r] + b * MX_BLOCK), _mm512_cvtepi32_epi8(value));
+        }
+        out->unit[r] = top / 65535.0f + _mm512_reduce_add_ps(poison);
+    }
+}
+
+/* V groups [group, group + count) (a constant) of all blocks for `rows` rows (a constant). */
+KV_INLINE void sum_groups(float *acc, size_t stride, const uint8_t *codes, uint32_t blocks, const struct int_weights *w,
+                          uint32_t group, uint32_t dim, const int rows, const int count, const int tail,
+                          const enum mx_repr repr)
+{
+    const size_t block = mx_repr_code_bytes(repr, dim), group_bytes = mx_repr_code_bytes(repr, 16);
+    __m512i high[8], low[8]; /* [count][rows] */
+    for (int i = 0; i < rows * count; i++) high[i] = low[i] = _mm512_setzero_si512();
+    const uint8_t *p = codes + group * group_bytes;
+    for (uint32_t b = 0; b < blocks; b++, p += block) {
+        for (int g = 0; g < count; g++) {
+            __m512i values[4];
+            const uint8_t *at = p + (size_t)g * group_bytes;
+            kv_open_group(values, at, repr, tail);
+            for (size_t ahead = 0; ahead < group_bytes; ahead += 64) {
+                _mm_prefetch((const char *)at + AHEAD + ahead, _MM_HINT_T0);
+            }
+            for (int j = 0; j < 4; j++) {
+                for (int r = 0; r < rows; r++) {
+                    const __m512i w_high =
+                        _mm512_set1_epi32(load_i32((const int8_t *)w->high[r] + b * MX_BLOCK + 4 * j));
+                    const __m512i w_low = _mm512_set1_epi32(load_i32((const int8_t *)w->low[r] + b * MX_BLOCK + 4 * j));
+                    high[g * rows + r] = _mm512_dpbusd_epi32(high[g * rows + r], w_high, values[j]);
+                    low[g * rows + r] = _mm512_dpbusd_epi32(low[g * rows + r], w_low, values[j]);
+                }
+            }
+        }
+    }
+    for (int g = 0; g < count; g++) {
+        const uint32_t from = (group + (uint32_t)g) * 16, width = dim - from < 16 ? dim - from : 16;
+        const __mmask16 lanes = (__mmask16)((1u << width) - 1);
+        for (int r = 0; r < rows; r++) {
+            const __m512 sum = _mm512_fmadd_ps(_mm512_cvtepi32_ps(high[g * rows + r]), _mm512_set1_ps(256.0f),
+                                               _mm512_cvtepi32_ps(low[g * rows + r]));
+            float *out = acc + (size_t)r * stride + from;
+            const __m512 before = _mm512_maskz_loadu_ps(lanes, out);
+            _mm512_mask_storeu_ps(out, lanes, _mm512_fmadd_ps(sum, _mm512_set1_ps(w->unit[r]), before));
+        }
+    }
+}
+
+KV_INLINE void sum_rows(float *acc, size_t stride, const uint8_t *codes, const uint16_t *scales, uint32_t blocks,
+                        const float *w, uint32_t dim, const int rows, const int count, const enum mx_repr repr)
+{
+    struct int_weights weights;
+    prepare_weights(&weights, w, scales, blocks, rows);
+    const uint32_t rest = dim % 16, full = dim / 16 + (rest > 8); /* groups of 16, the last perhaps padded */
+    uint32_t group = 0;
+    for (; group + (uint32_t)count <= full; group += (uint32_t)count) {
+        sum_groups(acc, stride, codes, blocks, &weights, group, dim, rows, count, 0, repr);
+    }
+    for (; group < full; group++) sum_groups(acc, stride, codes, blocks, &weights, group, dim, rows, 1, 0, repr);
+    if (rest > 0 && rest <= 8) sum_groups(acc, stride, codes, blocks, &weights, group, dim, rows, 1, 1, repr);
+}
+
+KV_INLINE void accumulate(float *acc, size_t stride, const uint8_t *codes, const uint16_t *scales, uint32_t blocks,
+                          const float *w, uint32_t rows, uint32_t dim, const enum mx_repr repr)
+{
+    while (rows > 0) {
+        const uint32_t part = rows >= 8 ? 8 : rows >= 4 ? 4 : rows >= 2 ? 2 : 1;
+        if (part == 8)
+            sum_rows(acc, stride, codes, scales, blocks, w, dim, 8, 1, repr);
+        else if (part == 4)
+            sum_rows(acc, stride, codes, scales, blocks, w, dim, 4, 2, repr);
+        else if (part == 2)
+            sum_rows(acc, stride, codes, scales, blocks, w, dim, 2, 4, repr);
+        else
+            sum_rows(acc, stride, codes, scales, blocks, w, dim, 1, 4, repr);
+        rows -= part;
+        w += part * MX_KV_TILE;
+        acc += part * stride;
+    }
+}
+
+static void accumulate_int8(float *acc, size_t stride, const uint8_t *codes, const uint16_t *scales, uint32_t blocks,
+                            const float *w, uint32_t rows, uint32_t dim)
+{
+    accumulate(acc, stride, codes, scales, blocks, w, rows, dim, MX_REPR_INT8);
+}
+
+static void accumulate_turbo4(float *acc, size_t stride, const uint8_t *codes, const uint16_t *scales, uint32_t blocks,
+                              const float *w, uint32_t rows, uint32_t dim)
+{
+    accumulate(acc, stride, codes, scales, blocks, w, rows, dim, MX_REPR_TURBO4);
+}
+
+static void accumulate_turbo3(float *acc, size_t stride, const uint8_t *codes, const uint16_t *scales, uint32_t blocks,
+                              const float *w, uint32_t rows, uint32_t dim)
+{
+    accumulate(acc, stride, codes, scales, blocks, w, rows, dim, MX_REPR_TURBO3);
+}
+
+void mx_kv_narrow_avx512(struct mx_kv_kernels *kernels)
+{
+    kernels->k[MX_REPR_INT8].prepare = prepare_int;
+    kernels->k[MX_REPR_INT8].scores = scores_int8;
+    kernels->k[MX_REPR_TURBO4].prepare = prepare_int;
+    kernels->k[MX_REPR_TURBO4].scores = scores_turbo4;
+    kernels->v[MX_REPR_INT8].accumulate = accumulate_int8;
+    kernels->v[MX_REPR_TURBO4].accumulate = accumulate_turbo4;
+    kernels->v[MX_REPR_TURBO3].accumulate = accumulate_turbo3;
+}
