@@ -1,0 +1,113 @@
+/* bench.h. The model is made by hand: `layers` equal layers of full attention. */
+#include "cache/bench.h"
+
+#include <math.h>
+#include <stdlib.h>
+#include <time.h>
+
+#include "base/arena.h"
+#include "base/random.h"
+
+struct mx_attention_bench {
+    struct mx_arch arch;
+    struct mx_cache *cache;
+    float *q, *k, *v, *out;
+    uint32_t layers, queries;
+};
+
+static float *noise(size_t count)
+{
+    float *numbers = mx_aligned_alloc(count * sizeof *numbers);
+    struct mx_random random = {count};
+    for (size_t i = 0; numbers && i < count; i++) numbers[i] = mx_random_normal(&random);
+    return numbers;
+}
+
+static mx_status fill_bench(struct mx_attention_bench *bench, const struct mx_attention_shape *shape,
+                            struct mx_pool *pool, struct mx_error *err)
+{
+    bench->layers = shape->layers;
+    bench->queries = shape->queries;
+    bench->arch.layer_count = shape->layers;
+    bench->arch.head_dim = shape->dim;
+    bench->arch.attention_scale = 1 / sqrt(shape->dim);
+    bench->arch.layers = calloc(shape->layers, sizeof *bench->arch.layers);
+    const size_t kv = (size_t)shape->queries * shape->kv_heads * shape->dim;
+    bench->q = noise(kv * shape->group);
+    bench->k = noise(kv);
+    bench->v = noise(kv);
+    bench->out = noise(kv * shape->group);
+    if (!bench->arch.layers || !bench->q || !bench->k || !bench->v || !bench->out) {
+        return mx_fail_memory(err, "an attention benchmark", kv * sizeof(float));
+    }
+    for (uint32_t i = 0; i < shape->layers; i++) {
+        bench->arch.layers[i] = (struct mx_layer){.attention = MX_ATTENTION_FULL,
+                                                  .heads = shape->kv_heads * shape->group,
+                                                  .kv_heads = shape->kv_heads,
+                                                  .k_dim = shape->dim,
+                                                  .v_dim = shape->dim,
+                                                  .cache_copies = 1,
+                                                  .shares_cache_of = -1};
+    }
+    struct mx_kv_options request = mx_kv_options_default();
+    request.mode = shape->mode;
+    request.recent = shape->recent;
+    request.force = true;
+    struct mx_cache_options options = {
+        .context = shape->length + shape->queries, .chunk = shape->queries, .cpu = shape->cpu, .pool = pool};
+    MX_TRY(mx_kv_resolve(&options.setup, &request, &bench->arch, err));
+    MX_TRY(mx_cache_open(&bench->cache, &bench->arch, &options, err));
+    mx_cache_fill_random(bench->cache, shape->length, 1);
+    return MX_OK;
+}
+
+mx_status mx_attention_bench_open(struct mx_attention_bench **out, const struct mx_attention_shape *shape,
+                                  struct mx_pool *pool, struct mx_error *err)
+{
+    *out = NULL;
+    if (shape->layers == 0 || shape->dim == 0 || shape->kv_heads == 0 || shape->group == 0 || shape->queries == 0) {
+        return mx_fail(err, MX_ERR_ARGUMENT, "an attention benchmark needs layers, heads, a head size and queries");
+    }
+    struct mx_attention_bench *bench = calloc(1, sizeof *bench);
+    if (!bench) return mx_fail_memory(err, "an attention benchmark", sizeof *bench);
+    const mx_status status = fill_bench(bench, shape, pool, err);
+    if (status != MX_OK) {
+        mx_attention_bench_close(bench);
+        return status;
+    }
+    *out = bench;
+    return MX_OK;
+}
+
+void mx_attention_bench_close(struct mx_attention_bench *bench)
+{
+    if (!bench) return;
+    mx_cache_close(bench->cache);
+    free(bench->arch.layers);
+    free(bench->q);
+    free(bench->k);
+    free(bench->v);
+    free(bench->out);
+    free(bench);
+}
+
+double mx_attention_bench_run(struct mx_attention_bench *bench)
+{
+    struct timespec start, end;
+    clock_gettime(CLOCK_MONOTONIC, &start);
+    for (uint32_t i = 0; i < bench->layers; i++) {
+        mx_cache_attend(bench->cache, i, bench->q, bench->k, bench->v, bench->out, bench->queries);
+    }
+    clock_gettime(CLOCK_MONOTONIC, &end);
+    return (double)(end.tv_sec - start.tv_sec) + 1e-9 * (double)(end.tv_nsec - start.tv_nsec);
+}
+
+uint64_t mx_attention_bench_read_bytes(const struct mx_attention_bench *bench)
+{
+    return mx_cache_step_bytes(bench->cache);
+}
+
+uint64_t mx_attention_bench_bytes(const struct mx_attention_bench *bench)
+{
+    return mx_cache_allocated(bench->cache);
+}

@@ -1,0 +1,30 @@
+/* Timing attention alone: one decode step of a model that is nothing but attention layers, on a cache of noise.
+ * Open one bench per mode, run them in turn (so that a machine's moods meet all alike), compare. Not thread-safe. */
+#ifndef MX_CACHE_BENCH_H
+#define MX_CACHE_BENCH_H
+
+#include "cache/cache.h"
+
+struct mx_attention_shape {
+    enum mx_mode mode; /* runs as asked, whatever the resolver would say */
+    uint32_t dim, kv_heads, group, layers;
+    uint64_t length;  /* tokens in the cache */
+    uint32_t queries; /* new tokens per run: 1 for decoding */
+    int32_t recent;   /* as in struct mx_kv_options */
+    enum mx_cpu_level cpu;
+};
+
+struct mx_attention_bench;
+
+mx_status mx_attention_bench_open(struct mx_attention_bench **bench, const struct mx_attention_shape *shape,
+                                  struct mx_pool *pool, struct mx_error *err);
+void mx_attention_bench_close(struct mx_attention_bench *bench); /* NULL is fine */
+
+/* Seconds of one pass over all layers. The sequence does not grow. */
+double mx_attention_bench_run(struct mx_attention_bench *bench);
+
+/* Bytes of cache that one decode step reads; bytes that the cache takes. */
+uint64_t mx_attention_bench_read_bytes(const struct mx_attention_bench *bench);
+uint64_t mx_attention_bench_bytes(const struct mx_attention_bench *bench);
+
+#endif
