@@ -19,15 +19,15 @@ static size_t probe(const struct mx_vocab *vocab, uint32_t hash, const char *pie
     for (size_t i = hash & vocab->mask;; i = (i + 1) & vocab->mask) {
         const struct mx_vocab_slot *slot = &vocab->slots[i];
         if (slot->id < 0) return i;
-        if (slot->hash != hash) continue;
-        const struct mx_vocab_piece *entry = &vocab->pieces[slot->id];
-        if (entry->length == length && memcmp(vocab->bytes + entry->offset, piece, length) == 0) return i;
+        if (slot->hash == hash && slot->piece.length == length &&
+            memcmp(vocab->bytes + slot->piece.offset, piece, length) == 0)
+            return i;
     }
 }
 
 static mx_status grow_slots(struct mx_vocab *vocab, const char *name, struct mx_error *err)
 {
-    const size_t count = vocab->slots ? (vocab->mask + 1) * 4 : 1024;
+    const size_t count = vocab->slots ? (vocab->mask + 1) * 2 : 1024;
     struct mx_vocab_slot *slots = malloc(count * sizeof *slots);
     if (!slots) return mx_fail_memory(err, name, count * sizeof *slots);
     for (size_t i = 0; i < count; i++) slots[i].id = -1;
@@ -93,7 +93,7 @@ mx_status mx_vocab_add(struct mx_vocab *vocab, const char *piece, size_t length,
     vocab->used += length + 1;
     if (slot->id < 0) vocab->count++;
     vocab->pieces[id] = (struct mx_vocab_piece){offset, (uint32_t)length};
-    *slot = (struct mx_vocab_slot){hash, (int32_t)id};
+    *slot = (struct mx_vocab_slot){hash, (int32_t)id, vocab->pieces[id]};
     if ((size_t)id >= vocab->size) vocab->size = (size_t)id + 1;
     return MX_OK;
 }

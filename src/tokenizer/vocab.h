@@ -17,6 +17,7 @@ struct mx_vocab_piece {
 struct mx_vocab_slot {
     uint32_t hash;
     int32_t id; /* -1: free */
+    struct mx_vocab_piece piece;
 };
 
 /* Zero-initialize; free with mx_vocab_free. */
