@@ -272,6 +272,8 @@ static void decide_runnable(struct mx_build *build)
 {
     struct mx_arch *arch = build->arch;
     const struct mx_family *family = build->family;
+    if (arch->outer_type[0] && family->names)
+        not_runnable(arch, "the engine runs text models, not the wrapper \"%s\" around one", arch->outer_type);
     if (family->names)
         arch->names = *family->names;
     else
@@ -282,6 +284,8 @@ static void decide_runnable(struct mx_build *build)
         const struct mx_rope *rope = &arch->rope[i];
         if (rope->type == MX_ROPE_LONGROPE) not_runnable(arch, "the engine has no longrope positions");
         if (rope->type == MX_ROPE_OTHER) not_runnable(arch, "the engine does not know these rope_parameters");
+        if (rope->type == MX_ROPE_LLAMA3 && rope->low_freq_factor >= rope->high_freq_factor)
+            not_runnable(arch, "rope type \"llama3\": low_freq_factor is not below high_freq_factor");
         if (rope->dims % 2) not_runnable(arch, "an odd number of rotated dimensions, %u", rope->dims);
     }
     arch->runnable = arch->not_runnable[0] == '\0';

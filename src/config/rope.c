@@ -61,8 +61,6 @@ void mx_rope_read(struct mx_build *build, struct mx_rope *rope, const char *pref
         config, inside(path, prefix, "original_max_position_embeddings", "", "original_max_position_embeddings"), 1,
         MX_ARCH_MAX_CONTEXT, build->arch->max_context);
     if (rope->type == MX_ROPE_DEFAULT) rope->factor = 1;
-    if (rope->type == MX_ROPE_LLAMA3 && rope->low_freq_factor >= rope->high_freq_factor)
-        mx_config_fail(config, "rope type \"llama3\": low_freq_factor must be below high_freq_factor");
 }
 
 void mx_build_rope(struct mx_build *build)
