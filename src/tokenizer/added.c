@@ -64,7 +64,7 @@ static mx_status build_trie(struct mx_added *added, bool normalized, const struc
     size_t used = 0;
     mx_status status = MX_OK;
     for (size_t i = 0; i < added->count && status == MX_OK; i++) {
-        const struct mx_added_token *token = &added->tokens[i];
+        struct mx_added_token *token = &added->tokens[i];
         if (token->normalized != normalized) continue;
         const char *text = token->content;
         size_t length = token->length;
@@ -75,7 +75,10 @@ static mx_status build_trie(struct mx_added *added, bool normalized, const struc
             if (status == MX_OK && !text) status = mx_fail_memory(settings->err, "the added tokens", length);
         }
         if (length > UINT32_MAX) status = mx_fail_memory(settings->err, "the added tokens", length);
-        if (status == MX_OK && length) keys[used++] = (struct mx_trie_key){text, (uint32_t)length, (int32_t)i};
+        if (status != MX_OK) break;
+        token->spelling = text;
+        token->spelling_length = length;
+        if (length) keys[used++] = (struct mx_trie_key){text, (uint32_t)length, (int32_t)i};
     }
     if (status == MX_OK) status = mx_trie_build(trie, keys, used, true, settings->err);
     mx_regex_state_free(&state);
@@ -97,11 +100,16 @@ mx_status mx_added_parse(struct mx_added *added, const struct mx_settings *setti
         if (!added->tokens) return mx_fail_memory(settings->err, "the added tokens", room * sizeof *added->tokens);
         MX_TRY(read_tokens(added, settings, model));
     }
-    added->special = mx_arena_array(settings->arena, added->vocab.size, sizeof *added->special);
-    if (!added->special) return mx_fail_memory(settings->err, "the added tokens", added->vocab.size);
-    for (size_t i = 0; i < added->count; i++) added->special[added->tokens[i].id] = added->tokens[i].special;
+    added->by_id = mx_arena_array(settings->arena, added->vocab.size, sizeof *added->by_id);
+    if (!added->by_id) return mx_fail_memory(settings->err, "the added tokens", added->vocab.size * sizeof(void *));
+    for (size_t i = 0; i < added->count; i++) added->by_id[added->tokens[i].id] = &added->tokens[i];
     MX_TRY(build_trie(added, false, normalizer, &added->plain, settings));
     return build_trie(added, true, normalizer, &added->normalized, settings);
+}
+
+const struct mx_added_token *mx_added_of(const struct mx_added *added, int32_t id)
+{
+    return id >= 0 && (size_t)id < added->vocab.size ? added->by_id[id] : NULL;
 }
 
 void mx_added_free(struct mx_added *added)

@@ -20,20 +20,24 @@ struct mx_added_token {
     bool special;                     /* left out by decoding with skip_special */
     bool single_word, lstrip, rstrip; /* only where no word character adjoins; takes the white space beside it too */
     bool normalized;                  /* is looked for in normalized text, normalized itself */
+    const char *spelling;             /* what decoding gives: the content, normalized if it is looked for so */
+    size_t spelling_length;
 };
 
 struct mx_added {
     struct mx_added_token *tokens; /* [count] */
     size_t count;
-    struct mx_vocab vocab;            /* their spellings and ids */
-    bool *special;                    /* [vocab.size], by id */
-    struct mx_trie plain, normalized; /* values are indices into `tokens` */
+    struct mx_vocab vocab;               /* their contents and ids */
+    const struct mx_added_token **by_id; /* [vocab.size], NULL where there is none */
+    struct mx_trie plain, normalized;    /* values are indices into `tokens` */
 };
 
 /* settings->json is the list; null gives none. An id is the one that the model has for that spelling; a spelling that
  * it does not have gets the next free id, whatever the file says: that is what the `tokenizers` library does. */
 mx_status mx_added_parse(struct mx_added *added, const struct mx_settings *settings, const struct mx_vocab *model,
                          const struct mx_normalizer *normalizer);
+/* The token with this id; NULL if it is none. */
+const struct mx_added_token *mx_added_of(const struct mx_added *added, int32_t id);
 void mx_added_free(struct mx_added *added);
 
 /* A walk through a text: its tokens and what lies between them, from left to right. Set text and length, zero the

@@ -26,4 +26,7 @@ struct mx_tokenizer {
 mx_status mx_tokenizer_load(struct mx_tokenizer *tokenizer, const char *json, size_t length, const char *name,
                             struct mx_error *err);
 
+/* What the decoder is fed for an id; NULL for nothing. */
+const char *mx_tokenizer_spelling(const struct mx_tokenizer *tokenizer, int32_t id, bool skip_special, size_t *length);
+
 #endif

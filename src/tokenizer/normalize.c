@@ -219,8 +219,7 @@ static bool is_ideograph(uint32_t c)
 static bool is_control(uint32_t c)
 {
     if (c == '\t' || c == '\n' || c == '\r') return false;
-    const utf8proc_category_t kind = utf8proc_category((utf8proc_int32_t)c);
-    return kind == UTF8PROC_CATEGORY_CN || kind >= UTF8PROC_CATEGORY_CC;
+    return utf8proc_category((utf8proc_int32_t)c) >= UTF8PROC_CATEGORY_CC;
 }
 
 static void bert_clean(const struct mx_normalizer_step *step, const char *text, size_t length, struct mx_str *out)

@@ -16,7 +16,9 @@ enum { MAX_DEPTH = 32 };
 
 #define SPACE                                                                                                          \
     "\\x{9}-\\x{d}\\x{20}\\x{85}\\x{a0}\\x{1680}\\x{2000}-\\x{200a}\\x{2028}\\x{2029}\\x{202f}\\x{205f}\\x{3000}"
-#define WORD "\\p{Alphabetic}\\p{M}\\p{Nd}\\p{Pc}"
+#define WORD_IN_SET "\\p{Alphabetic}\\p{M}\\p{Nd}\\p{Pc}"
+#define WORD WORD_IN_SET "\\x{b2}\\x{b3}\\x{b9}\\x{bc}-\\x{be}" /* and the superscripts and fractions of Latin-1 */
+#define GRAPH "\\p{L}\\p{M}\\p{N}\\p{P}\\p{S}\\p{Cf}\\p{Co}"
 #define HEX "0-9a-fA-F"
 
 struct reader {
@@ -50,6 +52,7 @@ static const struct name properties[] = {
     {"extendedpictographic", "\\p{Extended_Pictographic}"},
     {"finalpunctuation", "\\p{Pf}"},
     {"format", "\\p{Cf}"},
+    {"graph", GRAPH},
     {"ideographic", "\\p{Ideographic}"},
     {"initialpunctuation", "\\p{Pi}"},
     {"letter", "\\p{L}"},
@@ -71,8 +74,9 @@ static const struct name properties[] = {
     {"otherpunctuation", "\\p{Po}"},
     {"othersymbol", "\\p{So}"},
     {"paragraphseparator", "\\p{Zp}"},
+    {"print", GRAPH "\\p{Zs}"},
     {"privateuse", "\\p{Co}"},
-    {"punct", "\\p{P}$+<=>^`|~"},
+    {"punct", "\\p{P}"},
     {"punctuation", "\\p{P}"},
     {"separator", "\\p{Z}"},
     {"space", SPACE},
@@ -85,9 +89,17 @@ static const struct name properties[] = {
     {"uppercase", "\\p{Uppercase}"},
     {"uppercaseletter", "\\p{Lu}"},
     {"whitespace", SPACE},
-    {"word", WORD},
+    {"word", WORD_IN_SET},
     {"xdigit", HEX},
 };
+
+static const struct name *find_property(const char *name, size_t length)
+{
+    for (size_t i = 0; i < sizeof properties / sizeof *properties; i++) {
+        if (strncmp(properties[i].onig, name, length) == 0 && !properties[i].onig[length]) return &properties[i];
+    }
+    return NULL;
+}
 
 /* One class escape as items of a set; `negative` if the set of the items is to be complemented. */
 struct items {
@@ -112,12 +124,8 @@ static bool property(struct reader *reader, bool negative, struct items *items)
     for (const char *p = at; p < close; p++) {
         if (*p != '_' && *p != ' ' && *p != '-') name[length++] = (char)tolower((unsigned char)*p);
     }
-    name[length] = '\0';
     items->negative = negative;
-    const struct name *found = NULL;
-    for (size_t i = 0; i < sizeof properties / sizeof *properties; i++) {
-        if (strcmp(properties[i].onig, name) == 0) found = &properties[i];
-    }
+    const struct name *found = find_property(name, length);
     if (found)
         mx_str_puts(&items->text, found->items);
     else
@@ -126,8 +134,27 @@ static bool property(struct reader *reader, bool negative, struct items *items)
     return true;
 }
 
+/* [:alpha:], [:^alpha:] within a set. As \p{...}, except that [:punct:] has symbols too. */
+static bool bracket(struct reader *reader, struct items *items)
+{
+    const size_t left = (size_t)(reader->end - reader->at);
+    const char *close = left >= 4 && reader->at[1] == ':' ? memmem(reader->at + 2, left - 2, ":]", 2) : NULL;
+    if (!close) return false;
+    const char *name = reader->at + 2;
+    if (*name == '^') {
+        items->negative = true;
+        name++;
+    }
+    const struct name *found = find_property(name, (size_t)(close - name));
+    if (!found) return false;
+    mx_str_puts(&items->text, found->items);
+    if (strcmp(found->onig, "punct") == 0) mx_str_puts(&items->text, "\\p{S}");
+    reader->at = close + 2;
+    return true;
+}
+
 /* If a class escape (\s, \W, \p{L}, ...) starts at reader->at, takes it. */
-static bool class_escape(struct reader *reader, struct items *items)
+static bool class_escape(struct reader *reader, bool in_set, struct items *items)
 {
     static const struct {
         char letter;
@@ -137,7 +164,7 @@ static bool class_escape(struct reader *reader, struct items *items)
     const char c = reader->at[1];
     for (size_t i = 0; i < sizeof escapes / sizeof *escapes; i++) {
         if (tolower((unsigned char)c) != escapes[i].letter) continue;
-        mx_str_puts(&items->text, escapes[i].items);
+        mx_str_puts(&items->text, in_set && escapes[i].letter == 'w' ? WORD_IN_SET : escapes[i].items);
         items->negative = c != escapes[i].letter;
         reader->at += 2;
         return true;
@@ -188,19 +215,14 @@ static mx_status set_side(struct reader *reader, struct mx_str *plain, bool *is_
         struct items items = {0};
         if (left >= 2 && reader->at[0] == '&' && reader->at[1] == '&') break;
         first = false;
-        if (*reader->at == '[' && left >= 2 && reader->at[1] == ':') { /* [:alpha:] */
-            const char *close = memchr(reader->at, ']', left);
-            close = close ? close + 1 : reader->end;
-            mx_str_append(plain, reader->at, (size_t)(close - reader->at));
-            reader->at = close;
-        } else if (*reader->at == '[') {
-            mx_str_putc(&others, '|');
-            status = set(reader, &others);
-        } else if (class_escape(reader, &items)) {
+        if ((*reader->at == '[' && bracket(reader, &items)) || class_escape(reader, true, &items)) {
             if (items.negative)
                 mx_str_printf(&others, "|[^%s]", mx_str_text(&items.text));
             else
                 mx_str_append(plain, items.text.data, items.text.length);
+        } else if (*reader->at == '[') {
+            mx_str_putc(&others, '|');
+            status = set(reader, &others);
         } else {
             copy_one(reader, plain);
         }
@@ -320,7 +342,7 @@ mx_status mx_onig_translate(const char *pattern, size_t length, struct mx_str *o
         } else if (c == '[') {
             atom = out->length;
             MX_TRY(set(&reader, out));
-        } else if (class_escape(&reader, &items)) {
+        } else if (class_escape(&reader, false, &items)) {
             atom = out->length;
             mx_str_printf(out, "[%s%s]", items.negative ? "^" : "", mx_str_text(&items.text));
         } else {

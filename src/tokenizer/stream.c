@@ -44,9 +44,8 @@ mx_status mx_text_stream_feed(struct mx_text_stream *stream, int32_t id, const c
 {
     mx_str_clear(&stream->run.out);
     size_t size;
-    const char *piece = mx_tokenizer_piece(stream->tokenizer, id, &size);
-    if (piece && !(stream->skip_special && mx_tokenizer_is_special(stream->tokenizer, id)))
-        MX_TRY(mx_decoder_feed(&stream->run, piece, size, err));
+    const char *piece = mx_tokenizer_spelling(stream->tokenizer, id, stream->skip_special, &size);
+    if (piece) MX_TRY(mx_decoder_feed(&stream->run, piece, size, err));
     hand_out(stream, text, length);
     return MX_OK;
 }

@@ -202,6 +202,14 @@ mx_status mx_tokenizer_encode(const struct mx_tokenizer *tokenizer, const char *
     return status;
 }
 
+const char *mx_tokenizer_spelling(const struct mx_tokenizer *tokenizer, int32_t id, bool skip_special, size_t *length)
+{
+    const struct mx_added_token *token = mx_added_of(&tokenizer->added, id);
+    if (!token) return mx_vocab_piece(&tokenizer->vocab, id, length);
+    *length = token->spelling_length;
+    return skip_special && token->special ? NULL : token->spelling;
+}
+
 mx_status mx_tokenizer_decode(const struct mx_tokenizer *tokenizer, const int32_t *ids, size_t count, bool skip_special,
                               struct mx_str *text, struct mx_error *err)
 {
@@ -210,9 +218,8 @@ mx_status mx_tokenizer_decode(const struct mx_tokenizer *tokenizer, const int32_
     mx_status status = MX_OK;
     for (size_t i = 0; i < count && status == MX_OK; i++) {
         size_t length;
-        const char *piece = mx_tokenizer_piece(tokenizer, ids[i], &length);
-        if (!piece || (skip_special && mx_tokenizer_is_special(tokenizer, ids[i]))) continue;
-        status = mx_decoder_feed(&run, piece, length, err);
+        const char *piece = mx_tokenizer_spelling(tokenizer, ids[i], skip_special, &length);
+        if (piece) status = mx_decoder_feed(&run, piece, length, err);
     }
     if (status == MX_OK) status = mx_decoder_finish(&run, err);
     if (status == MX_OK) {
@@ -243,5 +250,6 @@ int32_t mx_tokenizer_id(const struct mx_tokenizer *tokenizer, const char *piece,
 
 bool mx_tokenizer_is_special(const struct mx_tokenizer *tokenizer, int32_t id)
 {
-    return id >= 0 && (size_t)id < tokenizer->added.vocab.size && tokenizer->added.special[id];
+    const struct mx_added_token *token = mx_added_of(&tokenizer->added, id);
+    return token && token->special;
 }
