@@ -54,9 +54,8 @@ static mx_status open_weights(struct mx_model *model, const char *directory, con
 {
     MX_TRY(mx_arch_open(&model->arch, directory, err));
     if (!model->arch.runnable) {
-        return mx_fail(err, MX_ERR_UNSUPPORTED,
-                       "%s: model type \"%s\" does not run here: %s; `mlxcel arch` lists those that do", directory,
-                       model->arch.model_type, model->arch.not_runnable);
+        return mx_fail(err, MX_ERR_UNSUPPORTED, "%s: %s; `mlxcel arch` lists the types that run", directory,
+                       model->arch.not_runnable);
     }
     MX_TRY(mx_checkpoint_open(&model->checkpoint, directory, NULL, err));
     MX_TRY(mx_weights_resolve(&model->weights, &model->arena, &model->arch, model->checkpoint, progress, err));

@@ -1,0 +1,297 @@
+/* What a model refuses, and the forms of experts that it accepts. The checkpoints are rewritten from the families'
+ * references, tensor by tensor. */
+#include "model_runs.h"
+
+#include "base/str.h"
+#include "checkpoint/checkpoint.h"
+
+#define LLAMA "tests/data/families/llama"
+#define EXPERTS "tests/data/families/qwen3_moe"
+
+/* --- writing checkpoints --- */
+
+struct copy {
+    char folder[64];
+    struct mx_str header, data;
+};
+
+static void copy_start(struct copy *copy)
+{
+    *copy = (struct copy){.folder = "/tmp/mlxcel-checks-XXXXXX"};
+    assert_non_null(mkdtemp(copy->folder));
+    mx_str_putc(&copy->header, '{');
+}
+
+static void copy_tensor(struct copy *copy, const char *name, const char *storage, int rank, const size_t *shape,
+                        const void *data, size_t bytes)
+{
+    char text[160];
+    if (copy->header.length > 1) mx_str_putc(&copy->header, ',');
+    mx_str_printf(&copy->header, "\"%s\":{\"dtype\":\"%s\",\"shape\":%s,\"data_offsets\":[%zu,%zu]}", name, storage,
+                  mx_shape_text(rank, shape, text), copy->data.length, copy->data.length + bytes);
+    mx_str_append(&copy->data, data, bytes);
+}
+
+static void copy_finish(struct copy *copy, const char *config)
+{
+    struct mx_error err;
+    mx_str_putc(&copy->header, '}');
+    struct mx_str file = {0};
+    const uint64_t length = copy->header.length;
+    mx_str_append(&file, &length, sizeof length);
+    mx_str_append(&file, copy->header.data, copy->header.length);
+    mx_str_append(&file, copy->data.data, copy->data.length);
+    char path[128];
+    snprintf(path, sizeof path, "%s/model.safetensors", copy->folder);
+    assert_ok(mx_file_write(path, file.data, file.length, &err));
+    snprintf(path, sizeof path, "%s/config.json", copy->folder);
+    assert_ok(mx_file_write(path, config, strlen(config), &err));
+    mx_str_free(&file);
+    mx_str_free(&copy->header);
+    mx_str_free(&copy->data);
+}
+
+static void copy_remove(struct copy *copy)
+{
+    char path[128];
+    snprintf(path, sizeof path, "%s/model.safetensors", copy->folder);
+    unlink(path);
+    snprintf(path, sizeof path, "%s/config.json", copy->folder);
+    unlink(path);
+    rmdir(copy->folder);
+}
+
+static struct mx_checkpoint *open_checkpoint(const char *directory)
+{
+    struct mx_error err;
+    struct mx_checkpoint *checkpoint;
+    assert_ok(mx_checkpoint_open(&checkpoint, directory, NULL, &err));
+    return checkpoint;
+}
+
+static char *config_of(const char *directory)
+{
+    struct mx_error err;
+    char *path = mx_path_join(directory, "config.json"), *text;
+    size_t length;
+    assert_ok(mx_file_read(path, 1 << 20, &text, &length, &err));
+    free(path);
+    return text;
+}
+
+/* `text` with the first `from` replaced; frees `text`. */
+static char *replaced(char *text, const char *from, const char *to)
+{
+    size_t at = 0;
+    while (strncmp(text + at, from, strlen(from)) != 0) assert_true(text[at++] != '\0');
+    char *out = NULL;
+    assert_true(asprintf(&out, "%.*s%s%s", (int)at, text, to, text + at + strlen(from)) > 0);
+    free(text);
+    return out;
+}
+
+static void copy_all(struct copy *copy, const char *directory, const char *rename, const char *to)
+{
+    struct mx_checkpoint *checkpoint = open_checkpoint(directory);
+    for (size_t i = 0; i < mx_checkpoint_tensor_count(checkpoint); i++) {
+        const struct mx_tensor *tensor = mx_checkpoint_tensor(checkpoint, i);
+        const char *name = rename && strcmp(tensor->name, rename) == 0 ? to : tensor->name;
+        copy_tensor(copy, name, mx_storage_name(tensor->storage), tensor->rank, tensor->shape, tensor->data,
+                    tensor->bytes);
+    }
+    mx_checkpoint_close(checkpoint);
+}
+
+/* --- refusals --- */
+
+static void refuses(const char *rename, const char *to, const char *from, const char *config_to, mx_status status,
+                    const char *message)
+{
+    struct mx_error err;
+    struct copy copy;
+    copy_start(&copy);
+    copy_all(&copy, LLAMA, rename, to);
+    char *config = config_of(LLAMA);
+    if (from) config = replaced(config, from, config_to);
+    copy_finish(&copy, config);
+    struct mx_model *model;
+    assert_fails(mx_model_open(&model, copy.folder, NULL, &err), status, message);
+    assert_null(model);
+    free(config);
+    copy_remove(&copy);
+}
+
+static void test_refusals(void **state)
+{
+    (void)state;
+    struct mx_error err;
+    struct mx_model *model;
+    assert_fails(mx_model_open(&model, "/nowhere/at/all", NULL, &err), MX_ERR_IO, "no such directory");
+    refuses("model.norm.weight", "model.other.weight", NULL, NULL, MX_ERR_FORMAT, "model.norm.weight");
+    refuses("model.layers.1.mlp.up_proj.weight", "model.layers.1.mlp.up.weight", NULL, NULL, MX_ERR_FORMAT,
+            "model.layers.1.mlp.up_proj");
+    refuses(NULL, NULL, "\"num_hidden_layers\": 2", "\"num_hidden_layers\": 1", MX_ERR_FORMAT, "model.layers.1.");
+    refuses(NULL, NULL, "\"num_hidden_layers\": 2", "\"num_hidden_layers\": 3", MX_ERR_FORMAT, "model.layers.2.");
+    refuses(NULL, NULL, "\"intermediate_size\": 64", "\"intermediate_size\": 72", MX_ERR_FORMAT, "[72, 64]");
+    refuses(NULL, NULL, "\"vocab_size\": 256", "\"vocab_size\": 128", MX_ERR_FORMAT, "model.embed_tokens");
+    refuses(NULL, NULL, "\"model_type\": \"llama\"", "\"model_type\": \"llamb\"", MX_ERR_UNSUPPORTED, "llamb");
+    refuses(NULL, NULL, "\"model_type\": \"llama\"", "\"model_type\": \"llamb\"", MX_ERR_UNSUPPORTED, "mlxcel arch");
+}
+
+/* A bias that the config denies would change the text if it were left out in silence. */
+static void test_unexpected_bias(void **state)
+{
+    (void)state;
+    struct mx_error err;
+    struct copy copy;
+    copy_start(&copy);
+    copy_all(&copy, LLAMA, NULL, NULL);
+    static const uint16_t zeros[64];
+    copy_tensor(&copy, "model.layers.0.self_attn.o_proj.bias", "BF16", 1, (const size_t[]){64}, zeros, sizeof zeros);
+    char *config = config_of(LLAMA);
+    copy_finish(&copy, config);
+    struct mx_model *model;
+    assert_fails(mx_model_open(&model, copy.folder, NULL, &err), MX_ERR_FORMAT, "self_attn.o_proj.bias is not part");
+    free(config);
+    copy_remove(&copy);
+}
+
+static void test_harmless_extra(void **state)
+{
+    (void)state;
+    struct mx_error err;
+    struct copy copy;
+    copy_start(&copy);
+    copy_all(&copy, LLAMA, NULL, NULL);
+    static const float table[8];
+    copy_tensor(&copy, "model.layers.0.self_attn.rotary_emb.inv_freq", "F32", 1, (const size_t[]){8}, table,
+                sizeof table);
+    char *config = config_of(LLAMA);
+    copy_finish(&copy, config);
+    struct mx_model *model, *same;
+    assert_ok(mx_model_open(&model, copy.folder, NULL, &err));
+    assert_ok(mx_model_open(&same, LLAMA, NULL, &err));
+    assert_true(mx_model_fingerprint(model) != mx_model_fingerprint(same));
+    assert_int_equal(mx_model_step_bytes(model), mx_model_step_bytes(same));
+    mx_model_close(model);
+    mx_model_close(same);
+    free(config);
+    copy_remove(&copy);
+}
+
+static void test_bad_tokens(void **state)
+{
+    (void)state;
+    struct mx_error err;
+    struct mx_session *session = session_of(LLAMA, MX_CPU_SCALAR, 1, 256, 16);
+    const int32_t beyond[] = {1, 256}, negative[] = {-1};
+    int32_t many[300] = {0};
+    assert_fails(mx_session_feed(session, beyond, 2, NULL, NULL, &err), MX_ERR_ARGUMENT, "token id 256");
+    assert_fails(mx_session_feed(session, negative, 1, NULL, NULL, &err), MX_ERR_ARGUMENT, "token id -1");
+    assert_fails(mx_session_feed(session, many, 300, NULL, NULL, &err), MX_ERR_LIMIT, "");
+    size_t count;
+    mx_session_tokens(session, &count);
+    assert_int_equal(count, 0);
+    mx_session_close(session);
+}
+
+static void test_workspace_is_counted(void **state)
+{
+    (void)state;
+    struct mx_error err;
+    struct mx_arch arch = {0};
+    assert_ok(mx_arch_open(&arch, LLAMA, &err));
+    assert_true(mx_workspace_bytes(&arch, 512, 1, 2) > 512 * 4 * 64 * 4);
+    assert_true(mx_workspace_bytes(&arch, 512, 512, 2) > mx_workspace_bytes(&arch, 512, 1, 2));
+    assert_int_equal(mx_workspace_rows(&arch, 512), 512);
+    mx_arch_free(&arch);
+}
+
+/* --- forms of experts --- */
+
+/* Appends the tensor of `part` of all experts of layer 1 (the one with experts) to `out`. */
+static const struct mx_tensor *stack(const struct mx_checkpoint *checkpoint, const char *part, int expert)
+{
+    char name[128];
+    snprintf(name, sizeof name, "model.layers.1.mlp.experts.%d.%s.weight", expert, part);
+    const struct mx_tensor *tensor = mx_checkpoint_find(checkpoint, name);
+    assert_non_null(tensor);
+    return tensor;
+}
+
+/* A stack [8, sum of rows, cols] of the given parts. */
+static void copy_stack(struct copy *copy, const struct mx_checkpoint *checkpoint, const char *name, const char *a,
+                       const char *b)
+{
+    struct mx_str data = {0};
+    const struct mx_tensor *first = stack(checkpoint, a, 0);
+    for (int expert = 0; expert < 8; expert++) {
+        const struct mx_tensor *part = stack(checkpoint, a, expert);
+        mx_str_append(&data, part->data, part->bytes);
+        if (!b) continue;
+        part = stack(checkpoint, b, expert);
+        mx_str_append(&data, part->data, part->bytes);
+    }
+    const size_t shape[] = {8, first->shape[0] * (b ? 2 : 1), first->shape[1]};
+    copy_tensor(copy, name, "BF16", 3, shape, data.data, data.length);
+    mx_str_free(&data);
+}
+
+static void check_experts_form(bool fused, const int32_t *ids, size_t n, const float *expected)
+{
+    struct copy copy;
+    copy_start(&copy);
+    struct mx_checkpoint *checkpoint = open_checkpoint(EXPERTS);
+    for (size_t i = 0; i < mx_checkpoint_tensor_count(checkpoint); i++) {
+        const struct mx_tensor *tensor = mx_checkpoint_tensor(checkpoint, i);
+        if (strstr(tensor->name, ".experts.")) continue;
+        copy_tensor(&copy, tensor->name, "BF16", tensor->rank, tensor->shape, tensor->data, tensor->bytes);
+    }
+    if (fused) {
+        copy_stack(&copy, checkpoint, "model.layers.1.mlp.experts.gate_up_proj", "gate_proj", "up_proj");
+        copy_stack(&copy, checkpoint, "model.layers.1.mlp.experts.down_proj", "down_proj", NULL);
+    } else {
+        copy_stack(&copy, checkpoint, "model.layers.1.mlp.switch_mlp.gate_proj.weight", "gate_proj", NULL);
+        copy_stack(&copy, checkpoint, "model.layers.1.mlp.switch_mlp.up_proj.weight", "up_proj", NULL);
+        copy_stack(&copy, checkpoint, "model.layers.1.mlp.switch_mlp.down_proj.weight", "down_proj", NULL);
+    }
+    mx_checkpoint_close(checkpoint);
+    char *config = config_of(EXPERTS);
+    copy_finish(&copy, config);
+    struct mx_session *session = session_of(copy.folder, mx_cpu_detect(), 1, 256, 48);
+    float *logits = logits_of(session, ids, n);
+    assert_memory_equal(logits, expected, n * 128 * sizeof *logits);
+    free(logits);
+    mx_session_close(session);
+    free(config);
+    copy_remove(&copy);
+}
+
+static void test_experts_forms(void **state)
+{
+    (void)state;
+    cJSON *root = json_of(EXPERTS, "reference.json");
+    size_t n;
+    int32_t *ids = ids_of(mx_json_get(root, "tokens"), &n);
+    struct mx_session *session = session_of(EXPERTS, mx_cpu_detect(), 1, 256, 48);
+    float *expected = logits_of(session, ids, n);
+    mx_session_close(session);
+    check_experts_form(false, ids, n, expected);
+    check_experts_form(true, ids, n, expected);
+    free(expected);
+    free(ids);
+    cJSON_Delete(root);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_refusals),
+        cmocka_unit_test(test_unexpected_bias),
+        cmocka_unit_test(test_harmless_extra),
+        cmocka_unit_test(test_bad_tokens),
+        cmocka_unit_test(test_workspace_is_counted),
+        cmocka_unit_test(test_experts_forms),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}

@@ -1,0 +1,132 @@
+/* Every family that runs, against the reference's logits and greedy continuation (tests/data/families), at each
+ * instruction-set level that this machine has, in several chunk sizes, and bit for bit the same with 1 and 3 threads.
+ */
+#include "model_runs.h"
+
+#define DATA "tests/data/families/"
+
+static const char *const families[] = {
+    "llama",
+    "llama_bias",
+    "llama_rope_dynamic",
+    "llama_rope_linear",
+    "llama_rope_llama3",
+    "llama_rope_yarn",
+    "mistral",
+    "qwen2",
+    "llama_rope_yarn_ramp",
+    "qwen2_sliding",
+    "qwen3",
+    "qwen2_moe",
+    "qwen3_moe",
+    "mixtral",
+    "phi",
+};
+enum { FAMILIES = sizeof families / sizeof *families };
+
+struct reference {
+    char directory[128];
+    cJSON *root;
+    int32_t *tokens, *greedy;
+    size_t token_count, greedy_count, vocab;
+    float *logits;
+};
+
+static void open_reference(struct reference *reference, const char *family)
+{
+    struct mx_error err;
+    snprintf(reference->directory, sizeof reference->directory, DATA "%s", family);
+    reference->root = json_of(reference->directory, "reference.json");
+    reference->tokens = ids_of(mx_json_get(reference->root, "tokens"), &reference->token_count);
+    reference->greedy = ids_of(mx_json_get(reference->root, "greedy"), &reference->greedy_count);
+    reference->vocab = (size_t)mx_json_get(reference->root, "vocab")->valuedouble;
+    /* Frequencies of this form follow the length of the whole text, so later tokens of the reference, which computed
+     * each anew without a cache, are those of another text. */
+    if (strstr(family, "dynamic")) reference->greedy_count = 1;
+    char path[160];
+    snprintf(path, sizeof path, "%s/logits.f32", reference->directory);
+    char *bytes;
+    size_t length;
+    assert_ok(mx_file_read(path, 1u << 24, &bytes, &length, &err));
+    assert_int_equal(length, reference->token_count * reference->vocab * sizeof(float));
+    reference->logits = (float *)bytes;
+}
+
+static void close_reference(struct reference *reference)
+{
+    cJSON_Delete(reference->root);
+    free(reference->tokens);
+    free(reference->greedy);
+    free(reference->logits);
+}
+
+static void check(const struct reference *reference, const char *directory, enum mx_cpu_level cpu, uint32_t chunk)
+{
+    struct mx_session *session = session_of(directory, cpu, 1, 64, chunk);
+    float *logits = logits_of(session, reference->tokens, reference->token_count);
+    double difference = 0, size = 0;
+    for (size_t i = 0; i < reference->token_count * reference->vocab; i++) {
+        const double delta = (double)logits[i] - reference->logits[i];
+        difference += delta * delta;
+        size += (double)reference->logits[i] * reference->logits[i];
+    }
+    if (!(sqrt(difference / size) <= 2e-3)) {
+        fail_msg("%s, %s, chunks of %u: |out - ref| / |ref| = %g", directory, mx_cpu_name(cpu), chunk,
+                 sqrt(difference / size));
+    }
+    assert_greedy(session, reference->tokens, reference->token_count, reference->greedy, reference->greedy_count);
+    mx_session_close(session);
+
+    session = session_of(directory, cpu, 3, 64, chunk);
+    float *threaded = logits_of(session, reference->tokens, reference->token_count);
+    assert_memory_equal(logits, threaded, reference->token_count * reference->vocab * sizeof *logits);
+    free(threaded);
+    free(logits);
+    mx_session_close(session);
+}
+
+static void test_logits(void **state)
+{
+    (void)state;
+    static const uint32_t chunks[] = {1, 7, 48};
+    for (size_t i = 0; i < FAMILIES; i++) {
+        struct reference reference;
+        open_reference(&reference, families[i]);
+        for (int cpu = MX_CPU_SCALAR; cpu <= (int)mx_cpu_detect(); cpu++) {
+            for (size_t j = 0; j < 3; j++) check(&reference, reference.directory, (enum mx_cpu_level)cpu, chunks[j]);
+        }
+        close_reference(&reference);
+    }
+}
+
+/* The same with the field names that older files use. */
+static void test_legacy_configs(void **state)
+{
+    (void)state;
+    char folder[] = "/tmp/mlxcel-families-XXXXXX";
+    assert_non_null(mkdtemp(folder));
+    char cwd[512];
+    assert_non_null(getcwd(cwd, sizeof cwd));
+    for (size_t i = 0; i < FAMILIES; i++) {
+        struct reference reference;
+        open_reference(&reference, families[i]);
+        char config[64], weights[64], target[1024];
+        snprintf(config, sizeof config, "%s/config.json", folder);
+        snprintf(weights, sizeof weights, "%s/model.safetensors", folder);
+        snprintf(target, sizeof target, "%s/%s/config.legacy.json", cwd, reference.directory);
+        assert_int_equal(symlink(target, config), 0);
+        snprintf(target, sizeof target, "%s/%s/model.safetensors", cwd, reference.directory);
+        assert_int_equal(symlink(target, weights), 0);
+        check(&reference, folder, mx_cpu_detect(), 48);
+        unlink(config);
+        unlink(weights);
+        close_reference(&reference);
+    }
+    rmdir(folder);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {cmocka_unit_test(test_logits), cmocka_unit_test(test_legacy_configs)};
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
