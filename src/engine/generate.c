@@ -64,13 +64,12 @@ static mx_status decode(struct loop *loop, float *logits)
 {
     const struct mx_chat *chat = mx_session_chat(loop->session);
     struct mx_generation *generation = loop->generation;
-    struct mx_cache *cache = mx_session_cache(loop->session);
     generation->finish = MX_FINISH_LENGTH;
     while (generation->tokens.count < loop->options->max_tokens) {
         size_t length;
         const int32_t *history = mx_session_tokens(loop->session, &length);
         const int32_t token = mx_sampler_pick(loop->sampler, logits, history, length);
-        if (chat && !loop->options->ignore_end && mx_chat_is_eos(chat, token)) {
+        if (chat && mx_chat_is_eos(chat, token)) {
             generation->finish = MX_FINISH_END;
             break;
         }
@@ -78,7 +77,7 @@ static mx_status decode(struct loop *loop, float *logits)
         MX_TRY(show(loop, token, &stopped));
         if (stopped) generation->finish = MX_FINISH_STOP;
         if (stopped || generation->tokens.count == loop->options->max_tokens) break;
-        if (mx_cache_length(cache) == mx_cache_context(cache)) generation->finish = MX_FINISH_CONTEXT;
+        if (mx_session_room(loop->session) == 0) generation->finish = MX_FINISH_CONTEXT;
         if (mx_progress_interrupted(loop->progress)) generation->finish = MX_FINISH_INTERRUPTED;
         if (generation->finish != MX_FINISH_LENGTH) break;
         const double start = mx_seconds();
@@ -92,11 +91,6 @@ static mx_status decode(struct loop *loop, float *logits)
 static mx_status prefill(struct loop *loop, const int32_t *prompt, size_t n, float **logits)
 {
     struct mx_generation *generation = loop->generation;
-    const uint64_t context = mx_cache_context(mx_session_cache(loop->session));
-    if (n > context) {
-        return mx_fail(loop->err, MX_ERR_LIMIT, "the prompt has %zu tokens, the context holds %llu; raise --ctx", n,
-                       (unsigned long long)context);
-    }
     generation->prompt_tokens = n;
     generation->reused_tokens = mx_session_rewind(loop->session, prompt, n);
     const double start = mx_seconds();

@@ -19,7 +19,6 @@ struct mx_generate_options {
     struct mx_sampler_options sampler;
     const char *const *stops; /* stop strings; never shown */
     size_t stop_count;
-    bool ignore_end; /* go on where the model would end */
     /* Receives the text as it is made, whole characters only; may be NULL. */
     void (*text)(void *context, const char *text, size_t length);
     void *context;

@@ -17,6 +17,7 @@ struct mx_session {
     double load_seconds;
     struct mx_cache *cache;
     struct mx_workspace *workspace;
+    uint64_t limit;  /* tokens asked for; the cache may hold a few more */
     int32_t *tokens; /* [mx_cache_context] */
     size_t count;
 };
@@ -96,6 +97,7 @@ static mx_status begin_parts(struct mx_session *session, const struct mx_session
 {
     const struct mx_arch *arch = mx_model_arch(session->model);
     const uint32_t chunk = begin->chunk ? begin->chunk : MX_MODEL_CHUNK;
+    session->limit = begin->context;
     struct mx_cache_options cache = {
         .context = begin->context, .chunk = chunk, .cpu = session->cpu, .pool = session->pool};
     MX_TRY(mx_kv_resolve(&cache.setup, &begin->kv, arch, err));
@@ -156,6 +158,11 @@ enum mx_cpu_level mx_session_cpu(const struct mx_session *session)
     return session->cpu;
 }
 
+uint64_t mx_session_room(const struct mx_session *session)
+{
+    return session->limit - session->count;
+}
+
 double mx_session_load_seconds(const struct mx_session *session)
 {
     return session->load_seconds;
@@ -178,6 +185,10 @@ mx_status mx_session_feed(struct mx_session *session, const int32_t *tokens, siz
                           const struct mx_progress *progress, struct mx_error *err)
 {
     float *last = NULL;
+    if (n > mx_session_room(session)) {
+        return mx_fail(err, MX_ERR_LIMIT, "%zu more tokens after %zu do not fit the context of %llu; raise --ctx", n,
+                       session->count, (unsigned long long)session->limit);
+    }
     const struct mx_logits_taker taker = {.first = logits ? n - 1 : n, .take = keep_logits, .context = &last};
     const mx_status status =
         mx_model_forward(session->model, session->workspace, session->cache, tokens, n, &taker, progress, err);
@@ -205,20 +216,4 @@ size_t mx_session_rewind(struct mx_session *session, const int32_t *tokens, size
     }
     session->count = same;
     return same;
-}
-
-mx_status mx_session_save(const struct mx_session *session, const char *path, struct mx_error *err)
-{
-    return mx_cache_save(session->cache, path, mx_model_fingerprint(session->model), session->tokens, err);
-}
-
-mx_status mx_session_load(struct mx_session *session, const char *path, struct mx_error *err)
-{
-    session->count = 0;
-    int32_t *tokens = NULL;
-    MX_TRY(mx_cache_load(session->cache, path, mx_model_fingerprint(session->model), &tokens, err));
-    session->count = mx_cache_length(session->cache);
-    memcpy(session->tokens, tokens, session->count * sizeof *tokens);
-    free(tokens);
-    return MX_OK;
 }

@@ -48,6 +48,7 @@ struct mx_pool *mx_session_pool(const struct mx_session *session);
 struct mx_cache *mx_session_cache(const struct mx_session *session); /* NULL before mx_session_begin */
 struct mx_workspace *mx_session_workspace(const struct mx_session *session);
 enum mx_cpu_level mx_session_cpu(const struct mx_session *session);
+uint64_t mx_session_room(const struct mx_session *session); /* tokens that still fit the context */
 double mx_session_load_seconds(const struct mx_session *session);
 
 /* The tokens of the text so far: those that the cache holds. */
@@ -64,9 +65,5 @@ void mx_session_clear(struct mx_session *session);
 /* Makes the text begin as `tokens` does, keeping as much as it can of what the cache holds (a loaded cache, the last
  * prompt), at most n - 1 tokens; returns how many it kept. The rest is to be fed. */
 size_t mx_session_rewind(struct mx_session *session, const int32_t *tokens, size_t n);
-
-/* The cache with its tokens in a file, and back: cache/cache.h. */
-mx_status mx_session_save(const struct mx_session *session, const char *path, struct mx_error *err);
-mx_status mx_session_load(struct mx_session *session, const char *path, struct mx_error *err);
 
 #endif

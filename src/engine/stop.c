@@ -3,15 +3,19 @@
 
 #include <string.h>
 
-/* Where the earliest stop string begins in the held text, or its length. */
-static size_t earliest(const struct mx_stop *stop)
+/* Where the stop string begins that is complete first, as if the text came byte by byte: how it was cut into pieces
+ * must not matter. Of two that end together the longer one. The held text's length if there is none. */
+static size_t complete(const struct mx_stop *stop)
 {
-    size_t best = stop->held.length;
+    size_t best = stop->held.length, best_end = stop->held.length + 1;
     for (size_t i = 0; i < stop->count; i++) {
         const size_t length = strlen(stop->strings[i]);
-        if (!length || !best) continue;
-        const char *found = memmem(stop->held.data, stop->held.length, stop->strings[i], length);
-        if (found && (size_t)(found - stop->held.data) < best) best = (size_t)(found - stop->held.data);
+        const char *found = length ? memmem(stop->held.data, stop->held.length, stop->strings[i], length) : NULL;
+        if (!found) continue;
+        const size_t start = (size_t)(found - stop->held.data), end = start + length;
+        if (end > best_end || (end == best_end && start >= best)) continue;
+        best = start;
+        best_end = end;
     }
     return best;
 }
@@ -33,7 +37,7 @@ bool mx_stop_feed(struct mx_stop *stop, const char *text, size_t length, mx_stop
 {
     if (!length) return false;
     mx_str_append(&stop->held, text, length);
-    const size_t found = earliest(stop);
+    const size_t found = complete(stop);
     const bool stopped = found < stop->held.length;
     const size_t certain = stopped ? found : stop->held.length - undecided(stop);
     if (certain) emit(context, stop->held.data, certain);
