@@ -1,0 +1,196 @@
+/* Perplexity, comparison and benchmark against direct computation on a family's reference. */
+#include "model_runs.h"
+
+#include "evidence/bandwidth.h"
+#include "evidence/bench.h"
+#include "evidence/compare.h"
+#include "evidence/passkey.h"
+#include "evidence/perplexity.h"
+
+#define LLAMA "tests/data/families/llama"
+enum { TOKENS = 48, WINDOW = 20 };
+
+static struct mx_session *open_llama(void)
+{
+    struct mx_error err;
+    struct mx_session *session;
+    const struct mx_session_options options = {.threads = 2, .cpu = mx_cpu_detect()};
+    assert_ok(mx_session_open(&session, LLAMA, &options, NULL, &err));
+    return session;
+}
+
+static int32_t *reference_ids(void)
+{
+    cJSON *root = json_of(LLAMA, "reference.json");
+    size_t count;
+    int32_t *ids = ids_of(mx_json_get(root, "tokens"), &count);
+    assert_int_equal(count, TOKENS);
+    cJSON_Delete(root);
+    return ids;
+}
+
+static double nll_of(const float *row, size_t vocab, int32_t target)
+{
+    double sum = 0;
+    for (size_t i = 0; i < vocab; i++) sum += exp((double)row[i]);
+    return log(sum) - row[target];
+}
+
+static void test_perplexity(void **state)
+{
+    (void)state;
+    struct mx_error err;
+    int32_t *ids = reference_ids();
+    double expected[2] = {0};
+    for (int window = 0; window < 2; window++) {
+        struct mx_session *session = session_of(LLAMA, mx_cpu_detect(), 1, WINDOW, WINDOW);
+        float *logits = logits_of(session, ids + window * WINDOW, WINDOW);
+        for (int t = 0; t < WINDOW; t++) {
+            expected[window] += nll_of(logits + t * 256, 256, ids[window * WINDOW + t + 1]) / WINDOW;
+        }
+        free(logits);
+        mx_session_close(session);
+    }
+    struct mx_session *session = open_llama();
+    const struct mx_windows windows = {.tokens = ids, .count = TOKENS, .length = WINDOW};
+    const struct mx_kv_options kv = mx_kv_options_default();
+    struct mx_perplexity result;
+    assert_ok(mx_perplexity_run(session, &windows, &kv, NULL, &result, &err));
+    assert_int_equal(result.window_count, 2);
+    assert_int_equal(result.tokens, 2 * WINDOW);
+    for (int window = 0; window < 2; window++) assert_float_equal(result.windows[window], expected[window], 1e-4);
+    assert_float_equal(result.mean_nll, (expected[0] + expected[1]) / 2, 1e-4);
+    assert_float_equal(result.perplexity, exp(result.mean_nll), 1e-9);
+    mx_perplexity_free(&result);
+    mx_session_close(session);
+    free(ids);
+}
+
+static void test_windows(void **state)
+{
+    (void)state;
+    struct mx_error err;
+    size_t count;
+    struct mx_windows windows = {.count = 41, .length = 20};
+    assert_ok(mx_windows_count(&windows, &count, &err));
+    assert_int_equal(count, 2);
+    windows.count = 40; /* the last window lacks the id that it would predict last */
+    assert_ok(mx_windows_count(&windows, &count, &err));
+    assert_int_equal(count, 1);
+    windows.limit = 1;
+    windows.count = 1000;
+    assert_ok(mx_windows_count(&windows, &count, &err));
+    assert_int_equal(count, 1);
+    windows.count = 20;
+    assert_fails(mx_windows_count(&windows, &count, &err), MX_ERR_ARGUMENT, "needs 21 ids, the text has 20");
+    windows.count = 0;
+    assert_fails(mx_windows_count(&windows, &count, &err), MX_ERR_ARGUMENT, "has 0");
+}
+
+/* fp16 against itself diverges by nothing; int8 by little, and by something. */
+static void test_comparison(void **state)
+{
+    (void)state;
+    struct mx_error err;
+    int32_t *ids = reference_ids();
+    struct mx_session *session = open_llama();
+    const struct mx_windows windows = {.tokens = ids, .count = TOKENS, .length = WINDOW};
+    struct mx_kv_options modes[2] = {mx_kv_options_default(), mx_kv_options_default()};
+    modes[1].mode = MX_MODE_INT8;
+    struct mx_comparison results[2];
+    double reference;
+    assert_ok(mx_compare_run(session, &windows, modes, 2, NULL, results, &reference, &err));
+    struct mx_perplexity alone;
+    assert_ok(mx_perplexity_run(session, &windows, &modes[0], NULL, &alone, &err));
+    assert_float_equal(reference, alone.mean_nll, 1e-6);
+    assert_float_equal(results[0].kl_mean, 0, 1e-9);
+    assert_float_equal(results[0].perplexity_change, 0, 1e-9);
+    assert_float_equal(results[0].top1, 1, 0);
+    assert_true(results[1].kl_mean > 0 && results[1].kl_mean < 0.01);
+    assert_true(results[1].kl_p99 >= results[1].kl_mean);
+    assert_true(results[1].top1 > 0.8);
+    assert_int_equal(results[1].setup.mode, MX_MODE_INT8);
+    mx_perplexity_free(&alone);
+    mx_session_close(session);
+    free(ids);
+}
+
+static void test_bench(void **state)
+{
+    (void)state;
+    struct mx_error err;
+    struct mx_session *session = open_llama();
+    const enum mx_mode modes[] = {MX_MODE_FP16, MX_MODE_INT8};
+    const uint32_t depths[] = {0, 100};
+    const struct mx_bench_options options = {.modes = modes,
+                                             .mode_count = 2,
+                                             .depths = depths,
+                                             .depth_count = 2,
+                                             .prefill = 16,
+                                             .decode = 4,
+                                             .repeat = 2,
+                                             .fill_random = true,
+                                             .kv = mx_kv_options_default()};
+    struct mx_bench result;
+    assert_ok(mx_bench_run(session, &options, NULL, &result, &err));
+    assert_int_equal(result.count, 4);
+    for (size_t i = 0; i < 4; i++) {
+        const struct mx_bench_cell *cell = &result.cells[i];
+        assert_int_equal(cell->depth, depths[i / 2]);
+        assert_int_equal(cell->setup.mode, modes[i % 2]);
+        assert_true(cell->prefill_tok_s > 0 && cell->decode_tok_s > 0 && cell->floor_tok_s > 0);
+        assert_true(cell->ratio_to_fp16 > 0);
+        assert_true(cell->cache_bytes > 0);
+    }
+    assert_float_equal(result.cells[2].ratio_to_fp16, 1, 0);
+    assert_true(result.cells[3].cache_bytes < result.cells[2].cache_bytes);
+    assert_true(result.cells[3].step_bytes < result.cells[2].step_bytes);
+    assert_true(result.read_bandwidth > 1e8);
+    mx_bench_free(&result);
+    mx_session_close(session);
+}
+
+static void test_passkey_file(void **state)
+{
+    (void)state;
+    struct mx_error err;
+    char path[] = "/tmp/mlxcel-passkey-XXXXXX";
+    const int file = mkstemp(path);
+    assert_true(file >= 0);
+    close(file);
+    cJSON *root = json_of(LLAMA, "reference.json");
+    char *tokens = cJSON_PrintUnformatted(mx_json_get(root, "tokens"));
+    char *greedy = cJSON_PrintUnformatted(mx_json_get(root, "greedy"));
+    char *text = NULL;
+    assert_true(asprintf(&text,
+                         "{\"cases\": {\"48\": [{\"prompt\": %s, \"answer\": %s, \"correct_fp32\": true},"
+                         "{\"prompt\": %s, \"answer\": [3, 3, 3], \"correct_fp32\": true}], \"bad\": [{\"prompt\": "
+                         "[1.5], \"answer\": [1]}], \"empty\": [{\"answer\": [1]}]}}",
+                         tokens, greedy, tokens) > 0);
+    assert_ok(mx_file_write(path, text, strlen(text), &err));
+    struct mx_session *session = open_llama();
+    const struct mx_kv_options kv = mx_kv_options_default();
+    struct mx_passkey result;
+    assert_ok(mx_passkey_run(session, path, "48", &kv, NULL, &result, &err));
+    assert_int_equal(result.cases, 2);
+    assert_int_equal(result.right, 1);
+    assert_int_equal(result.as_reference, 1);
+    assert_fails(mx_passkey_run(session, path, "49", &kv, NULL, &result, &err), MX_ERR_FORMAT, "\"49\"");
+    assert_fails(mx_passkey_run(session, path, "bad", &kv, NULL, &result, &err), MX_ERR_FORMAT, "prompt");
+    assert_fails(mx_passkey_run(session, path, "empty", &kv, NULL, &result, &err), MX_ERR_FORMAT, "prompt");
+    mx_session_close(session);
+    unlink(path);
+    free(text);
+    cJSON_free(tokens);
+    cJSON_free(greedy);
+    cJSON_Delete(root);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_perplexity), cmocka_unit_test(test_windows),      cmocka_unit_test(test_comparison),
+        cmocka_unit_test(test_bench),      cmocka_unit_test(test_passkey_file),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
