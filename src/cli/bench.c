@@ -1,0 +1,188 @@
+/* `mlxcel bench`: prefill and decode speed at several depths and cache modes, beside what the memory allows. */
+#include "evidence/bench.h"
+
+#include "base/units.h"
+#include "cli/command.h"
+#include "cli/engine_flags.h"
+#include "cli/kv_flags.h"
+#include "cli/mode_list.h"
+#include "cli/output.h"
+#include "cli/table.h"
+
+struct options {
+    struct mx_engine_flags engine;
+    const char *modes, *depths;
+    int64_t prefill, decode, repeat;
+    int fill; /* 0: compute, 1: random */
+    bool json, csv;
+    struct mx_kv_flags kv;
+};
+static const struct options defaults = {
+    .depths = "0", .prefill = 512, .decode = 32, .repeat = 3, .kv = MX_KV_FLAGS_DEFAULT};
+
+static const struct mx_flag flags[] = {
+    {"prefill", 0, MX_FLAG_WHOLE, "N", "tokens of the timed prefill (default 512; 0: none)",
+     offsetof(struct options, prefill), 0, 1 << 20},
+    {"decode", 0, MX_FLAG_WHOLE, "N", "tokens of the timed decode (default 32; 0: none)",
+     offsetof(struct options, decode), 0, 1 << 20},
+    {"depth", 'd', MX_FLAG_TEXT, "LIST", "tokens in the cache beforehand: 0,4096,16k (default 0)",
+     offsetof(struct options, depths)},
+    {"fill", 0, MX_FLAG_CHOICE, "compute|random", "how the cache gets to the depth (default compute)",
+     offsetof(struct options, fill)},
+    {"repeat", 'r', MX_FLAG_WHOLE, "N", "repetitions; medians are shown (default 3)", offsetof(struct options, repeat),
+     1, 1000},
+    {"modes", 0, MX_FLAG_TEXT, "LIST", "cache modes, interleaved: fp16,int8 or all (default: --kv-cache-mode)",
+     offsetof(struct options, modes)},
+    {"json", 0, MX_FLAG_SWITCH, NULL, "print JSON", offsetof(struct options, json)},
+    {"csv", 0, MX_FLAG_SWITCH, NULL, "print CSV", offsetof(struct options, csv)},
+    MX_ENGINE_FLAG_ROWS(struct options, engine),
+    MX_KV_FLAG_ROWS(struct options, kv),
+    {0},
+};
+
+/* A number, or null where it was not measured. */
+static void add_measured(cJSON *object, const char *key, double value)
+{
+    if (value > 0) {
+        cJSON_AddNumberToObject(object, key, value);
+    } else {
+        cJSON_AddNullToObject(object, key);
+    }
+}
+
+static cJSON *cell_json(const struct mx_bench_cell *cell)
+{
+    cJSON *one = cJSON_CreateObject();
+    cJSON_AddStringToObject(one, "mode", mx_mode_info(cell->setup.mode)->name);
+    cJSON_AddStringToObject(one, "requested_mode", mx_mode_info(cell->setup.requested)->name);
+    cJSON_AddNumberToObject(one, "depth", cell->depth);
+    add_measured(one, "prefill_tok_s", cell->prefill_tok_s);
+    add_measured(one, "decode_tok_s", cell->decode_tok_s);
+    cJSON_AddNumberToObject(one, "floor_tok_s", cell->floor_tok_s);
+    add_measured(one, "ratio_to_fp16", cell->ratio_to_fp16);
+    cJSON_AddNumberToObject(one, "cache_bytes", (double)cell->cache_bytes);
+    cJSON_AddNumberToObject(one, "step_bytes", (double)cell->step_bytes);
+    return one;
+}
+
+static mx_status print_json(const struct options *options, const struct mx_session *session,
+                            const struct mx_bench *result, struct mx_error *err)
+{
+    cJSON *root = cJSON_CreateObject();
+    cJSON_AddStringToObject(root, "model_type", mx_session_arch(session)->model_type);
+    cJSON_AddNumberToObject(root, "read_bandwidth_gb_s", result->read_bandwidth / 1e9);
+    cJSON_AddNumberToObject(root, "threads", mx_pool_threads(mx_session_pool(session)));
+    cJSON_AddStringToObject(root, "cpu", mx_cpu_name(mx_session_cpu(session)));
+    cJSON_AddNumberToObject(root, "prefill", (double)options->prefill);
+    cJSON_AddNumberToObject(root, "decode", (double)options->decode);
+    cJSON_AddNumberToObject(root, "repeat", (double)options->repeat);
+    cJSON_AddStringToObject(root, "fill", options->fill ? "random" : "compute");
+    cJSON *cells = cJSON_AddArrayToObject(root, "cells");
+    for (size_t i = 0; i < result->count; i++) cJSON_AddItemToArray(cells, cell_json(&result->cells[i]));
+    return mx_print_json(root, err);
+}
+
+static void print_csv(const struct mx_bench *result)
+{
+    puts("mode,requested_mode,depth,prefill_tok_s,decode_tok_s,floor_tok_s,ratio_to_fp16,cache_bytes,step_bytes,"
+         "read_bandwidth_gb_s");
+    for (size_t i = 0; i < result->count; i++) {
+        const struct mx_bench_cell *cell = &result->cells[i];
+        printf("%s,%s,%u,%.3f,%.3f,%.3f,%.4f,%llu,%llu,%.2f\n", mx_mode_info(cell->setup.mode)->name,
+               mx_mode_info(cell->setup.requested)->name, cell->depth, cell->prefill_tok_s, cell->decode_tok_s,
+               cell->floor_tok_s, cell->ratio_to_fp16, (unsigned long long)cell->cache_bytes,
+               (unsigned long long)cell->step_bytes, result->read_bandwidth / 1e9);
+    }
+}
+
+/* A figure, or nothing where it was not measured. */
+static void figure(struct mx_table *table, double value, int digits)
+{
+    if (value > 0) {
+        mx_table_cell(table, MX_STYLE_PLAIN, "%.*f", digits, value);
+    } else {
+        mx_table_cell(table, MX_STYLE_PLAIN, "%s", "");
+    }
+}
+
+static mx_status print_table(const struct mx_cli *cli, const struct options *options, const struct mx_session *session,
+                             const struct mx_bench *result, struct mx_error *err)
+{
+    char bytes[16];
+    printf("%s, %d threads, %s, reads %.1f GB/s; cache filled with %s; medians of %lld\n\n",
+           mx_session_arch(session)->model_type, mx_pool_threads(mx_session_pool(session)),
+           mx_cpu_name(mx_session_cpu(session)), result->read_bandwidth / 1e9,
+           options->fill ? "random numbers" : "a text of random tokens", (long long)options->repeat);
+    struct mx_table table;
+    mx_table_start(&table, "mode|>depth|>prefill tok/s|>decode tok/s|>floor tok/s|>of floor %|>to fp16|>cache");
+    for (size_t i = 0; i < result->count; i++) {
+        const struct mx_bench_cell *cell = &result->cells[i];
+        mx_table_cell(&table, MX_STYLE_PLAIN, "%s", mx_mode_info(cell->setup.mode)->name);
+        mx_table_cell(&table, MX_STYLE_PLAIN, "%u", cell->depth);
+        figure(&table, cell->prefill_tok_s, 1);
+        figure(&table, cell->decode_tok_s, 2);
+        figure(&table, cell->floor_tok_s, 2);
+        figure(&table, 100 * cell->decode_tok_s / cell->floor_tok_s, 0);
+        figure(&table, cell->ratio_to_fp16, 2);
+        mx_table_cell(&table, MX_STYLE_PLAIN, "%s", mx_format_bytes(cell->cache_bytes, bytes));
+    }
+    return mx_table_print(&table, 0, cli->colour_out, err);
+}
+
+static mx_status measure(struct mx_cli *cli, const struct options *options, struct mx_session *session,
+                         struct mx_bench_options *bench, struct mx_error *err)
+{
+    const struct mx_progress progress = mx_progress_bar(cli);
+    struct mx_bench result;
+    mx_status status = mx_bench_run(session, bench, &progress, &result, err);
+    mx_progress_bar_end();
+    if (status == MX_OK) {
+        for (size_t i = 0; i < bench->mode_count; i++) mx_note_kv_setup(cli, &result.cells[i].setup);
+        if (options->json) {
+            status = print_json(options, session, &result, err);
+        } else if (options->csv) {
+            print_csv(&result);
+        } else {
+            status = print_table(cli, options, session, &result, err);
+        }
+    }
+    mx_bench_free(&result);
+    return status;
+}
+
+static mx_status run(struct mx_cli *cli, const void *given, struct mx_error *err)
+{
+    const struct options *options = given;
+    enum mx_mode modes[MX_MODE_COUNT];
+    uint32_t depths[MX_DEPTH_LIST];
+    struct mx_bench_options bench = {.modes = modes,
+                                     .depths = depths,
+                                     .prefill = (uint32_t)options->prefill,
+                                     .decode = (uint32_t)options->decode,
+                                     .repeat = (uint32_t)options->repeat,
+                                     .fill_random = options->fill == 1};
+    if (!options->prefill && !options->decode) {
+        return mx_fail(err, MX_ERR_ARGUMENT, "--prefill 0 and --decode 0 leave nothing to measure");
+    }
+    MX_TRY(mx_kv_flags_read(&bench.kv, &options->kv, cli, err));
+    MX_TRY(mx_depth_list_parse(options->depths, "--depth", depths, &bench.depth_count, err));
+    modes[0] = bench.kv.mode;
+    bench.mode_count = 1;
+    if (options->modes) MX_TRY(mx_mode_list_parse(options->modes, modes, &bench.mode_count, err));
+    struct mx_session *session;
+    MX_TRY(mx_engine_open(&session, cli, &options->engine, false, err));
+    const mx_status status = measure(cli, options, session, &bench, err);
+    mx_session_close(session);
+    return status;
+}
+
+const struct mx_command mx_command_bench = {
+    .name = "bench",
+    .summary = "measure prefill and decode speed against the floor",
+    .flags = flags,
+    .examples = {"mlxcel bench --depth 0,4096 --modes fp16,int8",
+                 "mlxcel bench -m DIR --depth 32k --fill random --modes all"},
+    .options_size = sizeof(struct options),
+    .defaults = &defaults,
+    .run = run,
+};

@@ -1,0 +1,135 @@
+/* Opening a session from flags, and reading what it works on. */
+#include "cli/engine_flags.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "base/file.h"
+#include "cli/output.h"
+
+static const char bundled[] = "models/demo-llama-7m";
+static const size_t TEXT_LIMIT = (size_t)1 << 30; /* bytes of a text or token file */
+
+mx_status mx_model_folder(const struct mx_engine_flags *flags, char *buffer, size_t size, const char **folder,
+                          struct mx_error *err)
+{
+    *folder = flags->model ? flags->model : buffer;
+    if (flags->model) return MX_OK;
+    snprintf(buffer, size, "%s", bundled);
+    if (mx_is_directory(buffer)) return MX_OK;
+    char program[3072];
+    const ssize_t length = readlink("/proc/self/exe", program, sizeof program - 1);
+    program[length > 0 ? length : 0] = '\0';
+    char *slash = strrchr(program, '/');
+    if (slash) *slash = '\0';
+    static const char *const places[] = {"../..", "../share/mlxcel"}; /* of build/PRESET/, of PREFIX/bin/ */
+    for (size_t i = 0; slash && i < 2; i++) {
+        snprintf(buffer, size, "%s/%s/%s", program, places[i], bundled);
+        if (mx_is_directory(buffer)) return MX_OK;
+    }
+    return mx_fail(err, MX_ERR_ARGUMENT, "the bundled model (%s) is not here; give a model's folder with -m", bundled);
+}
+
+mx_status mx_engine_open(struct mx_session **session, const struct mx_cli *cli, const struct mx_engine_flags *flags,
+                         bool text, struct mx_error *err)
+{
+    struct mx_session_options options = mx_session_options_default();
+    options.threads = (int)flags->threads;
+    options.text = text;
+    if (flags->cpu) MX_TRY(mx_cpu_parse(flags->cpu, &options.cpu, err));
+    char buffer[4096];
+    const char *folder;
+    MX_TRY(mx_model_folder(flags, buffer, sizeof buffer, &folder, err));
+    const struct mx_progress progress = mx_progress_bar(cli);
+    return mx_session_open(session, folder, &options, &progress, err);
+}
+
+void mx_note_kv_setup(const struct mx_cli *cli, const struct mx_kv_setup *setup)
+{
+    if (setup->reason[0]) mx_print_note(cli, "%s", setup->reason);
+}
+
+const char *mx_kv_setup_text(const struct mx_kv_setup *setup, char buffer[96])
+{
+    snprintf(buffer, 96, "%s, applied to %u of %u layers", mx_mode_info(setup->mode)->name, setup->applied_layers,
+             setup->cache_layers);
+    return buffer;
+}
+
+/* Line of a place in a text, from 1. */
+static size_t line_of(const char *text, const char *place)
+{
+    size_t line = 1;
+    for (; text < place; text++) line += *text == '\n';
+    return line;
+}
+
+static mx_status parse_ids(const char *path, const char *text, size_t length, struct mx_ids *ids, struct mx_error *err)
+{
+    const char *const end = text + length;
+    for (const char *cursor = text;;) {
+        while (cursor < end && strchr(" \t\r\n", *cursor) && *cursor) cursor++;
+        if (cursor == end) break;
+        char *after;
+        errno = 0;
+        const long long id = strtoll(cursor, &after, 10);
+        const bool ends = after == end || (*after && strchr(" \t\r\n", *after));
+        const size_t word = strcspn(cursor, " \t\r\n");
+        if (after == cursor || !ends || errno || id < 0 || id > INT32_MAX) {
+            return mx_fail(err, MX_ERR_FORMAT, "%s, line %zu: \"%.*s\" is not a token id", path, line_of(text, cursor),
+                           (int)(word < 20 ? word : 20), cursor);
+        }
+        MX_TRY(mx_ids_append(ids, (int32_t)id, err));
+        cursor = after;
+    }
+    return ids->count ? MX_OK : mx_fail(err, MX_ERR_FORMAT, "%s: no token ids in it", path);
+}
+
+mx_status mx_read_token_file(const char *path, struct mx_ids *ids, struct mx_error *err)
+{
+    char *text;
+    size_t length;
+    MX_TRY(mx_file_read(path, TEXT_LIMIT, &text, &length, err));
+    const mx_status status = parse_ids(path, text, length, ids, err);
+    free(text);
+    return status;
+}
+
+static mx_status read_stdin(struct mx_str *text, struct mx_error *err)
+{
+    char block[65536];
+    for (size_t got; (got = fread(block, 1, sizeof block, stdin)) > 0;) {
+        mx_str_append(text, block, got);
+        if (text->length > TEXT_LIMIT) return mx_fail(err, MX_ERR_LIMIT, "standard input is longer than 1 GiB");
+    }
+    return ferror(stdin) ? mx_fail(err, MX_ERR_IO, "reading standard input: %s", strerror(errno)) : MX_OK;
+}
+
+mx_status mx_read_text(const char *path, struct mx_str *text, struct mx_error *err)
+{
+    if (path) {
+        char *data;
+        size_t length;
+        MX_TRY(mx_file_read(path, TEXT_LIMIT, &data, &length, err));
+        mx_str_append(text, data, length);
+        free(data);
+    } else {
+        MX_TRY(read_stdin(text, err));
+    }
+    return mx_str_failed(text) ? mx_fail_memory(err, "the text", text->length) : MX_OK;
+}
+
+mx_status mx_read_ids(const struct mx_session *session, const char *token_file, const char *text_file,
+                      struct mx_ids *ids, struct mx_error *err)
+{
+    if (token_file) return mx_read_token_file(token_file, ids, err);
+    struct mx_str text = {0};
+    mx_status status = mx_read_text(text_file, &text, err);
+    if (status == MX_OK) {
+        status = mx_tokenizer_encode(mx_session_tokenizer(session), mx_str_text(&text), text.length, true, ids, err);
+    }
+    mx_str_free(&text);
+    return status;
+}

@@ -1,0 +1,268 @@
+/* `mlxcel generate`: text out of a prompt. With --recommend-quant it advises instead, without loading weights. */
+#include "engine/generate.h"
+
+#include <string.h>
+#include <unistd.h>
+
+#include "base/units.h"
+#include "cli/advise.h"
+#include "cli/command.h"
+#include "cli/engine_flags.h"
+#include "cli/kv_flags.h"
+#include "cli/output.h"
+#include "engine/usage.h"
+
+struct options {
+    struct mx_engine_flags engine;
+    const char *prompt, *file;
+    struct mx_flag_list stops;
+    int64_t tokens, context, top_k, seed;
+    double temperature, top_p, min_p, repeat_penalty;
+    bool chat, stats, json, recommend, estimate, force;
+    struct mx_kv_flags kv;
+};
+static const struct options defaults = {.tokens = 256, .top_p = 1, .repeat_penalty = 1, .kv = MX_KV_FLAGS_DEFAULT};
+
+static const struct mx_flag flags[] = {
+    {"prompt", 'p', MX_FLAG_TEXT, "TEXT", "the prompt (or -f, or standard input)", offsetof(struct options, prompt)},
+    {"file", 'f', MX_FLAG_PATH, "FILE", "a file that holds the prompt", offsetof(struct options, file)},
+    {"tokens", 'n', MX_FLAG_WHOLE, "N", "at most so many new tokens (default 256)", offsetof(struct options, tokens), 0,
+     1 << 24},
+    {"ctx", 'c', MX_FLAG_WHOLE, "N", "tokens that the cache holds (default: what prompt and -n need)",
+     offsetof(struct options, context), 1, MX_ARCH_MAX_CONTEXT},
+    {"temp", 0, MX_FLAG_NUMBER, "T", "randomness; 0 takes the likeliest token (default 0)",
+     offsetof(struct options, temperature), 0, 100},
+    {"top-k", 0, MX_FLAG_WHOLE, "K", "only the K likeliest tokens", offsetof(struct options, top_k), 0, 1 << 24},
+    {"top-p", 0, MX_FLAG_NUMBER, "P", "only the likeliest tokens that reach this probability together",
+     offsetof(struct options, top_p), 1e-6, 1},
+    {"min-p", 0, MX_FLAG_NUMBER, "P", "only tokens at least P times as likely as the likeliest",
+     offsetof(struct options, min_p), 0, 1},
+    {"repeat-penalty", 0, MX_FLAG_NUMBER, "R", "makes the newest 64 tokens less likely (1.1, say)",
+     offsetof(struct options, repeat_penalty), 0.01, 100},
+    {"seed", 0, MX_FLAG_WHOLE, "N", "the same seed gives the same text (default 0)", offsetof(struct options, seed), 0,
+     0x1p53},
+    {"stop", 0, MX_FLAG_LIST, "TEXT", "end before this text; may be given several times",
+     offsetof(struct options, stops)},
+    {"chat", 0, MX_FLAG_SWITCH, NULL, "put the prompt into the model's chat template", offsetof(struct options, chat)},
+    {"stats", 0, MX_FLAG_SWITCH, NULL, "print times, speeds and memory on stderr", offsetof(struct options, stats)},
+    {"json", 0, MX_FLAG_SWITCH, NULL, "print JSON at the end, nothing before", offsetof(struct options, json)},
+    {"recommend-quant", 0, MX_FLAG_SWITCH, NULL, "print advice for this model and stop",
+     offsetof(struct options, recommend)},
+    {"estimate-memory", 0, MX_FLAG_SWITCH, NULL, "refuse to load a model that does not fit",
+     offsetof(struct options, estimate)},
+    {"force", 0, MX_FLAG_SWITCH, NULL, "load it all the same", offsetof(struct options, force)},
+    MX_ENGINE_FLAG_ROWS(struct options, engine),
+    MX_KV_FLAG_ROWS(struct options, kv),
+    {0},
+};
+
+/* What a run holds, so that one place frees it. */
+struct job {
+    struct mx_cli *cli;
+    const struct options *options;
+    struct mx_session *session;
+    struct mx_kv_options kv;
+    struct mx_ids prompt;
+    struct mx_generation generation;
+    bool shown; /* some text came out */
+    struct mx_error *err;
+};
+
+/* --- the prompt --- */
+
+static mx_status read_prompt(struct job *job, struct mx_str *text)
+{
+    const struct options *options = job->options;
+    if (options->prompt && options->file) {
+        return mx_fail(job->err, MX_ERR_ARGUMENT, "give the prompt with -p or with -f, not both");
+    }
+    if (!options->prompt && !options->file && isatty(STDIN_FILENO)) {
+        return mx_fail(job->err, MX_ERR_ARGUMENT, "no prompt: give -p TEXT or -f FILE, or pipe it in");
+    }
+    if (!options->prompt) return mx_read_text(options->file, text, job->err);
+    mx_str_puts(text, options->prompt);
+    return MX_OK;
+}
+
+static mx_status encode_prompt(struct job *job, const struct mx_str *text)
+{
+    const struct options *options = job->options;
+    const struct mx_tokenizer *tokenizer = mx_session_tokenizer(job->session);
+    if (!options->chat) {
+        return mx_tokenizer_encode(tokenizer, mx_str_text(text), text->length, true, &job->prompt, job->err);
+    }
+    const struct mx_chat_message message = {"user", mx_str_text(text)};
+    struct mx_str rendered = {0};
+    mx_status status = mx_chat_render(mx_session_chat(job->session), &message, 1, true, &rendered, job->err);
+    if (status == MX_OK) {
+        status = mx_tokenizer_encode(tokenizer, mx_str_text(&rendered), rendered.length, false, &job->prompt, job->err);
+    }
+    mx_str_free(&rendered);
+    return status;
+}
+
+/* --- the cache --- */
+
+/* The context that was asked for, or what prompt and -n need, within what the model was trained for. */
+static mx_status begin(struct job *job)
+{
+    const struct options *options = job->options;
+    const struct mx_arch *arch = mx_session_arch(job->session);
+    struct mx_session_begin begin = {.context = (uint64_t)options->context, .kv = job->kv};
+    if (!begin.context) {
+        begin.context = job->prompt.count + (uint64_t)options->tokens;
+        if (arch->max_context && begin.context > arch->max_context) begin.context = arch->max_context;
+    }
+    if (arch->max_context && begin.context > arch->max_context) {
+        mx_print_note(job->cli, "--ctx %llu is beyond the %u tokens that the model was made for",
+                      (unsigned long long)begin.context, arch->max_context);
+    }
+    if (job->prompt.count > begin.context) {
+        return mx_fail(job->err, MX_ERR_LIMIT, "the prompt has %zu tokens, the context holds %llu; %s",
+                       job->prompt.count, (unsigned long long)begin.context,
+                       options->context ? "raise --ctx" : "shorten it, or give --ctx to go beyond");
+    }
+    MX_TRY(mx_session_begin(job->session, &begin, job->err));
+    mx_note_kv_setup(job->cli, mx_cache_setup(mx_session_cache(job->session)));
+    return MX_OK;
+}
+
+/* --- results --- */
+
+static void show(void *context, const char *text, size_t length)
+{
+    struct job *job = context;
+    if (!job->shown) mx_progress_bar_end();
+    job->shown = true;
+    fwrite(text, 1, length, stdout);
+    fflush(stdout);
+}
+
+static void print_stats(const struct job *job)
+{
+    const struct mx_generation *generation = &job->generation;
+    const struct mx_cache *cache = mx_session_cache(job->session);
+    char bytes[16], mode[96];
+    fprintf(stderr, "load      %.3f s\n", mx_session_load_seconds(job->session));
+    fprintf(stderr, "prefill   %zu tokens, %.1f tok/s", generation->prompt_tokens - generation->reused_tokens,
+            generation->prefill_tok_s);
+    if (generation->reused_tokens) fprintf(stderr, " (%zu more were in the cache)", generation->reused_tokens);
+    fprintf(stderr, "\ndecode    %zu tokens, %.1f tok/s (ended by: %s)\n", generation->tokens.count,
+            generation->decode_tok_s, mx_finish_name(generation->finish));
+    fprintf(stderr, "KV cache  %s, %s\n", mx_format_bytes(mx_cache_allocated(cache), bytes),
+            mx_kv_setup_text(mx_cache_setup(cache), mode));
+    fprintf(stderr, "memory    %s resident\n", mx_format_bytes(mx_resident_bytes(), bytes));
+}
+
+static mx_status print_json(const struct job *job)
+{
+    const struct mx_generation *generation = &job->generation;
+    const struct mx_cache *cache = mx_session_cache(job->session);
+    const struct mx_kv_setup *setup = mx_cache_setup(cache);
+    cJSON *root = cJSON_CreateObject();
+    cJSON_AddStringToObject(root, "text", mx_str_text(&generation->text));
+    cJSON_AddItemToObject(root, "tokens", cJSON_CreateIntArray(generation->tokens.data, (int)generation->tokens.count));
+    cJSON_AddStringToObject(root, "finish", mx_finish_name(generation->finish));
+    cJSON_AddStringToObject(root, "kv_cache_mode", mx_mode_info(setup->mode)->name);
+    cJSON_AddStringToObject(root, "requested_kv_cache_mode", mx_mode_info(setup->requested)->name);
+    cJSON *stats = cJSON_AddObjectToObject(root, "stats");
+    cJSON_AddNumberToObject(stats, "load_s", mx_session_load_seconds(job->session));
+    cJSON_AddNumberToObject(stats, "prompt_tokens", (double)generation->prompt_tokens);
+    cJSON_AddNumberToObject(stats, "reused_tokens", (double)generation->reused_tokens);
+    cJSON_AddNumberToObject(stats, "prefill_tok_s", generation->prefill_tok_s);
+    cJSON_AddNumberToObject(stats, "decode_tok_s", generation->decode_tok_s);
+    cJSON_AddNumberToObject(stats, "cache_bytes", (double)mx_cache_allocated(cache));
+    cJSON_AddStringToObject(stats, "kv_cache_mode", mx_mode_info(setup->mode)->name);
+    cJSON_AddStringToObject(stats, "requested_kv_cache_mode", mx_mode_info(setup->requested)->name);
+    cJSON_AddNumberToObject(stats, "applied_layers", setup->applied_layers);
+    cJSON_AddNumberToObject(stats, "cache_layers", setup->cache_layers);
+    cJSON_AddNumberToObject(stats, "resident_bytes", (double)mx_resident_bytes());
+    return mx_print_json(root, job->err);
+}
+
+static mx_status generate(struct job *job)
+{
+    const struct options *options = job->options;
+    const struct mx_generate_options generate = {
+        .max_tokens = (uint32_t)options->tokens,
+        .sampler = {.temperature = options->temperature,
+                    .top_k = (uint32_t)options->top_k,
+                    .top_p = options->top_p,
+                    .min_p = options->min_p,
+                    .repeat_penalty = options->repeat_penalty,
+                    .seed = (uint64_t)options->seed},
+        .stops = options->stops.items,
+        .stop_count = (size_t)options->stops.count,
+        .text = options->json ? NULL : show,
+        .context = job,
+    };
+    const struct mx_progress progress = mx_progress_bar(job->cli);
+    MX_TRY(mx_generate(job->session, job->prompt.data, job->prompt.count, &generate, &progress, &job->generation,
+                       job->err));
+    if (options->json) {
+        MX_TRY(print_json(job));
+    } else {
+        putchar('\n');
+        fflush(stdout);
+    }
+    /* Ctrl-C ends the text, and then the reader wants to know how far it came. */
+    if (options->stats || job->generation.finish == MX_FINISH_INTERRUPTED) print_stats(job);
+    return MX_OK;
+}
+
+static mx_status run_job(struct job *job)
+{
+    struct mx_str text = {0};
+    mx_status status = read_prompt(job, &text);
+    if (status == MX_OK) status = mx_engine_open(&job->session, job->cli, &job->options->engine, true, job->err);
+    if (status == MX_OK) status = encode_prompt(job, &text);
+    mx_str_free(&text);
+    MX_TRY(status);
+    MX_TRY(begin(job));
+    return generate(job);
+}
+
+/* --recommend-quant, --estimate-memory: what is done before anything is loaded. */
+static mx_status advise(struct job *job, bool *done)
+{
+    const struct options *options = job->options;
+    if (!options->recommend && !options->estimate) return MX_OK;
+    char buffer[4096];
+    const char *folder;
+    MX_TRY(mx_model_folder(&options->engine, buffer, sizeof buffer, &folder, job->err));
+    if (options->recommend) {
+        *done = true;
+        struct mx_advise_flags advice = MX_ADVISE_FLAGS_DEFAULT;
+        advice.context = options->context;
+        advice.json = options->json;
+        advice.kv = options->kv;
+        return mx_recommend(job->cli, &advice, (char *const[]){(char *)folder}, 1, job->err);
+    }
+    if (options->force) return MX_OK;
+    const uint64_t context = options->context ? (uint64_t)options->context : MX_ADVISE_CONTEXT;
+    return mx_check_memory(folder, context, &job->kv, job->err);
+}
+
+static mx_status run(struct mx_cli *cli, const void *given, struct mx_error *err)
+{
+    struct job job = {.cli = cli, .options = given, .err = err};
+    MX_TRY(mx_kv_flags_read(&job.kv, &job.options->kv, cli, err));
+    bool done = false;
+    mx_status status = advise(&job, &done);
+    if (status == MX_OK && !done) status = run_job(&job);
+    mx_generation_free(&job.generation);
+    mx_ids_free(&job.prompt);
+    mx_session_close(job.session);
+    return status;
+}
+
+const struct mx_command mx_command_generate = {
+    .name = "generate",
+    .summary = "write text that goes on from a prompt",
+    .flags = flags,
+    .examples = {"mlxcel generate -p \"The file system\" -n 64 --stats",
+                 "mlxcel generate -m DIR --chat -f question.txt --kv-cache-mode int8+turbo4"},
+    .options_size = sizeof(struct options),
+    .defaults = &defaults,
+    .run = run,
+};

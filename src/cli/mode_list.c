@@ -1,0 +1,51 @@
+/* Lists in flags. */
+#include "cli/mode_list.h"
+
+#include <stdio.h>
+#include <string.h>
+
+#include "base/units.h"
+
+/* The next item of a list into `item`, cut at 63 bytes; false at its end. */
+static bool next_item(const char **cursor, char item[64])
+{
+    if (!*cursor) return false;
+    const size_t length = strcspn(*cursor, ",");
+    snprintf(item, 64, "%.*s", (int)length, *cursor);
+    *cursor = (*cursor)[length] ? *cursor + length + 1 : NULL;
+    return true;
+}
+
+mx_status mx_mode_list_parse(const char *text, enum mx_mode modes[MX_MODE_COUNT], size_t *count, struct mx_error *err)
+{
+    *count = 0;
+    if (strcmp(text, "all") == 0) {
+        for (int mode = 0; mode < MX_MODE_COUNT; mode++) modes[(*count)++] = (enum mx_mode)mode;
+        return MX_OK;
+    }
+    char item[64];
+    while (next_item(&text, item)) {
+        enum mx_mode mode;
+        MX_TRY(mx_mode_parse(item, &mode, err));
+        for (size_t i = 0; i < *count; i++) {
+            if (modes[i] == mode) return mx_fail(err, MX_ERR_ARGUMENT, "mode %s stands twice in the list", item);
+        }
+        modes[(*count)++] = mode;
+    }
+    return MX_OK;
+}
+
+mx_status mx_depth_list_parse(const char *text, const char *what, uint32_t depths[MX_DEPTH_LIST], size_t *count,
+                              struct mx_error *err)
+{
+    *count = 0;
+    char item[64];
+    while (next_item(&text, item)) {
+        int64_t depth;
+        MX_TRY(mx_parse_whole(item, what, 0, MX_ARCH_MAX_CONTEXT, &depth, err));
+        if (*count == MX_DEPTH_LIST)
+            return mx_fail(err, MX_ERR_ARGUMENT, "%s takes at most %d numbers", what, MX_DEPTH_LIST);
+        depths[(*count)++] = (uint32_t)depth;
+    }
+    return MX_OK;
+}
