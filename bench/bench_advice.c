@@ -43,7 +43,6 @@ static double median(double *values, int count)
 /* Runs the command once; false if it fails. */
 static int run_once(char **command, const posix_spawn_file_actions_t *quiet, struct cost *cost, int run)
 {
-    extern char **environ;
     struct timespec before, after;
     struct rusage usage;
     pid_t child;

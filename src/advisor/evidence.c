@@ -24,7 +24,7 @@ static mx_status read_text(const cJSON *object, const char *key, bool needed, ch
 {
     const cJSON *item = mx_json_get_set(object, key);
     if (!item && !needed) return MX_OK;
-    if (!cJSON_IsString(item)) return mx_fail(err, MX_ERR_FORMAT, "\"%s\" must be a text", key);
+    if (!item || !cJSON_IsString(item)) return mx_fail(err, MX_ERR_FORMAT, "\"%s\" must be a text", key);
     if (snprintf(out, size, "%s", item->valuestring) >= (int)size)
         return mx_fail(err, MX_ERR_FORMAT, "\"%s\" is longer than %zu bytes", key, size - 1);
     return MX_OK;
@@ -72,7 +72,7 @@ static mx_status read_figures(const cJSON *object, const struct figure *figures,
         if (!(value >= figures[i].low && value <= figures[i].high))
             return mx_fail(err, MX_ERR_FORMAT, "\"%s\" must be a number from %g to %g", figures[i].key, figures[i].low,
                            figures[i].high);
-        *(double *)((char *)out + figures[i].offset) = value;
+        memcpy((char *)out + figures[i].offset, &value, sizeof value);
     }
     return MX_OK;
 }
@@ -144,25 +144,31 @@ static mx_status read_evidence(const cJSON *root, struct mx_evidence *evidence, 
     return read_cells(mx_json_get(root, "cells"), evidence, err);
 }
 
-static mx_status read_one(const char *directory, const char *name, struct mx_evidence *evidence, struct mx_error *err)
+mx_status mx_evidence_parse(struct mx_evidence *evidence, const char *text, size_t length, const char *name,
+                            struct mx_error *err)
 {
     *evidence = (struct mx_evidence){0};
-    char *path = mx_path_join(directory, name);
-    if (!path) return mx_fail_memory(err, "a path", strlen(directory));
     cJSON *root = NULL;
     const struct mx_json_rules rules = {0};
-    mx_status status = mx_json_read_file(&root, path, FILE_LIMIT, &rules, err);
-    if (status == MX_OK) {
-        snprintf(evidence->file, sizeof evidence->file, "%.63s", name);
-        status = read_evidence(root, evidence, err);
-        if (status != MX_OK) mx_fail_prefix(err, "%s", path);
-    }
+    MX_TRY(mx_json_parse(&root, text, length, name, &rules, err));
+    const mx_status status = read_evidence(root, evidence, err);
     cJSON_Delete(root);
+    if (status == MX_OK) return MX_OK;
+    free(evidence->cells);
+    *evidence = (struct mx_evidence){0};
+    return mx_fail_prefix(err, "%s", name);
+}
+
+static mx_status read_one(const char *directory, const char *name, struct mx_evidence *evidence, struct mx_error *err)
+{
+    char *path = mx_path_join(directory, name), *text = NULL;
+    size_t length;
+    if (!path) return mx_fail_memory(err, "a path", strlen(directory));
+    mx_status status = mx_file_read(path, FILE_LIMIT, &text, &length, err);
+    if (status == MX_OK) status = mx_evidence_parse(evidence, text, length, path, err);
+    if (status == MX_OK) snprintf(evidence->file, sizeof evidence->file, "%.63s", name);
+    free(text);
     free(path);
-    if (status != MX_OK) {
-        free(evidence->cells);
-        *evidence = (struct mx_evidence){0};
-    }
     return status;
 }
 
@@ -185,7 +191,8 @@ mx_status mx_evidence_open(struct mx_evidence_set *set, const char *directory, s
         if (!set->items) status = mx_fail_memory(err, "evidence", (size_t)found * sizeof *set->items);
     }
     for (int i = 0; i < found; i++) {
-        if (status == MX_OK) status = read_one(directory, entries[i]->d_name, &set->items[set->count], err);
+        if (status == MX_OK && set->items)
+            status = read_one(directory, entries[i]->d_name, &set->items[set->count], err);
         if (status == MX_OK) set->count++;
         free(entries[i]);
     }

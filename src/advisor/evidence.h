@@ -48,6 +48,11 @@ struct mx_evidence_set {
     size_t count;
 };
 
+/* Reads one file's text; `name` starts every message, and `file` stays empty. On success evidence->cells is the
+ * caller's to free. */
+mx_status mx_evidence_parse(struct mx_evidence *evidence, const char *text, size_t length, const char *name,
+                            struct mx_error *err);
+
 /* Reads every *.json of a folder; one that does not exist is an error, an empty one is not. */
 mx_status mx_evidence_open(struct mx_evidence_set *set, const char *directory, struct mx_error *err);
 void mx_evidence_close(struct mx_evidence_set *set); /* fine on a zeroed one */

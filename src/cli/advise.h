@@ -32,6 +32,7 @@ struct mx_advise_flags {
 
 enum { MX_ADVISE_CONTEXT = 4096 }; /* the default context, or the model's own if that is smaller */
 
+/* NOLINTBEGIN(bugprone-macro-parentheses): a member is not an expression */
 /* clang-format off */
 #define MX_ADVISE_FLAGS_DEFAULT {.batch = 1, .kv = MX_KV_FLAGS_DEFAULT}
 
@@ -55,6 +56,7 @@ enum { MX_ADVISE_CONTEXT = 4096 }; /* the default context, or the model's own if
     {"json", 0, MX_FLAG_SWITCH, NULL, "print JSON (docs/json.md)", offsetof(type, member.json)},                       \
     MX_KV_FLAG_ROWS(type, member.kv)
 /* clang-format on */
+/* NOLINTEND(bugprone-macro-parentheses) */
 
 /* The machine, or what stands in for it, and the evidence. */
 struct mx_adviser {
@@ -105,8 +107,8 @@ const char *mx_layers_text(const struct mx_arch *arch, char buffer[256]);
 const char *mx_shell_path(const char *path, char *buffer, size_t size);
 
 /* JSON of one model (docs/json.md); NULL when memory runs out. */
-cJSON *mx_recommend_json(const struct mx_adviser *adviser, const struct mx_model_advice *advice);
-cJSON *mx_inspect_json(const struct mx_adviser *adviser, const struct mx_model_advice *advice);
+cJSON *mx_recommend_json(const struct mx_adviser *adviser, const struct mx_model_advice *model);
+cJSON *mx_inspect_json(const struct mx_adviser *adviser, const struct mx_model_advice *model);
 
 /* The command that shows how a mode fares at a context, into buffer; returns buffer. Where the weights lie is DIR if
  * they are not here. */

@@ -53,6 +53,10 @@ static cJSON *start(const struct mx_adviser *adviser, const struct mx_model_advi
     cJSON_AddNumberToObject(root, "schema", SCHEMA);
     cJSON_AddStringToObject(root, "model", subject->name);
     cJSON_AddStringToObject(root, "model_type", arch->model_type);
+    if (arch->outer_type[0])
+        cJSON_AddStringToObject(root, "outer_type", arch->outer_type);
+    else
+        cJSON_AddNullToObject(root, "outer_type");
     cJSON_AddStringToObject(root, "class", mx_class_name(arch->class_));
     cJSON_AddBoolToObject(root, "known", arch->known);
     cJSON_AddBoolToObject(root, "runnable", arch->runnable);

@@ -126,13 +126,14 @@ static mx_status print_modes(const struct mx_adviser *adviser, const struct mx_m
 static void print_notes(const struct mx_model_advice *model)
 {
     char line[600], count[32];
-    const struct mx_evidence *told[8] = {0};
+    enum { TOLD = 8 };
+    const struct mx_evidence *told[TOLD] = {0};
     size_t told_count = 0;
     for (int mode = 0; mode < MX_MODE_COUNT; mode++) {
         const struct mx_page_row *row = &model->page[mode];
         if (row->estimate.setup.mode != (enum mx_mode)mode) printf("  * %s\n", row->estimate.setup.reason);
         const struct mx_evidence *evidence = row->evidence.evidence;
-        bool fresh = evidence != NULL && told_count < sizeof told / sizeof *told;
+        bool fresh = evidence != NULL && told_count < TOLD;
         for (size_t i = 0; i < told_count; i++) fresh = fresh && told[i] != evidence;
         if (!fresh) continue;
         told[told_count++] = evidence;

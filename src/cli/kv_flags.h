@@ -17,6 +17,7 @@ struct mx_kv_flags {
     bool force;
 };
 
+/* NOLINTBEGIN(bugprone-macro-parentheses): a member is not an expression */
 /* clang-format off */
 #define MX_KV_FLAGS_DEFAULT {.recent = -1, .sink = -1, .center = MX_CENTER_AUTO}
 
@@ -37,6 +38,7 @@ struct mx_kv_flags {
     {"force-kv-mode", 0, MX_FLAG_SWITCH, NULL, "run the mode asked for even where it is unproven",                     \
      offsetof(type, member.force)}
 /* clang-format on */
+/* NOLINTEND(bugprone-macro-parentheses) */
 
 /* What the flags, and the environment where they are silent, ask for. Prints a note where split types override a mode
  * that was given too. */
