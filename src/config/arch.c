@@ -138,7 +138,8 @@ static void read_latent(struct mx_build *build)
     arch->q_lora_rank = mx_config_whole(config, "q_lora_rank", 0, MX_ARCH_MAX_WIDTH,
                                         q_rank && family->q_rank ? family->q_rank : q_rank);
     arch->qk_nope_dim = latent_field(config, "qk_nope_head_dim", family->nope, 128);
-    arch->qk_rope_dim = latent_field(config, "qk_rope_head_dim", family->rope, 64);
+    arch->qk_rope_dim =
+        mx_config_whole(config, "qk_rope_head_dim", 0, MX_ARCH_MAX_WIDTH, family->rope ? family->rope : 64);
     arch->v_head_dim = latent_field(config, "v_head_dim", family->v_head, 128);
     build->head_dim = arch->qk_nope_dim + arch->qk_rope_dim;
     build->v_dim = arch->v_head_dim;
@@ -251,7 +252,8 @@ static void validate(struct mx_build *build)
         const struct mx_layer *layer = &arch->layers[i];
         any |= is_attention(layer) || layer->recurrence != MX_RECURRENCE_NONE;
         if (!is_attention(layer)) continue;
-        if (!layer->heads || !layer->kv_heads || !layer->k_dim || !layer->v_dim)
+        if (!layer->heads || !layer->kv_heads || !layer->v_dim ||
+            (!layer->k_dim && layer->attention != MX_ATTENTION_LATENT)) /* latent: positions are optional */
             mx_config_fail(config, "layer %u has attention, but no heads or no head size", i);
         else if ((uint64_t)layer->heads * layer->k_dim > MX_ARCH_MAX_WIDTH ||
                  (uint64_t)layer->heads * layer->v_dim > MX_ARCH_MAX_WIDTH)

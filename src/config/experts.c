@@ -36,8 +36,8 @@ static struct sparse_rules read_rules(struct mx_build *build)
         .frequencies = list_or_null(config, "moe_layer_freq"),
         .dense = list_or_null(config, "mlp_only_layers"),
     };
-    rules.first = mx_config_whole(config, "first_k_dense_replace|num_dense_layers|moe_layer_start_index", 0, 1 << 20,
-                                  build->family->first_dense);
+    rules.first = mx_config_per_layer(config, "first_k_dense_replace|num_dense_layers|moe_layer_start_index", 0, 0,
+                                      1 << 20, build->family->first_dense);
     const cJSON *last = mx_config_find(config, "moe_layer_end_index");
     rules.last = last && cJSON_GetNumberValue(last) >= 0
                      ? mx_config_whole(config, "moe_layer_end_index", 0, 1 << 20, layers)
@@ -102,8 +102,9 @@ void mx_build_experts(struct mx_build *build)
         if (family->sinks && layer->attention != MX_ATTENTION_NONE) layer->extra_parameters += layer->heads;
         if (!sparse) continue;
         if (family->router_bias) layer->extra_parameters += experts->count;
-        const uint32_t width = mx_config_per_layer(config, MX_FIELD_EXPERT_WIDTH, i, 1, MX_ARCH_MAX_WIDTH,
-                                                   family->expert_width ? family->expert_width : layer->intermediate);
+        const uint32_t width =
+            mx_config_per_layer(config, MX_FIELD_EXPERT_WIDTH, family->width_by_modality ? 0 : i, 1, MX_ARCH_MAX_WIDTH,
+                                family->expert_width ? family->expert_width : layer->intermediate);
         const uint32_t shared =
             mx_config_per_layer(config, MX_FIELD_SHARED_EXPERTS, i, 0, MX_ARCH_MAX_EXPERTS, family->shared_experts);
         const uint64_t shared_width = (uint64_t)shared * width;

@@ -55,6 +55,7 @@ struct mx_family {
     bool lm_head_bias, plain; /* plain: down(act(up)), no gate */
     enum mx_activation activation;
     bool qk_norm_asked;      /* use_qk_norm or qk_layernorm decides, false unless the config says otherwise */
+    bool width_by_modality;  /* moe_intermediate_size lists the experts of text, then of images */
     bool latent;             /* attention is latent */
     bool incomplete;         /* parameters are counted roughly */
     bool router_bias, sinks; /* a correction per expert; a number per head in the softmax's sum */

@@ -18,8 +18,9 @@
 
 #include "base/error.h"
 
-#define MX_FIELD_LAYERS "num_hidden_layers|n_layers|num_layers|n_layer|num_transformer_layers|num_decoder_layers"
-#define MX_FIELD_HIDDEN "hidden_size|d_model|dim|model_dim|n_embd|n_embed"
+#define MX_FIELD_LAYERS                                                                                                \
+    "num_hidden_layers|n_layers|num_layers|n_layer|num_transformer_layers|num_decoder_layers|num_blocks"
+#define MX_FIELD_HIDDEN "hidden_size|d_model|dim|model_dim|n_embd|n_embed|embedding_dim"
 #define MX_FIELD_HEADS "num_attention_heads|num_heads|n_heads|n_head|attention_heads|decoder_attention_heads"
 #define MX_FIELD_KV_HEADS                                                                                              \
     "num_key_value_heads|num_kv_heads|n_kv_heads|n_head_kv|multi_query_group_num|attn_config.kv_n_heads"

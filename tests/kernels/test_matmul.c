@@ -319,6 +319,29 @@ static void threads_do_not_matter(void **state)
     free(first);
 }
 
+/* A NaN or an infinity in the input is seen in every output, whichever way it goes. */
+static void bad_inputs_are_not_hidden(void **state)
+{
+    struct mx_random random = {3};
+    static const float bad[] = {NAN, INFINITY, -INFINITY};
+    for (int level = MX_CPU_SCALAR; level <= (int)mx_cpu_detect(); level++) {
+        for (int i = 0; i < 12; i++) {
+            struct sample sample = make_sample(&random, 5, 192, MX_BF16, i % 4 == 3 ? 0 : widths[i % 4 + 1], 64);
+            const size_t n = i / 4 ? 40 : 1, cols = sample.matrix.cols;
+            struct mx_matmul_machine machine = open_machine(level, 1, n, cols);
+            float *x = malloc(n * cols * sizeof *x), *out = malloc(n * 5 * sizeof *out);
+            for (size_t k = 0; k < n * cols; k++) x[k] = mx_random_normal(&random);
+            x[(n - 1) * cols + pick(&random, cols)] = bad[i % 3];
+            mx_matmul(&machine, out, x, n, &sample.matrix, NULL);
+            for (size_t k = 0; k < n * 5; k++) assert_true(isfinite(out[k]) == (k < (n - 1) * 5));
+            free(x);
+            free(out);
+            close_machine(&machine);
+            free_sample(&sample);
+        }
+    }
+}
+
 static void scratch_sizes_are_checked(void **state)
 {
     assert_int_equal(mx_matmul_scratch_bytes(1, SIZE_MAX / 64, 1), 0);
@@ -331,6 +354,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(products_agree),
         cmocka_unit_test(threads_do_not_matter),
+        cmocka_unit_test(bad_inputs_are_not_hidden),
         cmocka_unit_test(scratch_sizes_are_checked),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

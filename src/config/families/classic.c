@@ -44,13 +44,14 @@ void mx_fill_falcon(struct mx_build *build)
     const bool shared = mx_config_flag(config, "multi_query", true);
     const bool parallel = mx_config_flag(config, "parallel_attn", true);
     const bool bias = mx_config_flag(config, "bias", false);
+    const uint32_t groups = mx_config_whole(config, MX_FIELD_KV_HEADS, 1, build->heads, build->heads);
     const uint32_t norms = mx_config_whole(config, "num_ln_in_parallel_attn", 1, 2, grouped ? 2 : 1);
     arch->qkv_bias = arch->o_bias = arch->mlp_bias = bias;
     arch->block = grouped || parallel ? MX_BLOCK_PARALLEL : MX_BLOCK_PRE;
     if (arch->block == MX_BLOCK_PARALLEL && norms == 2) arch->block = MX_BLOCK_PARALLEL_TWO;
     if (mx_config_flag(config, "alibi", false)) arch->rope_count = 0;
     for (uint32_t i = 0; i < arch->layer_count; i++) {
-        arch->layers[i].kv_heads = grouped ? build->kv_heads : shared ? 1 : build->heads;
+        arch->layers[i].kv_heads = grouped ? groups : shared ? 1 : build->heads;
         arch->layers[i].rope = arch->rope_count != 0;
     }
 }

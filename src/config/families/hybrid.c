@@ -120,10 +120,12 @@ void mx_fill_xlstm(struct mx_build *build)
 {
     struct mx_config *config = build->config;
     struct mx_arch *arch = build->arch;
-    const uint64_t heads = mx_config_need(config, "num_heads", 1, MX_ARCH_MAX_WIDTH);
+    const uint64_t heads = mx_config_whole(config, "num_heads", 1, MX_ARCH_MAX_WIDTH, 8);
     const double qk = mx_config_number(config, "qk_dim_factor", 1e-3, 16, 0.5);
     const double v = mx_config_number(config, "v_dim_factor", 1e-3, 16, 1);
-    const uint64_t k_dim = (uint64_t)(arch->hidden * qk) / heads, v_dim = (uint64_t)(arch->hidden * v) / heads;
+    /* The widths of all heads together are rounded up to multiples of 64. */
+    const uint64_t k_dim = (uint64_t)ceil(arch->hidden * qk / 64) * 64 / heads;
+    const uint64_t v_dim = (uint64_t)ceil(arch->hidden * v / 64) * 64 / heads;
     for (uint32_t i = 0; i < arch->layer_count; i++)
         arch->layers[i].state_elements = heads * (k_dim * v_dim + k_dim + 1);
     arch->parameters_complete = false;

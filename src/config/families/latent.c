@@ -63,9 +63,9 @@ void mx_fill_minicpm3(struct mx_build *build)
 {
     struct mx_config *config = build->config;
     struct mx_arch *arch = build->arch;
-    const double depth = mx_config_number(config, "scale_depth", 1e-6, 1e6, 1);
-    const double base = mx_config_number(config, "dim_model_base", 1, 1e7, arch->hidden);
-    arch->embedding_scale = mx_config_number(config, "scale_emb", 1e-6, 1e6, 1);
+    const double depth = mx_config_number(config, "scale_depth", 1e-6, 1e6, 1.4);
+    const double base = mx_config_number(config, "dim_model_base", 1, 1e7, 256);
+    arch->embedding_scale = mx_config_number(config, "scale_emb", 1e-6, 1e6, 12);
     arch->residual_scale = depth / sqrt(arch->layer_count);
     arch->logit_scale = base / arch->hidden;
 }

@@ -279,7 +279,9 @@ MX_INLINE vi codes_load(const uint8_t *p, int bits, size_t bytes)
                            : _mm256_maskload_epi32((const void *)p, lanes_mask(bytes / 4));
     }
     const size_t block = bits == 5 ? 5 : 6;
-    const vi raw = _mm256_maskload_epi32((const void *)p, lanes_mask(bytes / 4 < block ? bytes / 4 : block));
+    const vi raw = bytes >= 32
+                       ? _mm256_loadu_si256((const void *)p)
+                       : _mm256_maskload_epi32((const void *)p, lanes_mask(bytes / 4 < block ? bytes / 4 : block));
     if (bits == 5) { /* words of 10 bits, 10 bytes a half; a product moves each to the top of its word */
         const vi halves = _mm256_permutevar8x32_epi32(raw, _mm256_setr_epi32(0, 1, 2, 7, 2, 3, 4, 7));
         const vi place = _mm256_setr_epi8(0, 1, 1, 2, 2, 3, 3, 4, 5, 6, 6, 7, 7, 8, 8, 9, /* and 2 more: */

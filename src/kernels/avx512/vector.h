@@ -269,7 +269,8 @@ MX_INLINE vi codes_load(const uint8_t *p, int bits, size_t bytes)
         return bytes >= 64 ? _mm512_loadu_si512(p) : _mm512_maskz_loadu_epi32(lanes_mask(bytes / 4), p);
     }
     const uint64_t block = bits == 5 ? 40 : 48;
-    const __m512i raw = _mm512_maskz_loadu_epi8(((uint64_t)1 << (bytes < block ? bytes : block)) - 1, p);
+    const __m512i raw = bytes >= 64 ? _mm512_loadu_si512(p)
+                                    : _mm512_maskz_loadu_epi8(((uint64_t)1 << (bytes < block ? bytes : block)) - 1, p);
     const __m512i late = bits == 5 ? _mm512_set1_epi64(0x0006000400020000) : _mm512_set1_epi32(0x00040000);
     return _mm512_srlv_epi16(_mm512_permutexvar_epi8(vi_load(bits == 5 ? ten : twelve), raw), late);
 }
