@@ -1,4 +1,4 @@
-/* Reading a safetensors header. Every number is checked here, so that nobody after this has to. */
+/* Checking a safetensors header: every number, so that nobody after this has to. Its JSON is read in header.c. */
 #include "checkpoint/safetensors.h"
 
 #include <stdio.h>
@@ -6,7 +6,7 @@
 #include <string.h>
 
 #include "base/checked.h"
-#include "base/json.h"
+#include "checkpoint/header.h"
 
 static const struct {
     const char *name;
@@ -21,7 +21,6 @@ static const struct {
 };
 
 enum { LENGTH_BYTES = 8 };
-static const int64_t largest_whole = (int64_t)1 << 53; /* beyond it a JSON number is no longer exact */
 
 const char *mx_storage_name(enum mx_storage storage)
 {
@@ -44,90 +43,56 @@ const char *mx_shape_text(int rank, const size_t *shape, char buffer[160])
     return buffer;
 }
 
-static mx_status fail_tensor(const struct mx_tensor *tensor, const char *what, const cJSON *found, struct mx_error *err)
+static mx_status check_dtype(struct mx_tensor *tensor, const struct mx_header_entry *entry, struct mx_error *err)
 {
-    char text[64];
-    return mx_fail(err, MX_ERR_FORMAT, "%s: tensor \"%.100s\": %s, not %s", tensor->file, tensor->name, what,
-                   mx_json_describe(found, text, sizeof text));
-}
-
-static mx_status read_storage(struct mx_tensor *tensor, const cJSON *item, struct mx_error *err)
-{
-    if (!cJSON_IsString(item)) return fail_tensor(tensor, "\"dtype\" must be a string", item, err);
     for (int i = 0; i < MX_STORAGE_COUNT; i++) {
-        if (strcmp(item->valuestring, storages[i].name) != 0) continue;
+        const char *name = storages[i].name;
+        if (strlen(name) != entry->dtype_length || memcmp(name, entry->dtype, entry->dtype_length) != 0) continue;
         tensor->storage = (enum mx_storage)i;
         return MX_OK;
     }
-    return mx_fail(err, MX_ERR_UNSUPPORTED, "%s: tensor \"%.100s\": unknown dtype \"%.40s\"", tensor->file,
-                   tensor->name, item->valuestring);
+    const int shown = entry->dtype_length < 40 ? (int)entry->dtype_length : 40;
+    return mx_fail(err, MX_ERR_UNSUPPORTED, "%s: tensor \"%.100s\": unknown dtype \"%.*s\"", tensor->file, tensor->name,
+                   shown, entry->dtype);
 }
 
-static mx_status read_shape(struct mx_tensor *tensor, const cJSON *list, struct mx_error *err)
+static mx_status check_shape(struct mx_tensor *tensor, const struct mx_header_entry *entry, struct mx_error *err)
 {
-    if (!cJSON_IsArray(list)) return fail_tensor(tensor, "\"shape\" must be a list of whole numbers", list, err);
-    const cJSON *item;
-    cJSON_ArrayForEach (item, list) {
-        int64_t size;
-        if (tensor->rank == MX_TENSOR_RANK) {
-            return mx_fail(err, MX_ERR_LIMIT, "%s: tensor \"%.100s\": more than %d dimensions", tensor->file,
-                           tensor->name, MX_TENSOR_RANK);
-        }
-        if (!mx_json_whole(item, 0, largest_whole, &size)) {
-            return fail_tensor(tensor, "each size in \"shape\" must be a whole number from 0", item, err);
-        }
-        tensor->shape[tensor->rank++] = (size_t)size;
-    }
-    tensor->elements = 1;
     bool fits = true;
-    for (int i = 0; i < tensor->rank; i++) fits &= mx_mul_size(tensor->elements, tensor->shape[i], &tensor->elements);
-    if (!fits || !mx_mul_size(tensor->elements, mx_storage_size(tensor->storage), &tensor->bytes)) {
-        char shape[160];
-        return mx_fail(err, MX_ERR_FORMAT, "%s: tensor \"%.100s\": the shape %s has more bytes than 64 bits count",
-                       tensor->file, tensor->name, mx_shape_text(tensor->rank, tensor->shape, shape));
+    tensor->elements = 1;
+    for (; tensor->rank < entry->rank; tensor->rank++) {
+        tensor->shape[tensor->rank] = (size_t)entry->shape[tensor->rank];
+        fits &= mx_mul_size(tensor->elements, tensor->shape[tensor->rank], &tensor->elements);
     }
-    return MX_OK;
+    if (fits && mx_mul_size(tensor->elements, mx_storage_size(tensor->storage), &tensor->bytes)) return MX_OK;
+    char shape[160];
+    return mx_fail(err, MX_ERR_FORMAT, "%s: tensor \"%.100s\": the shape %s has more bytes than 64 bits count",
+                   tensor->file, tensor->name, mx_shape_text(tensor->rank, tensor->shape, shape));
 }
 
 /* Offsets count from the start of the data section, which has `data_bytes` bytes. */
-static mx_status read_span(struct mx_tensor *tensor, const cJSON *list, size_t data_start, size_t data_bytes,
-                           struct mx_error *err)
+static mx_status check_span(struct mx_tensor *tensor, const struct mx_header_entry *entry, size_t data_start,
+                            size_t data_bytes, struct mx_error *err)
 {
-    const cJSON *first = cJSON_IsArray(list) ? list->child : NULL;
-    const cJSON *second = first ? first->next : NULL;
-    int64_t begin, end;
-    if (!second || second->next || !mx_json_whole(first, 0, largest_whole, &begin) ||
-        !mx_json_whole(second, 0, largest_whole, &end)) {
-        return mx_fail(err, MX_ERR_FORMAT, "%s: tensor \"%.100s\": \"data_offsets\" must be two whole numbers",
-                       tensor->file, tensor->name);
-    }
+    const unsigned long long begin = entry->begin, end = entry->end;
     if (begin > end) {
-        return mx_fail(err, MX_ERR_FORMAT, "%s: tensor \"%.100s\": its data end at %lld before they begin at %lld",
-                       tensor->file, tensor->name, (long long)end, (long long)begin);
+        return mx_fail(err, MX_ERR_FORMAT, "%s: tensor \"%.100s\": its data end at %llu before they begin at %llu",
+                       tensor->file, tensor->name, end, begin);
     }
-    if ((uint64_t)end > data_bytes) {
+    if (end > data_bytes) {
         return mx_fail(err, MX_ERR_FORMAT,
-                       "%s: tensor \"%.100s\": its data end at byte %lld of %zu: the file is truncated or damaged; "
+                       "%s: tensor \"%.100s\": its data end at byte %llu of %zu: the file is truncated or damaged; "
                        "fetch it again",
-                       tensor->file, tensor->name, (long long)end, data_bytes);
+                       tensor->file, tensor->name, end, data_bytes);
     }
-    if ((size_t)(end - begin) != tensor->bytes) {
+    if (end - begin != tensor->bytes) {
         char shape[160];
-        return mx_fail(err, MX_ERR_FORMAT, "%s: tensor \"%.100s\": %s %s takes %zu bytes, \"data_offsets\" span %lld",
+        return mx_fail(err, MX_ERR_FORMAT, "%s: tensor \"%.100s\": %s %s takes %zu bytes, \"data_offsets\" span %llu",
                        tensor->file, tensor->name, mx_storage_name(tensor->storage),
-                       mx_shape_text(tensor->rank, tensor->shape, shape), tensor->bytes, (long long)(end - begin));
+                       mx_shape_text(tensor->rank, tensor->shape, shape), tensor->bytes, end - begin);
     }
     tensor->offset = data_start + (size_t)begin;
     return MX_OK;
-}
-
-static mx_status read_tensor(struct mx_tensor *tensor, const cJSON *entry, size_t data_start, size_t data_bytes,
-                             struct mx_error *err)
-{
-    if (!cJSON_IsObject(entry)) return fail_tensor(tensor, "its entry must be an object", entry, err);
-    MX_TRY(read_storage(tensor, mx_json_get(entry, "dtype"), err));
-    MX_TRY(read_shape(tensor, mx_json_get(entry, "shape"), err));
-    return read_span(tensor, mx_json_get(entry, "data_offsets"), data_start, data_bytes, err);
 }
 
 static int compare_spans(const void *a, const void *b)
@@ -165,33 +130,22 @@ static mx_status check_cover(const struct mx_safetensors *file, const char *path
     return status;
 }
 
-static mx_status read_entries(struct mx_safetensors *out, struct mx_arena *arena, const cJSON *root, const char *path,
-                              const uint8_t *data, size_t data_start, size_t length, struct mx_error *err)
+static mx_status check_entries(struct mx_safetensors *out, struct mx_arena *arena, const struct mx_header *header,
+                               const char *path, const uint8_t *data, size_t data_start, size_t length,
+                               struct mx_error *err)
 {
-    if (!cJSON_IsObject(root)) {
-        char text[64];
-        return mx_fail(err, MX_ERR_FORMAT, "%s: the header must be a JSON object, not %s", path,
-                       mx_json_describe(root, text, sizeof text));
-    }
-    size_t count = 0;
-    const cJSON *entry;
-    cJSON_ArrayForEach (entry, root) count++;
-    out->tensors = mx_arena_array(arena, count, sizeof *out->tensors);
-    if (!out->tensors) return mx_fail_memory(err, path, count * sizeof *out->tensors);
-    cJSON_ArrayForEach (entry, root) {
-        if (strcmp(entry->string, "__metadata__") == 0) {
-            if (cJSON_IsNull(entry) || cJSON_IsObject(entry)) continue;
-            char text[64];
-            return mx_fail(err, MX_ERR_FORMAT, "%s: \"__metadata__\" must be an object or null, not %s", path,
-                           mx_json_describe(entry, text, sizeof text));
-        }
+    out->tensors = mx_arena_array(arena, header->count, sizeof *out->tensors);
+    if (!out->tensors) return mx_fail_memory(err, path, header->count * sizeof *out->tensors);
+    for (; out->count < header->count; out->count++) {
+        const struct mx_header_entry *entry = &header->entries[out->count];
         struct mx_tensor *tensor = &out->tensors[out->count];
-        *tensor = (struct mx_tensor){.file = path};
-        tensor->name = mx_arena_strndup(arena, entry->string, strlen(entry->string));
-        if (!tensor->name) return mx_fail_memory(err, path, strlen(entry->string));
-        MX_TRY(read_tensor(tensor, entry, data_start, length - data_start, err));
+        tensor->file = path;
+        tensor->name = mx_arena_strndup(arena, entry->name, entry->name_length);
+        if (!tensor->name) return mx_fail_memory(err, path, entry->name_length);
+        MX_TRY(check_dtype(tensor, entry, err));
+        MX_TRY(check_shape(tensor, entry, err));
+        MX_TRY(check_span(tensor, entry, data_start, length - data_start, err));
         tensor->data = data + tensor->offset;
-        out->count++;
     }
     return check_cover(out, path, data_start, length, err);
 }
@@ -204,21 +158,21 @@ mx_status mx_safetensors_read(struct mx_safetensors *out, struct mx_arena *arena
         return mx_fail(err, MX_ERR_FORMAT, "%s: %zu bytes are too few for a safetensors file; fetch it again", path,
                        length);
     }
-    uint64_t header = 0;
-    for (int i = 0; i < LENGTH_BYTES; i++) header |= (uint64_t)data[i] << 8 * i;
-    if (header == 0 || header >= MX_SAFETENSORS_HEADER_LIMIT) {
+    uint64_t size = 0;
+    for (int i = 0; i < LENGTH_BYTES; i++) size |= (uint64_t)data[i] << 8 * i;
+    if (size == 0 || size >= MX_SAFETENSORS_HEADER_LIMIT) {
         return mx_fail(err, MX_ERR_FORMAT, "%s: a header of %llu bytes: this is not a safetensors file", path,
-                       (unsigned long long)header);
+                       (unsigned long long)size);
     }
-    if (header > length - LENGTH_BYTES) {
+    if (size > length - LENGTH_BYTES) {
         return mx_fail(err, MX_ERR_FORMAT,
                        "%s: the header has %llu bytes, the file only %zu: it is truncated; fetch it again", path,
-                       (unsigned long long)header, length);
+                       (unsigned long long)size, length);
     }
-    cJSON *root;
-    MX_TRY(mx_json_parse(&root, (const char *)data + LENGTH_BYTES, (size_t)header, path, NULL, err));
-    const mx_status status = read_entries(out, arena, root, path, data, LENGTH_BYTES + (size_t)header, length, err);
-    cJSON_Delete(root);
+    struct mx_header header;
+    MX_TRY(mx_header_read(&header, (const char *)data + LENGTH_BYTES, (size_t)size, path, err));
+    const mx_status status = check_entries(out, arena, &header, path, data, LENGTH_BYTES + (size_t)size, length, err);
+    mx_header_free(&header);
     if (status != MX_OK) *out = (struct mx_safetensors){0};
     return status;
 }

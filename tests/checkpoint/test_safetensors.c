@@ -1,6 +1,7 @@
 /* checkpoint/safetensors: what a good header gives, and a table of bad ones. */
 #include "support.h"
 
+#include "checkpoint/header.h"
 #include "checkpoint/safetensors.h"
 #include "files.h"
 
@@ -105,7 +106,7 @@ static const struct {
     {ONE("U8", "[1]", "[0,18446744073709551615]"), 1, MX_ERR_FORMAT, "\"data_offsets\" must be two"},
     {ONE("U8", "[1]", "[1,0]"), 1, MX_ERR_FORMAT, "end at 0 before they begin at 1"},
     {ONE("U8", "[8]", "[0,8]"), 7, MX_ERR_FORMAT, "end at byte 8 of 7: the file is truncated"},
-    {ONE("U8", "[8]", "[9007199254740984,9007199254740992]"), 8, MX_ERR_FORMAT, "truncated"},
+    {ONE("U8", "[8]", "[9007199254740983,9007199254740991]"), 8, MX_ERR_FORMAT, "truncated"},
     {ONE("F32", "[2,2]", "[0,15]"), 15, MX_ERR_FORMAT, "F32 [2, 2] takes 16 bytes, \"data_offsets\" span 15"},
     {ONE("F32", "[0]", "[0,4]"), 4, MX_ERR_FORMAT, "F32 [0] takes 0 bytes, \"data_offsets\" span 4"},
     /* together */
@@ -128,6 +129,50 @@ static void refuses_bad_headers(void **state)
         assert_int_equal(strncmp(err.message, "x.safetensors", 13), 0);
         assert_int_equal(file.count, 0);
         mx_arena_free(&arena);
+    }
+}
+
+/* Texts on which the quick reader and the full one must say the same; those without `plain` are not for the quick one.
+ */
+static const struct {
+    const char *header;
+    bool plain;
+} spellings[] = {
+    {"{}", true},
+    {" { } \n", true},
+    {ONE("U8", "[3]", "[0,3]"), true},
+    {"{ \"t\" :\n{ \"data_offsets\" : [ 0 , 3 ] ,\t\"shape\":[ ], \"dtype\":\"U8\" } }", true},
+    {"{\"__metadata__\":{\"a\":\"b\",\"c\":\"\"}," ENTRY("\xc3\xa9", "X", "[0,1,2,3,4,5,6,7]", "[5,0]") "}", true},
+    {"{\"__metadata__\":{}," ENTRY("a", "U8", "[]", "[0,1]") "," ENTRY("b", "U8", "[]", "[0,1]") "}", true},
+    {"{" ENTRY("t", "U8", "[999999999999999]", "[0,1]") "}", true},
+    {"{" ENTRY("t", "U8", "[1000000000000000]", "[0,1]") "}", false},
+    {"{" ENTRY("t", "U8", "[1.0,2e1]", "[0,1]") "}", false},
+    {"{" ENTRY("\\u0074", "U8", "[]", "[0,1]") "}", false},
+    {"{\"t\":{\"dtype\":\"U8\",\"shape\":[],\"data_offsets\":[0,1],\"extra\":{}}}", false},
+    {"{\"__metadata__\":{\"a\":1}}", false},
+    {"\xef\xbb\xbf{}", false},
+};
+
+static void both_readers_agree(void **state)
+{
+    for (size_t i = 0; i < sizeof spellings / sizeof *spellings; i++) {
+        const char *text = spellings[i].header;
+        struct mx_header plain, full;
+        assert_ok(mx_header_read_json(&full, text, strlen(text), "x", &err));
+        assert_int_equal(mx_header_read_plain(&plain, text, strlen(text)), spellings[i].plain);
+        if (spellings[i].plain) {
+            assert_int_equal(plain.count, full.count);
+            for (size_t k = 0; k < full.count; k++) {
+                const struct mx_header_entry *a = &plain.entries[k], *b = &full.entries[k];
+                assert_true(a->name_length == b->name_length && a->dtype_length == b->dtype_length);
+                assert_memory_equal(a->name, b->name, a->name_length);
+                assert_memory_equal(a->dtype, b->dtype, a->dtype_length);
+                assert_true(a->rank == b->rank && a->begin == b->begin && a->end == b->end);
+                assert_memory_equal(a->shape, b->shape, sizeof a->shape);
+            }
+        }
+        mx_header_free(&plain);
+        mx_header_free(&full);
     }
 }
 
@@ -172,8 +217,8 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(reads_what_mlx_writes), cmocka_unit_test(knows_every_storage),
-        cmocka_unit_test(refuses_bad_headers),   cmocka_unit_test(refuses_bad_lengths),
-        cmocka_unit_test(refuses_deep_nesting),
+        cmocka_unit_test(both_readers_agree),    cmocka_unit_test(refuses_bad_headers),
+        cmocka_unit_test(refuses_bad_lengths),   cmocka_unit_test(refuses_deep_nesting),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -1,8 +1,10 @@
 /* Fuzz target: safetensors headers. The input is taken as a whole file, and once more as the JSON text of a header
- * whose length is right, so that mutations reach the checks behind it. What is accepted must be readable. */
+ * whose length is right, so that mutations reach the checks behind it. What is accepted must be readable, and both
+ * readers of JSON must agree. */
 #include <stdlib.h>
 #include <string.h>
 
+#include "checkpoint/header.h"
 #include "checkpoint/safetensors.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
@@ -23,8 +25,28 @@ static void read_all(const uint8_t *data, size_t size)
     mx_arena_free(&arena);
 }
 
+/* What the quick reader of headers accepts, the full one reads alike. */
+static void compare_readers(const char *text, size_t length)
+{
+    struct mx_header plain, full;
+    struct mx_error err;
+    if (!mx_header_read_plain(&plain, text, length)) return;
+    if (mx_header_read_json(&full, text, length, "input", &err) != MX_OK) abort();
+    if (plain.count != full.count) abort();
+    for (size_t i = 0; i < full.count; i++) {
+        const struct mx_header_entry *a = &plain.entries[i], *b = &full.entries[i];
+        if (a->name_length != b->name_length || memcmp(a->name, b->name, a->name_length) != 0) abort();
+        if (a->dtype_length != b->dtype_length || memcmp(a->dtype, b->dtype, a->dtype_length) != 0) abort();
+        if (a->rank != b->rank || a->begin != b->begin || a->end != b->end) abort();
+        if (memcmp(a->shape, b->shape, sizeof a->shape) != 0) abort();
+    }
+    mx_header_free(&plain);
+    mx_header_free(&full);
+}
+
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
+    compare_readers((const char *)data, size);
     read_all(data, size);
     uint8_t *file = calloc(1, 8 + size + DATA_BYTES);
     if (!file) return 0;
