@@ -86,6 +86,9 @@ void mx_build_experts(struct mx_build *build)
                                  : mx_config_flag(config, "norm_topk_prob|moe_renormalize", family->normalize_experts);
         experts->softmax_first = !family->softmax_last;
         experts->shared_gate = family->shared_gate;
+        char scoring[32];
+        const bool said = mx_config_text(config, "scoring_func|expert_selection_fn", scoring, sizeof scoring);
+        experts->sigmoid = said ? !strcmp(scoring, "sigmoid") : family->sigmoid;
         experts->scale = mx_config_number(config, "routed_scaling_factor|router_scaling_factor", 0, 1e6, 1);
     }
     const struct sparse_rules rules = read_rules(build);

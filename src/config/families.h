@@ -66,6 +66,7 @@ struct mx_family {
     bool both;               /* layers that attend recur as well (Falcon-H1, Zamba) */
     bool no_rope;            /* learned positions, ALiBi, or none */
     bool interleaved;
+    bool sigmoid;            /* experts are scored by sigmoid, unless scoring_func says otherwise */
     bool normalize_experts;  /* norm_topk_prob's default */
     bool softmax_last;       /* the best experts first, then softmax over them */
     bool no_normalize_field; /* norm_topk_prob is not read */

@@ -182,7 +182,11 @@ static bool by_positions(struct mx_build *build)
     const uint32_t interval = mx_config_whole(config, "full_attention_interval", 1, MX_ARCH_MAX_LAYERS, 0);
     const uint32_t period = mx_config_whole(config, "attn_layer_period", 1, MX_ARCH_MAX_LAYERS, family->period);
     const uint32_t offset = mx_config_whole(config, "attn_layer_offset", 0, MX_ARCH_MAX_LAYERS, family->offset);
-    if (!interval && !period && !family->all_recurrent) return false;
+    if (!interval && !period && !family->all_recurrent) {
+        if (!build->arch->known)
+            mx_config_fail(config, "some layers are recurrent, but no field that is known tells which");
+        return false;
+    }
     for (uint32_t i = 0; i < layers; i++)
         mask[i] = interval ? (i + 1) % interval == 0 : period && i % period == offset % period;
     by_mask(build, mask, family->both);

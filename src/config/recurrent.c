@@ -3,6 +3,8 @@
  * less). Sources: Mamba (arXiv 2312.00752), Mamba-2 (2405.21060), gated delta rule (2412.06464), Kimi delta attention
  * (2510.26692), Griffin (2402.19427), lightning attention (2401.04658), RWKV (2305.13048).
  */
+#include <string.h>
+
 #include "config/build.h"
 
 enum { MAX_KERNEL = 1024 };
@@ -22,6 +24,9 @@ enum mx_recurrence mx_build_recurrence(const struct mx_build *build)
         {"attention_hidden_size", MX_RECURRENCE_RWKV},
     };
     if (build->arch->known) return build->family->recurrence;
+    /* Files of the state-space library itself: no model_type, and the kind inside ssm_cfg. */
+    const cJSON *layer = mx_config_find(build->config, "ssm_cfg.layer");
+    if (cJSON_IsString(layer) && !strcmp(layer->valuestring, "Mamba2")) return MX_RECURRENCE_MAMBA2;
     for (size_t i = 0; i < sizeof signs / sizeof *signs; i++)
         if (mx_config_find(build->config, signs[i].spellings)) return signs[i].recurrence;
     return MX_RECURRENCE_NONE;

@@ -67,6 +67,8 @@ static const struct bad bad[] = {
     {"{\"model_type\":\"nemotron_h\",\"hybrid_override_pattern\":\"M*Q-\",\"num_attention_heads\":4,\"hidden_size\":"
      "64}",
      "is not a kind of layer"},
+    {"{\"model_type\":\"new\",\"mamba_d_state\":16," SIZES "}",
+     "some layers are recurrent, but no field that is known"},
     /* Twice the same key: which one counts would be a guess. */
     {"{\"hidden_size\":64,\"hidden_size\":32,\"num_hidden_layers\":4,\"num_attention_heads\":4}", "hidden_size"},
 };
@@ -122,6 +124,21 @@ static void test_bare_words(void **state)
     struct mx_arch arch;
     assert_ok(read_text(&arch, text, strlen(text)));
     assert_int_equal(arch.class_, MX_CLASS_RECURRENT);
+    mx_arch_free(&arch);
+}
+
+/* Files of the state-space library have no model_type. */
+static void test_old_mamba(void **state)
+{
+    static const char one[] = "{\"d_model\":64,\"n_layer\":3,\"vocab_size\":256,\"ssm_cfg\":{},\"rms_norm\":true}";
+    static const char two[] = "{\"d_model\":64,\"n_layer\":3,\"vocab_size\":256,\"ssm_cfg\":{\"layer\":\"Mamba2\"}}";
+    struct mx_arch arch;
+    assert_ok(read_text(&arch, one, strlen(one)));
+    assert_int_equal(arch.class_, MX_CLASS_RECURRENT);
+    assert_int_equal(mx_arch_state_elements(&arch), 3 * 128 * (16 + 4));
+    mx_arch_free(&arch);
+    assert_ok(read_text(&arch, two, strlen(two)));
+    assert_int_equal(mx_arch_state_elements(&arch), 3 * (128 * 128 + (128 + 2 * 128) * 4));
     mx_arch_free(&arch);
 }
 
@@ -191,8 +208,8 @@ static void test_unknown_types(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_contents), cmocka_unit_test(test_hostile_text),  cmocka_unit_test(test_bare_words),
-        cmocka_unit_test(test_files),    cmocka_unit_test(test_unknown_types),
+        cmocka_unit_test(test_contents),  cmocka_unit_test(test_hostile_text), cmocka_unit_test(test_bare_words),
+        cmocka_unit_test(test_old_mamba), cmocka_unit_test(test_files),        cmocka_unit_test(test_unknown_types),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -52,6 +52,7 @@ void mx_fill_zaya(struct mx_build *build);
 void mx_fill_afmoe(struct mx_build *build);
 void mx_fill_apertus(struct mx_build *build);
 void mx_fill_bitnet(struct mx_build *build);
+void mx_fill_cohere(struct mx_build *build);
 void mx_fill_cohere2_moe(struct mx_build *build);
 void mx_fill_decilm(struct mx_build *build);
 void mx_fill_diffllama(struct mx_build *build);

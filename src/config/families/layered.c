@@ -32,6 +32,11 @@ void mx_fill_bitnet(struct mx_build *build)
     add_per_attention(build->arch, (int64_t)build->heads * build->head_dim + build->intermediate);
 }
 
+void mx_fill_cohere(struct mx_build *build)
+{
+    build->arch->logit_scale = mx_config_number(build->config, "logit_scale", 1e-6, 1e6, 0.0625);
+}
+
 /* The dense layers at the start have a width and a window pattern of their own. */
 void mx_fill_cohere2_moe(struct mx_build *build)
 {
@@ -41,7 +46,7 @@ void mx_fill_cohere2_moe(struct mx_build *build)
     const uint32_t own = mx_config_whole(config, "prefix_dense_sliding_window_pattern", 1, MX_ARCH_MAX_LAYERS, 1);
     const uint32_t rest = mx_config_whole(config, "sliding_window_pattern", 1, MX_ARCH_MAX_LAYERS, 4);
     const bool listed = mx_config_find(config, "layer_types") != NULL;
-    arch->logit_scale = mx_config_number(config, "logit_scale", 1e-6, 1e6, 0.0625);
+    mx_fill_cohere(build);
     for (uint32_t i = 0; i < arch->layer_count; i++) {
         struct mx_layer *layer = &arch->layers[i];
         if (layer->feed_forward == MX_FEED_FORWARD_DENSE)
