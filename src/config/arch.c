@@ -175,7 +175,7 @@ static void read_activation(struct mx_build *build)
     if (!cJSON_IsString(mx_config_find(build->config, MX_FIELD_ACTIVATION))) return;
     if (!mx_config_text(build->config, MX_FIELD_ACTIVATION, name, sizeof name)) return;
     for (size_t i = 0; i < sizeof activation_names / sizeof *activation_names; i++) {
-        if (strcmp(name, activation_names[i].name)) continue;
+        if (strcmp(name, activation_names[i].name) != 0) continue;
         arch->activation = activation_names[i].activation;
         return;
     }

@@ -188,15 +188,16 @@ struct mx_arch {
 
     struct mx_experts experts; /* count 0: dense */
     enum mx_activation activation;
-    bool gated; /* act(gate) * up, then down; otherwise down(act(up)) */
     enum mx_norm norm;
+    bool gated;     /* act(gate) * up, then down; otherwise down(act(up)) */
     bool norm_bias; /* layer norms have one, as a rule (not in Cohere, DBRX) */
     double norm_eps;
     double norm_offset; /* added to each stored norm weight (1 for Gemma) */
     enum mx_qk_norm qk_norm;
     enum mx_block_shape block;
     bool qkv_bias, o_bias, mlp_bias, lm_head_bias;
-    bool tied; /* the output matrix is the embedding */
+    bool tied;                /* the output matrix is the embedding */
+    bool parameters_complete; /* everything that has parameters is described */
 
     struct mx_rope rope[2];                  /* [1]: the other kind of layer, where a family has two (Gemma 3) */
     uint8_t rope_count;                      /* 0: learned positions, ALiBi or none */
@@ -205,14 +206,13 @@ struct mx_arch {
     double embedding_scale, residual_scale, logit_scale; /* 1 as a rule */
 
     int64_t extra_parameters;     /* outside the layers: learned positions, norms of the embedding, ... */
-    bool parameters_complete;     /* everything that has parameters is described */
     struct mx_tensor_names names; /* static strings; only meaningful if `runnable` */
 };
 
 /* Fills *arch from a parsed config.json. `name` (the file's) starts every message. Fails with MX_ERR_FORMAT, naming the
  * field, where a needed field is absent or makes no sense: there is never a guess in place of a number. Accepts every
  * model type: an unknown one has known == false. *arch is to be freed with mx_arch_free, after a failure too. */
-mx_status mx_arch_from_json(struct mx_arch *arch, const cJSON *config, const char *name, struct mx_error *err);
+mx_status mx_arch_from_json(struct mx_arch *arch, const cJSON *root, const char *name, struct mx_error *err);
 
 /* The same from a path: a config.json, or a folder that holds one. At most 16 MiB; bare NaN and Infinity accepted. */
 mx_status mx_arch_open(struct mx_arch *arch, const char *path, struct mx_error *err);

@@ -26,55 +26,57 @@ enum mx_window_rule {
 
 struct mx_family {
     const char *type;
-    const char *like; /* a row that says all that this one leaves out: the same class under another name */
+    const char *like;                     /* a row that says all that this one leaves out: the same class, renamed */
+    const struct mx_tensor_names *names;  /* of a type that the engine runs, else NULL */
+    void (*fill)(struct mx_build *build); /* finishes what the fields alone do not say */
 
-    /* Class defaults; 0 means that the field is derived or must be there. */
+    /* Class defaults, of fields that may be left out; 0: the field is derived, or must be there. */
+    double theta, rope_part, norm_eps;
     uint32_t layers, hidden, heads, kv_heads, head_dim, intermediate, vocab, context;
     uint32_t intermediate_factor; /* intermediate is this times hidden where the config does not say */
     uint32_t window, pattern, max_window_layers;
-    bool window_off; /* use_sliding_window is false unless the config says otherwise */
-    enum mx_window_rule window_rule;
+    uint32_t chunk, chunk_interval; /* attention_chunk_size, no_rope_layer_interval */
+    uint32_t kv_shared;             /* num_kv_shared_layers */
+    uint32_t layer_factor;          /* layers per layer of the file (LongCat: 2) */
     uint32_t experts, experts_used, expert_width, first_dense, shared_experts, shared_width;
     uint32_t expert_period, expert_offset;
-    uint32_t chunk, chunk_interval;               /* attention_chunk_size, no_rope_layer_interval */
-    uint32_t kv_shared;                           /* num_kv_shared_layers */
-    uint32_t layer_factor;                        /* layers per layer of the file (LongCat: 2) */
-    uint32_t kv_rank, q_rank, nope, rope, v_head; /* latent attention; 0: those of DeepSeek-V2 */
-    bool q_rank_none;                             /* queries are not compressed unless the config says so */
+    uint32_t kv_rank, q_rank, nope, rope, v_head;                       /* latent; 0: those of DeepSeek-V2 */
     uint32_t ssm_heads, ssm_head_dim, ssm_state, ssm_groups, ssm_inner; /* Mamba-2 */
-    bool delta_by_heads; /* delta heads as many as query heads, keys 3/4 of their share, values twice the keys */
-    double theta, rope_part, norm_eps;
+    uint32_t period, offset; /* layers that attend among recurrent ones: index % period == offset */
 
     /* Facts. */
-    enum mx_norm norm;
-    bool no_norm_bias;
     double norm_offset;
+    enum mx_class class_; /* of the published models of this type, for lists; a config decides */
+    enum mx_window_rule window_rule;
+    enum mx_norm norm;
     enum mx_block_shape block;
     enum mx_qk_norm qk_norm;
     enum mx_answer qkv_bias, o_bias, mlp_bias, tied;
-    bool lm_head_bias, plain; /* plain: down(act(up)), no gate */
     enum mx_activation activation;
-    bool qk_norm_asked;      /* use_qk_norm or qk_layernorm decides, false unless the config says otherwise */
-    bool width_by_modality;  /* moe_intermediate_size lists the experts of text, then of images */
-    bool latent;             /* attention is latent */
-    bool incomplete;         /* parameters are counted roughly */
-    bool router_bias, sinks; /* a correction per expert; a number per head in the softmax's sum */
     enum mx_recurrence recurrence;
-    uint32_t period, offset; /* layers that attend among recurrent ones: index % period == offset */
-    bool all_recurrent;      /* without a word about attention, no layer attends */
-    bool feed_forward;       /* of purely recurrent types: layers have one too (RWKV) */
-    bool both;               /* layers that attend recur as well (Falcon-H1, Zamba) */
-    bool no_rope;            /* learned positions, ALiBi, or none */
+
+    bool window_off;    /* use_sliding_window is false unless the config says otherwise */
+    bool no_norm_bias;  /* layer norms have a weight only */
+    bool qk_norm_asked; /* use_qk_norm or qk_layernorm decides, false unless the config says otherwise */
+    bool lm_head_bias;
+    bool plain;   /* down(act(up)), no gate */
+    bool sinks;   /* attention has a number per head in its softmax's sum */
+    bool no_rope; /* learned positions, ALiBi, or none */
     bool interleaved;
+    bool latent;             /* attention is latent */
+    bool q_rank_none;        /* queries are not compressed unless the config says so */
+    bool all_recurrent;      /* without a word about attention, no layer attends */
+    bool both;               /* layers that attend recur as well (Falcon-H1, Zamba) */
+    bool feed_forward;       /* of purely recurrent types: layers have one too (RWKV) */
+    bool delta_by_heads;     /* delta heads as many as query heads, keys 3/4 of their share, values twice the keys */
+    bool router_bias;        /* a correction per expert */
     bool sigmoid;            /* experts are scored by sigmoid, unless scoring_func says otherwise */
     bool normalize_experts;  /* norm_topk_prob's default */
-    bool softmax_last;       /* the best experts first, then softmax over them */
     bool no_normalize_field; /* norm_topk_prob is not read */
-    bool shared_gate;
-    const struct mx_tensor_names *names; /* of a type that the engine runs, else NULL */
-    enum mx_class class_;                /* of the published models of this type, for lists; a config decides */
-
-    void (*fill)(struct mx_build *build); /* finishes what the fields alone do not say */
+    bool softmax_last;       /* the best experts first, then softmax over them */
+    bool shared_gate;        /* the shared expert's output is gated */
+    bool width_by_modality;  /* moe_intermediate_size lists the experts of text, then of images */
+    bool incomplete;         /* parameters are counted roughly */
 };
 
 /* The row of a type; NULL if the table does not have it. */

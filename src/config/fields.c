@@ -2,6 +2,7 @@
 #include "config/fields.h"
 
 #include <math.h>
+#include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
 

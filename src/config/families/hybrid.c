@@ -60,7 +60,8 @@ void mx_fill_lfm2(struct mx_build *build)
     const uint64_t unit = mx_config_whole(config, "block_multiple_of", 1, MX_ARCH_MAX_WIDTH, 256);
     const double factor = mx_config_number(config, "block_ffn_dim_multiplier", 1e-3, 64, 1);
     if (mx_config_flag(config, "block_auto_adjust_ff_dim", true)) {
-        width = (uint64_t)(factor * (double)(2 * width / 3));
+        const uint64_t two_thirds = 2 * width / 3;
+        width = (uint64_t)(factor * (double)two_thirds);
         width = (width + unit - 1) / unit * unit;
     }
     if (width > MX_ARCH_MAX_WIDTH) mx_config_fail(config, "the feed-forward width %u is too large", (unsigned)width);

@@ -21,7 +21,8 @@ void mx_fill_sparse_indexer(struct mx_build *build)
         bool own = i + 1 <= offset || (i + 1 - offset) % every == 0;
         if (cJSON_IsArray(types)) {
             const cJSON *type = cJSON_GetArrayItem(types, (int)i);
-            own = !cJSON_IsString(type) || (strcmp(type->valuestring, "shared") && strcmp(type->valuestring, "S"));
+            own = !cJSON_IsString(type) ||
+                  (strcmp(type->valuestring, "shared") != 0 && strcmp(type->valuestring, "S") != 0);
         } else if (cJSON_IsString(types)) {
             own = i >= strlen(types->valuestring) || types->valuestring[i] == 'F';
         }
