@@ -11,6 +11,13 @@
 
 #define KV_INLINE static inline __attribute__((always_inline))
 
+/* In front of a loop of a few constant rounds: unrolled, so that arrays of sums are registers. */
+#if defined(__clang__)
+#define KV_UNROLL _Pragma("unroll")
+#else
+#define KV_UNROLL _Pragma("GCC unroll 16")
+#endif
+
 /* The 16 integer levels of turbo4 in each quarter of a register; turbo3's 8 twice. */
 KV_INLINE __m512i kv_turbo4_table(void)
 {
@@ -41,9 +48,11 @@ KV_INLINE void kv_open_group(__m512i values[4], const uint8_t *p, enum mx_repr r
     const __mmask64 bytes = tail ? 0xffffffffu : ~(__mmask64)0;
     const size_t line = tail ? 32 : 64;
     if (repr == MX_REPR_INT8) {
+        KV_UNROLL
         for (size_t j = 0; j < 4; j++) values[j] = _mm512_maskz_loadu_epi8(bytes, p + j * line);
     } else if (repr == MX_REPR_TURBO4) {
         const __m512i table = kv_turbo4_table();
+        KV_UNROLL
         for (size_t j = 0; j < 2; j++) {
             const __m512i x = _mm512_maskz_loadu_epi8(bytes, p + j * line);
             values[2 * j] = _mm512_shuffle_epi8(table, kv_low_nibbles(x));
@@ -52,6 +61,7 @@ KV_INLINE void kv_open_group(__m512i values[4], const uint8_t *p, enum mx_repr r
     } else {
         const __m512i table = kv_turbo3_table(), four = _mm512_set1_epi8(4), pair = _mm512_set1_epi8(3);
         const __m512i x = _mm512_maskz_loadu_epi8(bytes, p);
+        KV_UNROLL
         for (size_t j = 0; j < 4; j++) {
             uint64_t high = 0;
             memcpy(&high, p + line + j * line / 8, line / 8);

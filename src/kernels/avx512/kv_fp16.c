@@ -19,61 +19,66 @@ KV_INLINE __m512 load_half(const uint16_t *p)
     return _mm512_cvtph_ps(_mm256_loadu_si256((const __m256i *)(const void *)p));
 }
 
-/* `count` blocks for `rows` queries, both constants. */
-KV_INLINE void score_blocks(float *w, const uint16_t *k, const uint8_t *queries, uint32_t dim, const int rows,
-                            const int count)
+/* One block for `rows` queries (a constant); coordinates go to `chains` (a constant) sums in turn. */
+KV_INLINE void score_block(float *w, const uint16_t *k, const uint8_t *queries, uint32_t dim, const int rows,
+                           const int chains)
 {
     const size_t query_bytes = mx_kv_query_bytes(dim);
     const float *q = (const float *)(const void *)(queries + 64);
     const size_t q_stride = query_bytes / sizeof(float);
-    __m512 sum[8]; /* [count][rows] */
-    for (int i = 0; i < rows * count; i++) sum[i] = _mm512_setzero_ps();
-    for (uint32_t i = 0; i < dim; i++) {
-        for (int b = 0; b < count; b++) {
-            const uint16_t *p = k + ((size_t)b * dim + i) * MX_BLOCK;
+    __m512 sum[8]; /* [rows][chains] */
+    KV_UNROLL
+    for (int i = 0; i < rows * chains; i++) sum[i] = _mm512_setzero_ps();
+    uint32_t i = 0;
+    for (; i + (uint32_t)chains <= dim; i += (uint32_t)chains) {
+        KV_UNROLL
+        for (int c = 0; c < chains; c++) {
+            const uint16_t *p = k + (size_t)(i + (uint32_t)c) * MX_BLOCK;
             const __m512 x = load_half(p);
-            if (i % 2 == 0) _mm_prefetch((const char *)p + AHEAD, _MM_HINT_T0);
+            if (c % 2 == 0 || chains == 1) _mm_prefetch((const char *)p + AHEAD, _MM_HINT_T0);
+            KV_UNROLL
             for (int r = 0; r < rows; r++) {
-                sum[b * rows + r] = _mm512_fmadd_ps(x, _mm512_set1_ps(q[(size_t)r * q_stride + i]), sum[b * rows + r]);
+                const __m512 factor = _mm512_set1_ps(q[(size_t)r * q_stride + i + (uint32_t)c]);
+                sum[r * chains + c] = _mm512_fmadd_ps(x, factor, sum[r * chains + c]);
             }
         }
     }
+    for (; i < dim; i++) {
+        const __m512 x = load_half(k + (size_t)i * MX_BLOCK);
+        KV_UNROLL
+        for (int r = 0; r < rows; r++) {
+            sum[r * chains] = _mm512_fmadd_ps(x, _mm512_set1_ps(q[(size_t)r * q_stride + i]), sum[r * chains]);
+        }
+    }
+    KV_UNROLL
     for (int r = 0; r < rows; r++) {
         float bias;
         memcpy(&bias, queries + (size_t)r * query_bytes, sizeof bias);
-        for (int b = 0; b < count; b++) {
-            _mm512_storeu_ps(w + r * MX_KV_TILE + b * MX_BLOCK, _mm512_add_ps(sum[b * rows + r], _mm512_set1_ps(bias)));
-        }
-    }
-}
-
-KV_INLINE void score_rows(float *w, const uint16_t *k, uint32_t blocks, const uint8_t *queries, uint32_t dim,
-                          const int rows, const int count)
-{
-    uint32_t b = 0;
-    for (; b + (uint32_t)count <= blocks; b += (uint32_t)count) {
-        score_blocks(w + b * MX_BLOCK, k + (size_t)b * dim * MX_BLOCK, queries, dim, rows, count);
-    }
-    for (; b < blocks; b++) {
-        score_blocks(w + b * MX_BLOCK, k + (size_t)b * dim * MX_BLOCK, queries, dim, rows, 1);
+        __m512 score = _mm512_add_ps(sum[r * chains], _mm512_set1_ps(bias));
+        KV_UNROLL
+        for (int c = 1; c < chains; c++) score = _mm512_add_ps(score, sum[r * chains + c]);
+        _mm512_storeu_ps(w + r * MX_KV_TILE, score);
     }
 }
 
 static void scores_fp16(float *w, const uint8_t *codes, const uint16_t *scales, uint32_t blocks, const void *queries,
                         uint32_t rows, uint32_t dim)
 {
-    const uint16_t *k = (const uint16_t *)(const void *)codes;
     const uint8_t *query = queries;
     while (rows > 0) {
         const uint32_t part = rows >= 8 ? 8 : rows >= 4 ? 4 : rows >= 2 ? 2 : 1;
-        if (part == 8)
-            score_rows(w, k, blocks, query, dim, 8, 1);
-        else if (part == 4)
-            score_rows(w, k, blocks, query, dim, 4, 2);
-        else if (part == 2)
-            score_rows(w, k, blocks, query, dim, 2, 4);
-        else
-            score_rows(w, k, blocks, query, dim, 1, 8);
+        const uint16_t *k = (const uint16_t *)(const void *)codes;
+        for (uint32_t b = 0; b < blocks; b++, k += (size_t)dim * MX_BLOCK) {
+            float *to = w + b * MX_BLOCK;
+            if (part == 8)
+                score_block(to, k, query, dim, 8, 1);
+            else if (part == 4)
+                score_block(to, k, query, dim, 4, 2);
+            else if (part == 2)
+                score_block(to, k, query, dim, 2, 4);
+            else
+                score_block(to, k, query, dim, 1, 8);
+        }
         rows -= part;
         w += part * MX_KV_TILE;
         query += part * mx_kv_query_bytes(dim);
@@ -86,18 +91,23 @@ KV_INLINE void sum_columns(float *acc, size_t stride, const uint16_t *v, uint32_
 {
     const __mmask16 lanes = tail ? (__mmask16)((1u << (dim - from)) - 1) : 0xffff;
     __m512 sum[16]; /* [count][rows] */
+    KV_UNROLL
     for (int i = 0; i < rows * count; i++) sum[i] = _mm512_setzero_ps();
     for (uint32_t t = 0; t < tokens; t++) {
         const uint16_t *p = v + (size_t)t * dim + from;
+        KV_UNROLL
         for (int c = 0; c < count; c++) {
             const __m512 x = tail ? _mm512_cvtph_ps(_mm256_maskz_loadu_epi16(lanes, p)) : load_half(p + 16 * c);
             if (c % 2 == 0) _mm_prefetch((const char *)(p + 16 * c) + AHEAD, _MM_HINT_T0);
+            KV_UNROLL
             for (int r = 0; r < rows; r++) {
                 sum[c * rows + r] = _mm512_fmadd_ps(x, _mm512_set1_ps(w[r * MX_KV_TILE + t]), sum[c * rows + r]);
             }
         }
     }
+    KV_UNROLL
     for (int r = 0; r < rows; r++) {
+        KV_UNROLL
         for (int c = 0; c < count; c++) {
             float *out = acc + (size_t)r * stride + from + 16 * c;
             const __m512 before = _mm512_maskz_loadu_ps(lanes, out);

@@ -5,8 +5,8 @@
  * unsigned there, value + 128: 128 * sum(query) is taken off beforehand. Values are signed and weights unsigned as they
  * are. Sums stay below 2^31: 1024 coordinates (or 256 tokens) * 255 * 128.
  *
- * Functions are written for a fixed number of query rows, and of blocks or V groups at a time, so that sums stay in
- * registers; the exported ones compose them. */
+ * Functions are written for a fixed number of query rows (and of V groups at a time), so that sums stay in registers;
+ * the exported ones compose them. */
 #include <math.h>
 
 #include "kernels/avx512/kv_codes.h"
@@ -61,89 +61,102 @@ KV_INLINE int32_t load_i32(const int8_t *p)
     return four;
 }
 
-/* One tile of `count` blocks (a constant) for `rows` queries (a constant). */
-KV_INLINE void score_blocks(float *w, const uint8_t *codes, const uint16_t *scales, const uint8_t *queries,
-                            uint32_t dim, const int rows, const int count, const enum mx_repr repr)
+/* One block for `rows` queries (a constant). Lines go to `chains` (a constant) sums in turn, so that more products are
+ * under way than one chain of dependent ones allows; the block is one stream for the prefetchers. */
+KV_INLINE void score_block(float *w, const uint8_t *codes, const uint16_t *scales, const uint8_t *queries, uint32_t dim,
+                           const int rows, const int chains, const enum mx_repr repr)
 {
-    const size_t query_bytes = mx_kv_query_bytes(dim), block = mx_repr_code_bytes(repr, dim), pad = padded(dim);
-    __m512i high[8], low[8]; /* [count][rows] */
-    for (int r = 0; r < rows; r++) {
-        const struct int_query *query = (const struct int_query *)(const void *)(queries + (size_t)r * query_bytes);
-        for (int b = 0; b < count; b++) {
-            high[b * rows + r] = _mm512_set1_epi32(query->high_start);
-            low[b * rows + r] = _mm512_set1_epi32(query->low_start);
-        }
-    }
+    const size_t query_bytes = mx_kv_query_bytes(dim), pad = padded(dim);
     const int8_t *bytes = (const int8_t *)queries + sizeof(struct int_query);
-    const size_t lines = block / 64;
-    for (size_t line = 0; line < lines; line++) {
-        __m512i x[8][2];
-        for (int b = 0; b < count; b++) {
-            const uint8_t *p = codes + (size_t)b * block + 64 * line;
+    const __m512i table = _mm512_xor_si512(kv_turbo4_table(), _mm512_set1_epi8((char)0x80));
+    __m512i high[8], low[8]; /* [rows][chains] */
+    KV_UNROLL
+    for (int i = 0; i < rows * chains; i++) {
+        const struct int_query *query = (const void *)(queries + (size_t)(i / chains) * query_bytes);
+        high[i] = _mm512_set1_epi32(i % chains ? 0 : query->high_start);
+        low[i] = _mm512_set1_epi32(i % chains ? 0 : query->low_start);
+    }
+    const int parts = repr == MX_REPR_TURBO4 ? 2 : 1; /* vectors in a line */
+    const uint32_t vectors = (dim + 7) / 8 * 2;       /* of 4 coordinates each; even */
+    const uint32_t step = chains > parts ? (uint32_t)chains : (uint32_t)parts;
+    uint32_t i = 0;
+    for (; i + step <= vectors; i += step) {
+        __m512i x[4];
+        KV_UNROLL
+        for (uint32_t j = 0; j < step; j += (uint32_t)parts) {
+            const uint8_t *p = codes + (i + j) / (uint32_t)parts * 64;
             const __m512i packed = _mm512_loadu_si512(p);
             _mm_prefetch((const char *)p + AHEAD, _MM_HINT_T0);
-            x[b][0] = packed;
+            x[j] = packed;
             if (repr == MX_REPR_TURBO4) {
-                const __m512i table = _mm512_xor_si512(kv_turbo4_table(), _mm512_set1_epi8((char)0x80));
-                x[b][0] = _mm512_shuffle_epi8(table, kv_low_nibbles(packed));
-                x[b][1] = _mm512_shuffle_epi8(table, kv_high_nibbles(packed));
+                x[j] = _mm512_shuffle_epi8(table, kv_low_nibbles(packed));
+                x[j + 1] = _mm512_shuffle_epi8(table, kv_high_nibbles(packed));
             }
         }
-        const int halves = repr == MX_REPR_TURBO4 ? 2 : 1;
-        for (int half = 0; half < halves; half++) {
+        KV_UNROLL
+        for (uint32_t j = 0; j < step; j++) {
+            KV_UNROLL
             for (int r = 0; r < rows; r++) {
-                const int8_t *q = bytes + (size_t)r * query_bytes + 4 * (line * (size_t)halves + (size_t)half);
-                const __m512i q_high = _mm512_set1_epi32(load_i32(q)), q_low = _mm512_set1_epi32(load_i32(q + pad));
-                for (int b = 0; b < count; b++) {
-                    high[b * rows + r] = _mm512_dpbusd_epi32(high[b * rows + r], x[b][half], q_high);
-                    low[b * rows + r] = _mm512_dpbusd_epi32(low[b * rows + r], x[b][half], q_low);
-                }
+                const int8_t *q = bytes + (size_t)r * query_bytes + 4 * (i + j);
+                const int sum = r * chains + (int)j % chains;
+                high[sum] = _mm512_dpbusd_epi32(high[sum], x[j], _mm512_set1_epi32(load_i32(q)));
+                low[sum] = _mm512_dpbusd_epi32(low[sum], x[j], _mm512_set1_epi32(load_i32(q + pad)));
             }
         }
     }
-    for (int b = 0; b < count; b++) {
-        const __m512 scale =
-            _mm512_cvtph_ps(_mm256_loadu_si256((const __m256i *)(const void *)(scales + b * MX_BLOCK)));
-        for (int r = 0; r < rows; r++) {
-            const struct int_query *query = (const struct int_query *)(const void *)(queries + (size_t)r * query_bytes);
-            const __m512 sum = _mm512_fmadd_ps(_mm512_cvtepi32_ps(high[b * rows + r]), _mm512_set1_ps(256.0f),
-                                               _mm512_cvtepi32_ps(low[b * rows + r]));
-            const __m512 factor = _mm512_mul_ps(scale, _mm512_set1_ps(query->scale));
-            _mm512_storeu_ps(w + r * MX_KV_TILE + b * MX_BLOCK,
-                             _mm512_fmadd_ps(sum, factor, _mm512_set1_ps(query->bias)));
+    for (; i < vectors; i += 2) { /* what is left of a dimension that is no multiple of 4 * step */
+        const uint8_t *p = codes + i / (uint32_t)parts * 64;
+        __m512i x[2] = {_mm512_loadu_si512(p), _mm512_setzero_si512()};
+        if (repr == MX_REPR_TURBO4) {
+            x[1] = _mm512_shuffle_epi8(table, kv_high_nibbles(x[0]));
+            x[0] = _mm512_shuffle_epi8(table, kv_low_nibbles(x[0]));
+        } else {
+            x[1] = _mm512_loadu_si512(p + 64);
+        }
+        KV_UNROLL
+        for (int r = 0; r < 2 * rows; r++) {
+            const int8_t *q = bytes + (size_t)(r / 2) * query_bytes + 4 * (i + (uint32_t)r % 2);
+            const int sum = r / 2 * chains;
+            high[sum] = _mm512_dpbusd_epi32(high[sum], x[r % 2], _mm512_set1_epi32(load_i32(q)));
+            low[sum] = _mm512_dpbusd_epi32(low[sum], x[r % 2], _mm512_set1_epi32(load_i32(q + pad)));
         }
     }
-}
-
-/* All blocks for a constant number of rows, several blocks at a time while there are as many. */
-KV_INLINE void score_rows(float *w, const uint8_t *codes, const uint16_t *scales, uint32_t blocks,
-                          const uint8_t *queries, uint32_t dim, const int rows, const int count,
-                          const enum mx_repr repr)
-{
-    const size_t block = mx_repr_code_bytes(repr, dim);
-    uint32_t b = 0;
-    for (; b + (uint32_t)count <= blocks; b += (uint32_t)count) {
-        score_blocks(w + b * MX_BLOCK, codes + b * block, scales + b * MX_BLOCK, queries, dim, rows, count, repr);
-    }
-    for (; b < blocks; b++) {
-        score_blocks(w + b * MX_BLOCK, codes + b * block, scales + b * MX_BLOCK, queries, dim, rows, 1, repr);
+    const __m512 scale = _mm512_cvtph_ps(_mm256_loadu_si256((const __m256i *)(const void *)scales));
+    KV_UNROLL
+    for (int r = 0; r < rows; r++) {
+        const struct int_query *query = (const void *)(queries + (size_t)r * query_bytes);
+        __m512i high_sum = high[r * chains], low_sum = low[r * chains];
+        KV_UNROLL
+        for (int c = 1; c < chains; c++) {
+            high_sum = _mm512_add_epi32(high_sum, high[r * chains + c]);
+            low_sum = _mm512_add_epi32(low_sum, low[r * chains + c]);
+        }
+        const __m512 sum =
+            _mm512_fmadd_ps(_mm512_cvtepi32_ps(high_sum), _mm512_set1_ps(256.0f), _mm512_cvtepi32_ps(low_sum));
+        const __m512 factor = _mm512_mul_ps(scale, _mm512_set1_ps(query->scale));
+        _mm512_storeu_ps(w + r * MX_KV_TILE, _mm512_fmadd_ps(sum, factor, _mm512_set1_ps(query->bias)));
     }
 }
 
 KV_INLINE void scores(float *w, const uint8_t *codes, const uint16_t *scales, uint32_t blocks, const uint8_t *queries,
                       uint32_t rows, uint32_t dim, const enum mx_repr repr)
 {
-    const size_t query_bytes = mx_kv_query_bytes(dim);
+    const size_t query_bytes = mx_kv_query_bytes(dim), block = mx_repr_code_bytes(repr, dim);
     while (rows > 0) {
         const uint32_t part = rows >= 8 ? 8 : rows >= 4 ? 4 : rows >= 2 ? 2 : 1;
-        if (part == 8)
-            score_rows(w, codes, scales, blocks, queries, dim, 8, 1, repr);
-        else if (part == 4)
-            score_rows(w, codes, scales, blocks, queries, dim, 4, 2, repr);
-        else if (part == 2)
-            score_rows(w, codes, scales, blocks, queries, dim, 2, 4, repr);
-        else
-            score_rows(w, codes, scales, blocks, queries, dim, 1, 4, repr);
+        const uint8_t *at = codes;
+        for (uint32_t b = 0; b < blocks; b++, at += block) {
+            float *to = w + b * MX_BLOCK;
+            const uint16_t *s = scales + b * MX_BLOCK;
+            if (part == 8)
+                score_block(to, at, s, queries, dim, 8, 1, repr);
+            else if (part == 4)
+                score_block(to, at, s, queries, dim, 4, 2, repr);
+            else if (part == 2)
+                score_block(to, at, s, queries, dim, 2, 4, repr);
+            else
+                score_block(to, at, s, queries, dim, 1, 4, repr);
+        }
         rows -= part;
         w += part * MX_KV_TILE;
         queries += part * query_bytes;
@@ -198,17 +211,22 @@ KV_INLINE void sum_groups(float *acc, size_t stride, const uint8_t *codes, uint3
 {
     const size_t block = mx_repr_code_bytes(repr, dim), group_bytes = mx_repr_code_bytes(repr, 16);
     __m512i high[8], low[8]; /* [count][rows] */
+    KV_UNROLL
     for (int i = 0; i < rows * count; i++) high[i] = low[i] = _mm512_setzero_si512();
     const uint8_t *p = codes + group * group_bytes;
     for (uint32_t b = 0; b < blocks; b++, p += block) {
+        KV_UNROLL
         for (int g = 0; g < count; g++) {
             __m512i values[4];
             const uint8_t *at = p + (size_t)g * group_bytes;
             kv_open_group(values, at, repr, tail);
+            KV_UNROLL
             for (size_t ahead = 0; ahead < group_bytes; ahead += 64) {
                 _mm_prefetch((const char *)at + AHEAD + ahead, _MM_HINT_T0);
             }
+            KV_UNROLL
             for (int j = 0; j < 4; j++) {
+                KV_UNROLL
                 for (int r = 0; r < rows; r++) {
                     const __m512i w_high =
                         _mm512_set1_epi32(load_i32((const int8_t *)w->high[r] + b * MX_BLOCK + 4 * j));
@@ -219,9 +237,11 @@ KV_INLINE void sum_groups(float *acc, size_t stride, const uint8_t *codes, uint3
             }
         }
     }
+    KV_UNROLL
     for (int g = 0; g < count; g++) {
         const uint32_t from = (group + (uint32_t)g) * 16, width = dim - from < 16 ? dim - from : 16;
         const __mmask16 lanes = (__mmask16)((1u << width) - 1);
+        KV_UNROLL
         for (int r = 0; r < rows; r++) {
             const __m512 sum = _mm512_fmadd_ps(_mm512_cvtepi32_ps(high[g * rows + r]), _mm512_set1_ps(256.0f),
                                                _mm512_cvtepi32_ps(low[g * rows + r]));

@@ -9,18 +9,25 @@ KV_INLINE void score_part(float *w, const float *k, const float *q, const float 
                           const int count)
 {
     __m512 sum[16]; /* [count][rows] */
+    KV_UNROLL
     for (int r = 0; r < rows; r++) {
+        KV_UNROLL
         for (int b = 0; b < count; b++) sum[b * rows + r] = _mm512_set1_ps(bias[r]);
     }
     for (uint32_t i = 0; i < dim; i++) {
         __m512 x[2];
+        KV_UNROLL
         for (int b = 0; b < count; b++) x[b] = _mm512_loadu_ps(k + ((size_t)b * dim + i) * MX_BLOCK);
+        KV_UNROLL
         for (int r = 0; r < rows; r++) {
             const __m512 factor = _mm512_set1_ps(q[(size_t)r * dim + i]);
+            KV_UNROLL
             for (int b = 0; b < count; b++) sum[b * rows + r] = _mm512_fmadd_ps(x[b], factor, sum[b * rows + r]);
         }
     }
+    KV_UNROLL
     for (int r = 0; r < rows; r++) {
+        KV_UNROLL
         for (int b = 0; b < count; b++) _mm512_storeu_ps(w + r * MX_KV_TILE + b * MX_BLOCK, sum[b * rows + r]);
     }
 }
@@ -46,19 +53,26 @@ KV_INLINE void sum_part(float *acc, size_t stride, const float *v, uint32_t toke
                         const int rows, const int count, const __mmask16 lanes)
 {
     __m512 sum[16]; /* [count][rows] */
+    KV_UNROLL
     for (int r = 0; r < rows; r++) {
+        KV_UNROLL
         for (int c = 0; c < count; c++)
             sum[c * rows + r] = _mm512_maskz_loadu_ps(lanes, acc + (size_t)r * stride + 16 * c);
     }
     for (uint32_t t = 0; t < tokens; t++) {
         __m512 x[2];
+        KV_UNROLL
         for (int c = 0; c < count; c++) x[c] = _mm512_maskz_loadu_ps(lanes, v + (size_t)t * dim + 16 * c);
+        KV_UNROLL
         for (int r = 0; r < rows; r++) {
             const __m512 factor = _mm512_set1_ps(w[r * MX_KV_TILE + t]);
+            KV_UNROLL
             for (int c = 0; c < count; c++) sum[c * rows + r] = _mm512_fmadd_ps(x[c], factor, sum[c * rows + r]);
         }
     }
+    KV_UNROLL
     for (int r = 0; r < rows; r++) {
+        KV_UNROLL
         for (int c = 0; c < count; c++)
             _mm512_mask_storeu_ps(acc + (size_t)r * stride + 16 * c, lanes, sum[c * rows + r]);
     }
