@@ -45,7 +45,8 @@ static void find_type(struct mx_build *build)
     const struct mx_family *family = mx_family_find(arch->model_type);
     arch->known = family != NULL;
     build->family = family ? family : &generic;
-    mx_config_text(config, MX_FIELD_DTYPE, arch->dtype, sizeof arch->dtype);
+    const cJSON *dtype = mx_config_find(config, MX_FIELD_DTYPE);
+    if (cJSON_IsString(dtype)) snprintf(arch->dtype, sizeof arch->dtype, "%s", dtype->valuestring);
 }
 
 /* A size whose class default counts only in a nested config: wrappers leave out what their text model's class says,
@@ -280,6 +281,8 @@ static void decide_runnable(struct mx_build *build)
         arch->names = *family->names;
     else
         not_runnable(arch, "the engine does not run model type \"%s\" yet", arch->model_type);
+    if (arch->norm_bias && arch->qk_norm != MX_QK_NORM_NONE)
+        not_runnable(arch, "the engine has no layer norm with a bias on queries and keys");
     if (!arch->vocab) not_runnable(arch, "the config has no vocab_size");
     if (!build->intermediate && !arch->experts.count) not_runnable(arch, "the config has no intermediate_size");
     for (uint32_t i = 0; i < arch->rope_count; i++) {

@@ -74,7 +74,9 @@ void mx_build_experts(struct mx_build *build)
     struct mx_arch *arch = build->arch;
     const struct mx_family *family = build->family;
     struct mx_experts *experts = &arch->experts;
-    experts->count = mx_config_per_layer(config, MX_FIELD_EXPERTS, 0, 0, MX_ARCH_MAX_EXPERTS, family->experts);
+    experts->count = mx_config_is_null(config, MX_FIELD_EXPERTS)
+                         ? 0
+                         : mx_config_per_layer(config, MX_FIELD_EXPERTS, 0, 0, MX_ARCH_MAX_EXPERTS, family->experts);
     experts->scale = 1;
     if (experts->count) {
         experts->used =

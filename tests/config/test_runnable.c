@@ -204,6 +204,10 @@ static void test_rope(void **state)
     assert_true(arch.o_bias && arch.mlp_bias && arch.lm_head_bias && !arch.gated && !arch.tied);
     mx_arch_free(&arch);
 
+    arch = parse("{\"model_type\":\"phi\",\"qk_layernorm\":true," SIZES "}");
+    assert_false(arch.runnable);
+    mx_arch_free(&arch);
+
     arch = parse("{\"model_type\":\"llama\",\"rope_scaling\":{\"type\":\"longrope\"}," SIZES "}");
     assert_false(arch.runnable);
     assert_non_null(strstr(arch.not_runnable, "longrope"));

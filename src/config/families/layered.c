@@ -80,6 +80,7 @@ void mx_fill_decilm(struct mx_build *build)
             if (cJSON_IsTrue(mx_json_get(attention, "replace_with_linear")))
                 layer->extra_parameters += (int64_t)arch->hidden * arch->hidden;
             layer->attention = MX_ATTENTION_NONE;
+            layer->heads = layer->kv_heads = 0;
         } else if (group) {
             layer->kv_heads =
                 build->heads / mx_config_item(config, group, "block_configs: n_heads_in_group", 1, build->heads);
