@@ -192,8 +192,27 @@ static void test_table(void **state)
     assert_null(mx_family_inner_type("qwen"));
 }
 
+/* docs/models.md is what tools/models-md writes from the table. */
+static void test_document(void **state)
+{
+    const struct mx_family_entry *entries;
+    const size_t count = mx_family_list(&entries);
+    char *text, row[160];
+    size_t length, rows = 0;
+    assert_ok(mx_file_read("docs/models.md", 1 << 20, &text, &length, &err));
+    for (size_t i = 0; i < count; i++) {
+        snprintf(row, sizeof row, "\n| `%s` | %s | %s |\n", entries[i].type, mx_class_name(entries[i].class_),
+                 entries[i].runnable ? "yes" : "");
+        if (!strstr(text, row)) fail_msg("docs/models.md is older than the table: %s", entries[i].type);
+    }
+    for (const char *at = text; (at = strstr(at, "\n| `")); at++) rows++;
+    assert_int_equal(rows, count);
+    free(text);
+}
+
 int main(void)
 {
-    const struct CMUnitTest tests[] = {cmocka_unit_test(test_table), cmocka_unit_test(test_folders)};
+    const struct CMUnitTest tests[] = {cmocka_unit_test(test_table), cmocka_unit_test(test_document),
+                                       cmocka_unit_test(test_folders)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
