@@ -108,7 +108,7 @@ static mx_status begin(struct job *job)
 {
     const struct options *options = job->options;
     const struct mx_arch *arch = mx_session_arch(job->session);
-    struct mx_session_begin begin = {.context = (uint64_t)options->context, .kv = job->kv};
+    struct mx_session_begin begin = {.context = (uint64_t)options->context, .kv = job->kv, .force = options->force};
     if (!begin.context) {
         begin.context = job->prompt.count + (uint64_t)options->tokens;
         if (arch->max_context && begin.context > arch->max_context) begin.context = arch->max_context;

@@ -4,8 +4,11 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/checked.h"
 #include "base/file.h"
 #include "base/machine.h"
+#include "base/units.h"
+#include "cache/size.h"
 #include "engine/usage.h"
 
 struct mx_session {
@@ -39,7 +42,11 @@ static mx_status open_text(struct mx_session *session, const char *directory, st
 {
     char *path = mx_path_join(directory, "tokenizer.json");
     if (!path) return mx_fail_memory(err, "a path", strlen(directory));
-    mx_status status = mx_tokenizer_open(&session->tokenizer, path, err);
+    mx_status status = mx_is_file(path) ? mx_tokenizer_open(&session->tokenizer, path, err)
+                                        : mx_fail(err, MX_ERR_IO,
+                                                  "%s is not there: without it the model takes token ids only (logits, "
+                                                  "bench, perplexity --tokens-file)",
+                                                  path);
     free(path);
     if (status == MX_OK) status = mx_chat_open(&session->chat, directory, session->tokenizer, err);
     return status;
@@ -93,6 +100,26 @@ void mx_session_close(struct mx_session *session)
     free(session);
 }
 
+static mx_status check_memory(const struct mx_session *session, const struct mx_session_begin *begin, uint32_t chunk,
+                              const struct mx_kv_setup *setup, struct mx_error *err)
+{
+    const struct mx_arch *arch = mx_model_arch(session->model);
+    const uint64_t cache = mx_cache_bytes(arch, setup, mx_round_up((size_t)begin->context, MX_CONTEXT_STEP));
+    const uint64_t activations = mx_workspace_bytes(arch, chunk, begin->rows, mx_pool_threads(session->pool));
+    struct mx_machine machine;
+    mx_machine_probe(&machine);
+    if (begin->force || !machine.available ||
+        (cache <= machine.available && activations <= machine.available - cache)) {
+        return MX_OK;
+    }
+    char need[16], have[16];
+    return mx_fail(err, MX_ERR_LIMIT,
+                   "a context of %llu tokens takes %s of cache in mode %s; %s of memory is available: lower --ctx, or "
+                   "take a smaller mode",
+                   (unsigned long long)begin->context, mx_format_bytes(cache, need), mx_mode_info(setup->mode)->name,
+                   mx_format_bytes(machine.available, have));
+}
+
 static mx_status begin_parts(struct mx_session *session, const struct mx_session_begin *begin, struct mx_error *err)
 {
     const struct mx_arch *arch = mx_model_arch(session->model);
@@ -101,6 +128,7 @@ static mx_status begin_parts(struct mx_session *session, const struct mx_session
     struct mx_cache_options cache = {
         .context = begin->context, .chunk = chunk, .cpu = session->cpu, .pool = session->pool};
     MX_TRY(mx_kv_resolve(&cache.setup, &begin->kv, arch, err));
+    MX_TRY(check_memory(session, begin, chunk, &cache.setup, err));
     MX_TRY(mx_cache_open(&session->cache, arch, &cache, err));
     const struct mx_workspace_options workspace = {
         .chunk = chunk, .rows = begin->rows ? begin->rows : 1, .cpu = session->cpu, .pool = session->pool};

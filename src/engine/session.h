@@ -35,9 +35,11 @@ struct mx_session_begin {
     uint32_t chunk;   /* tokens fed at a time; 0: MX_MODEL_CHUNK */
     uint32_t rows;    /* rows of logits at a time; 0: 1, which is what generating needs */
     struct mx_kv_options kv;
+    bool force; /* go on where cache and activations exceed the memory that is available */
 };
 
-/* Makes the cache and the activations. May be called again: the former text is gone. */
+/* Makes the cache and the activations. May be called again: the former text is gone. MX_ERR_LIMIT where they would not
+ * fit in memory. */
 mx_status mx_session_begin(struct mx_session *session, const struct mx_session_begin *begin, struct mx_error *err);
 
 const struct mx_model *mx_session_model(const struct mx_session *session);

@@ -92,6 +92,19 @@ static void test_context_ends_the_text(void **state)
     mx_session_close(session);
 }
 
+static void test_too_large_a_context(void **state)
+{
+    (void)state;
+    struct mx_error err;
+    struct mx_session *session;
+    const struct mx_session_options options = {.threads = 1, .cpu = MX_CPU_SCALAR};
+    assert_ok(mx_session_open(&session, LLAMA, &options, NULL, &err));
+    const struct mx_session_begin begin = {.context = (uint64_t)1 << 40, .kv = mx_kv_options_default()};
+    assert_fails(mx_session_begin(session, &begin, &err), MX_ERR_LIMIT, "lower --ctx");
+    assert_null(mx_session_cache(session));
+    mx_session_close(session);
+}
+
 static void test_interruption(void **state)
 {
     const struct fixture *fixture = *state;
@@ -121,6 +134,7 @@ int main(void)
         cmocka_unit_test(test_generates_the_reference),
         cmocka_unit_test(test_reuses_the_prompt),
         cmocka_unit_test(test_context_ends_the_text),
+        cmocka_unit_test(test_too_large_a_context),
         cmocka_unit_test(test_interruption),
     };
     return cmocka_run_group_tests(tests, setup, teardown);
