@@ -142,57 +142,64 @@ static void store_tile(const struct kv_step *step, uint32_t head, struct kv_work
     }
 }
 
-/* Rotates rows [row, row + rows), at most 16, of a [.][dim] array. */
-static void rotate_rows(const struct mx_kv_kernels *kernels, const struct kv_run *run, float *to, const float *from,
-                        uint32_t rows, float *panel)
+/* Rows [row, row + rows) of the layer, at most 16 (over all KV heads: row = head * step->rows + row of the head), as
+ * the lanes of a panel, and back. */
+static void gather_rows(float *panel, const float *from, uint32_t row, uint32_t rows, uint32_t dim)
 {
-    const uint32_t dim = run->layout.dim;
     memset(panel, 0, dim * MX_BLOCK * sizeof(float));
     for (uint32_t r = 0; r < rows; r++) {
-        for (uint32_t i = 0; i < dim; i++) panel[i * MX_BLOCK + r] = from[r * dim + i];
-    }
-    kernels->rotate(panel, &run->rotation);
-    for (uint32_t r = 0; r < rows; r++) {
-        for (uint32_t i = 0; i < dim; i++) to[r * dim + i] = panel[i * MX_BLOCK + r];
+        for (uint32_t i = 0; i < dim; i++) panel[i * MX_BLOCK + r] = from[(size_t)(row + r) * dim + i];
     }
 }
 
-/* The query rows of one KV head: scaled, rotated, with their bias, and in the form that narrow kernels take. */
-static void prepare_queries(const struct kv_step *step, uint32_t head, struct kv_worker *worker)
+static void scatter_rows(float *to, const float *panel, uint32_t row, uint32_t rows, uint32_t dim)
+{
+    for (uint32_t r = 0; r < rows; r++) {
+        for (uint32_t i = 0; i < dim; i++) to[(size_t)(row + r) * dim + i] = panel[i * MX_BLOCK + r];
+    }
+}
+
+/* Where a row of the layer stands in q and out, in vectors. */
+static size_t place_of_row(const struct kv_step *step, uint32_t row)
+{
+    const uint32_t head = row / step->rows, token = row % step->rows / step->group;
+    return (size_t)token * step->row->heads + head * step->group + row % step->group;
+}
+
+/* Query rows [row, end) of the layer: scaled, rotated, with their bias, and in the form that narrow kernels take. */
+static void prepare_rows(const struct kv_step *step, uint32_t row, uint32_t end, struct kv_worker *worker)
 {
     const struct mx_cache *cache = step->cache;
     const struct kv_run *k = &step->layer->k;
     const uint32_t dim = step->row->k_dim;
-    const size_t at = (size_t)head * step->rows;
-    float *plain = cache->q_plain + at * dim, *coded = cache->q_coded + at * dim;
     const float scale = (float)cache->arch->attention_scale;
-    for (uint32_t r = 0; r < step->rows; r++) {
-        const uint32_t token = r / step->group, query_head = head * step->group + r % step->group;
-        const float *q = step->q + ((size_t)token * step->row->heads + query_head) * dim;
-        for (uint32_t i = 0; i < dim; i++) plain[(size_t)r * dim + i] = q[i] * scale;
+    const bool coded = k->layout.repr != MX_REPR_FP16;
+    for (uint32_t r = row; r < end; r++) {
+        const float *q = step->q + place_of_row(step, r) * dim, *mean = step->layer->mean;
+        float *plain = cache->q_plain + (size_t)r * dim;
+        for (uint32_t i = 0; i < dim; i++) plain[i] = q[i] * scale;
         float bias = 0;
-        if (step->layer->mean) {
-            const float *mean = step->layer->mean + head * dim;
-            for (uint32_t i = 0; i < dim; i++) bias += plain[(size_t)r * dim + i] * mean[i];
-        }
-        cache->bias[at + r] = bias;
-        cache->zeros[at + r] = 0;
+        for (uint32_t i = 0; mean && i < dim; i++) bias += plain[i] * mean[r / step->rows * dim + i];
+        cache->bias[r] = bias;
+        cache->zeros[r] = 0;
     }
-    if (k->layout.repr != MX_REPR_FP16) {
-        if (!k->rotated) memcpy(coded, plain, (size_t)step->rows * dim * sizeof(float));
-        for (uint32_t r = 0; k->rotated && r < step->rows; r += MX_BLOCK) {
-            const uint32_t rows = step->rows - r < MX_BLOCK ? step->rows - r : MX_BLOCK;
-            rotate_rows(cache->kernels, k, coded + (size_t)r * dim, plain + (size_t)r * dim, rows, worker->panel);
-        }
+    for (uint32_t r = row; k->rotated && r < end; r += MX_BLOCK) {
+        const uint32_t rows = end - r < MX_BLOCK ? end - r : MX_BLOCK;
+        gather_rows(worker->panel, cache->q_plain, r, rows, dim);
+        cache->kernels->rotate(worker->panel, &k->rotation);
+        scatter_rows(cache->q_coded, worker->panel, r, rows, dim);
     }
-    if (!step->narrow) return;
+    if (coded && !k->rotated) {
+        memcpy(cache->q_coded + (size_t)row * dim, cache->q_plain + (size_t)row * dim,
+               (size_t)(end - row) * dim * sizeof(float));
+    }
     const size_t bytes = mx_kv_query_bytes(dim);
-    for (uint32_t r = 0; r < step->rows; r++) {
-        cache->kernels->k[MX_REPR_FP16].prepare(cache->queries_plain + (at + r) * bytes, plain + (size_t)r * dim, dim,
+    for (uint32_t r = row; step->narrow && r < end; r++) {
+        cache->kernels->k[MX_REPR_FP16].prepare(cache->queries_plain + r * bytes, cache->q_plain + (size_t)r * dim, dim,
                                                 0);
-        if (k->layout.repr == MX_REPR_FP16) continue;
-        cache->kernels->k[k->layout.repr].prepare(cache->queries_coded + (at + r) * bytes, coded + (size_t)r * dim, dim,
-                                                  cache->bias[at + r]);
+        if (!coded) continue;
+        cache->kernels->k[k->layout.repr].prepare(cache->queries_coded + r * bytes, cache->q_coded + (size_t)r * dim,
+                                                  dim, cache->bias[r]);
     }
 }
 
@@ -201,53 +208,59 @@ static void prepare_head(void *context, int head, int worker)
     const struct kv_step *step = context;
     struct kv_worker *scratch = &step->cache->workers[worker];
     if (step->k) store_tile(step, (uint32_t)head, scratch);
-    prepare_queries(step, (uint32_t)head, scratch);
+    if (!step->narrow) prepare_rows(step, (uint32_t)head * step->rows, (uint32_t)(head + 1) * step->rows, scratch);
 }
 
-/* One row's ranges joined: sum over ranges of acc * e^(max - largest), over the same sum of `sum`. */
-static void merge_row(const struct kv_step *step, uint32_t head, uint32_t row, float *out)
+/* One row's ranges joined: sum over ranges of acc * e^(max - largest), over the same sum of `sum`. The coded part is
+ * left in the row's first partial result, what came from fp16 blocks goes to `out`. */
+static void merge_row(const struct kv_step *step, uint32_t head, uint32_t row)
 {
     const struct mx_cache *cache = step->cache;
     const uint32_t v_dim = step->row->v_dim;
-    float largest = -INFINITY, total = 0;
+    float *out = step->out + place_of_row(step, head * step->rows + row) * v_dim, largest = -INFINITY, total = 0;
     for (uint32_t range = 0; range < step->ranges; range++) {
         const float max = cache->max[kv_partial(step, head, range) + row];
         largest = max > largest ? max : largest;
     }
     memset(out, 0, v_dim * sizeof(float));
+    float *first = cache->acc + (kv_partial(step, head, 0) + row) * v_dim;
     for (uint32_t range = 0; range < step->ranges; range++) {
         const size_t at = kv_partial(step, head, range) + row;
-        if (cache->sum[at] == 0) continue; /* this range holds nothing that the row sees */
-        const float factor = expf(cache->max[at] - largest);
+        const float *acc = cache->acc + at * v_dim, *near = cache->near + at * v_dim;
+        const float factor = cache->sum[at] == 0 ? 0 : expf(cache->max[at] - largest); /* 0: sees nothing there */
         total += cache->sum[at] * factor;
-        const float *acc = cache->acc + at * v_dim;
-        for (uint32_t i = 0; i < v_dim; i++) out[i] += acc[i] * factor;
+        for (uint32_t i = 0; i < v_dim; i++) first[i] = range ? first[i] + acc[i] * factor : acc[i] * factor;
+        if (!cache->near_used[head * step->ranges + range]) continue;
+        for (uint32_t i = 0; i < v_dim; i++) out[i] += near[i] * factor;
     }
     const float inverse = 1.0f / total;
-    for (uint32_t i = 0; i < v_dim; i++) out[i] *= inverse;
+    for (uint32_t i = 0; i < v_dim; i++) {
+        out[i] *= inverse;
+        first[i] *= inverse;
+    }
 }
 
-/* Joins a KV head's ranges, turns the result back where values were coded rotated, and writes it out. */
-static void merge_head(const struct kv_step *step, uint32_t head, struct kv_worker *worker)
+/* Adds the coded part of merged rows [row, end) of the layer to their output, turned back where it is rotated. */
+static void finish_rows(const struct kv_step *step, uint32_t row, uint32_t end, struct kv_worker *worker)
 {
+    const struct mx_cache *cache = step->cache;
     const uint32_t v_dim = step->row->v_dim;
     const struct kv_run *v = &step->layer->v;
-    for (uint32_t row = 0; row < step->rows; row += MX_BLOCK) {
-        const uint32_t rows = step->rows - row < MX_BLOCK ? step->rows - row : MX_BLOCK;
+    for (uint32_t from = row; from < end; from += MX_BLOCK) {
+        const uint32_t rows = end - from < MX_BLOCK ? end - from : MX_BLOCK;
         if (v->rotated) memset(worker->panel, 0, v_dim * MX_BLOCK * sizeof(float));
         for (uint32_t r = 0; r < rows; r++) {
-            merge_row(step, head, row + r, worker->unpacked + r * v_dim);
-            for (uint32_t i = 0; v->rotated && i < v_dim; i++) {
-                worker->panel[i * MX_BLOCK + r] = worker->unpacked[r * v_dim + i];
-            }
+            const size_t at = kv_partial(step, (from + r) / step->rows, 0) + (from + r) % step->rows;
+            const float *acc = cache->acc + at * v_dim;
+            float *out = step->out + place_of_row(step, from + r) * v_dim;
+            for (uint32_t i = 0; v->rotated && i < v_dim; i++) worker->panel[i * MX_BLOCK + r] = acc[i];
+            for (uint32_t i = 0; !v->rotated && i < v_dim; i++) out[i] += acc[i];
         }
-        if (v->rotated) step->cache->kernels->rotate_back(worker->panel, &v->rotation);
+        if (!v->rotated) continue;
+        cache->kernels->rotate_back(worker->panel, &v->rotation);
         for (uint32_t r = 0; r < rows; r++) {
-            const uint32_t token = (row + r) / step->group, query_head = head * step->group + (row + r) % step->group;
-            float *out = step->out + ((size_t)token * step->row->heads + query_head) * v_dim;
-            for (uint32_t i = 0; i < v_dim; i++) {
-                out[i] = v->rotated ? worker->panel[i * MX_BLOCK + r] : worker->unpacked[r * v_dim + i];
-            }
+            float *out = step->out + place_of_row(step, from + r) * v_dim;
+            for (uint32_t i = 0; i < v_dim; i++) out[i] += worker->panel[i * MX_BLOCK + r];
         }
     }
 }
@@ -260,7 +273,8 @@ static void attend_piece(void *context, int piece, int worker)
     const uint32_t head = (uint32_t)piece / step->ranges, range = (uint32_t)piece % step->ranges;
     kv_attend_range(step, head, range, &cache->workers[worker]);
     if (atomic_fetch_sub_explicit(&cache->remaining[head], 1, memory_order_acq_rel) == 1) {
-        merge_head(step, head, &cache->workers[worker]);
+        for (uint32_t row = 0; row < step->rows; row++) merge_row(step, head, row);
+        if (!step->narrow) finish_rows(step, head * step->rows, (head + 1) * step->rows, &cache->workers[worker]);
     }
 }
 
@@ -281,16 +295,19 @@ static void run_step(struct kv_step *step, struct kv_layer *layer)
     const int heads = (int)step->row->kv_heads;
     const uint64_t near = kv_first_near(cache, (step->first + step->n - 1) / MX_BLOCK);
     if (layer->mean && !layer->mean_known && step->k && near > 0) decide_mean_late(cache, layer, near);
-    const bool work = step->rows > 16 || (step->k && near > layer->encoded); /* worth waking threads for */
-    if (work)
+    if (!step->narrow || (step->k && near > layer->encoded)) /* worth waking threads for */
         mx_pool_run(cache->pool, heads, prepare_head, step);
     else
         for (int head = 0; head < heads; head++) prepare_head(step, head, 0);
     if (step->k && near > layer->encoded) layer->encoded = near;
+    /* A decode step has few rows in each head: all heads' share one panel. */
+    const uint32_t all_rows = step->row->kv_heads * step->rows;
+    if (step->narrow) prepare_rows(step, 0, all_rows, &cache->workers[0]);
 
     choose_ranges(step);
     for (int head = 0; head < heads; head++) atomic_store(&cache->remaining[head], (int)step->ranges);
     mx_pool_run(cache->pool, heads * (int)step->ranges, attend_piece, step);
+    if (step->narrow) finish_rows(step, 0, all_rows, &cache->workers[0]);
 }
 
 void mx_cache_attend(struct mx_cache *cache, uint32_t layer, const float *q, const float *k, const float *v, float *out,

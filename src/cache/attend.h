@@ -26,7 +26,7 @@ static inline size_t kv_partial(const struct kv_step *step, uint32_t head, uint3
     return ((size_t)head * step->ranges + range) * step->rows;
 }
 
-/* Attends all rows of a KV head to one range of tokens, into its partial result. Rotated codes leave a rotated acc. */
+/* Attends all rows of a KV head to one range of tokens, into its partial result. */
 void kv_attend_range(const struct kv_step *step, uint32_t head, uint32_t range, struct kv_worker *worker);
 
 #endif

@@ -182,6 +182,8 @@ static size_t cut_scratch(struct mx_cache *cache, const struct needs *needs, uin
     cache->queries_plain = cut(block, &at, needs->tile_rows * needs->query_bytes);
     cache->queries_coded = cut(block, &at, needs->tile_rows * needs->query_bytes);
     cache->acc = cut(block, &at, needs->partials * needs->v_dim * f);
+    cache->near = cut(block, &at, needs->partials * needs->v_dim * f);
+    cache->near_used = cut(block, &at, needs->partials * sizeof *cache->near_used);
     cache->max = cut(block, &at, needs->partials * f);
     cache->sum = cut(block, &at, needs->partials * f);
     cache->remaining = cut(block, &at, needs->kv_heads * sizeof *cache->remaining);
@@ -192,7 +194,6 @@ static size_t cut_scratch(struct mx_cache *cache, const struct needs *needs, uin
         worker->k_tile = cut(block, &at, MX_KV_TILE * needs->k_dim * f);
         worker->v_tile = cut(block, &at, MX_KV_TILE * needs->v_dim * f);
         worker->w = cut(block, &at, larger(WIDE_ROWS, cache->kernels->narrow_rows) * MX_KV_TILE * f);
-        worker->near = cut(block, &at, needs->tile_rows * needs->v_dim * f);
         worker->panel = cut(block, &at, MX_BLOCK * dim * f);
         worker->unpacked = cut(block, &at, MX_BLOCK * dim * f);
     }

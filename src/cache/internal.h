@@ -40,7 +40,6 @@ enum kv_form { FORM_SINK, FORM_CODED, FORM_NEAR };
 struct kv_worker {
     float *k_tile, *v_tile;  /* decoded tile: panels, rows */
     float *w;                /* [WIDE_ROWS or narrow rows][MX_KV_TILE] */
-    float *near;             /* [rows of a KV head][v_dim]: values of fp16 blocks beside rotated codes */
     float *panel, *unpacked; /* [dim][16]; [16][dim] */
 };
 
@@ -70,8 +69,11 @@ struct mx_cache {
     float *q_plain, *q_coded; /* [kv_heads * rows][k_dim] */
     float *bias, *zeros;      /* [kv_heads * rows]: of coded and of plain scores */
     uint8_t *queries_plain, *queries_coded;
-    float *acc, *max, *sum; /* partial results [kv_heads][ranges][rows] ([v_dim]) */
-    atomic_int *remaining;  /* [kv_heads]: ranges still running */
+    /* Partial results [kv_heads][ranges][rows] ([v_dim]). Values that are read from fp16 blocks beside rotated codes
+     * are summed apart, in `near`, where near_used [kv_heads][ranges] says so. */
+    float *acc, *near, *max, *sum;
+    bool *near_used;
+    atomic_int *remaining; /* [kv_heads]: ranges still running */
     struct kv_worker *workers;
     void *scratch;
 };

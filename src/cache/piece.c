@@ -14,8 +14,8 @@ struct piece {
     const struct kv_step *step;
     struct kv_worker *worker;
     uint32_t head;
-    float *acc, *max, *sum; /* this partial result's */
-    bool near_used;         /* worker->near holds something */
+    float *acc, *near, *max, *sum; /* this partial result's */
+    bool *near_used;
 };
 
 /* Rows [row, row + rows) of the KV head, blocks [from, to), all read in one form. */
@@ -66,7 +66,7 @@ static void softmax_rows(struct piece *piece, float *w, uint32_t row, uint32_t r
             w, (uint32_t)blocks * MX_BLOCK, (float)cache->arch->attention_softcap, &piece->max[r], &piece->sum[r]);
         if (factor == 1.0f) continue;
         scale_row(piece->acc + (size_t)r * v_dim, factor, v_dim);
-        if (piece->near_used) scale_row(piece->worker->near + (size_t)r * v_dim, factor, v_dim);
+        if (*piece->near_used) scale_row(piece->near + (size_t)r * v_dim, factor, v_dim);
     }
 }
 
@@ -75,11 +75,11 @@ static float *target(struct piece *piece, enum kv_form form)
 {
     const struct kv_run *v = &piece->step->layer->v;
     if (!v->rotated || form == FORM_CODED) return piece->acc;
-    if (!piece->near_used) {
-        memset(piece->worker->near, 0, (size_t)piece->step->rows * piece->step->row->v_dim * sizeof(float));
-        piece->near_used = true;
+    if (!*piece->near_used) {
+        memset(piece->near, 0, (size_t)piece->step->rows * piece->step->row->v_dim * sizeof(float));
+        *piece->near_used = true;
     }
-    return piece->worker->near;
+    return piece->near;
 }
 
 static void narrow_tile(struct piece *piece, const struct span *span, uint64_t b, uint64_t blocks)
@@ -195,36 +195,21 @@ static void attend_blocks(struct piece *piece, uint32_t row, uint32_t rows, uint
     }
 }
 
-/* Rotates what came from fp16 blocks, 16 rows at a time, and adds it to the rotated rest. */
-static void join_near(struct piece *piece)
-{
-    const struct kv_step *step = piece->step;
-    const uint32_t v_dim = step->row->v_dim;
-    float *panel = piece->worker->panel;
-    for (uint32_t row = 0; row < step->rows; row += MX_BLOCK) {
-        const uint32_t rows = step->rows - row < MX_BLOCK ? step->rows - row : MX_BLOCK;
-        memset(panel, 0, v_dim * MX_BLOCK * sizeof(float));
-        for (uint32_t r = 0; r < rows; r++) {
-            for (uint32_t i = 0; i < v_dim; i++) {
-                panel[i * MX_BLOCK + r] = piece->worker->near[(size_t)(row + r) * v_dim + i];
-            }
-        }
-        step->cache->kernels->rotate(panel, &step->layer->v.rotation);
-        for (uint32_t r = 0; r < rows; r++) {
-            for (uint32_t i = 0; i < v_dim; i++) {
-                piece->acc[(size_t)(row + r) * v_dim + i] += panel[i * MX_BLOCK + r];
-            }
-        }
-    }
-}
-
 void kv_attend_range(const struct kv_step *step, uint32_t head, uint32_t range, struct kv_worker *worker)
 {
     const struct mx_cache *cache = step->cache;
     const size_t at = kv_partial(step, head, range);
-    struct piece piece = {step, worker, head, cache->acc + at * step->row->v_dim, cache->max + at, cache->sum + at,
-                          false};
-    memset(piece.acc, 0, (size_t)step->rows * step->row->v_dim * sizeof(float));
+    const size_t v_dim = step->row->v_dim;
+    struct piece piece = {.step = step,
+                          .worker = worker,
+                          .head = head,
+                          .acc = cache->acc + at * v_dim,
+                          .near = cache->near + at * v_dim,
+                          .max = cache->max + at,
+                          .sum = cache->sum + at,
+                          .near_used = &cache->near_used[head * step->ranges + range]};
+    *piece.near_used = false;
+    memset(piece.acc, 0, step->rows * v_dim * sizeof(float));
     for (uint32_t r = 0; r < step->rows; r++) {
         piece.max[r] = -INFINITY;
         piece.sum[r] = 0;
@@ -247,5 +232,4 @@ void kv_attend_range(const struct kv_step *step, uint32_t head, uint32_t range, 
         attend_blocks(&piece, (uint32_t)(low - step->first) * step->group, (uint32_t)(high - low) * step->group, rest,
                       end, kv_first_near(cache, own));
     }
-    if (piece.near_used) join_near(&piece);
 }

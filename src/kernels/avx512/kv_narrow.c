@@ -7,8 +7,6 @@
  *
  * Functions are written for a fixed number of query rows (and of V groups at a time), so that sums stay in registers;
  * the exported ones compose them. */
-#include <math.h>
-
 #include "kernels/avx512/kv_codes.h"
 #include "kernels/kv_kernels.h"
 #include "kernels/kv_levels.h"
@@ -27,31 +25,39 @@ static size_t padded(uint32_t dim)
     return ((size_t)dim + 15) / 16 * 16;
 }
 
+static __mmask16 first_lanes(uint32_t count)
+{
+    return count < 16 ? (__mmask16)((1u << count) - 1) : 0xffff;
+}
+
 static void prepare_int(void *query, const float *q, uint32_t dim, float bias)
 {
     const float largest_code = 127 * 256 + 127;
     struct int_query *header = query;
     int8_t *high = (int8_t *)query + sizeof *header, *low = high + padded(dim);
-    float largest = 0, poison = 0;
-    for (uint32_t i = 0; i < dim; i++) {
-        largest = fabsf(q[i]) > largest ? fabsf(q[i]) : largest;
-        poison += q[i] * 0.0f;
+    __m512 largest = _mm512_setzero_ps(), poison = _mm512_setzero_ps();
+    for (uint32_t i = 0; i < dim; i += 16) {
+        const __m512 x = _mm512_maskz_loadu_ps(first_lanes(dim - i), q + i);
+        largest = _mm512_max_ps(_mm512_abs_ps(x), largest);
+        poison = _mm512_fmadd_ps(x, _mm512_setzero_ps(), poison);
     }
-    const float inverse = largest > 0 && poison == 0 ? largest_code / largest : 0;
-    int32_t high_sum = 0, low_sum = 0;
-    memset(high, 0, 2 * padded(dim));
-    for (uint32_t i = 0; i < dim; i++) {
-        const float scaled = poison == 0 ? q[i] * inverse : 0;
-        const int32_t value = _mm_cvtss_si32(_mm_set_ss(scaled)), top = (value + 128) >> 8;
-        high[i] = (int8_t)top;
-        low[i] = (int8_t)(value - top * 256);
-        high_sum += high[i];
-        low_sum += low[i];
+    const float top = _mm512_reduce_max_ps(largest), bad = _mm512_reduce_add_ps(poison);
+    const __m512 inverse = _mm512_set1_ps(top > 0 && bad == 0 ? largest_code / top : 0);
+    __m512i high_sum = _mm512_setzero_si512(), low_sum = _mm512_setzero_si512();
+    for (uint32_t i = 0; i < dim; i += 16) {
+        const __m512 x = _mm512_maskz_loadu_ps(first_lanes(dim - i), q + i);
+        const __m512i value = _mm512_cvtps_epi32(_mm512_mul_ps(x, inverse));
+        const __m512i upper = _mm512_srai_epi32(_mm512_add_epi32(value, _mm512_set1_epi32(128)), 8);
+        const __m512i lower = _mm512_sub_epi32(value, _mm512_slli_epi32(upper, 8));
+        high_sum = _mm512_add_epi32(high_sum, upper);
+        low_sum = _mm512_add_epi32(low_sum, lower);
+        _mm_storeu_si128((__m128i *)(void *)(high + i), _mm512_cvtepi32_epi8(upper));
+        _mm_storeu_si128((__m128i *)(void *)(low + i), _mm512_cvtepi32_epi8(lower));
     }
-    header->scale = largest / largest_code + poison;
+    header->scale = top / largest_code + bad;
     header->bias = bias;
-    header->high_start = -128 * high_sum;
-    header->low_start = -128 * low_sum;
+    header->high_start = -128 * _mm512_reduce_add_epi32(high_sum);
+    header->low_start = -128 * _mm512_reduce_add_epi32(low_sum);
 }
 
 KV_INLINE int32_t load_i32(const int8_t *p)
