@@ -2,7 +2,7 @@
 target_sources(mlxcel_objects PRIVATE kv_kernels.c scalar/kv_portable.c)
 set_source_files_properties(scalar/kv_portable.c TARGET_DIRECTORY mlxcel_objects PROPERTIES COMPILE_OPTIONS -Wno-psabi)
 if(CMAKE_SYSTEM_PROCESSOR MATCHES "x86_64|AMD64")
-  set(KV_AVX2 avx2/kv_portable.c)
+  set(KV_AVX2 avx2/kv_portable.c avx2/kv_fp16.c avx2/kv_narrow.c avx2/kv_wide.c)
   set(KV_AVX512 avx512/kv_portable.c avx512/kv_fp16.c avx512/kv_narrow.c avx512/kv_wide.c)
   target_sources(mlxcel_objects PRIVATE ${KV_AVX2} ${KV_AVX512})
   foreach(file ${KV_AVX2})
