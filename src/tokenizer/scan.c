@@ -166,6 +166,17 @@ mx_status mx_scan_number(struct mx_scan *scan, double *number, struct mx_error *
     return MX_OK;
 }
 
+/* Moves behind the closing quote of a string whose opening one has been taken. */
+static mx_status skip_string(struct mx_scan *scan, struct mx_error *err)
+{
+    while (scan->at < scan->end) {
+        const char c = *scan->at++;
+        if (c == '"') return MX_OK;
+        if (c == '\\' && scan->at < scan->end) scan->at++;
+    }
+    return mx_scan_fail(scan, MX_ERR_FORMAT, "the JSON text ends within a string", err);
+}
+
 mx_status mx_scan_skip(struct mx_scan *scan, struct mx_error *err)
 {
     size_t depth = 0;
@@ -174,8 +185,7 @@ mx_status mx_scan_skip(struct mx_scan *scan, struct mx_error *err)
         if (scan->at >= scan->end) return mx_scan_fail(scan, MX_ERR_FORMAT, "the JSON text ends too early", err);
         const char c = *scan->at++;
         if (c == '"') {
-            while (scan->at < scan->end && *scan->at != '"') scan->at += *scan->at == '\\' ? 2 : 1;
-            scan->at++;
+            MX_TRY(skip_string(scan, err));
         } else if (c == '[' || c == '{') {
             if (++depth > MX_JSON_DEPTH)
                 return mx_scan_fail(scan, MX_ERR_FORMAT, "nested too deep (more than 64 levels)", err);
@@ -186,9 +196,5 @@ mx_status mx_scan_skip(struct mx_scan *scan, struct mx_error *err)
             while (scan->at < scan->end && !strchr(",]} \n\r\t", *scan->at)) scan->at++;
         }
     } while (depth);
-    if (scan->at > scan->end) {
-        scan->at = scan->end;
-        return mx_scan_fail(scan, MX_ERR_FORMAT, "the JSON text ends within a string", err);
-    }
     return MX_OK;
 }

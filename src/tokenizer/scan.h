@@ -10,7 +10,7 @@
 #include "base/str.h"
 
 struct mx_scan {
-    const char *text, *at, *end; /* *end is readable and is no part of the text */
+    const char *text, *at, *end;
     const char *name;            /* starts messages */
     struct mx_str buffer;        /* of strings with escapes; freed by the owner */
 };
