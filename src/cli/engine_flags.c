@@ -87,16 +87,6 @@ static mx_status parse_ids(const char *path, const char *text, size_t length, st
     return ids->count ? MX_OK : mx_fail(err, MX_ERR_FORMAT, "%s: no token ids in it", path);
 }
 
-mx_status mx_read_token_file(const char *path, struct mx_ids *ids, struct mx_error *err)
-{
-    char *text;
-    size_t length;
-    MX_TRY(mx_file_read(path, TEXT_LIMIT, &text, &length, err));
-    const mx_status status = parse_ids(path, text, length, ids, err);
-    free(text);
-    return status;
-}
-
 static mx_status read_stdin(struct mx_str *text, struct mx_error *err)
 {
     char block[65536];
@@ -119,6 +109,15 @@ mx_status mx_read_text(const char *path, struct mx_str *text, struct mx_error *e
         MX_TRY(read_stdin(text, err));
     }
     return mx_str_failed(text) ? mx_fail_memory(err, "the text", text->length) : MX_OK;
+}
+
+mx_status mx_read_token_file(const char *path, struct mx_ids *ids, struct mx_error *err)
+{
+    struct mx_str text = {0};
+    mx_status status = mx_read_text(path, &text, err);
+    if (status == MX_OK) status = parse_ids(path ? path : "standard input", mx_str_text(&text), text.length, ids, err);
+    mx_str_free(&text);
+    return status;
 }
 
 mx_status mx_read_ids(const struct mx_session *session, const char *token_file, const char *text_file,

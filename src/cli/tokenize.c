@@ -1,0 +1,193 @@
+/* `mlxcel tokenize`: what a text is as token ids, and what ids are as text. */
+#include <stddef.h>
+#include <stdlib.h>
+
+#include "base/file.h"
+#include "cli/engine_flags.h"
+#include "cli/output.h"
+#include "cli/table.h"
+
+struct options {
+    struct mx_engine_flags engine; /* only the model's folder */
+    const char *tokenizer, *text, *file;
+    bool add_special, ids, decode, skip_special, json;
+};
+
+static const struct mx_flag flags[] = {
+    {"tokenizer", 0, MX_FLAG_PATH, "FILE", "a tokenizer.json", offsetof(struct options, tokenizer)},
+    {"model", 'm', MX_FLAG_PATH, "DIR", "a folder that has one (default: the bundled model)",
+     offsetof(struct options, engine.model)},
+    {"prompt", 'p', MX_FLAG_TEXT, "TEXT", "the text", offsetof(struct options, text)},
+    {"file", 'f', MX_FLAG_PATH, "FILE", "read it, or the ids, from a file (default: standard input)",
+     offsetof(struct options, file)},
+    {"add-special", 0, MX_FLAG_SWITCH, NULL, "with the special tokens that the model wants around a text",
+     offsetof(struct options, add_special)},
+    {"ids", 0, MX_FLAG_SWITCH, NULL, "print the ids alone, on one line", offsetof(struct options, ids)},
+    {"decode", 0, MX_FLAG_SWITCH, NULL, "read ids and print their text, nothing added",
+     offsetof(struct options, decode)},
+    {"skip-special", 0, MX_FLAG_SWITCH, NULL, "with --decode: leave special tokens out",
+     offsetof(struct options, skip_special)},
+    {"json", 0, MX_FLAG_SWITCH, NULL, "print JSON", offsetof(struct options, json)},
+    {0},
+};
+
+/* A piece as one line of a terminal can show it: control characters as escapes, spaces at its ends as they are. */
+static void printable(const char *piece, size_t length, struct mx_str *out)
+{
+    mx_str_clear(out);
+    for (size_t i = 0; i < length; i++) {
+        const unsigned char c = (unsigned char)piece[i];
+        if (c == '\n')
+            mx_str_puts(out, "\\n");
+        else if (c == '\t')
+            mx_str_puts(out, "\\t");
+        else if (c == '\\')
+            mx_str_puts(out, "\\\\");
+        else if (c < 0x20 || c == 0x7f)
+            mx_str_printf(out, "\\x%02x", c);
+        else
+            mx_str_putc(out, (char)c);
+    }
+}
+
+static mx_status print_table(const struct mx_cli *cli, const struct mx_tokenizer *tokenizer, const struct mx_ids *ids,
+                             struct mx_error *err)
+{
+    struct mx_table table;
+    struct mx_str shown = {0};
+    mx_table_start(&table, ">#|>id|piece|");
+    for (size_t i = 0; i < ids->count; i++) {
+        size_t length = 0;
+        const char *piece = mx_tokenizer_piece(tokenizer, ids->data[i], &length);
+        const bool special = mx_tokenizer_is_special(tokenizer, ids->data[i]);
+        const enum mx_style style = special ? MX_STYLE_YELLOW : MX_STYLE_PLAIN;
+        printable(piece ? piece : "", length, &shown);
+        mx_table_cell(&table, MX_STYLE_DIM, "%zu", i);
+        mx_table_cell(&table, style, "%d", (int)ids->data[i]);
+        mx_table_cell(&table, style, "%s", mx_str_text(&shown));
+        mx_table_cell(&table, MX_STYLE_DIM, "%s", special ? "special" : "");
+    }
+    const bool failed = mx_str_failed(&shown);
+    mx_str_free(&shown);
+    const mx_status status = mx_table_print(&table, 0, cli->colour_out, err);
+    return status == MX_OK && failed ? mx_fail_memory(err, "a table", ids->count) : status;
+}
+
+static mx_status print_ids_json(const struct mx_tokenizer *tokenizer, const struct mx_ids *ids, struct mx_error *err)
+{
+    cJSON *object = cJSON_CreateObject();
+    cJSON_AddNumberToObject(object, "tokens", (double)ids->count);
+    cJSON_AddItemToObject(object, "ids", cJSON_CreateIntArray(ids->data, (int)ids->count));
+    cJSON *pieces = cJSON_AddArrayToObject(object, "pieces");
+    for (size_t i = 0; i < ids->count; i++) {
+        const char *piece = mx_tokenizer_piece(tokenizer, ids->data[i], NULL);
+        cJSON_AddItemToArray(pieces, cJSON_CreateString(piece ? piece : ""));
+    }
+    return mx_print_json(object, err);
+}
+
+static mx_status encode(const struct mx_cli *cli, const struct options *options, const struct mx_tokenizer *tokenizer,
+                        struct mx_error *err)
+{
+    struct mx_str text = {0};
+    struct mx_ids ids = {0};
+    mx_status status = MX_OK;
+    if (options->text)
+        mx_str_puts(&text, options->text);
+    else
+        status = mx_read_text(options->file, &text, err);
+    if (status == MX_OK)
+        status = mx_tokenizer_encode(tokenizer, mx_str_text(&text), text.length, options->add_special, &ids, err);
+    if (status == MX_OK && options->json) {
+        status = print_ids_json(tokenizer, &ids, err);
+    } else if (status == MX_OK && options->ids) {
+        for (size_t i = 0; i < ids.count; i++) printf("%s%d", i ? " " : "", (int)ids.data[i]);
+        putchar('\n');
+    } else if (status == MX_OK) {
+        status = print_table(cli, tokenizer, &ids, err);
+    }
+    mx_str_free(&text);
+    mx_ids_free(&ids);
+    return status;
+}
+
+/* An id that the vocabulary lacks is a mistake here, where decoding at large passes over it. */
+static mx_status check_ids(const struct mx_tokenizer *tokenizer, const struct mx_ids *ids, struct mx_error *err)
+{
+    for (size_t i = 0; i < ids->count; i++) {
+        if (!mx_tokenizer_piece(tokenizer, ids->data[i], NULL))
+            return mx_fail(err, MX_ERR_FORMAT, "the id %d (number %zu) is no token: the vocabulary ends at %d",
+                           (int)ids->data[i], i + 1, (int)mx_tokenizer_vocab_size(tokenizer) - 1);
+    }
+    return MX_OK;
+}
+
+static mx_status decode(const struct options *options, const struct mx_tokenizer *tokenizer, struct mx_error *err)
+{
+    struct mx_ids ids = {0};
+    struct mx_str text = {0};
+    mx_status status = mx_read_token_file(options->file, &ids, err);
+    if (status == MX_OK) status = check_ids(tokenizer, &ids, err);
+    if (status == MX_OK)
+        status = mx_tokenizer_decode(tokenizer, ids.data, ids.count, options->skip_special, &text, err);
+    if (status == MX_OK && options->json) {
+        cJSON *object = cJSON_CreateObject();
+        cJSON_AddNumberToObject(object, "tokens", (double)ids.count);
+        cJSON_AddStringToObject(object, "text", mx_str_text(&text));
+        status = mx_print_json(object, err);
+    } else if (status == MX_OK) {
+        fwrite(mx_str_text(&text), 1, text.length, stdout);
+    }
+    mx_ids_free(&ids);
+    mx_str_free(&text);
+    return status;
+}
+
+static mx_status open_tokenizer(struct mx_tokenizer **tokenizer, const struct options *options, struct mx_error *err)
+{
+    if (options->tokenizer) return mx_tokenizer_open(tokenizer, options->tokenizer, err);
+    char buffer[4096];
+    const char *folder;
+    MX_TRY(mx_model_folder(&options->engine, buffer, sizeof buffer, &folder, err));
+    if (!mx_is_directory(folder)) return mx_fail(err, MX_ERR_IO, "%s: no such folder", folder);
+    char *path = mx_path_join(folder, "tokenizer.json");
+    if (!path) return mx_fail_memory(err, folder, 0);
+    const mx_status status = mx_tokenizer_open(tokenizer, path, err);
+    free(path);
+    return status;
+}
+
+static mx_status check_options(const struct options *options, struct mx_error *err)
+{
+    if (options->tokenizer && options->engine.model)
+        return mx_fail(err, MX_ERR_ARGUMENT, "give either --tokenizer FILE or -m DIR");
+    if (options->text && options->file) return mx_fail(err, MX_ERR_ARGUMENT, "give either -p TEXT or -f FILE");
+    if (options->decode && (options->text || options->add_special || options->ids))
+        return mx_fail(err, MX_ERR_ARGUMENT,
+                       "--decode reads ids from -f FILE or standard input and prints text; "
+                       "-p, --add-special and --ids go with encoding");
+    if (options->skip_special && !options->decode)
+        return mx_fail(err, MX_ERR_ARGUMENT, "--skip-special goes with --decode");
+    return MX_OK;
+}
+
+static mx_status run(struct mx_cli *cli, const void *given, struct mx_error *err)
+{
+    const struct options *options = given;
+    struct mx_tokenizer *tokenizer;
+    MX_TRY(check_options(options, err));
+    MX_TRY(open_tokenizer(&tokenizer, options, err));
+    const mx_status status = options->decode ? decode(options, tokenizer, err) : encode(cli, options, tokenizer, err);
+    mx_tokenizer_close(tokenizer);
+    return status;
+}
+
+const struct mx_command mx_command_tokenize = {
+    .name = "tokenize",
+    .summary = "show a text as token ids and pieces, or ids as text",
+    .flags = flags,
+    .examples = {"mlxcel tokenize -m models/demo-llama-7m -p 'Hello, world'",
+                 "mlxcel tokenize --tokenizer tokenizer.json -f README.md --ids"},
+    .options_size = sizeof(struct options),
+    .run = run,
+};
