@@ -8,6 +8,7 @@ cd "$(dirname "$0")/../.." || exit 2
     echo "usage: $0 PROGRAM [--update] [NAME-PATTERN...]" >&2
     exit 2
 }
+[ -x "$1" ] || { echo "$1: no such program" >&2; exit 2; }
 program=$(realpath "$1")
 shift
 update=
