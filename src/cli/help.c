@@ -38,7 +38,7 @@ void mx_help_program(FILE *out, bool colour)
     fputs("\nmlxcel COMMAND --help lists a command's flags; mlxcel --version prints the version.\n"
           "Results go to stdout, the rest to stderr. Exit: 0 done, 1 failed, 2 wrong usage, 130 interrupted.\n",
           out);
-    static const char *const lines[] = {"mlxcel recommend examples/qwen2.5-7b-4bit",
+    static const char *const lines[] = {"mlxcel recommend examples/qwen2.5-7b-instruct-4bit",
                                         "mlxcel inspect examples/llama-3.1-8b --ctx 32768 --budget 8GB"};
     examples(out, colour, lines);
 }

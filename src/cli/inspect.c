@@ -232,7 +232,7 @@ const struct mx_command mx_command_inspect = {
     .about = "MODEL is a folder with a config.json, with or without weights, or the file itself.\n",
     .flags = flags,
     .examples = {"mlxcel inspect examples/llama-3.1-8b --ctx 32k --budget 24GB",
-                 "mlxcel inspect models/demo --kv-cache-mode int8+turbo4 --json"},
+                 "mlxcel inspect examples/phi-2 --kv-cache-mode int8+turbo4 --json"},
     .options_size = sizeof(struct options),
     .defaults = &defaults,
     .run = run,

@@ -68,7 +68,7 @@ static mx_status print_weights(const struct mx_adviser *adviser, const struct mx
         mx_table_cell(&table, fit_style(one->fits), "%s", fit_text(one->fits, one->roomy));
         rate_cell(&table, one->bound);
         rate_cell(&table, one->bound_far);
-        mx_table_cell(&table, MX_STYLE_DIM, "%s", one->needs_original ? "from a wider checkpoint" : "");
+        mx_table_cell(&table, MX_STYLE_DIM, "%s", one->needs_original ? "needs original" : "");
     }
     return mx_table_print(&table, 2, cli->colour_out, err);
 }
@@ -221,8 +221,8 @@ const struct mx_command mx_command_recommend = {
     .about = "MODEL is a folder with a config.json, with or without weights, or the file itself. Several are\n"
              "compared side by side. Nothing is loaded and nothing is changed: this is advice.\n",
     .flags = flags,
-    .examples = {"mlxcel recommend examples/qwen2.5-7b-4bit",
-                 "mlxcel recommend examples/llama-3.1-8b examples/gemma-3-27b --budget 24GB --ctx 32k"},
+    .examples = {"mlxcel recommend examples/qwen2.5-7b-instruct-4bit",
+                 "mlxcel recommend examples/llama-3.1-8b examples/gemma-3-12b-it --budget 24GB --ctx 32k"},
     .options_size = sizeof(struct options),
     .defaults = &defaults,
     .run = run,
