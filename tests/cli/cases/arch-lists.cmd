@@ -4,4 +4,4 @@ for type in llama mistral mixtral phi qwen2 qwen2_moe qwen3 qwen3_moe; do
     grep -q "^$type " "$TMP/types" || echo "missing: $type"
 done
 mlxcel arch --json | grep -m 1 -A 3 '"llama"'
-mlxcel arch --all | head -1
+mlxcel arch --all | head -1 | tr -s " "
