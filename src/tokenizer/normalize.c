@@ -9,16 +9,21 @@
 #include "tokenizer/bytes.h"
 #include "tokenizer/utf8.h"
 
+/* One application of one step: `text` is read, the result is appended to `out`. */
+struct job {
+    const struct mx_normalizer_step *step;
+    const char *text;
+    size_t length;
+    struct mx_str *out;
+    struct mx_regex_state *state;
+    struct mx_error *err;
+};
+
 struct mx_normalizer_kind {
     const char *type;
     mx_status (*parse)(struct mx_normalizer_step *step, const struct mx_settings *settings); /* may be NULL */
-    mx_status (*apply)(const struct mx_normalizer_step *step, struct mx_regex_state *state, const char *text,
-                       size_t length, struct mx_str *out, struct mx_error *err);
+    mx_status (*apply)(const struct job *job);
 };
-
-#define APPLY                                                                                                          \
-    const struct mx_normalizer_step *step, struct mx_regex_state *state, const char *text, size_t length,              \
-        struct mx_str *out, struct mx_error *err
 
 /* Unicode forms. `form` is a set of utf8proc options. */
 
@@ -69,26 +74,26 @@ static bool is_inert(int form, uint32_t c)
     return c < 0x300 || (c >= 0x3400 && c < 0x4dc0) || (c >= 0x4e00 && c < 0xa000);
 }
 
-static mx_status apply_form(APPLY)
+static mx_status apply_form(const struct job *job)
 {
-    const char *at = text, *end = text + length, *run = text; /* [run, at) is to be copied */
+    const char *at = job->text, *end = job->text + job->length, *run = job->text; /* [run, at) is to be copied */
     while (at < end) {
         const char *here = at;
-        if (is_inert(step->form, mx_utf8_next(&at))) continue;
+        if (is_inert(job->step->form, mx_utf8_next(&at))) continue;
         /* The character before may combine with this one, the next inert one not. */
         const char *from = here;
         if (from > run) mx_utf8_before(run, from, &from);
-        mx_str_append(out, run, (size_t)(from - run));
+        mx_str_append(job->out, run, (size_t)(from - run));
         const char *to = at;
         while (to < end) {
             const char *next = to;
-            if (is_inert(step->form, mx_utf8_next(&next))) break;
+            if (is_inert(job->step->form, mx_utf8_next(&next))) break;
             to = next;
         }
-        MX_TRY(unicode_form(step->form, from, (size_t)(to - from), out, err));
+        MX_TRY(unicode_form(job->step->form, from, (size_t)(to - from), job->out, job->err));
         run = at = to;
     }
-    mx_str_append(out, run, (size_t)(end - run));
+    mx_str_append(job->out, run, (size_t)(end - run));
     return MX_OK;
 }
 
@@ -102,39 +107,39 @@ static void put_lower(struct mx_str *out, uint32_t c)
         mx_utf8_put(out, (uint32_t)utf8proc_tolower((utf8proc_int32_t)c));
 }
 
-static mx_status apply_lowercase(APPLY)
+static mx_status apply_lowercase(const struct job *job)
 {
-    for (const char *at = text, *end = text + length; at < end;) put_lower(out, mx_utf8_next(&at));
+    for (const char *at = job->text, *end = job->text + job->length; at < end;) put_lower(job->out, mx_utf8_next(&at));
     return MX_OK;
 }
 
-static mx_status apply_strip_accents(APPLY)
+static mx_status apply_strip_accents(const struct job *job)
 {
-    for (const char *at = text, *end = text + length; at < end;) {
+    for (const char *at = job->text, *end = job->text + job->length; at < end;) {
         const char *start = at;
-        if (!mx_char_is_mark(mx_utf8_next(&at))) mx_str_append(out, start, (size_t)(at - start));
+        if (!mx_char_is_mark(mx_utf8_next(&at))) mx_str_append(job->out, start, (size_t)(at - start));
     }
     return MX_OK;
 }
 
 /* SentencePiece's "nmt" rules: control characters go, odd spaces become spaces. */
-static mx_status apply_nmt(APPLY)
+static mx_status apply_nmt(const struct job *job)
 {
-    for (const char *at = text, *end = text + length; at < end;) {
+    for (const char *at = job->text, *end = job->text + job->length; at < end;) {
         const uint32_t c = mx_utf8_next(&at);
         if ((c >= 0x01 && c <= 0x08) || c == 0x0b || (c >= 0x0e && c <= 0x1f) || c == 0x7f || c == 0x8f || c == 0x9f)
             continue;
         const bool space = c == 0x09 || c == 0x0a || c == 0x0c || c == 0x0d || c == 0x1680 ||
                            (c >= 0x200b && c <= 0x200f) || c == 0x2028 || c == 0x2029 || c == 0x2581 || c == 0xfeff ||
                            c == 0xfffd;
-        mx_utf8_put(out, space ? ' ' : c);
+        mx_utf8_put(job->out, space ? ' ' : c);
     }
     return MX_OK;
 }
 
-static mx_status apply_byte_level(APPLY)
+static mx_status apply_byte_level(const struct job *job)
 {
-    mx_bytes_to_chars(out, text, length);
+    mx_bytes_to_chars(job->out, job->text, job->length);
     return MX_OK;
 }
 
@@ -146,20 +151,20 @@ static mx_status parse_strip(struct mx_normalizer_step *step, const struct mx_se
     return mx_settings_bool(settings, "strip_right", false, &step->right);
 }
 
-static mx_status apply_strip(APPLY)
+static mx_status apply_strip(const struct job *job)
 {
-    const char *begin = text, *end = text + length;
-    while (step->left && begin < end) {
+    const char *begin = job->text, *end = job->text + job->length;
+    while (job->step->left && begin < end) {
         const char *next = begin;
         if (!mx_char_is_space(mx_utf8_next(&next))) break;
         begin = next;
     }
-    while (step->right && begin < end) {
+    while (job->step->right && begin < end) {
         const char *last;
         if (!mx_char_is_space(mx_utf8_before(begin, end, &last))) break;
         end = last;
     }
-    mx_str_append(out, begin, (size_t)(end - begin));
+    mx_str_append(job->out, begin, (size_t)(end - begin));
     return MX_OK;
 }
 
@@ -170,10 +175,10 @@ static mx_status parse_prepend(struct mx_normalizer_step *step, const struct mx_
     return mx_settings_text(settings, "prepend", NULL, &step->text);
 }
 
-static mx_status apply_prepend(APPLY)
+static mx_status apply_prepend(const struct job *job)
 {
-    if (length) mx_str_puts(out, step->text);
-    mx_str_append(out, text, length);
+    if (job->length) mx_str_puts(job->out, job->step->text);
+    mx_str_append(job->out, job->text, job->length);
     return MX_OK;
 }
 
@@ -183,19 +188,19 @@ static mx_status parse_replace(struct mx_normalizer_step *step, const struct mx_
     return mx_pattern_parse(&step->pattern, settings);
 }
 
-static mx_status apply_replace(APPLY)
+static mx_status apply_replace(const struct job *job)
 {
-    struct mx_matches matches = {.text = text, .length = length};
+    struct mx_matches matches = {.text = job->text, .length = job->length};
     size_t copied = 0;
     for (;;) {
         bool found;
-        MX_TRY(mx_pattern_next(&step->pattern, state, &matches, &found, err));
+        MX_TRY(mx_pattern_next(&job->step->pattern, job->state, &matches, &found, job->err));
         if (!found) break;
-        mx_str_append(out, text + copied, matches.start - copied);
-        mx_str_puts(out, step->text);
+        mx_str_append(job->out, job->text + copied, matches.start - copied);
+        mx_str_puts(job->out, job->step->text);
         copied = matches.end;
     }
-    mx_str_append(out, text + copied, length - copied);
+    mx_str_append(job->out, job->text + copied, job->length - copied);
     return MX_OK;
 }
 
@@ -237,25 +242,25 @@ static void bert_clean(const struct mx_normalizer_step *step, const char *text, 
     }
 }
 
-static mx_status apply_bert(APPLY)
+static mx_status apply_bert(const struct job *job)
 {
     struct mx_str clean = {0}, apart = {0};
-    bert_clean(step, text, length, &clean);
+    bert_clean(job->step, job->text, job->length, &clean);
     mx_status status = MX_OK;
-    if (step->accents)
-        status = unicode_form(UTF8PROC_DECOMPOSE, mx_str_text(&clean), clean.length, &apart, err);
+    if (job->step->accents)
+        status = unicode_form(UTF8PROC_DECOMPOSE, mx_str_text(&clean), clean.length, &apart, job->err);
     else
         mx_str_append(&apart, clean.data, clean.length);
     const char *at = mx_str_text(&apart), *end = at + apart.length;
     while (status == MX_OK && at < end) {
         const uint32_t c = mx_utf8_next(&at);
-        if (step->accents && utf8proc_category((utf8proc_int32_t)c) == UTF8PROC_CATEGORY_MN) continue;
-        if (step->lower)
-            put_lower(out, c);
+        if (job->step->accents && utf8proc_category((utf8proc_int32_t)c) == UTF8PROC_CATEGORY_MN) continue;
+        if (job->step->lower)
+            put_lower(job->out, c);
         else
-            mx_utf8_put(out, c);
+            mx_utf8_put(job->out, c);
     }
-    out->failed = out->failed || clean.failed || apart.failed;
+    job->out->failed = job->out->failed || clean.failed || apart.failed;
     mx_str_free(&clean);
     mx_str_free(&apart);
     return status;
@@ -268,9 +273,9 @@ static mx_status parse_precompiled(struct mx_normalizer_step *step, const struct
     return mx_precompiled_parse(&step->charsmap, settings);
 }
 
-static mx_status apply_precompiled(APPLY)
+static mx_status apply_precompiled(const struct job *job)
 {
-    mx_precompiled_apply(&step->charsmap, text, length, out);
+    mx_precompiled_apply(&job->step->charsmap, job->text, job->length, job->out);
     return MX_OK;
 }
 
@@ -336,7 +341,7 @@ mx_status mx_normalizer_apply(const struct mx_normalizer *normalizer, struct mx_
     mx_str_clear(out);
     if (!normalizer->steps) mx_str_append(out, text, length);
     for (const struct mx_normalizer_step *step = normalizer->steps; step; step = step->next) {
-        MX_TRY(step->kind->apply(step, state, text, length, out, err));
+        MX_TRY(step->kind->apply(&(struct job){step, text, length, out, state, err}));
         if (!step->next) break;
         const struct mx_str swap = *spare; /* what came out goes into the next step */
         *spare = *out;

@@ -60,6 +60,7 @@ static void pieces_and_ids(void **state)
     struct mx_str text = {0};
     assert_ok(mx_tokenizer_decode(tokenizer, strange, 4, false, &text, &err));
     assert_int_equal(text.length, 0);
+    mx_str_free(&text);
     mx_tokenizer_close(tokenizer);
 }
 
