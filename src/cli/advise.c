@@ -118,7 +118,7 @@ mx_status mx_check_memory(const char *path, uint64_t context, const struct mx_kv
     struct mx_machine machine;
     struct mx_subject subject;
     struct mx_estimate estimate;
-    char way_out[256], need[16], have[16], missing[16];
+    char way_out[256], need[16], have[16], missing[16], count[32];
     mx_machine_probe(&machine);
     MX_TRY(mx_subject_open(&subject, path, err));
     const struct mx_estimate_request request = {
@@ -132,9 +132,9 @@ mx_status mx_check_memory(const char *path, uint64_t context, const struct mx_kv
     if (status == MX_OK) status = mx_estimate_way_out(way_out, &subject, &request, err);
     if (status == MX_OK && estimate.fits == MX_FIT_NO)
         status = mx_fail(err, MX_ERR_LIMIT,
-                         "%s needs %s with %llu tokens, %s more than the %s available; %s (--force loads "
+                         "%s needs %s with %s tokens, %s more than the %s available; %s (--force loads "
                          "it anyway)",
-                         subject.name, mx_format_bytes(estimate.total, need), (unsigned long long)context,
+                         subject.name, mx_format_bytes(estimate.total, need), mx_format_count(context, count),
                          mx_format_bytes(estimate.missing, missing), mx_format_bytes(machine.available, have), way_out);
     mx_subject_close(&subject);
     return status;
