@@ -1,0 +1,186 @@
+/* cache/: saved caches come back bit for bit, and nothing else is let in. */
+#include "support.h"
+
+#include "base/file.h"
+#include "base/random.h"
+#include "cache/bench.h"
+#include "cache/internal.h"
+#include "cache/models.h"
+
+static struct mx_error err;
+static const char path[] = "/tmp/mlxcel_test_saved_cache.tmp";
+enum { TOKENS = 300, FINGERPRINT = 0x1234, HEADS = 4, KV_HEADS = 2, DIM = 64 };
+
+struct fixture {
+    struct mx_pool *pool;
+    struct model model;
+    struct mx_cache *cache;
+};
+
+static struct mx_cache *open_cache(struct fixture *f, enum mx_mode mode, int recent, uint64_t context)
+{
+    struct mx_kv_options request = mx_kv_options_default();
+    request.mode = mode;
+    request.recent = recent;
+    struct mx_cache_options options = {.context = context, .chunk = 128, .cpu = mx_cpu_detect(), .pool = f->pool};
+    struct mx_cache *cache;
+    assert_ok(mx_kv_resolve(&options.setup, &request, &f->model.arch, &err));
+    assert_ok(mx_cache_open(&cache, &f->model.arch, &options, &err));
+    return cache;
+}
+
+static void open_fixture(struct fixture *f, enum mx_mode mode)
+{
+    assert_ok(mx_pool_open(&f->pool, 1, &err));
+    model_init(&f->model, "qwen3_next", 3, HEADS, KV_HEADS, DIM);
+    f->model.layers[1].attention = MX_ATTENTION_SLIDING;
+    f->model.layers[1].window = 100;
+    f->cache = open_cache(f, mode, -1, 512);
+}
+
+/* Feeds n tokens that follow from their position; returns the last layer's last output. */
+static void feed(struct mx_cache *cache, uint32_t n, float last[HEADS * DIM])
+{
+    float *q = malloc(n * HEADS * DIM * sizeof(float)), *k = malloc(n * KV_HEADS * DIM * sizeof(float));
+    float *out = malloc(n * HEADS * DIM * sizeof(float));
+    struct mx_random random = {mx_cache_length(cache)};
+    for (size_t i = 0; i < n * HEADS * DIM; i++) q[i] = mx_random_normal(&random);
+    for (size_t i = 0; i < n * KV_HEADS * DIM; i++) k[i] = mx_random_normal(&random);
+    for (uint32_t layer = 0; layer < 3; layer++) mx_cache_attend(cache, layer, q, k, k, out, n);
+    mx_cache_advance(cache, n);
+    memcpy(last, out + (n - 1) * HEADS * DIM, HEADS * DIM * sizeof(float));
+    free(q);
+    free(k);
+    free(out);
+}
+
+static int32_t *make_tokens(void)
+{
+    int32_t *tokens = malloc(TOKENS * sizeof *tokens);
+    for (int32_t i = 0; i < TOKENS; i++) tokens[i] = i * 7;
+    return tokens;
+}
+
+static void fill_and_save(struct fixture *f)
+{
+    float last[HEADS * DIM];
+    for (int i = 0; i < TOKENS / 100; i++) feed(f->cache, 100, last);
+    int32_t *tokens = make_tokens();
+    assert_ok(mx_cache_save(f->cache, path, FINGERPRINT, tokens, &err));
+    free(tokens);
+}
+
+static void close_fixture(struct fixture *f)
+{
+    mx_cache_close(f->cache);
+    mx_pool_close(f->pool);
+    unlink(path);
+}
+
+static void round_trip(void **state)
+{
+    for (int mode = 0; mode < MX_MODE_COUNT; mode++) {
+        struct fixture f;
+        open_fixture(&f, (enum mx_mode)mode);
+        fill_and_save(&f);
+        struct mx_cache *loaded = open_cache(&f, (enum mx_mode)mode, -1, 2048); /* a larger one will do */
+        int32_t *tokens;
+        assert_ok(mx_cache_load(loaded, path, FINGERPRINT, &tokens, &err));
+        assert_int_equal(mx_cache_length(loaded), TOKENS);
+        int32_t *expected = make_tokens();
+        assert_memory_equal(tokens, expected, TOKENS * sizeof *tokens);
+        float a[HEADS * DIM], b[HEADS * DIM];
+        for (int i = 0; i < 40; i++) {
+            feed(f.cache, 1, a);
+            feed(loaded, 1, b);
+            assert_memory_equal(a, b, sizeof a);
+        }
+        free(tokens);
+        free(expected);
+        mx_cache_close(loaded);
+        close_fixture(&f);
+    }
+}
+
+static void foreign_files_are_refused(void **state)
+{
+    struct fixture f;
+    open_fixture(&f, MX_MODE_INT8_TURBO4);
+    fill_and_save(&f);
+    int32_t *tokens;
+    assert_fails(mx_cache_load(f.cache, path, 99, &tokens, &err), MX_ERR_ARGUMENT, "another model's weights");
+    assert_null(tokens);
+    assert_int_equal(mx_cache_length(f.cache), 0);
+    struct mx_cache *other = open_cache(&f, MX_MODE_INT8, -1, 512);
+    assert_fails(mx_cache_load(other, path, FINGERPRINT, &tokens, &err), MX_ERR_ARGUMENT,
+                 "was saved in mode int8+turbo4");
+    mx_cache_close(other);
+    other = open_cache(&f, MX_MODE_INT8_TURBO4, 128, 512);
+    assert_fails(mx_cache_load(other, path, FINGERPRINT, &tokens, &err), MX_ERR_ARGUMENT, "--kv-recent 64");
+    mx_cache_close(other);
+    other = open_cache(&f, MX_MODE_INT8_TURBO4, -1, 256);
+    assert_fails(mx_cache_load(other, path, FINGERPRINT, &tokens, &err), MX_ERR_LIMIT, "holds 300 tokens");
+    mx_cache_close(other);
+    f.model.layers[1].window = 90;
+    other = open_cache(&f, MX_MODE_INT8_TURBO4, -1, 512);
+    assert_fails(mx_cache_load(other, path, FINGERPRINT, &tokens, &err), MX_ERR_ARGUMENT, "other layer shapes");
+    mx_cache_close(other);
+    f.model.layers[1].window = 100;
+    assert_fails(mx_cache_load(f.cache, "/tmp/absent.tmp", FINGERPRINT, &tokens, &err), MX_ERR_IO, "absent.tmp");
+    close_fixture(&f);
+}
+
+static void damaged_files_are_refused(void **state)
+{
+    struct fixture f;
+    open_fixture(&f, MX_MODE_TURBO4);
+    fill_and_save(&f);
+    char *bytes;
+    size_t length;
+    int32_t *tokens;
+    assert_ok(mx_file_read(path, 1 << 30, &bytes, &length, &err));
+    struct mx_random random = {5};
+    for (int i = 0; i < 60; i++) { /* one flipped bit anywhere, the header more often */
+        const size_t at = mx_random_u64(&random) % (i % 3 ? length : 88);
+        bytes[at] ^= (char)(1 << i % 8);
+        assert_ok(mx_file_write(path, bytes, length, &err));
+        assert_int_not_equal(mx_cache_load(f.cache, path, FINGERPRINT, &tokens, &err), MX_OK);
+        assert_null(tokens);
+        assert_int_equal(mx_cache_length(f.cache), 0);
+        bytes[at] ^= (char)(1 << i % 8);
+    }
+    for (int i = 0; i < 20; i++) {
+        assert_ok(mx_file_write(path, bytes, i == 0 ? 0 : mx_random_u64(&random) % length, &err));
+        assert_int_equal(mx_cache_load(f.cache, path, FINGERPRINT, &tokens, &err), MX_ERR_FORMAT);
+    }
+    free(bytes);
+    close_fixture(&f);
+}
+
+/* The benchmark's pass over noise gives finite numbers and reads what it says. */
+static void bench_runs(void **state)
+{
+    struct mx_pool *pool;
+    assert_ok(mx_pool_open(&pool, 2, &err));
+    for (int mode = 0; mode < MX_MODE_COUNT; mode++) {
+        const struct mx_attention_shape shape = {(enum mx_mode)mode, 80, 2, 3, 2, 1000, 1, -1, mx_cpu_detect()};
+        struct mx_attention_bench *bench;
+        assert_ok(mx_attention_bench_open(&bench, &shape, pool, &err));
+        assert_true(mx_attention_bench_run(bench) > 0);
+        assert_true(mx_attention_bench_read_bytes(bench) > 0);
+        assert_true(mx_attention_bench_read_bytes(bench) <= mx_attention_bench_bytes(bench));
+        mx_attention_bench_close(bench);
+    }
+    mx_pool_close(pool);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(round_trip),
+        cmocka_unit_test(foreign_files_are_refused),
+        cmocka_unit_test(damaged_files_are_refused),
+        cmocka_unit_test(bench_runs),
+    };
+    return cmocka_run_group_tests_name("saved caches", tests, NULL, NULL);
+}
