@@ -1,0 +1,1 @@
+mlxcel_test(kv_kernels test_kv.c)

@@ -1,0 +1,317 @@
+/* kernels/: the KV cache's kernels. Encoding against the theory of its codebooks, every CPU level against plain C, on
+ * odd sizes and hostile values, with guard bytes around what is written. */
+#include "support.h"
+
+#include <math.h>
+
+#include "base/half.h"
+#include "base/random.h"
+#include "kernels/kv_codebook.h"
+#include "kernels/kv_kernels.h"
+
+static const uint32_t dims[] = {1, 3, 4, 7, 8, 12, 16, 24, 33, 40, 56, 64, 72, 80, 100, 104, 120, 128, 160, 256};
+enum { DIM_COUNT = sizeof dims / sizeof *dims, MAX_DIM = 256, MAX_CODES = MX_BLOCK * MAX_DIM * 2, GUARD = 64 };
+
+static const enum mx_repr coded[] = {MX_REPR_INT8, MX_REPR_TURBO4, MX_REPR_TURBO3};
+
+/* A panel of ordinary, zero, tiny, huge and outlying tokens. */
+static void make_panel(float *x, uint32_t dim, uint64_t seed)
+{
+    struct mx_random random = {seed};
+    for (uint32_t t = 0; t < MX_BLOCK; t++) {
+        const float scale = t == 3 ? 0 : t == 5 ? 1e-6f : t == 7 ? 3e4f : t == 9 ? 1e-12f : 1;
+        for (uint32_t i = 0; i < dim; i++) {
+            x[i * MX_BLOCK + t] = scale * mx_random_normal(&random) * (t == 11 && i % 7 == 0 ? 40 : 1);
+        }
+    }
+}
+
+/* One side's functions, seen alike. */
+static void encode(const struct mx_kv_kernels *kernels, int side, enum mx_repr repr, uint8_t *codes, uint16_t *scales,
+                   const float *x, uint32_t dim, enum mx_scale_rule rule)
+{
+    (side ? kernels->v[repr].encode : kernels->k[repr].encode)(codes, scales, x, dim, rule);
+}
+
+static void decode(const struct mx_kv_kernels *kernels, int side, enum mx_repr repr, float *x, const uint8_t *codes,
+                   const uint16_t *scales, uint32_t dim)
+{
+    (side ? kernels->v[repr].decode : kernels->k[repr].decode)(x, codes, scales, dim);
+}
+
+/* Number i of token t in what `decode` wrote. */
+static float decoded_at(const float *x, int side, uint32_t i, uint32_t t, uint32_t dim)
+{
+    return side ? x[t * dim + i] : x[i * MX_BLOCK + t];
+}
+
+static bool has(int side, enum mx_repr repr)
+{
+    return side || repr != MX_REPR_TURBO3;
+}
+
+/* Mean squared error of Gaussian vectors of one size, relative to their variance. */
+static double gaussian_error_at(enum mx_repr repr, uint32_t dim, enum mx_scale_rule rule)
+{
+    const struct mx_kv_kernels *kernels = mx_kv_kernels(mx_cpu_detect());
+    struct mx_random random = {1};
+    static float x[MX_KV_MAX_DIM * MX_BLOCK], y[MX_KV_MAX_DIM * MX_BLOCK];
+    static uint8_t codes[MX_BLOCK * MX_KV_MAX_DIM];
+    double error = 0, variance = 0;
+    for (uint32_t round = 0; round < 60000 / dim; round++) {
+        uint16_t scales[MX_BLOCK];
+        for (uint32_t i = 0; i < dim * MX_BLOCK; i++) x[i] = 3 * mx_random_normal(&random);
+        encode(kernels, 1, repr, codes, scales, x, dim, rule);
+        decode(kernels, 1, repr, y, codes, scales, dim);
+        for (uint32_t t = 0; t < MX_BLOCK; t++) {
+            for (uint32_t i = 0; i < dim; i++) {
+                const double a = x[i * MX_BLOCK + t], d = a - y[t * dim + i];
+                error += d * d;
+                variance += a * a;
+            }
+        }
+    }
+    return error / variance;
+}
+
+/* Within 1 % of the codebooks' own error where the size no longer matters; short vectors, which are scaled by their own
+ * norm and not by sigma, lie below it (0.0093 and 0.0340 at 128). */
+static void gaussian_error(void **state)
+{
+    static const double expected[] = {[MX_REPR_TURBO4] = 0.0095, [MX_REPR_TURBO3] = 0.03455};
+    for (int repr = MX_REPR_TURBO4; repr <= MX_REPR_TURBO3; repr++) {
+        const double ratio = gaussian_error_at((enum mx_repr)repr, 1024, MX_SCALE_NORM) / expected[repr];
+        if (fabs(ratio - 1) > 0.01) fail_msg("%s: %.4f of the expected error", repr == 2 ? "turbo4" : "turbo3", ratio);
+        for (uint32_t dim = 64; dim <= 256; dim *= 2) {
+            const double low = gaussian_error_at((enum mx_repr)repr, dim, MX_SCALE_LS) / expected[repr];
+            assert_true(low < 1.0 && low > 0.92);
+        }
+    }
+}
+
+/* "unbiased" keeps <x, x^> at |x|^2, "ls" has the smallest error of the three. */
+static void scale_rules(void **state)
+{
+    const struct mx_kv_kernels *scalar = mx_kv_kernels(MX_CPU_SCALAR);
+    float x[64 * MX_BLOCK], y[3][64 * MX_BLOCK];
+    make_panel(x, 64, 4);
+    for (int rule = 0; rule < 3; rule++) {
+        uint8_t codes[MAX_CODES];
+        uint16_t scales[MX_BLOCK];
+        encode(scalar, 0, MX_REPR_TURBO4, codes, scales, x, 64, (enum mx_scale_rule)rule);
+        decode(scalar, 0, MX_REPR_TURBO4, y[rule], codes, scales, 64);
+    }
+    for (uint32_t t = 0; t < MX_BLOCK; t++) {
+        double squares = 0, dot = 0, error[3] = {0};
+        for (uint32_t i = 0; i < 64; i++) {
+            const double a = x[i * MX_BLOCK + t];
+            squares += a * a;
+            dot += a * y[MX_SCALE_UNBIASED][i * MX_BLOCK + t];
+            for (int rule = 0; rule < 3; rule++) error[rule] += pow(a - y[rule][i * MX_BLOCK + t], 2);
+        }
+        if (t == 5 || t == 9) continue; /* below what an fp16 scale resolves */
+        assert_true(fabs(dot - squares) <= 1e-3 * squares);
+        assert_true(error[MX_SCALE_LS] <= error[MX_SCALE_NORM] * 1.002 + 1e-9);
+        assert_true(error[MX_SCALE_LS] <= error[MX_SCALE_UNBIASED] * 1.002 + 1e-9);
+    }
+}
+
+static void zeros_and_not_a_number(void **state)
+{
+    const struct mx_kv_kernels *scalar = mx_kv_kernels(MX_CPU_SCALAR);
+    for (int side = 0; side < 2; side++) {
+        for (size_t r = 0; r < 3; r++) {
+            if (!has(side, coded[r])) continue;
+            float x[40 * MX_BLOCK], y[40 * MX_BLOCK];
+            uint8_t codes[MAX_CODES];
+            uint16_t scales[MX_BLOCK];
+            make_panel(x, 40, 2);
+            x[5 * MX_BLOCK + 1] = NAN;
+            x[7 * MX_BLOCK + 2] = -INFINITY;
+            encode(scalar, side, coded[r], codes, scales, x, 40, MX_SCALE_UNBIASED);
+            decode(scalar, side, coded[r], y, codes, scales, 40);
+            for (uint32_t i = 0; i < 40; i++) {
+                assert_true(isnan(decoded_at(y, side, i, 1, 40)));
+                assert_true(isnan(decoded_at(y, side, i, 2, 40)));
+                assert_true(decoded_at(y, side, i, 3, 40) == 0);
+                assert_true(isfinite(decoded_at(y, side, i, 7, 40)));
+            }
+        }
+    }
+}
+
+/* Int8: at most half a step, and the step is the largest number's 127th part. */
+static void int8_is_within_half_a_step(void **state)
+{
+    const struct mx_kv_kernels *scalar = mx_kv_kernels(MX_CPU_SCALAR);
+    for (size_t d = 0; d < DIM_COUNT; d++) {
+        float x[MAX_DIM * MX_BLOCK], y[MAX_DIM * MX_BLOCK];
+        uint8_t codes[MAX_CODES];
+        uint16_t scales[MX_BLOCK];
+        make_panel(x, dims[d], d);
+        encode(scalar, 0, MX_REPR_INT8, codes, scales, x, dims[d], MX_SCALE_UNBIASED);
+        decode(scalar, 0, MX_REPR_INT8, y, codes, scales, dims[d]);
+        for (uint32_t t = 0; t < MX_BLOCK; t++) {
+            if (t == 5 || t == 9) continue; /* their scale is no normal fp16 number */
+            float largest = 0;
+            for (uint32_t i = 0; i < dims[d]; i++) largest = fmaxf(largest, fabsf(x[i * MX_BLOCK + t]));
+            for (uint32_t i = 0; i < dims[d]; i++) {
+                assert_true(fabsf(x[i * MX_BLOCK + t] - y[i * MX_BLOCK + t]) <= largest / 127 * 0.57f);
+            }
+        }
+    }
+}
+
+/* Codes, scales, decoded numbers, rotations and softmax are the same bits on every level; nothing is written outside.
+ */
+static void levels_agree_to_the_bit(void **state)
+{
+    const struct mx_kv_kernels *scalar = mx_kv_kernels(MX_CPU_SCALAR);
+    for (int level = MX_CPU_AVX2; level <= (int)mx_cpu_detect(); level++) {
+        const struct mx_kv_kernels *kernels = mx_kv_kernels((enum mx_cpu_level)level);
+        for (size_t d = 0; d < DIM_COUNT; d++) {
+            const uint32_t dim = dims[d];
+            float x[MAX_DIM * MX_BLOCK], y[2][MAX_DIM * MX_BLOCK + GUARD];
+            make_panel(x, dim, d + 10);
+            for (int side = 0; side < 2; side++) {
+                for (size_t r = 0; r < 3; r++) {
+                    if (!has(side, coded[r])) continue;
+                    uint8_t codes[2][MAX_CODES + GUARD];
+                    uint16_t scales[2][MX_BLOCK];
+                    memset(codes, 0xa5, sizeof codes);
+                    memset(y, 0xa5, sizeof y);
+                    encode(scalar, side, coded[r], codes[0], scales[0], x, dim, MX_SCALE_UNBIASED);
+                    encode(kernels, side, coded[r], codes[1], scales[1], x, dim, MX_SCALE_UNBIASED);
+                    assert_memory_equal(codes[0], codes[1], sizeof codes[0]);
+                    assert_memory_equal(scales[0], scales[1], sizeof scales[0]);
+                    assert_int_equal(codes[0][mx_repr_code_bytes(coded[r], dim)], 0xa5);
+                    decode(scalar, side, coded[r], y[0], codes[0], scales[0], dim);
+                    decode(kernels, side, coded[r], y[1], codes[0], scales[0], dim);
+                    assert_memory_equal(y[0], y[1], sizeof y[0]);
+                }
+            }
+        }
+        float w[2][MX_KV_TILE], max[2] = {-INFINITY, -INFINITY}, sum[2] = {0};
+        struct mx_random random = {3};
+        for (int round = 0; round < 50; round++) {
+            const uint32_t count = 16 + 16 * (mx_random_u64(&random) % 16);
+            for (uint32_t i = 0; i < count; i++) {
+                w[0][i] = round == 0 || i % 7 == 3 ? -INFINITY : mx_random_normal(&random) * 30;
+            }
+            memcpy(w[1], w[0], sizeof w[0]);
+            const float cap = round % 2 ? 15.0f : 0.0f;
+            assert_true(scalar->softmax(w[0], count, cap, &max[0], &sum[0]) ==
+                        kernels->softmax(w[1], count, cap, &max[1], &sum[1]));
+            assert_memory_equal(w[0], w[1], count * sizeof(float));
+            assert_true(max[0] == max[1] && sum[0] == sum[1]);
+        }
+    }
+}
+
+/* Online softmax against its definition in double precision. */
+static void softmax_is_exact(void **state)
+{
+    const struct mx_kv_kernels *scalar = mx_kv_kernels(MX_CPU_SCALAR);
+    struct mx_random random = {8};
+    for (int round = 0; round < 100; round++) {
+        float w[MX_KV_TILE], before[MX_KV_TILE], max = -INFINITY, sum = 0;
+        const float cap = round % 2 ? 10.0f : 0.0f;
+        double expected = 0, largest = -INFINITY, score[MX_KV_TILE];
+        for (int i = 0; i < MX_KV_TILE; i++) {
+            w[i] = before[i] = mx_random_normal(&random) * 12;
+            score[i] = cap > 0 ? cap * tanh((double)before[i] / cap) : before[i];
+            largest = fmax(largest, score[i]);
+        }
+        for (int i = 0; i < MX_KV_TILE; i++) expected += exp(score[i] - largest);
+        scalar->softmax(w, MX_KV_TILE, cap, &max, &sum);
+        assert_true(fabs(sum / expected - 1) < 1e-5);
+        assert_true(fabs(max - largest) < 1e-5);
+        for (int i = 0; i < MX_KV_TILE; i++) assert_true(fabs(w[i] - exp(score[i] - largest)) < 1e-5);
+    }
+}
+
+/* Narrow and wide products of each level against decoding and multiplying in double precision. */
+static void products(void **state)
+{
+    static const uint32_t row_counts[] = {1, 2, 3, 4, 5, 7, 8, 13, 16};
+    enum { BLOCKS = 5, ROWS = 16 };
+    struct mx_random random = {6};
+    float *x = malloc(BLOCKS * MAX_DIM * MX_BLOCK * sizeof(float)),
+          *y = malloc(BLOCKS * MAX_DIM * MX_BLOCK * sizeof(float));
+    uint8_t *codes = malloc(BLOCKS * MAX_CODES + 8192), *queries = aligned_alloc(64, ROWS * mx_kv_query_bytes(MAX_DIM));
+    for (int level = MX_CPU_AVX2; level <= (int)mx_cpu_detect(); level++) {
+        const struct mx_kv_kernels *kernels = mx_kv_kernels((enum mx_cpu_level)level);
+        for (size_t d = 0; d < DIM_COUNT; d++) {
+            const uint32_t dim = dims[d], rows = row_counts[d % 9];
+            for (int repr = 0; repr < MX_REPR_COUNT; repr++) {
+                uint16_t scales[BLOCKS * MX_BLOCK];
+                static float q[ROWS * MAX_DIM], w[ROWS * MX_KV_TILE], acc[ROWS * MAX_DIM];
+                for (uint32_t i = 0; i < rows * dim; i++) q[i] = mx_random_normal(&random);
+                for (int side = repr == MX_REPR_TURBO3; side < 2; side++) {
+                    const size_t bytes = mx_repr_code_bytes((enum mx_repr)repr, dim);
+                    for (uint32_t b = 0; b < BLOCKS; b++) {
+                        make_panel(x, dim, 100 * d + b);
+                        for (uint32_t i = 0; i < dim; i++) x[i * MX_BLOCK + 7] /= 1e4f;
+                        if (repr == MX_REPR_FP16) {
+                            for (uint32_t i = 0; i < dim * MX_BLOCK; i++) {
+                                const uint16_t half = mx_f16_from_f32(x[i]);
+                                memcpy(codes + b * bytes + 2 * i, &half, 2);
+                            }
+                        } else {
+                            encode(kernels, side, (enum mx_repr)repr, codes + b * bytes, scales + b * MX_BLOCK, x, dim,
+                                   MX_SCALE_UNBIASED);
+                        }
+                        decode(kernels, side, (enum mx_repr)repr, y + b * dim * MX_BLOCK, codes + b * bytes,
+                               scales + b * MX_BLOCK, dim);
+                    }
+                    if (side == 0) {
+                        for (uint32_t r = 0; r < rows; r++) {
+                            kernels->k[repr].prepare(queries + r * mx_kv_query_bytes(dim), q + r * dim, dim, 0.5f);
+                        }
+                        kernels->k[repr].scores(w, codes, scales, BLOCKS, queries, rows, dim);
+                    } else {
+                        for (uint32_t i = 0; i < ROWS * MX_KV_TILE; i++) w[i] = mx_random_unit(&random);
+                        memset(acc, 0, sizeof acc);
+                        kernels->v[repr].accumulate(acc, dim, codes, scales, BLOCKS, w, rows, dim);
+                    }
+                    for (uint32_t r = 0; r < rows; r++) {
+                        for (uint32_t n = 0; n < (side ? dim : BLOCKS * MX_BLOCK); n++) {
+                            double sum = side ? 0 : 0.5, size = 1e-6 + sum;
+                            for (uint32_t m = 0; m < (side ? BLOCKS * MX_BLOCK : dim); m++) {
+                                const uint32_t t = side ? m : n, i = side ? n : m;
+                                const double value =
+                                    decoded_at(y + t / MX_BLOCK * dim * MX_BLOCK, side, i, t % MX_BLOCK, dim);
+                                const double term = value * (side ? w[r * MX_KV_TILE + t] : q[r * dim + i]);
+                                sum += term;
+                                size += fabs(term);
+                            }
+                            const double found = side ? acc[r * dim + n] : w[r * MX_KV_TILE + n];
+                            if (!(fabs(found - sum) <= 5e-4 * size)) {
+                                fail_msg("%s repr %d side %d dim %u row %u number %u: %g, not %g",
+                                         mx_cpu_name((enum mx_cpu_level)level), repr, side, dim, r, n, found, sum);
+                            }
+                        }
+                    }
+                }
+            }
+        }
+    }
+    free(x);
+    free(y);
+    free(codes);
+    free(queries);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(gaussian_error),
+        cmocka_unit_test(scale_rules),
+        cmocka_unit_test(zeros_and_not_a_number),
+        cmocka_unit_test(int8_is_within_half_a_step),
+        cmocka_unit_test(levels_agree_to_the_bit),
+        cmocka_unit_test(softmax_is_exact),
+        cmocka_unit_test(products),
+    };
+    return cmocka_run_group_tests_name("kernels of the KV cache", tests, NULL, NULL);
+}
