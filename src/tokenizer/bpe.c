@@ -8,177 +8,34 @@
 #include <string.h>
 
 #include "base/checked.h"
+#include "tokenizer/merges.h"
 #include "tokenizer/subword.h"
 #include "tokenizer/utf8.h"
 
 enum {
     NONE = -1,
-    SHORT_WORD = 40,      /* symbols; below, a scan is faster than a heap */
-    DIRECT = 0x3000,      /* characters below are looked up in an array */
-    REACH_BITS = 1u << 20 /* of the set of character pairs that a merge can join */
-};
-#define NO_RANK UINT32_MAX
-
-struct merge {
-    int32_t left, right; /* ids; left is -1 in a free slot */
-    uint32_t rank;
-    int32_t into;
+    SHORT_WORD = 40, /* symbols; below, a scan is faster than a heap */
+    DIRECT = 0x3000, /* characters below are looked up in an array */
 };
 
 struct bpe {
     struct mx_subword base;
     const struct mx_vocab *vocab;
-    struct merge *merges; /* hash table, linear probing */
-    size_t mask;
+    struct mx_merges merges;
     int32_t unknown; /* id, or NONE */
     bool fuse_unknown, byte_fallback, ignore_merges;
     bool all_bytes;              /* every byte has its piece */
     const char *prefix, *suffix; /* of continuing symbols, of the last symbol; NULL if none */
     int32_t bytes[256];
     int32_t direct[DIRECT];
-    uint64_t *reach; /* a set of hashed pairs: last character of a left side, first of its right side */
 };
-
-/* Merges */
-
-static size_t merge_slot(const struct bpe *bpe, int32_t left, int32_t right)
-{
-    const uint64_t key = (uint64_t)(uint32_t)left << 32 | (uint32_t)right;
-    size_t i = (size_t)((key * 0x9e3779b97f4a7c15u) >> 32) & bpe->mask;
-    while (bpe->merges[i].left >= 0 && (bpe->merges[i].left != left || bpe->merges[i].right != right))
-        i = (i + 1) & bpe->mask;
-    return i;
-}
-
-static inline uint32_t rank_of(const struct bpe *bpe, int32_t left, int32_t right, int32_t *into)
-{
-    const struct merge *merge = &bpe->merges[merge_slot(bpe, left, right)];
-    if (merge->left < 0) return NO_RANK;
-    *into = merge->into;
-    return merge->rank;
-}
-
-static uint32_t reach_bit(uint32_t before, uint32_t after)
-{
-    return (before * 0x9e3779b1u ^ after * 0x85ebca77u) * 0xc2b2ae3du >> 12;
-}
-
-static mx_status resize_merges(struct bpe *bpe, size_t count, struct mx_error *err)
-{
-    struct merge *old = bpe->merges;
-    const size_t old_count = old ? bpe->mask + 1 : 0;
-    bpe->merges = malloc(count * sizeof *bpe->merges);
-    if (!bpe->merges) {
-        bpe->merges = old;
-        return mx_fail_memory(err, "the merges of a tokenizer", count * sizeof *bpe->merges);
-    }
-    for (size_t i = 0; i < count; i++) bpe->merges[i].left = NONE;
-    bpe->mask = count - 1;
-    for (size_t i = 0; i < old_count; i++) {
-        if (old[i].left >= 0) bpe->merges[merge_slot(bpe, old[i].left, old[i].right)] = old[i];
-    }
-    free(old);
-    return MX_OK;
-}
-
-/* A merge as the file spells it: "a b" or ["a", "b"]; the two sides in `text`, the second from `*middle` on. */
-static mx_status read_merge(struct mx_scan *scan, struct mx_str *text, size_t *middle, struct mx_error *err)
-{
-    const char *piece;
-    size_t length;
-    mx_str_clear(text);
-    if (mx_scan_take(scan, '[')) {
-        MX_TRY(mx_scan_string(scan, &piece, &length, err));
-        mx_str_append(text, piece, length);
-        *middle = length;
-        MX_TRY(mx_scan_expect(scan, ',', err));
-        MX_TRY(mx_scan_string(scan, &piece, &length, err));
-        mx_str_append(text, piece, length);
-        return mx_scan_expect(scan, ']', err);
-    }
-    MX_TRY(mx_scan_string(scan, &piece, &length, err));
-    const char *space = memchr(piece, ' ', length);
-    if (!space || memchr(space + 1, ' ', length - (size_t)(space + 1 - piece)))
-        return mx_scan_fail(scan, MX_ERR_FORMAT, "a merge is two pieces with one space between", err);
-    *middle = (size_t)(space - piece);
-    mx_str_append(text, piece, *middle);
-    mx_str_append(text, space + 1, length - *middle - 1);
-    return MX_OK;
-}
-
-/* Notes that a merge can join the characters at the seam. */
-static void note_reach(struct bpe *bpe, const char *text, size_t middle, size_t length)
-{
-    if (!middle || middle == length) return;
-    const char *before, *after = text + middle;
-    const uint32_t last = mx_utf8_before(text, after, &before);
-    const uint32_t bit = reach_bit(last, mx_utf8_next(&after));
-    bpe->reach[bit / 64] |= UINT64_C(1) << (bit % 64);
-}
-
-static mx_status add_merge(struct bpe *bpe, struct mx_scan *scan, const struct mx_str *text, size_t middle,
-                           uint32_t rank, struct mx_str *joined, struct mx_error *err)
-{
-    const char *left = mx_str_text(text), *right = left + middle;
-    const size_t right_length = text->length - middle;
-    struct merge merge = {.rank = rank};
-    merge.left = mx_vocab_find(bpe->vocab, left, middle);
-    merge.right = mx_vocab_find(bpe->vocab, right, right_length);
-    const size_t prefix = bpe->prefix ? strlen(bpe->prefix) : 0;
-    if (prefix && prefix <= right_length) { /* "un" + "##do" is "undo" */
-        mx_str_clear(joined);
-        mx_str_append(joined, left, middle);
-        mx_str_append(joined, right + prefix, right_length - prefix);
-        merge.into = mx_vocab_find(bpe->vocab, mx_str_text(joined), joined->length);
-    } else {
-        merge.into = mx_vocab_find(bpe->vocab, left, text->length);
-    }
-    if (merge.left < 0 || merge.right < 0 || merge.into < 0) {
-        struct mx_str what = {0};
-        mx_str_printf(&what, "merge %u joins \"%.*s\" and \"%.*s\", but %s is not in the vocabulary", (unsigned)rank,
-                      (int)(middle < 40 ? middle : 40), left, (int)(right_length < 40 ? right_length : 40), right,
-                      merge.left < 0    ? "the first"
-                      : merge.right < 0 ? "the second"
-                                        : "what they make");
-        const mx_status status = mx_scan_fail(scan, MX_ERR_FORMAT, mx_str_text(&what), err);
-        mx_str_free(&what);
-        return status;
-    }
-    note_reach(bpe, left, middle, text->length);
-    bpe->merges[merge_slot(bpe, merge.left, merge.right)] = merge;
-    return MX_OK;
-}
-
-static mx_status read_merges(struct bpe *bpe, struct mx_scan *scan, struct mx_error *err)
-{
-    struct mx_str text = {0}, joined = {0};
-    size_t size = 1024;
-    /* A vocabulary of n pieces usually has about n merges, sometimes 2n. */
-    while (size < 3 * bpe->vocab->count) size *= 2;
-    mx_status status = resize_merges(bpe, size, err);
-    if (status == MX_OK) status = mx_scan_expect(scan, '[', err);
-    for (uint32_t rank = 0; status == MX_OK; rank++) {
-        bool more;
-        size_t middle = 0;
-        status = mx_scan_more(scan, ']', rank == 0, &more, err);
-        if (status != MX_OK || !more) break;
-        if (rank > bpe->mask / 4 * 3) status = resize_merges(bpe, (bpe->mask + 1) * 2, err);
-        if (status == MX_OK) status = read_merge(scan, &text, &middle, err);
-        if (status == MX_OK && mx_str_failed(&text)) status = mx_fail_memory(err, "a merge", text.length);
-        if (status == MX_OK) status = add_merge(bpe, scan, &text, middle, rank, &joined, err);
-    }
-    mx_str_free(&text);
-    mx_str_free(&joined);
-    return status;
-}
 
 /* Opening */
 
 static void close_bpe(struct mx_subword *model)
 {
     struct bpe *bpe = (struct bpe *)model;
-    free(bpe->merges);
-    free(bpe->reach);
+    mx_merges_free(&bpe->merges);
     free(bpe);
 }
 
@@ -235,10 +92,8 @@ static mx_status open_bpe(struct mx_subword **model, struct mx_subword_source *s
     if (!bpe) return mx_fail_memory(err, "a tokenizer", sizeof *bpe);
     bpe->base.kind = &mx_subword_bpe;
     bpe->vocab = source->vocab;
-    bpe->reach = calloc(REACH_BITS / 64, sizeof *bpe->reach);
-    mx_status status =
-        bpe->reach ? read_settings(bpe, source->settings) : mx_fail_memory(err, "a tokenizer", REACH_BITS / 8);
-    if (status == MX_OK) status = read_merges(bpe, source->merges, err);
+    mx_status status = read_settings(bpe, source->settings);
+    if (status == MX_OK) status = mx_merges_read(&bpe->merges, bpe->vocab, bpe->prefix, source->merges, err);
     if (status != MX_OK) {
         close_bpe(&bpe->base);
         return status;
@@ -316,7 +171,8 @@ static size_t start_symbols(const struct bpe *bpe, const char *word, size_t leng
 static void update_rank(const struct bpe *bpe, struct symbol *symbols, int32_t at)
 {
     struct symbol *symbol = &symbols[at];
-    symbol->rank = symbol->next < 0 ? NO_RANK : rank_of(bpe, symbol->id, symbols[symbol->next].id, &symbol->into);
+    symbol->rank = symbol->next < 0 ? MX_NO_RANK
+                                    : mx_merges_rank(&bpe->merges, symbol->id, symbols[symbol->next].id, &symbol->into);
 }
 
 /* The symbol and its right neighbour become one. */
@@ -326,7 +182,7 @@ static void merge_at(const struct bpe *bpe, struct symbol *symbols, int32_t at)
     struct symbol *right = &symbols[symbol->next];
     symbol->id = symbol->into;
     symbol->next = right->next;
-    right->rank = NO_RANK;
+    right->rank = MX_NO_RANK;
     if (right->next >= 0) symbols[right->next].previous = at;
     update_rank(bpe, symbols, at);
     if (symbol->previous >= 0) update_rank(bpe, symbols, symbol->previous);
@@ -339,7 +195,7 @@ static void merge_by_scan(const struct bpe *bpe, struct symbol *symbols)
         for (int32_t at = 0; at >= 0; at = symbols[at].next) {
             if (symbols[at].rank < symbols[best].rank) best = at;
         }
-        if (symbols[best].rank == NO_RANK) return;
+        if (symbols[best].rank == MX_NO_RANK) return;
         merge_at(bpe, symbols, best);
     }
 }
@@ -367,7 +223,7 @@ static void heap_sink(struct heap *heap, size_t i)
 
 static void heap_push(struct heap *heap, const struct symbol *symbols, int32_t at)
 {
-    if (at < 0 || symbols[at].rank == NO_RANK) return;
+    if (at < 0 || symbols[at].rank == MX_NO_RANK) return;
     const uint64_t item = (uint64_t)symbols[at].rank << 32 | (uint32_t)at;
     size_t i = heap->count++;
     while (i > 0 && heap->items[(i - 1) / 2] > item) {
@@ -381,7 +237,7 @@ static void merge_by_heap(const struct bpe *bpe, struct symbol *symbols, size_t 
 {
     struct heap heap = {items, 0};
     for (size_t i = 0; i < count; i++) {
-        if (symbols[i].rank != NO_RANK) items[heap.count++] = (uint64_t)symbols[i].rank << 32 | i;
+        if (symbols[i].rank != MX_NO_RANK) items[heap.count++] = (uint64_t)symbols[i].rank << 32 | i;
     }
     for (size_t i = heap.count / 2; i-- > 0;) heap_sink(&heap, i);
     while (heap.count) {
@@ -440,8 +296,7 @@ static bool can_cut_bpe(const struct mx_subword *model, const char *word, size_t
     const char *before, *after = word + at;
     const uint32_t last = mx_utf8_before(word, after, &before);
     const uint32_t first = mx_utf8_next(&after);
-    const uint32_t bit = reach_bit(last, first);
-    if (bpe->reach[bit / 64] >> (bit % 64) & 1) return false;
+    if (mx_merges_reach(&bpe->merges, last, first)) return false;
     return character_id(bpe, before, (size_t)(word + at - before)) >= 0 &&
            character_id(bpe, word + at, (size_t)(after - (word + at))) >= 0;
 }

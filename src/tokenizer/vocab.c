@@ -100,8 +100,19 @@ mx_status mx_vocab_add(struct mx_vocab *vocab, const char *piece, size_t length,
 
 int32_t mx_vocab_find(const struct mx_vocab *vocab, const char *piece, size_t length)
 {
-    if (!vocab->slots) return -1;
-    return vocab->slots[probe(vocab, hash_of(piece, length), piece, length)].id;
+    return mx_vocab_find_prepared(vocab, hash_of(piece, length), piece, length);
+}
+
+uint32_t mx_vocab_prepare(const struct mx_vocab *vocab, const char *piece, size_t length)
+{
+    const uint32_t hash = hash_of(piece, length);
+    if (vocab->slots) __builtin_prefetch(&vocab->slots[hash & vocab->mask]);
+    return hash;
+}
+
+int32_t mx_vocab_find_prepared(const struct mx_vocab *vocab, uint32_t prepared, const char *piece, size_t length)
+{
+    return vocab->slots ? vocab->slots[probe(vocab, prepared, piece, length)].id : -1;
 }
 
 const char *mx_vocab_piece(const struct mx_vocab *vocab, int32_t id, size_t *length)

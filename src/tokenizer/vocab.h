@@ -36,6 +36,10 @@ mx_status mx_vocab_add(struct mx_vocab *vocab, const char *piece, size_t length,
                        struct mx_error *err);
 /* -1 if there is no such piece. */
 int32_t mx_vocab_find(const struct mx_vocab *vocab, const char *piece, size_t length);
+/* The same in two parts, for look-ups by the hundred thousand: the first brings the memory near that the second reads.
+ * Between them lie other look-ups, not an mx_vocab_add. */
+uint32_t mx_vocab_prepare(const struct mx_vocab *vocab, const char *piece, size_t length);
+int32_t mx_vocab_find_prepared(const struct mx_vocab *vocab, uint32_t prepared, const char *piece, size_t length);
 /* NULL if the id has no piece. NUL-terminated. */
 const char *mx_vocab_piece(const struct mx_vocab *vocab, int32_t id, size_t *length);
 void mx_vocab_free(struct mx_vocab *vocab);

@@ -1,0 +1,63 @@
+/* The merges of a byte-pair encoding: which two neighbours become which symbol, and how early. */
+#ifndef MX_TOKENIZER_MERGES_H
+#define MX_TOKENIZER_MERGES_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "base/error.h"
+#include "tokenizer/scan.h"
+#include "tokenizer/vocab.h"
+
+#define MX_NO_RANK UINT32_MAX
+
+struct mx_merge {
+    int32_t left, right; /* ids; left is -1 in a free slot */
+    uint32_t rank;       /* its place in the file: the lowest merges first */
+    int32_t into;
+};
+
+/* Zero-initialize; free with mx_merges_free. */
+struct mx_merges {
+    struct mx_merge *slots; /* hash table, linear probing */
+    size_t mask;
+    uint64_t *reach; /* a set of hashed pairs: the last character of a left side, the first of its right side */
+};
+
+/* Reads the list at scan->at. `prefix` (NULL: none) stands before symbols that continue a word; a right side loses it
+ * in what a merge makes. Every piece must be in the vocabulary. */
+mx_status mx_merges_read(struct mx_merges *merges, const struct mx_vocab *vocab, const char *prefix,
+                         struct mx_scan *scan, struct mx_error *err);
+void mx_merges_free(struct mx_merges *merges);
+
+/* Can any merge join a symbol that ends in `before` with one that begins with `after`? (Now and then yes where it
+ * should be no, never the other way.) */
+bool mx_merges_reach(const struct mx_merges *merges, uint32_t before, uint32_t after);
+
+/* Where the search for a merge starts. */
+static inline size_t mx_merges_home(const struct mx_merges *merges, int32_t left, int32_t right)
+{
+    const uint64_t key = (uint64_t)(uint32_t)left << 32 | (uint32_t)right;
+    return (size_t)((key * 0x9e3779b97f4a7c15u) >> 32) & merges->mask;
+}
+
+/* The slot of a merge, or the free one where it belongs. */
+static inline size_t mx_merges_slot(const struct mx_merges *merges, int32_t left, int32_t right)
+{
+    size_t i = mx_merges_home(merges, left, right);
+    while (merges->slots[i].left >= 0 && (merges->slots[i].left != left || merges->slots[i].right != right))
+        i = (i + 1) & merges->mask;
+    return i;
+}
+
+/* The rank of a merge and what it makes; MX_NO_RANK if the two do not merge. */
+static inline uint32_t mx_merges_rank(const struct mx_merges *merges, int32_t left, int32_t right, int32_t *into)
+{
+    const struct mx_merge *merge = &merges->slots[mx_merges_slot(merges, left, right)];
+    if (merge->left < 0) return MX_NO_RANK;
+    *into = merge->into;
+    return merge->rank;
+}
+
+#endif
