@@ -284,6 +284,100 @@ static void softcap_and_centering(void **state)
     print_message("largest relative error so far: %.2e\n", worst_seen);
 }
 
+/* Mean error of attention in symmetric turbo4 against exact fp16, on keys with a large constant, hot window off. */
+static double error_with_bias(enum mx_center center, bool by_token)
+{
+    struct test_case c = base;
+    c.mode = MX_MODE_TURBO4;
+    c.center = center;
+    c.length = 280;
+    c.by_token = by_token;
+    c.cpu = mx_cpu_detect();
+    struct mx_pool *pool;
+    struct model model;
+    struct mx_cache *cache;
+    assert_ok(mx_pool_open(&pool, 1, &err));
+    open_case(&c, &model, pool, &cache, 280);
+    struct history h;
+    history_init(&h, &c, cache, 0);
+    struct mx_random random = {17};
+    const size_t numbers = (size_t)c.kv_heads * c.k_dim;
+    float bias[2 * 64];
+    for (size_t i = 0; i < numbers; i++) bias[i] = 20 * mx_random_normal(&random);
+    for (size_t i = 0; i < c.length * numbers; i++) {
+        h.k[i] = mx_random_normal(&random) + bias[i % numbers];
+        h.k_fp16[i] = h.k_coded[i] = clamp_fp16(h.k[i]);
+        h.v[i] = mx_random_normal(&random);
+        h.v_fp16[i] = h.v_coded[i] = clamp_fp16(h.v[i]);
+    }
+    float *q = make_queries(&c), *out = calloc(c.length * numbers * c.group, sizeof(float));
+    for (uint64_t at = 0; at < c.length; at += by_token ? 1 : c.length) {
+        feed(cache, &h, &c, q, out, at, at + (by_token ? 1 : c.length));
+    }
+    double error = 0, size = 0;
+    for (uint64_t t = 200; t < c.length; t++) {
+        double exact[64];
+        reference_attend(&h, q + t * numbers * c.group, 0, t, exact);
+        for (uint32_t i = 0; i < 64; i++) {
+            error += pow(exact[i] - out[t * numbers * c.group + i], 2);
+            size += exact[i] * exact[i];
+        }
+    }
+    history_free(&h);
+    free(q);
+    free(out);
+    mx_cache_close(cache);
+    mx_pool_close(pool);
+    return sqrt(error / size);
+}
+
+static void centering_saves_keys_with_a_bias(void **state)
+{
+    const double off = error_with_bias(MX_CENTER_OFF, false), on = error_with_bias(MX_CENTER_AUTO, false);
+    const double late = error_with_bias(MX_CENTER_AUTO, true);
+    print_message("keys with a large bias in turbo4, relative error: %.3f plain, %.3f centered, %.3f decided late\n",
+                  off, on, late);
+    assert_true(on < 0.2 && late < 0.2 && off > 3 * on);
+}
+
+/* A layer that reads another's cache, and boundary layers whose V stays fp16. */
+static void shared_and_boundary_layers(void **state)
+{
+    struct model model;
+    struct mx_pool *pool;
+    struct mx_cache *cache;
+    assert_ok(mx_pool_open(&pool, 2, &err));
+    model_init(&model, "gemma3n", 5, 4, 2, 64);
+    model.layers[4].cache_copies = 0;
+    model.layers[4].shares_cache_of = 1;
+    struct mx_kv_options request = mx_kv_options_default();
+    request.mode = MX_MODE_INT8_TURBO4;
+    request.boundary_v = 1;
+    request.recent = 16;
+    struct mx_cache_options options = {.context = 500, .chunk = 512, .cpu = mx_cpu_detect(), .pool = pool};
+    assert_ok(mx_kv_resolve(&options.setup, &request, &model.arch, &err));
+    assert_ok(mx_cache_open(&cache, &model.arch, &options, &err));
+    assert_int_equal(mx_cache_allocated(cache), mx_cache_bytes(&model.arch, &options.setup, 500));
+    enum { Q = 4 * 64, K = 2 * 64 };
+    static float q[64 * Q], k[64 * K], own[64 * Q], shared[64 * Q];
+    struct mx_random random = {3};
+    while (mx_cache_length(cache) < 400) {
+        uint32_t n = mx_cache_chunk(cache);
+        assert_in_range(n, 1, 64);
+        if (mx_random_u64(&random) % 3 == 0) n = 1;
+        for (uint32_t i = 0; i < n * Q; i++) q[i] = mx_random_normal(&random);
+        for (uint32_t i = 0; i < n * K; i++) k[i] = mx_random_normal(&random);
+        for (uint32_t layer = 0; layer < 4; layer++) {
+            mx_cache_attend(cache, layer, q, k, k, layer == 1 ? own : shared, n);
+        }
+        mx_cache_attend(cache, 4, q, NULL, NULL, shared, n);
+        assert_memory_equal(own, shared, n * Q * sizeof(float));
+        mx_cache_advance(cache, n);
+    }
+    mx_cache_close(cache);
+    mx_pool_close(pool);
+}
+
 /* The same tokens through 1 and 3 threads: the same bits. */
 static void threads_change_nothing(void **state)
 {
@@ -406,6 +500,8 @@ int main(void)
         cmocka_unit_test(groups),
         cmocka_unit_test(masks),
         cmocka_unit_test(softcap_and_centering),
+        cmocka_unit_test(centering_saves_keys_with_a_bias),
+        cmocka_unit_test(shared_and_boundary_layers),
         cmocka_unit_test(threads_change_nothing),
         cmocka_unit_test(truncate_and_copy),
         cmocka_unit_test(refusals),
