@@ -119,7 +119,7 @@ static bool property(struct reader *reader, bool negative, struct items *items)
         negative = !negative;
         at++;
     }
-    char name[68];
+    char name[68] = "";
     size_t length = 0;
     for (const char *p = at; p < close; p++) {
         if (*p != '_' && *p != ' ' && *p != '-') name[length++] = (char)tolower((unsigned char)*p);
