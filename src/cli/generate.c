@@ -14,7 +14,7 @@
 
 struct options {
     struct mx_engine_flags engine;
-    const char *prompt, *file;
+    const char *prompt, *file, *save_cache, *load_cache;
     struct mx_flag_list stops;
     int64_t tokens, context, top_k, seed;
     double temperature, top_p, min_p, repeat_penalty;
@@ -46,6 +46,9 @@ static const struct mx_flag flags[] = {
     {"chat", 0, MX_FLAG_SWITCH, NULL, "put the prompt into the model's chat template", offsetof(struct options, chat)},
     {"stats", 0, MX_FLAG_SWITCH, NULL, "print times, speeds and memory on stderr", offsetof(struct options, stats)},
     {"json", 0, MX_FLAG_SWITCH, NULL, "print JSON at the end, nothing before", offsetof(struct options, json)},
+    {"save-cache", 0, MX_FLAG_PATH, "FILE", "keep the KV cache, so that the prompt is free next time",
+     offsetof(struct options, save_cache)},
+    {"load-cache", 0, MX_FLAG_PATH, "FILE", "start from a kept cache", offsetof(struct options, load_cache)},
     {"recommend-quant", 0, MX_FLAG_SWITCH, NULL, "print advice for this model and stop",
      offsetof(struct options, recommend)},
     {"estimate-memory", 0, MX_FLAG_SWITCH, NULL, "refuse to load a model that does not fit",
@@ -124,7 +127,7 @@ static mx_status begin(struct job *job)
     }
     MX_TRY(mx_session_begin(job->session, &begin, job->err));
     mx_note_kv_setup(job->cli, mx_cache_setup(mx_session_cache(job->session)));
-    return MX_OK;
+    return options->load_cache ? mx_session_load(job->session, options->load_cache, job->err) : MX_OK;
 }
 
 /* --- results --- */
@@ -199,6 +202,7 @@ static mx_status generate(struct job *job)
     const struct mx_progress progress = mx_progress_bar(job->cli);
     MX_TRY(mx_generate(job->session, job->prompt.data, job->prompt.count, &generate, &progress, &job->generation,
                        job->err));
+    if (options->save_cache) MX_TRY(mx_session_save(job->session, options->save_cache, job->err));
     if (options->json) {
         MX_TRY(print_json(job));
     } else {

@@ -245,3 +245,25 @@ size_t mx_session_rewind(struct mx_session *session, const int32_t *tokens, size
     session->count = same;
     return same;
 }
+
+mx_status mx_session_save(const struct mx_session *session, const char *path, struct mx_error *err)
+{
+    return mx_cache_save(session->cache, path, mx_model_fingerprint(session->model), session->tokens, err);
+}
+
+mx_status mx_session_load(struct mx_session *session, const char *path, struct mx_error *err)
+{
+    session->count = 0;
+    int32_t *tokens = NULL;
+    MX_TRY(mx_cache_load(session->cache, path, mx_model_fingerprint(session->model), &tokens, err));
+    const uint64_t length = mx_cache_length(session->cache);
+    if (length <= session->limit) {
+        session->count = length;
+        memcpy(session->tokens, tokens, length * sizeof *tokens);
+    }
+    free(tokens);
+    if (length <= session->limit) return MX_OK;
+    mx_cache_clear(session->cache);
+    return mx_fail(err, MX_ERR_LIMIT, "%s: holds %llu tokens, the context %llu; raise --ctx", path,
+                   (unsigned long long)length, (unsigned long long)session->limit);
+}

@@ -68,4 +68,8 @@ void mx_session_clear(struct mx_session *session);
  * prompt), at most n - 1 tokens; returns how many it kept. The rest is to be fed. */
 size_t mx_session_rewind(struct mx_session *session, const int32_t *tokens, size_t n);
 
+/* The cache with its tokens in a file, and back: cache/cache.h. */
+mx_status mx_session_save(const struct mx_session *session, const char *path, struct mx_error *err);
+mx_status mx_session_load(struct mx_session *session, const char *path, struct mx_error *err);
+
 #endif

@@ -70,6 +70,39 @@ static void test_reuses_the_prompt(void **state)
     mx_session_close(session);
 }
 
+static void test_saved_cache(void **state)
+{
+    const struct fixture *fixture = *state;
+    struct mx_error err;
+    char path[] = "/tmp/mlxcel-cache-XXXXXX";
+    const int file = mkstemp(path);
+    assert_true(file >= 0);
+    close(file);
+    struct mx_session *session = session_of(LLAMA, mx_cpu_detect(), 1, 64, 32);
+    assert_ok(mx_session_feed(session, fixture->prompt, PROMPT, NULL, NULL, &err));
+    assert_ok(mx_session_save(session, path, &err));
+    mx_session_close(session);
+
+    session = session_of(LLAMA, mx_cpu_detect(), 1, 64, 32);
+    assert_ok(mx_session_load(session, path, &err));
+    const struct mx_generate_options options = {.max_tokens = GREEDY, .sampler = mx_sampler_options_default()};
+    struct mx_generation generation;
+    assert_ok(mx_generate(session, fixture->prompt, PROMPT, &options, NULL, &generation, &err));
+    assert_int_equal(generation.reused_tokens, PROMPT - 1);
+    assert_memory_equal(generation.tokens.data, fixture->greedy, GREEDY * sizeof(int32_t));
+    mx_generation_free(&generation);
+    mx_session_close(session);
+
+    session = session_of(LLAMA, mx_cpu_detect(), 1, 16, 16);
+    assert_fails(mx_session_load(session, path, &err), MX_ERR_LIMIT, "48");
+    mx_session_close(session);
+    session = session_of("tests/data/families/mistral", mx_cpu_detect(), 1, 64, 32);
+    assert_int_not_equal(mx_session_load(session, path, &err), MX_OK);
+    assert_int_equal(mx_cache_length(mx_session_cache(session)), 0);
+    mx_session_close(session);
+    unlink(path);
+}
+
 static void test_context_ends_the_text(void **state)
 {
     const struct fixture *fixture = *state;
@@ -133,6 +166,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_generates_the_reference),
         cmocka_unit_test(test_reuses_the_prompt),
+        cmocka_unit_test(test_saved_cache),
         cmocka_unit_test(test_context_ends_the_text),
         cmocka_unit_test(test_too_large_a_context),
         cmocka_unit_test(test_interruption),
