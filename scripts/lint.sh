@@ -26,8 +26,8 @@ check() { # NAME COMMAND...
 builds_with() { # PRESET: builds everything with warnings as errors
     cmake --preset "$1" >/dev/null && cmake --build "build/$1"
 }
-tidy() { # clang-tidy over what is compiled, in parallel; headers come along
-    printf '%s\n' "${units[@]}" | xargs -P "$(nproc)" -n 4 clang-tidy --quiet -p build/clang
+tidy() { # clang-tidy over what is compiled, one file at a time: it carries state from file to file
+    printf '%s\n' "${units[@]}" | xargs -P "$(nproc)" -n 1 clang-tidy --quiet -p build/clang
 }
 no_stray_bytes() { # tabs, trailing blanks, a missing last newline, text that is not UTF-8
     ! grep -nIP '\t|[ \t]+$' "${sources[@]}" && for file in "${sources[@]}"; do
