@@ -4,6 +4,7 @@
 
 #include "base/str.h"
 #include "checkpoint/checkpoint.h"
+#include "checkpoint/quantize.h"
 
 #define LLAMA "tests/data/families/llama"
 #define EXPERTS "tests/data/families/qwen3_moe"
@@ -283,6 +284,80 @@ static void test_experts_forms(void **state)
     cJSON_Delete(root);
 }
 
+/* --- quantized weights --- */
+
+static double distance(const float *a, const float *b, size_t n)
+{
+    double difference = 0, size = 0;
+    for (size_t i = 0; i < n; i++) {
+        difference += ((double)a[i] - b[i]) * ((double)a[i] - b[i]);
+        size += (double)b[i] * b[i];
+    }
+    return sqrt(difference / size);
+}
+
+/* Sets one scale of a quantized model to NaN, in the file. */
+static void poison(const char *directory)
+{
+    struct mx_error err;
+    struct mx_checkpoint *checkpoint = open_checkpoint(directory);
+    const struct mx_tensor *scales = mx_checkpoint_find(checkpoint, "model.layers.1.mlp.down_proj.scales");
+    assert_non_null(scales);
+    char path[256], *data;
+    size_t length;
+    snprintf(path, sizeof path, "%s", scales->file);
+    assert_ok(mx_file_read(path, 1 << 24, &data, &length, &err));
+    static const uint16_t nan = 0x7fc0;
+    memcpy(data + scales->offset + scales->bytes - 2, &nan, 2);
+    mx_checkpoint_close(checkpoint);
+    assert_ok(mx_file_write(path, data, length, &err));
+    free(data);
+}
+
+/* A quantized model's logits move with fewer bits, hardly with 8; each level computes the same; a NaN is refused. */
+static void test_quantized(void **state)
+{
+    (void)state;
+    struct mx_error err;
+    cJSON *root = json_of(LLAMA, "reference.json");
+    size_t n;
+    int32_t *ids = ids_of(mx_json_get(root, "tokens"), &n);
+    struct mx_session *session = session_of(LLAMA, MX_CPU_SCALAR, 1, 256, 48);
+    float *plain = logits_of(session, ids, n);
+    mx_session_close(session);
+    static const struct {
+        int bits;
+        double limit; /* wide: in random weights nothing averages out */
+    } cases[] = {{8, 0.07}, {6, 0.17}, {4, 0.65}};
+    for (size_t i = 0; i < 3; i++) {
+        char folder[] = "/tmp/mlxcel-quantized-XXXXXX", target[64];
+        assert_non_null(mkdtemp(folder));
+        snprintf(target, sizeof target, "%s/q", folder);
+        const struct mx_quantize_options options = {.bits = cases[i].bits, .group = 32};
+        assert_ok(mx_quantize_checkpoint(LLAMA, target, &options, NULL, NULL, &err));
+        float *levels[3] = {NULL};
+        for (int cpu = MX_CPU_SCALAR; cpu <= (int)mx_cpu_detect(); cpu++) {
+            session = session_of(target, (enum mx_cpu_level)cpu, 2, 256, 48);
+            levels[cpu] = logits_of(session, ids, n);
+            mx_session_close(session);
+            assert_true(distance(levels[cpu], plain, n * 256) < cases[i].limit);
+        }
+        /* Scalar weights are rounded to bf16 as the format defines, vector ones are not: half of what 8 bits lose. */
+        if (levels[1]) assert_true(distance(levels[1], levels[0], n * 256) < 0.03);
+        if (levels[2]) assert_true(distance(levels[2], levels[1], n * 256) < 1e-3);
+        for (int cpu = 0; cpu < 3; cpu++) free(levels[cpu]);
+        poison(target);
+        struct mx_model *model;
+        assert_fails(mx_model_open(&model, target, NULL, &err), MX_ERR_FORMAT, "down_proj.scales");
+        char command[128];
+        snprintf(command, sizeof command, "rm -r %s", folder);
+        assert_int_equal(system(command), 0);
+    }
+    free(plain);
+    free(ids);
+    cJSON_Delete(root);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -292,6 +367,7 @@ int main(void)
         cmocka_unit_test(test_bad_tokens),
         cmocka_unit_test(test_workspace_is_counted),
         cmocka_unit_test(test_experts_forms),
+        cmocka_unit_test(test_quantized),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
