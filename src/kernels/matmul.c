@@ -7,7 +7,11 @@
 #include "base/checked.h"
 
 enum {
-    PIECE_BYTES = 64 * 1024, /* weights of one piece of the few-token way: some microseconds of memory reads */
+    /* Weights of one piece of the few-token way. Long stretches of memory are read much faster than short ones (docs/
+     * speed.md), so each thread gets FEW_SHARES pieces of a loop, within these bounds. */
+    FEW_SHARES = 4,
+    FEW_LEAST = 32 * 1024,
+    FEW_MOST = 512 * 1024,
     LOOP_JOBS = MX_MATMUL_JOBS,
 };
 
@@ -112,19 +116,33 @@ static void rows_piece(void *context, int piece, int worker)
     loop->ways[j]->rows(&product);
 }
 
-static size_t piece_rows(const struct mx_matrix *matrix, bool many)
+/* The one cut that follows the number of threads: with few tokens each row is a sum of its own, the same in any piece.
+ */
+static size_t few_piece_bytes(const struct loop *loop)
+{
+    size_t bytes = 0;
+    for (int j = 0; j < loop->count; j++) {
+        const struct mx_matrix *matrix = loop->jobs[j]->matrix;
+        bytes += matrix->rows * mx_matrix_row_bytes(matrix);
+    }
+    bytes /= (size_t)mx_pool_threads(loop->machine->pool) * FEW_SHARES;
+    return bytes < FEW_LEAST ? FEW_LEAST : bytes > FEW_MOST ? FEW_MOST : bytes;
+}
+
+static size_t piece_rows(const struct mx_matrix *matrix, bool many, size_t few_bytes)
 {
     if (many) return MX_PANEL_ROWS;
-    const size_t rows = PIECE_BYTES / (mx_matrix_row_bytes(matrix) + 1) / 4 * 4;
+    const size_t rows = few_bytes / (mx_matrix_row_bytes(matrix) + 1) / 4 * 4;
     return rows < 4 ? 4 : rows;
 }
 
 static void run_loop(struct loop *loop, bool many)
 {
+    const size_t few_bytes = many ? 0 : few_piece_bytes(loop);
     loop->first_piece[0] = 0;
     for (int j = 0; j < loop->count; j++) {
         const struct mx_matrix *matrix = loop->jobs[j]->matrix;
-        loop->piece_rows[j] = piece_rows(matrix, many);
+        loop->piece_rows[j] = piece_rows(matrix, many, few_bytes);
         const size_t pieces = (matrix->rows + loop->piece_rows[j] - 1) / loop->piece_rows[j];
         loop->first_piece[j + 1] = loop->first_piece[j] + (int)pieces;
     }

@@ -1,5 +1,5 @@
 /* Products of activations with weight matrices: out[n, rows] = x[n, cols] W^T, for every format of struct mx_matrix,
- * split over the thread pool in pieces that depend on the shapes alone (the result is the same for any number of
+ * split over the thread pool (each output is computed whole in one piece, so the result is the same for any number of
  * threads). Weights are read in place; nothing is allocated.
  *
  * Accuracy. Scalar level: W is exactly what the format defines (affine: scale * code + bias with both roundings), sums
