@@ -1,0 +1,10 @@
+#!/usr/bin/env bash
+# Rewrites every file in bench/results/. On an otherwise idle machine; takes the better part of an hour.
+# usage: bench/run.sh [NAME...]     (names of scripts beside this one, without .sh; default: all of them)
+set -euo pipefail
+cd "$(dirname "$0")"
+[ $# -gt 0 ] || set -- advice prefill speed attention kernels bundled-model quality
+for name in "$@"; do
+    [ -f "$name.sh" ] || { echo "run: no bench/$name.sh" >&2; exit 2; }
+    "./$name.sh"
+done
