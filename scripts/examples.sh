@@ -1,8 +1,8 @@
 #!/usr/bin/env bash
 # Keeps the worked examples of the documents true. A fenced block that follows a line
-#     <!-- run: mlxcel ARGUMENTS -->
-# holds exactly what that command prints (without its stderr). Only commands whose output depends on nothing but the
-# repository are marked so: give a --budget where the machine would show.
+#     <!-- run: mlxcel ARGUMENTS -->      holds what that command prints, without its stderr;
+#     <!-- file: PATH -->                 holds that file.
+# Give a --budget and a --bandwidth where the machine would show; its processor still does.
 # usage: scripts/examples.sh [--check] PROGRAM FILE...     (--check: fail on the first difference, write nothing)
 set -euo pipefail
 check=0
@@ -15,6 +15,16 @@ shift
 cd "$(dirname "$0")/.."
 export XDG_CACHE_HOME=/nonexistent NO_COLOR=1
 
+show() { # "run: mlxcel ARGUMENTS" or "file: PATH"
+    case $1 in
+    run:*)
+        printf '$ %s\n' "${1#run: }"
+        eval "\"\$program\" ${1#run: mlxcel }" 2>/dev/null </dev/null | cat -s | sed -e :a -e '/^\n*$/{$d;N;ba' -e '}'
+        ;;
+    *) cat "${1#file: }" ;;
+    esac
+}
+
 rewrite() { # FILE: the file with every marked block filled anew, on stdout
     local line command state=text
     while IFS= read -r line || [ -n "$line" ]; do
@@ -22,8 +32,8 @@ rewrite() { # FILE: the file with every marked block filled anew, on stdout
         text)
             printf '%s\n' "$line"
             case $line in
-            '<!-- run: mlxcel '*' -->')
-                command=${line#'<!-- run: mlxcel '}
+            '<!-- run: mlxcel '*' -->' | '<!-- file: '*' -->')
+                command=${line#'<!-- '}
                 command=${command%' -->'}
                 state=marked
                 ;;
@@ -32,8 +42,7 @@ rewrite() { # FILE: the file with every marked block filled anew, on stdout
         marked)
             printf '%s\n' "$line"
             if [[ $line == '```'* ]]; then
-                printf '$ mlxcel %s\n' "$command"
-                eval "\"\$program\" $command" 2>/dev/null </dev/null || true
+                show "$command"
                 state=old
             fi
             ;;
