@@ -30,7 +30,7 @@ struct mx_session_options mx_session_options_default(void)
     return (struct mx_session_options){.cpu = mx_cpu_detect(), .text = true};
 }
 
-static int default_threads(void)
+int mx_default_threads(void)
 {
     struct mx_machine machine;
     mx_machine_probe(&machine);
@@ -55,7 +55,7 @@ static mx_status open_text(struct mx_session *session, const char *directory, st
 static mx_status open_parts(struct mx_session *session, const char *directory, const struct mx_session_options *options,
                             const struct mx_progress *progress, struct mx_error *err)
 {
-    MX_TRY(mx_pool_open(&session->pool, options->threads ? options->threads : default_threads(), err));
+    MX_TRY(mx_pool_open(&session->pool, options->threads ? options->threads : mx_default_threads(), err));
     MX_TRY(mx_model_open(&session->model, directory, progress, err));
     return options->text ? open_text(session, directory, err) : MX_OK;
 }

@@ -25,6 +25,7 @@ struct mx_session_options {
     bool text;             /* the tokenizer is needed; without it only ids go in and come out */
 };
 struct mx_session_options mx_session_options_default(void);
+int mx_default_threads(void); /* the machine's physical cores, as a pool takes them */
 
 mx_status mx_session_open(struct mx_session **session, const char *directory, const struct mx_session_options *options,
                           const struct mx_progress *progress, struct mx_error *err);
