@@ -6,7 +6,9 @@
 #include <time.h>
 
 #include "base/arena.h"
+#include "base/checked.h"
 #include "base/random.h"
+#include "cache/size.h"
 
 struct mx_attention_bench {
     struct mx_arch arch;
@@ -23,39 +25,48 @@ static float *noise(size_t count)
     return numbers;
 }
 
+/* The model of a shape and how its cache is kept. arch->layers is the caller's to free, after a failure too. */
+static mx_status make_model(struct mx_arch *arch, struct mx_kv_setup *setup, const struct mx_attention_shape *shape,
+                            struct mx_error *err)
+{
+    if (shape->layers == 0 || shape->dim == 0 || shape->kv_heads == 0 || shape->group == 0 || shape->queries == 0) {
+        return mx_fail(err, MX_ERR_ARGUMENT, "an attention benchmark needs layers, heads, a head size and queries");
+    }
+    arch->layer_count = shape->layers;
+    arch->head_dim = shape->dim;
+    arch->attention_scale = 1 / sqrt(shape->dim);
+    arch->layers = calloc(shape->layers, sizeof *arch->layers);
+    if (!arch->layers) return mx_fail_memory(err, "an attention benchmark", shape->layers * sizeof *arch->layers);
+    for (uint32_t i = 0; i < shape->layers; i++) {
+        arch->layers[i] = (struct mx_layer){.attention = MX_ATTENTION_FULL,
+                                            .heads = shape->kv_heads * shape->group,
+                                            .kv_heads = shape->kv_heads,
+                                            .k_dim = shape->dim,
+                                            .v_dim = shape->dim,
+                                            .cache_copies = 1,
+                                            .shares_cache_of = -1};
+    }
+    struct mx_kv_options request = shape->kv;
+    request.force = true;
+    return mx_kv_resolve(setup, &request, arch, err);
+}
+
 static mx_status fill_bench(struct mx_attention_bench *bench, const struct mx_attention_shape *shape,
                             struct mx_pool *pool, struct mx_error *err)
 {
+    struct mx_cache_options options = {
+        .context = shape->length + shape->queries, .chunk = shape->queries, .cpu = shape->cpu, .pool = pool};
+    MX_TRY(make_model(&bench->arch, &options.setup, shape, err));
     bench->layers = shape->layers;
     bench->queries = shape->queries;
-    bench->arch.layer_count = shape->layers;
-    bench->arch.head_dim = shape->dim;
-    bench->arch.attention_scale = 1 / sqrt(shape->dim);
-    bench->arch.layers = calloc(shape->layers, sizeof *bench->arch.layers);
     const size_t kv = (size_t)shape->queries * shape->kv_heads * shape->dim;
     bench->q = noise(kv * shape->group);
     bench->k = noise(kv);
     bench->v = noise(kv);
     bench->out = noise(kv * shape->group);
-    if (!bench->arch.layers || !bench->q || !bench->k || !bench->v || !bench->out) {
+    if (!bench->q || !bench->k || !bench->v || !bench->out) {
         return mx_fail_memory(err, "an attention benchmark", kv * sizeof(float));
     }
-    for (uint32_t i = 0; i < shape->layers; i++) {
-        bench->arch.layers[i] = (struct mx_layer){.attention = MX_ATTENTION_FULL,
-                                                  .heads = shape->kv_heads * shape->group,
-                                                  .kv_heads = shape->kv_heads,
-                                                  .k_dim = shape->dim,
-                                                  .v_dim = shape->dim,
-                                                  .cache_copies = 1,
-                                                  .shares_cache_of = -1};
-    }
-    struct mx_kv_options request = mx_kv_options_default();
-    request.mode = shape->mode;
-    request.recent = shape->recent;
-    request.force = true;
-    struct mx_cache_options options = {
-        .context = shape->length + shape->queries, .chunk = shape->queries, .cpu = shape->cpu, .pool = pool};
-    MX_TRY(mx_kv_resolve(&options.setup, &request, &bench->arch, err));
     MX_TRY(mx_cache_open(&bench->cache, &bench->arch, &options, err));
     mx_cache_fill_random(bench->cache, shape->length, 1);
     return MX_OK;
@@ -65,9 +76,6 @@ mx_status mx_attention_bench_open(struct mx_attention_bench **out, const struct 
                                   struct mx_pool *pool, struct mx_error *err)
 {
     *out = NULL;
-    if (shape->layers == 0 || shape->dim == 0 || shape->kv_heads == 0 || shape->group == 0 || shape->queries == 0) {
-        return mx_fail(err, MX_ERR_ARGUMENT, "an attention benchmark needs layers, heads, a head size and queries");
-    }
     struct mx_attention_bench *bench = calloc(1, sizeof *bench);
     if (!bench) return mx_fail_memory(err, "an attention benchmark", sizeof *bench);
     const mx_status status = fill_bench(bench, shape, pool, err);
@@ -89,6 +97,18 @@ void mx_attention_bench_close(struct mx_attention_bench *bench)
     free(bench->v);
     free(bench->out);
     free(bench);
+}
+
+mx_status mx_attention_bench_size(const struct mx_attention_shape *shape, uint64_t *bytes, struct mx_error *err)
+{
+    struct mx_arch arch = {0};
+    struct mx_kv_setup setup;
+    const mx_status status = make_model(&arch, &setup, shape, err);
+    if (status == MX_OK) {
+        *bytes = mx_cache_bytes(&arch, &setup, mx_round_up(shape->length + shape->queries, MX_CONTEXT_STEP));
+    }
+    free(arch.layers);
+    return status;
 }
 
 double mx_attention_bench_run(struct mx_attention_bench *bench)

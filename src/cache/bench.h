@@ -6,11 +6,10 @@
 #include "cache/cache.h"
 
 struct mx_attention_shape {
-    enum mx_mode mode; /* runs as asked, whatever the resolver would say */
+    struct mx_kv_options kv; /* its mode runs as asked, as if forced */
     uint32_t dim, kv_heads, group, layers;
     uint64_t length;  /* tokens in the cache */
     uint32_t queries; /* new tokens per run: 1 for decoding */
-    int32_t recent;   /* as in struct mx_kv_options */
     enum mx_cpu_level cpu;
 };
 
@@ -19,6 +18,9 @@ struct mx_attention_bench;
 mx_status mx_attention_bench_open(struct mx_attention_bench **bench, const struct mx_attention_shape *shape,
                                   struct mx_pool *pool, struct mx_error *err);
 void mx_attention_bench_close(struct mx_attention_bench *bench); /* NULL is fine */
+
+/* Bytes that the cache of such a bench takes, before one is opened. */
+mx_status mx_attention_bench_size(const struct mx_attention_shape *shape, uint64_t *bytes, struct mx_error *err);
 
 /* Seconds of one pass over all layers. The sequence does not grow. */
 double mx_attention_bench_run(struct mx_attention_bench *bench);

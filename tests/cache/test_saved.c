@@ -163,12 +163,16 @@ static void bench_runs(void **state)
     struct mx_pool *pool;
     assert_ok(mx_pool_open(&pool, 2, &err));
     for (int mode = 0; mode < MX_MODE_COUNT; mode++) {
-        const struct mx_attention_shape shape = {(enum mx_mode)mode, 80, 2, 3, 2, 1000, 1, -1, mx_cpu_detect()};
+        struct mx_attention_shape shape = {mx_kv_options_default(), 80, 2, 3, 2, 1000, 1, mx_cpu_detect()};
+        shape.kv.mode = (enum mx_mode)mode;
+        uint64_t bytes;
+        assert_ok(mx_attention_bench_size(&shape, &bytes, &err));
         struct mx_attention_bench *bench;
         assert_ok(mx_attention_bench_open(&bench, &shape, pool, &err));
         assert_true(mx_attention_bench_run(bench) > 0);
         assert_true(mx_attention_bench_read_bytes(bench) > 0);
         assert_true(mx_attention_bench_read_bytes(bench) <= mx_attention_bench_bytes(bench));
+        assert_int_equal(mx_attention_bench_bytes(bench), bytes);
         mx_attention_bench_close(bench);
     }
     mx_pool_close(pool);
