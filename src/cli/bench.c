@@ -1,7 +1,9 @@
-/* `mlxcel bench`: prefill and decode speed at several depths and cache modes, beside what the memory allows. */
+/* `mlxcel bench`: prefill and decode speed at several depths and cache modes, beside what the memory allows. Attention
+ * alone, --kernel, is bench_kernel.c. */
 #include "evidence/bench.h"
 
 #include "base/units.h"
+#include "cli/bench_kernel.h"
 #include "cli/command.h"
 #include "cli/engine_flags.h"
 #include "cli/kv_flags.h"
@@ -15,10 +17,13 @@ struct options {
     int64_t prefill, decode, repeat;
     int fill; /* 0: compute, 1: random */
     bool json, csv;
+    bool kernel;
+    const char *head_dims, *groups;
+    int64_t kv_heads;
     struct mx_kv_flags kv;
 };
-static const struct options defaults = {
-    .depths = "0", .prefill = 512, .decode = 32, .repeat = 3, .kv = MX_KV_FLAGS_DEFAULT};
+enum { REPEAT = 3 };
+static const struct options defaults = {.prefill = 512, .decode = 32, .kv = MX_KV_FLAGS_DEFAULT};
 
 static const struct mx_flag flags[] = {
     {"prefill", 0, MX_FLAG_WHOLE, "N", "tokens of the timed prefill (default 512; 0: none)",
@@ -29,16 +34,27 @@ static const struct mx_flag flags[] = {
      offsetof(struct options, depths)},
     {"fill", 0, MX_FLAG_CHOICE, "compute|random", "how the cache gets to the depth (default compute)",
      offsetof(struct options, fill)},
-    {"repeat", 'r', MX_FLAG_WHOLE, "N", "repetitions; medians are shown (default 3)", offsetof(struct options, repeat),
-     1, 1000},
+    {"repeat", 'r', MX_FLAG_WHOLE, "N", "repetitions; medians are shown (default 3; 9 with --kernel)",
+     offsetof(struct options, repeat), 1, 1000},
     {"modes", 0, MX_FLAG_TEXT, "LIST", "cache modes, interleaved: fp16,int8 or all (default: --kv-cache-mode)",
      offsetof(struct options, modes)},
     {"json", 0, MX_FLAG_SWITCH, NULL, "print JSON", offsetof(struct options, json)},
     {"csv", 0, MX_FLAG_SWITCH, NULL, "print CSV", offsetof(struct options, csv)},
+    {"kernel", 0, MX_FLAG_SWITCH, NULL, "attention alone, no model; --depth is 4096,16384,32768, --modes all",
+     offsetof(struct options, kernel)},
+    {"head-dim", 0, MX_FLAG_TEXT, "LIST", "--kernel: head sizes (default 128)", offsetof(struct options, head_dims)},
+    {"kv-heads", 0, MX_FLAG_WHOLE, "N", "--kernel: KV heads (default 8)", offsetof(struct options, kv_heads), 1, 1024},
+    {"group", 0, MX_FLAG_TEXT, "LIST", "--kernel: query heads for each KV head (default 2)",
+     offsetof(struct options, groups)},
     MX_ENGINE_FLAG_ROWS(struct options, engine),
     MX_KV_FLAG_ROWS(struct options, kv),
     {0},
 };
+
+static int64_t repetitions(const struct options *options)
+{
+    return options->repeat ? options->repeat : REPEAT;
+}
 
 /* A number, or null where it was not measured. */
 static void add_measured(cJSON *object, const char *key, double value)
@@ -75,7 +91,7 @@ static mx_status print_json(const struct options *options, const struct mx_sessi
     cJSON_AddStringToObject(root, "cpu", mx_cpu_name(mx_session_cpu(session)));
     cJSON_AddNumberToObject(root, "prefill", (double)options->prefill);
     cJSON_AddNumberToObject(root, "decode", (double)options->decode);
-    cJSON_AddNumberToObject(root, "repeat", (double)options->repeat);
+    cJSON_AddNumberToObject(root, "repeat", (double)repetitions(options));
     cJSON_AddStringToObject(root, "fill", options->fill ? "random" : "compute");
     cJSON *cells = cJSON_AddArrayToObject(root, "cells");
     for (size_t i = 0; i < result->count; i++) cJSON_AddItemToArray(cells, cell_json(&result->cells[i]));
@@ -112,7 +128,7 @@ static mx_status print_table(const struct mx_cli *cli, const struct options *opt
     printf("%s, %d threads, %s, reads %.1f GB/s; cache filled with %s; medians of %lld\n\n",
            mx_session_arch(session)->model_type, mx_pool_threads(mx_session_pool(session)),
            mx_cpu_name(mx_session_cpu(session)), result->read_bandwidth / 1e9,
-           options->fill ? "random numbers" : "a text of random tokens", (long long)options->repeat);
+           options->fill ? "random numbers" : "a text of random tokens", (long long)repetitions(options));
     struct mx_table table;
     mx_table_start(&table, "mode|>depth|>prefill tok/s|>decode tok/s|>floor tok/s|>of floor %|>to fp16|>cache");
     for (size_t i = 0; i < result->count; i++) {
@@ -150,22 +166,42 @@ static mx_status measure(struct mx_cli *cli, const struct options *options, stru
     return status;
 }
 
+static mx_status run_kernel(struct mx_cli *cli, const struct options *options, struct mx_error *err)
+{
+    const struct mx_bench_kernel kernel = {.head_dims = options->head_dims,
+                                           .groups = options->groups,
+                                           .lengths = options->depths,
+                                           .modes = options->modes,
+                                           .kv_heads = options->kv_heads,
+                                           .repeat = options->repeat,
+                                           .json = options->json,
+                                           .csv = options->csv,
+                                           .engine = &options->engine,
+                                           .kv = &options->kv};
+    return mx_bench_kernel_run(cli, &kernel, err);
+}
+
 static mx_status run(struct mx_cli *cli, const void *given, struct mx_error *err)
 {
     const struct options *options = given;
+    if (options->kernel) return run_kernel(cli, options, err);
+    if (options->head_dims || options->groups || options->kv_heads) {
+        return mx_fail(err, MX_ERR_ARGUMENT, "--head-dim, --kv-heads and --group go with --kernel");
+    }
     enum mx_mode modes[MX_MODE_COUNT];
-    uint32_t depths[MX_DEPTH_LIST];
+    uint32_t depths[MX_WHOLE_LIST];
     struct mx_bench_options bench = {.modes = modes,
                                      .depths = depths,
                                      .prefill = (uint32_t)options->prefill,
                                      .decode = (uint32_t)options->decode,
-                                     .repeat = (uint32_t)options->repeat,
+                                     .repeat = (uint32_t)repetitions(options),
                                      .fill_random = options->fill == 1};
     if (!options->prefill && !options->decode) {
         return mx_fail(err, MX_ERR_ARGUMENT, "--prefill 0 and --decode 0 leave nothing to measure");
     }
     MX_TRY(mx_kv_flags_read(&bench.kv, &options->kv, cli, err));
-    MX_TRY(mx_depth_list_parse(options->depths, "--depth", depths, &bench.depth_count, err));
+    const char *list = options->depths ? options->depths : "0";
+    MX_TRY(mx_whole_list_parse(list, "--depth", 0, MX_ARCH_MAX_CONTEXT, depths, &bench.depth_count, err));
     modes[0] = bench.kv.mode;
     bench.mode_count = 1;
     if (options->modes) MX_TRY(mx_mode_list_parse(options->modes, modes, &bench.mode_count, err));
@@ -181,7 +217,7 @@ const struct mx_command mx_command_bench = {
     .summary = "measure prefill and decode speed against the floor",
     .flags = flags,
     .examples = {"mlxcel bench --depth 0,4096 --modes fp16,int8",
-                 "mlxcel bench -m DIR --depth 32k --fill random --modes all"},
+                 "mlxcel bench --kernel --head-dim 64,128 --depth 32k"},
     .options_size = sizeof(struct options),
     .defaults = &defaults,
     .run = run,

@@ -35,17 +35,17 @@ mx_status mx_mode_list_parse(const char *text, enum mx_mode modes[MX_MODE_COUNT]
     return MX_OK;
 }
 
-mx_status mx_depth_list_parse(const char *text, const char *what, uint32_t depths[MX_DEPTH_LIST], size_t *count,
-                              struct mx_error *err)
+mx_status mx_whole_list_parse(const char *text, const char *what, int64_t low, int64_t high,
+                              uint32_t values[MX_WHOLE_LIST], size_t *count, struct mx_error *err)
 {
     *count = 0;
     char item[64];
     while (next_item(&text, item)) {
-        int64_t depth;
-        MX_TRY(mx_parse_whole(item, what, 0, MX_ARCH_MAX_CONTEXT, &depth, err));
-        if (*count == MX_DEPTH_LIST)
-            return mx_fail(err, MX_ERR_ARGUMENT, "%s takes at most %d numbers", what, MX_DEPTH_LIST);
-        depths[(*count)++] = (uint32_t)depth;
+        int64_t value;
+        MX_TRY(mx_parse_whole(item, what, low, high, &value, err));
+        if (*count == MX_WHOLE_LIST)
+            return mx_fail(err, MX_ERR_ARGUMENT, "%s takes at most %d numbers", what, MX_WHOLE_LIST);
+        values[(*count)++] = (uint32_t)value;
     }
     return MX_OK;
 }

@@ -11,6 +11,7 @@
 #include "cache/size.h"
 #include "engine/usage.h"
 #include "evidence/bandwidth.h"
+#include "evidence/median.h"
 
 enum { SEED = 1 };
 
@@ -84,24 +85,12 @@ static mx_status repetition(struct benching *job, struct lane *lane, uint32_t in
     return MX_OK;
 }
 
-static int compare_doubles(const void *a, const void *b)
-{
-    const double x = *(const double *)a, y = *(const double *)b;
-    return (x > y) - (x < y);
-}
-
-static double median(double *values, size_t count)
-{
-    qsort(values, count, sizeof *values, compare_doubles);
-    return count % 2 ? values[count / 2] : (values[count / 2 - 1] + values[count / 2]) / 2;
-}
-
 static void summarize(struct benching *job, struct lane *lane)
 {
     const struct mx_bench_options *options = job->options;
     struct mx_bench_cell *cell = lane->cell;
-    if (options->prefill) cell->prefill_tok_s = options->prefill / median(lane->prefill, options->repeat);
-    if (options->decode) cell->decode_tok_s = options->decode / median(lane->decode, options->repeat);
+    if (options->prefill) cell->prefill_tok_s = options->prefill / mx_median(lane->prefill, options->repeat);
+    if (options->decode) cell->decode_tok_s = options->decode / mx_median(lane->decode, options->repeat);
     cell->floor_tok_s = job->result->read_bandwidth / (double)cell->step_bytes;
 }
 

@@ -1,5 +1,6 @@
-/* What `inspect` and `recommend` print with --json, against the schemas in docs/schema/. The validator below knows the
- * words that those files use: type, properties, required, additionalProperties (false), items, enum. */
+/* What `inspect`, `recommend` and `bench --kernel` print with --json, against the schemas in docs/schema/. The
+ * validator below knows the words that those files use: type, properties, required, additionalProperties (false),
+ * items, enum. */
 #include "support.h"
 
 #include <math.h>
@@ -101,6 +102,8 @@ static void schemas_hold(void **state)
             snprintf(arguments, sizeof arguments, "recommend --json " CONFIGS "%s %s", models[j], flags[i]);
             check("recommend", arguments);
         }
+    check("bench-kernel", "bench --kernel --json --depth 64 --kv-heads 1 --head-dim 16 --repeat 1 --modes fp16,int8");
+    check("bench-kernel", "bench --kernel --json --depth 64 --kv-heads 1 --head-dim 16 --repeat 1 --modes turbo4");
     check("recommend-several", "recommend --json " CONFIGS "llama-8b.json " CONFIGS "mamba2.json");
 }
 
