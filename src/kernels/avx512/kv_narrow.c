@@ -11,19 +11,14 @@
 #include "kernels/kv_kernels.h"
 #include "kernels/kv_levels.h"
 
-enum { AHEAD = 4096 /* bytes that loads are prefetched ahead */ };
+enum { AHEAD = 4096 /* bytes, at least, that lines are prefetched ahead */ };
 
-/* A prepared query: 64 bytes of this, then the high bytes, then the low ones, each padded to a multiple of 16. */
+/* A prepared query: 64 bytes of this, then for every 4 coordinates their high and then their low bytes. */
 struct int_query {
     float scale, bias;
     int32_t high_start, low_start; /* -128 * sum of the bytes */
     uint8_t pad[48];
 };
-
-static size_t padded(uint32_t dim)
-{
-    return ((size_t)dim + 15) / 16 * 16;
-}
 
 static __mmask16 first_lanes(uint32_t count)
 {
@@ -34,7 +29,7 @@ static void prepare_int(void *query, const float *q, uint32_t dim, float bias)
 {
     const float largest_code = 127 * 256 + 127;
     struct int_query *header = query;
-    int8_t *high = (int8_t *)query + sizeof *header, *low = high + padded(dim);
+    __m128i *quads = (__m128i *)(void *)((uint8_t *)query + sizeof *header);
     __m512 largest = _mm512_setzero_ps(), poison = _mm512_setzero_ps();
     for (uint32_t i = 0; i < dim; i += 16) {
         const __m512 x = _mm512_maskz_loadu_ps(first_lanes(dim - i), q + i);
@@ -51,8 +46,9 @@ static void prepare_int(void *query, const float *q, uint32_t dim, float bias)
         const __m512i lower = _mm512_sub_epi32(value, _mm512_slli_epi32(upper, 8));
         high_sum = _mm512_add_epi32(high_sum, upper);
         low_sum = _mm512_add_epi32(low_sum, lower);
-        _mm_storeu_si128((__m128i *)(void *)(high + i), _mm512_cvtepi32_epi8(upper));
-        _mm_storeu_si128((__m128i *)(void *)(low + i), _mm512_cvtepi32_epi8(lower));
+        const __m128i high = _mm512_cvtepi32_epi8(upper), low = _mm512_cvtepi32_epi8(lower);
+        _mm_storeu_si128(quads++, _mm_unpacklo_epi32(high, low));
+        _mm_storeu_si128(quads++, _mm_unpackhi_epi32(high, low));
     }
     header->scale = top / largest_code + bad;
     header->bias = bias;
@@ -60,112 +56,114 @@ static void prepare_int(void *query, const float *q, uint32_t dim, float bias)
     header->low_start = -128 * _mm512_reduce_add_epi32(low_sum);
 }
 
-KV_INLINE int32_t load_i32(const int8_t *p)
+KV_INLINE __m512i broadcast_four(const uint8_t *p)
 {
     int32_t four;
     memcpy(&four, p, sizeof four);
-    return four;
+    return _mm512_set1_epi32(four);
 }
 
-/* One block for `rows` queries (a constant). Lines go to `chains` (a constant) sums in turn, so that more products are
- * under way than one chain of dependent ones allows; the block is one stream for the prefetchers. */
-KV_INLINE void score_block(float *w, const uint8_t *codes, const uint16_t *scales, const uint8_t *queries, uint32_t dim,
-                           const int rows, const int chains, const enum mx_repr repr)
+/* `count` blocks for `rows` queries (both constants): rows * count * 2 sums are under way at once, which hides the
+ * latency of the products, and a part of a query that is loaded serves all blocks. Lines are prefetched from the same
+ * place of later blocks, at least AHEAD bytes away. */
+KV_INLINE void score_blocks(float *w, const uint8_t *codes, const uint16_t *scales, const uint8_t *queries,
+                            uint32_t dim, const int rows, const int count, const enum mx_repr repr)
 {
-    const size_t query_bytes = mx_kv_query_bytes(dim), pad = padded(dim);
-    const int8_t *bytes = (const int8_t *)queries + sizeof(struct int_query);
+    const size_t query_bytes = mx_kv_query_bytes(dim), block = mx_repr_code_bytes(repr, dim);
+    const size_t ahead = (AHEAD / (block * (size_t)count) + 1) * block * (size_t)count;
+    const size_t eight = repr == MX_REPR_TURBO4 ? 64 : 128; /* bytes of 8 coordinates of a block */
     const __m512i table = _mm512_xor_si512(kv_turbo4_table(), _mm512_set1_epi8((char)0x80));
-    __m512i high[8], low[8]; /* [rows][chains] */
-    KV_UNROLL
-    for (int i = 0; i < rows * chains; i++) {
-        const struct int_query *query = (const void *)(queries + (size_t)(i / chains) * query_bytes);
-        high[i] = _mm512_set1_epi32(i % chains ? 0 : query->high_start);
-        low[i] = _mm512_set1_epi32(i % chains ? 0 : query->low_start);
-    }
-    const int parts = repr == MX_REPR_TURBO4 ? 2 : 1; /* vectors in a line */
-    const uint32_t vectors = (dim + 7) / 8 * 2;       /* of 4 coordinates each; even */
-    const uint32_t step = chains > parts ? (uint32_t)chains : (uint32_t)parts;
-    uint32_t i = 0;
-    for (; i + step <= vectors; i += step) {
-        __m512i x[4];
-        KV_UNROLL
-        for (uint32_t j = 0; j < step; j += (uint32_t)parts) {
-            const uint8_t *p = codes + (i + j) / (uint32_t)parts * 64;
-            const __m512i packed = _mm512_loadu_si512(p);
-            _mm_prefetch((const char *)p + AHEAD, _MM_HINT_T0);
-            x[j] = packed;
-            if (repr == MX_REPR_TURBO4) {
-                x[j] = _mm512_shuffle_epi8(table, kv_low_nibbles(packed));
-                x[j + 1] = _mm512_shuffle_epi8(table, kv_high_nibbles(packed));
-            }
-        }
-        KV_UNROLL
-        for (uint32_t j = 0; j < step; j++) {
-            KV_UNROLL
-            for (int r = 0; r < rows; r++) {
-                const int8_t *q = bytes + (size_t)r * query_bytes + 4 * (i + j);
-                const int sum = r * chains + (int)j % chains;
-                high[sum] = _mm512_dpbusd_epi32(high[sum], x[j], _mm512_set1_epi32(load_i32(q)));
-                low[sum] = _mm512_dpbusd_epi32(low[sum], x[j], _mm512_set1_epi32(load_i32(q + pad)));
-            }
-        }
-    }
-    for (; i < vectors; i += 2) { /* what is left of a dimension that is no multiple of 4 * step */
-        const uint8_t *p = codes + i / (uint32_t)parts * 64;
-        __m512i x[2] = {_mm512_loadu_si512(p), _mm512_setzero_si512()};
-        if (repr == MX_REPR_TURBO4) {
-            x[1] = _mm512_shuffle_epi8(table, kv_high_nibbles(x[0]));
-            x[0] = _mm512_shuffle_epi8(table, kv_low_nibbles(x[0]));
-        } else {
-            x[1] = _mm512_loadu_si512(p + 64);
-        }
-        KV_UNROLL
-        for (int r = 0; r < 2 * rows; r++) {
-            const int8_t *q = bytes + (size_t)(r / 2) * query_bytes + 4 * (i + (uint32_t)r % 2);
-            const int sum = r / 2 * chains;
-            high[sum] = _mm512_dpbusd_epi32(high[sum], x[r % 2], _mm512_set1_epi32(load_i32(q)));
-            low[sum] = _mm512_dpbusd_epi32(low[sum], x[r % 2], _mm512_set1_epi32(load_i32(q + pad)));
-        }
-    }
-    const __m512 scale = _mm512_cvtph_ps(_mm256_loadu_si256((const __m256i *)(const void *)scales));
+    __m512i high[8], low[8]; /* [rows][count] */
+    const uint8_t *query[8], *line[4];
     KV_UNROLL
     for (int r = 0; r < rows; r++) {
-        const struct int_query *query = (const void *)(queries + (size_t)r * query_bytes);
-        __m512i high_sum = high[r * chains], low_sum = low[r * chains];
+        const struct int_query *header = (const void *)(queries + (size_t)r * query_bytes);
+        query[r] = (const uint8_t *)(header + 1);
         KV_UNROLL
-        for (int c = 1; c < chains; c++) {
-            high_sum = _mm512_add_epi32(high_sum, high[r * chains + c]);
-            low_sum = _mm512_add_epi32(low_sum, low[r * chains + c]);
+        for (int b = 0; b < count; b++) {
+            high[r * count + b] = _mm512_set1_epi32(header->high_start);
+            low[r * count + b] = _mm512_set1_epi32(header->low_start);
         }
-        const __m512 sum =
-            _mm512_fmadd_ps(_mm512_cvtepi32_ps(high_sum), _mm512_set1_ps(256.0f), _mm512_cvtepi32_ps(low_sum));
-        const __m512 factor = _mm512_mul_ps(scale, _mm512_set1_ps(query->scale));
-        _mm512_storeu_ps(w + r * MX_KV_TILE, _mm512_fmadd_ps(sum, factor, _mm512_set1_ps(query->bias)));
+    }
+    KV_UNROLL
+    for (int b = 0; b < count; b++) line[b] = codes + (size_t)b * block;
+    for (size_t i = 0; i < (dim + 7) / 8; i++) {
+        __m512i x[2][4];
+        KV_UNROLL
+        for (int b = 0; b < count; b++) {
+            const uint8_t *p = line[b] + i * eight;
+            _mm_prefetch((const char *)p + ahead, _MM_HINT_T0);
+            x[0][b] = _mm512_loadu_si512(p);
+            if (repr == MX_REPR_TURBO4) {
+                x[1][b] = _mm512_shuffle_epi8(table, kv_high_nibbles(x[0][b]));
+                x[0][b] = _mm512_shuffle_epi8(table, kv_low_nibbles(x[0][b]));
+            } else {
+                _mm_prefetch((const char *)p + 64 + ahead, _MM_HINT_T0);
+                x[1][b] = _mm512_loadu_si512(p + 64);
+            }
+        }
+        KV_UNROLL
+        for (int j = 0; j < 2; j++) {
+            KV_UNROLL
+            for (int r = 0; r < rows; r++) {
+                const uint8_t *q = query[r] + i * 16 + 8 * j;
+                const __m512i q_high = broadcast_four(q), q_low = broadcast_four(q + 4);
+                KV_UNROLL
+                for (int b = 0; b < count; b++) {
+                    high[r * count + b] = _mm512_dpbusd_epi32(high[r * count + b], x[j][b], q_high);
+                    low[r * count + b] = _mm512_dpbusd_epi32(low[r * count + b], x[j][b], q_low);
+                }
+            }
+        }
+    }
+    KV_UNROLL
+    for (int b = 0; b < count; b++) {
+        const __m256i half = _mm256_loadu_si256((const __m256i *)(const void *)(scales + b * MX_BLOCK));
+        const __m512 scale = _mm512_cvtph_ps(half);
+        KV_UNROLL
+        for (int r = 0; r < rows; r++) {
+            const struct int_query *header = (const void *)(queries + (size_t)r * query_bytes);
+            const __m512 high_sum = _mm512_cvtepi32_ps(high[r * count + b]);
+            const __m512 sum =
+                _mm512_fmadd_ps(high_sum, _mm512_set1_ps(256.0f), _mm512_cvtepi32_ps(low[r * count + b]));
+            const __m512 factor = _mm512_mul_ps(scale, _mm512_set1_ps(header->scale));
+            _mm512_storeu_ps(w + r * MX_KV_TILE + b * MX_BLOCK,
+                             _mm512_fmadd_ps(sum, factor, _mm512_set1_ps(header->bias)));
+        }
+    }
+}
+
+/* All blocks for `rows` queries, `count` at a time. */
+KV_INLINE void score_rows(float *w, const uint8_t *codes, const uint16_t *scales, uint32_t blocks,
+                          const uint8_t *queries, uint32_t dim, const int rows, const int count,
+                          const enum mx_repr repr)
+{
+    const size_t block = mx_repr_code_bytes(repr, dim);
+    uint32_t b = 0;
+    for (; b + (uint32_t)count <= blocks; b += (uint32_t)count) {
+        score_blocks(w + b * MX_BLOCK, codes + b * block, scales + b * MX_BLOCK, queries, dim, rows, count, repr);
+    }
+    for (; count > 1 && b < blocks; b++) {
+        score_blocks(w + b * MX_BLOCK, codes + b * block, scales + b * MX_BLOCK, queries, dim, rows, 1, repr);
     }
 }
 
 KV_INLINE void scores(float *w, const uint8_t *codes, const uint16_t *scales, uint32_t blocks, const uint8_t *queries,
                       uint32_t rows, uint32_t dim, const enum mx_repr repr)
 {
-    const size_t query_bytes = mx_kv_query_bytes(dim), block = mx_repr_code_bytes(repr, dim);
     while (rows > 0) {
         const uint32_t part = rows >= 8 ? 8 : rows >= 4 ? 4 : rows >= 2 ? 2 : 1;
-        const uint8_t *at = codes;
-        for (uint32_t b = 0; b < blocks; b++, at += block) {
-            float *to = w + b * MX_BLOCK;
-            const uint16_t *s = scales + b * MX_BLOCK;
-            if (part == 8)
-                score_block(to, at, s, queries, dim, 8, 1, repr);
-            else if (part == 4)
-                score_block(to, at, s, queries, dim, 4, 2, repr);
-            else if (part == 2)
-                score_block(to, at, s, queries, dim, 2, 4, repr);
-            else
-                score_block(to, at, s, queries, dim, 1, 4, repr);
-        }
+        if (part == 8)
+            score_rows(w, codes, scales, blocks, queries, dim, 8, 1, repr);
+        else if (part == 4)
+            score_rows(w, codes, scales, blocks, queries, dim, 4, 2, repr);
+        else if (part == 2)
+            score_rows(w, codes, scales, blocks, queries, dim, 2, 4, repr);
+        else
+            score_rows(w, codes, scales, blocks, queries, dim, 1, 4, repr);
         rows -= part;
         w += part * MX_KV_TILE;
-        queries += part * query_bytes;
+        queries += part * mx_kv_query_bytes(dim);
     }
 }
 
@@ -210,33 +208,33 @@ KV_INLINE void prepare_weights(struct int_weights *out, const float *w, const ui
     }
 }
 
-/* V groups [group, group + count) (a constant) of all blocks for `rows` rows (a constant). */
-KV_INLINE void sum_groups(float *acc, size_t stride, const uint8_t *codes, uint32_t blocks, const struct int_weights *w,
-                          uint32_t group, uint32_t dim, const int rows, const int count, const int tail,
-                          const enum mx_repr repr)
+/* V groups [group, group + count) (a constant) of all blocks for `rows` rows (a constant). Columns of blocks are no
+ * stream that a prefetcher follows, so the next tile is prefetched, line by line, from `next` on; returns what follows
+ * the lines so fetched. */
+KV_INLINE const uint8_t *sum_groups(float *acc, size_t stride, const uint8_t *codes, uint32_t blocks,
+                                    const struct int_weights *w, const uint8_t *next, uint32_t group, uint32_t dim,
+                                    const int rows, const int count, const int tail, const enum mx_repr repr)
 {
     const size_t block = mx_repr_code_bytes(repr, dim), group_bytes = mx_repr_code_bytes(repr, 16);
     __m512i high[8], low[8]; /* [count][rows] */
     KV_UNROLL
     for (int i = 0; i < rows * count; i++) high[i] = low[i] = _mm512_setzero_si512();
     const uint8_t *p = codes + group * group_bytes;
-    for (uint32_t b = 0; b < blocks; b++, p += block) {
+    for (size_t t = 0; t < blocks * MX_BLOCK; t += MX_BLOCK, p += block, next += (size_t)count * group_bytes) {
+        KV_UNROLL
+        for (size_t ahead = 0; ahead < (size_t)count * group_bytes; ahead += 64) {
+            _mm_prefetch((const char *)next + ahead, _MM_HINT_T0);
+        }
         KV_UNROLL
         for (int g = 0; g < count; g++) {
             __m512i values[4];
-            const uint8_t *at = p + (size_t)g * group_bytes;
-            kv_open_group(values, at, repr, tail);
-            KV_UNROLL
-            for (size_t ahead = 0; ahead < group_bytes; ahead += 64) {
-                _mm_prefetch((const char *)at + AHEAD + ahead, _MM_HINT_T0);
-            }
+            kv_open_group(values, p + (size_t)g * group_bytes, repr, tail);
             KV_UNROLL
             for (int j = 0; j < 4; j++) {
                 KV_UNROLL
                 for (int r = 0; r < rows; r++) {
-                    const __m512i w_high =
-                        _mm512_set1_epi32(load_i32((const int8_t *)w->high[r] + b * MX_BLOCK + 4 * j));
-                    const __m512i w_low = _mm512_set1_epi32(load_i32((const int8_t *)w->low[r] + b * MX_BLOCK + 4 * j));
+                    const __m512i w_high = broadcast_four(w->high[r] + t + 4 * j);
+                    const __m512i w_low = broadcast_four(w->low[r] + t + 4 * j);
                     high[g * rows + r] = _mm512_dpbusd_epi32(high[g * rows + r], w_high, values[j]);
                     low[g * rows + r] = _mm512_dpbusd_epi32(low[g * rows + r], w_low, values[j]);
                 }
@@ -256,20 +254,27 @@ KV_INLINE void sum_groups(float *acc, size_t stride, const uint8_t *codes, uint3
             _mm512_mask_storeu_ps(out, lanes, _mm512_fmadd_ps(sum, _mm512_set1_ps(w->unit[r]), before));
         }
     }
+    return next;
 }
 
+/* All groups for `rows` rows (a constant), so many at a time that there are 16 sums. */
 KV_INLINE void sum_rows(float *acc, size_t stride, const uint8_t *codes, const uint16_t *scales, uint32_t blocks,
-                        const float *w, uint32_t dim, const int rows, const int count, const enum mx_repr repr)
+                        const float *w, uint32_t dim, const int rows, const enum mx_repr repr)
 {
     struct int_weights weights;
     prepare_weights(&weights, w, scales, blocks, rows);
     const uint32_t rest = dim % 16, full = dim / 16 + (rest > 8); /* groups of 16, the last perhaps padded */
+    const uint8_t *next = codes + blocks * mx_repr_code_bytes(repr, dim);
     uint32_t group = 0;
-    for (; group + (uint32_t)count <= full; group += (uint32_t)count) {
-        sum_groups(acc, stride, codes, blocks, &weights, group, dim, rows, count, 0, repr);
+    KV_UNROLL
+    for (int count = 8 / rows; count > 0; count /= 2) {
+        for (; group + (uint32_t)count <= full; group += (uint32_t)count) {
+            next = sum_groups(acc, stride, codes, blocks, &weights, next, group, dim, rows, count, 0, repr);
+        }
     }
-    for (; group < full; group++) sum_groups(acc, stride, codes, blocks, &weights, group, dim, rows, 1, 0, repr);
-    if (rest > 0 && rest <= 8) sum_groups(acc, stride, codes, blocks, &weights, group, dim, rows, 1, 1, repr);
+    if (rest > 0 && rest <= 8) {
+        sum_groups(acc, stride, codes, blocks, &weights, next, group, dim, rows, 1, 1, repr);
+    }
 }
 
 KV_INLINE void accumulate(float *acc, size_t stride, const uint8_t *codes, const uint16_t *scales, uint32_t blocks,
@@ -278,13 +283,13 @@ KV_INLINE void accumulate(float *acc, size_t stride, const uint8_t *codes, const
     while (rows > 0) {
         const uint32_t part = rows >= 8 ? 8 : rows >= 4 ? 4 : rows >= 2 ? 2 : 1;
         if (part == 8)
-            sum_rows(acc, stride, codes, scales, blocks, w, dim, 8, 1, repr);
+            sum_rows(acc, stride, codes, scales, blocks, w, dim, 8, repr);
         else if (part == 4)
-            sum_rows(acc, stride, codes, scales, blocks, w, dim, 4, 2, repr);
+            sum_rows(acc, stride, codes, scales, blocks, w, dim, 4, repr);
         else if (part == 2)
-            sum_rows(acc, stride, codes, scales, blocks, w, dim, 2, 4, repr);
+            sum_rows(acc, stride, codes, scales, blocks, w, dim, 2, repr);
         else
-            sum_rows(acc, stride, codes, scales, blocks, w, dim, 1, 4, repr);
+            sum_rows(acc, stride, codes, scales, blocks, w, dim, 1, repr);
         rows -= part;
         w += part * MX_KV_TILE;
         acc += part * stride;
