@@ -1,12 +1,12 @@
 #!/usr/bin/env bash
 # What each cache mode changes on the trained models: divergence from the fp16 cache, perplexity, first choice; with all
 # protections off, with the defaults, and each protection alone. Writes bench/results/quality-MODEL.txt.
-# usage: bench/quality.sh [MODEL...]     (folders under ../shared/fixtures/trained; default: llama qwen3 phi qwen3_moe)
+# usage: bench/quality.sh [MODEL...]     (folders under ../shared/fixtures/trained; default: llama qwen3 phi)
 set -euo pipefail
 cd "$(dirname "$0")/.."
 program=build/release/mlxcel
 trained=../shared/fixtures/trained
-[ $# -gt 0 ] || set -- llama qwen3 phi qwen3_moe
+[ $# -gt 0 ] || set -- llama qwen3 phi
 mkdir -p bench/results
 
 compare() { # TITLE CTX WINDOWS MODES FLAGS...
@@ -32,6 +32,10 @@ for model in "$@"; do
             --kv-recent 0 --kv-sink 0 --kv-center on
         compare "boundary layers alone: --kv-recent 0 --kv-sink 0 --turbo-boundary-v 2" 2048 8 int8+turbo4,turbo4 \
             --kv-recent 0 --kv-sink 0 --kv-center off --turbo-boundary-v 2
+        for rule in norm ls unbiased; do
+            compare "scale rule $rule: --kv-recent 0 --kv-sink 0 --kv-center off --kv-scale-rule $rule" 2048 8 \
+                fp16+turbo4,fp16+turbo3,turbo4 --kv-recent 0 --kv-sink 0 --kv-center off --kv-scale-rule $rule
+        done
         compare "protections off, long" 8192 2 all --kv-recent 0 --kv-sink 0 --kv-center off
         compare "defaults, long" 8192 2 all
     } | tee "bench/results/quality-$model.txt"

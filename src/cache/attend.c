@@ -12,29 +12,25 @@ enum {
     MEAN_LEAST = 32,   /* a shorter first chunk decides nothing: the first blocks that are encoded do */
 };
 
-/* K is centered where its mean holds more energy than its spread (Qwen2's K bias gives hundreds of times more; models
- * without a bias stay well below in most heads, and gain nothing). */
-static const float center_threshold = 4.0f;
+/* A coordinate of K is centered where its mean holds this many times the energy of its spread: it then stands for later
+ * tokens too. Rotary turns the fast coordinates away within the tokens that are averaged, so they are left alone. */
+static const double center_threshold = 2.0;
 
-/* Takes one KV head's mean over n keys [n, stride]; zeros where centering does not pay. */
+/* Takes one KV head's mean over n keys [n, stride]; zero in the coordinates where centering does not pay, unless it was
+ * asked for. */
 static void find_mean(const struct mx_cache *cache, float *mean, const float *k, size_t stride, uint32_t n,
                       uint32_t dim)
 {
-    double square_of_mean = 0, spread = 0;
     for (uint32_t i = 0; i < dim; i++) {
         double sum = 0, squares = 0;
         for (uint32_t t = 0; t < n; t++) {
             sum += k[t * stride + i];
             squares += (double)k[t * stride + i] * k[t * stride + i];
         }
-        const double m = sum / n;
-        mean[i] = (float)m;
-        square_of_mean += m * m;
-        spread += squares / n - m * m;
+        const double m = sum / n, spread = squares / n - m * m;
+        const bool pays = m * m > center_threshold * spread || cache->setup.center == MX_CENTER_ON;
+        mean[i] = pays && isfinite(squares) ? (float)m : 0;
     }
-    const bool pays = square_of_mean > center_threshold * spread;
-    const bool usable = isfinite(square_of_mean) && (pays || cache->setup.center == MX_CENTER_ON);
-    if (!usable) memset(mean, 0, dim * sizeof(float));
 }
 
 /* Decides centering from the first chunk's keys [n, kv_heads, k_dim]. */
@@ -92,9 +88,9 @@ static void encode_block(struct mx_cache *cache, const struct kv_layer *layer, e
     uint8_t *codes = kv_codes(run, head, b);
     uint16_t *scales = kv_scales(run, head, b);
     if (which == MX_KV_K)
-        kernels->k[repr].encode(codes, scales, panel, dim, MX_SCALE_UNBIASED);
+        kernels->k[repr].encode(codes, scales, panel, dim, cache->setup.scale);
     else
-        kernels->v[repr].encode(codes, scales, panel, dim, MX_SCALE_UNBIASED);
+        kernels->v[repr].encode(codes, scales, panel, dim, cache->setup.scale);
 }
 
 /* Encodes the blocks that queries of block `own` no longer read in fp16. */

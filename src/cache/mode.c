@@ -137,6 +137,11 @@ mx_status mx_mode_parse_split(const char *k, const char *v, enum mx_mode *mode, 
 
 struct mx_kv_options mx_kv_options_default(void)
 {
-    return (struct mx_kv_options){
-        .mode = MX_MODE_FP16, .recent = -1, .sink = -1, .boundary_v = 0, .center = MX_CENTER_AUTO, .force = false};
+    return (struct mx_kv_options){.mode = MX_MODE_FP16,
+                                  .recent = -1,
+                                  .sink = -1,
+                                  .boundary_v = 0,
+                                  .center = MX_CENTER_AUTO,
+                                  .scale = MX_SCALE_UNBIASED,
+                                  .force = false};
 }

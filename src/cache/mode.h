@@ -10,6 +10,7 @@
 #include "base/error.h"
 #include "base/str.h"
 #include "config/arch.h"
+#include "kernels/kv_kernels.h"
 #include "kernels/kv_repr.h"
 
 enum mx_mode {
@@ -52,7 +53,8 @@ struct mx_kv_options {
     int32_t sink;   /* --kv-sink: first tokens kept in fp16; -1: the default */
     int32_t boundary_v; /* --turbo-boundary-v: V of the first and last so many layers in fp16 */
     enum mx_center center;
-    bool force; /* --force-kv-mode: run what was asked, proven or not */
+    enum mx_scale_rule scale; /* of turbo codes; for experiments: the default is what measured best */
+    bool force;               /* --force-kv-mode: run what was asked, proven or not */
 };
 struct mx_kv_options mx_kv_options_default(void); /* fp16, -1, -1, 0, auto, false */
 
@@ -62,6 +64,7 @@ struct mx_kv_setup {
     enum mx_repr k, v;
     uint32_t recent, sink, boundary_v; /* effective, in tokens (whole blocks), tokens (whole blocks) and layers */
     enum mx_center center;
+    enum mx_scale_rule scale;
     bool forced;
     uint32_t applied_layers, cache_layers; /* "applied to N of M layers": layers that store something coded (all of
                                               them under fp16), and layers that own a cache */

@@ -153,7 +153,11 @@ mx_status mx_kv_resolve(struct mx_kv_setup *setup, const struct mx_kv_options *o
         const uint32_t half = setup->cache_layers / 2, asked = (uint32_t)options->boundary_v;
         setup->boundary_v = asked < half ? asked : half;
     }
-    setup->center = info->k == MX_REPR_FP16 ? MX_CENTER_OFF : options->center;
+    setup->scale = options->scale;
+    /* The first keys of a model that normalizes them do not stand for the later ones: measured, centering hurts there.
+     */
+    const bool pointless = info->k == MX_REPR_FP16 || (options->center == MX_CENTER_AUTO && arch->qk_norm);
+    setup->center = pointless ? MX_CENTER_OFF : options->center;
     for (uint32_t i = 0; i < arch->layer_count; i++) {
         if (!owns_cache(&arch->layers[i])) continue;
         const struct mx_kv_pair pair = mx_kv_layer_pair(setup, arch, i);

@@ -20,6 +20,7 @@ mx_status mx_kv_flags_read(struct mx_kv_options *options, const struct mx_kv_fla
     options->sink = (int32_t)flags->sink;
     options->boundary_v = (int32_t)flags->boundary_v;
     options->center = (enum mx_center)flags->center;
+    options->scale = (enum mx_scale_rule)flags->scale;
     options->force = flags->force;
     const char *k = flags->type_k ? flags->type_k : environment("LLAMA_ARG_CACHE_TYPE_K");
     const char *v = flags->type_v ? flags->type_v : environment("LLAMA_ARG_CACHE_TYPE_V");

@@ -14,12 +14,13 @@ struct mx_kv_flags {
     const char *mode, *type_k, *type_v;
     int64_t recent, sink, boundary_v;
     int center; /* enum mx_center */
+    int scale;  /* enum mx_scale_rule */
     bool force;
 };
 
 /* NOLINTBEGIN(bugprone-macro-parentheses): a member is not an expression */
 /* clang-format off */
-#define MX_KV_FLAGS_DEFAULT {.recent = -1, .sink = -1, .center = MX_CENTER_AUTO}
+#define MX_KV_FLAGS_DEFAULT {.recent = -1, .sink = -1, .center = MX_CENTER_AUTO, .scale = MX_SCALE_UNBIASED}
 
 #define MX_KV_FLAG_ROWS(type, member)                                                                                  \
     {"kv-cache-mode", 0, MX_FLAG_TEXT, "MODE",                                                                         \
@@ -35,6 +36,7 @@ struct mx_kv_flags {
      offsetof(type, member.boundary_v), 0, 1024},                                                                      \
     {"kv-center", 0, MX_FLAG_CHOICE, "off|on|auto", "take the mean off K before coding (default auto)",                \
      offsetof(type, member.center)},                                                                                   \
+    {"kv-scale-rule", 0, MX_FLAG_CHOICE, "norm|ls|unbiased", NULL, offsetof(type, member.scale)},                      \
     {"force-kv-mode", 0, MX_FLAG_SWITCH, NULL, "run the mode asked for even where it is unproven",                     \
      offsetof(type, member.force)}
 /* clang-format on */
