@@ -41,34 +41,29 @@ KV_INLINE __m512i kv_high_nibbles(__m512i x)
     return _mm512_and_si512(_mm512_srli_epi16(x, 4), _mm512_set1_epi8(15));
 }
 
-/* One V group of a block as four vectors of signed bytes: values[j] holds byte 4 i + t for coordinate i of the group
- * and token 4 j + t. `tail`: the group has 8 coordinates, the upper half of each vector is zero. */
-KV_INLINE void kv_open_group(__m512i values[4], const uint8_t *p, enum mx_repr repr, int tail)
+/* Tokens 4 j .. 4 j + 3 of one V group of a block as signed bytes: byte 4 i + t is coordinate i of the group, token
+ * 4 j + t. `tail`: the group has 8 coordinates, the upper half of the vector is zero codes. */
+KV_INLINE __m512i kv_open_quad(const uint8_t *p, const size_t j, enum mx_repr repr, int tail)
 {
     const __mmask64 bytes = tail ? 0xffffffffu : ~(__mmask64)0;
     const size_t line = tail ? 32 : 64;
-    if (repr == MX_REPR_INT8) {
-        KV_UNROLL
-        for (size_t j = 0; j < 4; j++) values[j] = _mm512_maskz_loadu_epi8(bytes, p + j * line);
-    } else if (repr == MX_REPR_TURBO4) {
-        const __m512i table = kv_turbo4_table();
-        KV_UNROLL
-        for (size_t j = 0; j < 2; j++) {
-            const __m512i x = _mm512_maskz_loadu_epi8(bytes, p + j * line);
-            values[2 * j] = _mm512_shuffle_epi8(table, kv_low_nibbles(x));
-            values[2 * j + 1] = _mm512_shuffle_epi8(table, kv_high_nibbles(x));
-        }
-    } else {
-        const __m512i table = kv_turbo3_table(), four = _mm512_set1_epi8(4), pair = _mm512_set1_epi8(3);
-        const __m512i x = _mm512_maskz_loadu_epi8(bytes, p);
-        KV_UNROLL
-        for (size_t j = 0; j < 4; j++) {
-            uint64_t high = 0;
-            memcpy(&high, p + line + j * line / 8, line / 8);
-            const __m512i low = _mm512_and_si512(_mm512_srli_epi16(x, (unsigned)(2 * j)), pair);
-            values[j] = _mm512_shuffle_epi8(table, _mm512_mask_add_epi8(low, high, low, four));
-        }
+    if (repr == MX_REPR_INT8) return _mm512_maskz_loadu_epi8(bytes, p + j * line);
+    if (repr == MX_REPR_TURBO4) {
+        const __m512i x = _mm512_maskz_loadu_epi8(bytes, p + j / 2 * line);
+        return _mm512_shuffle_epi8(kv_turbo4_table(), j % 2 ? kv_high_nibbles(x) : kv_low_nibbles(x));
     }
+    uint64_t high = 0;
+    memcpy(&high, p + line + j * line / 8, line / 8);
+    const __m512i pairs = _mm512_srli_epi16(_mm512_maskz_loadu_epi8(bytes, p), (unsigned)(2 * j));
+    const __m512i low = _mm512_and_si512(pairs, _mm512_set1_epi8(3));
+    return _mm512_shuffle_epi8(kv_turbo3_table(), _mm512_mask_add_epi8(low, high, low, _mm512_set1_epi8(4)));
+}
+
+/* The four of them. */
+KV_INLINE void kv_open_group(__m512i values[4], const uint8_t *p, enum mx_repr repr, int tail)
+{
+    KV_UNROLL
+    for (size_t j = 0; j < 4; j++) values[j] = kv_open_quad(p, j, repr, tail);
 }
 
 /* Byte `which` of each 32-bit lane, signed, as numbers. */

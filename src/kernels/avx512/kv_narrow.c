@@ -88,30 +88,26 @@ KV_INLINE void score_blocks(float *w, const uint8_t *codes, const uint16_t *scal
     KV_UNROLL
     for (int b = 0; b < count; b++) line[b] = codes + (size_t)b * block;
     for (size_t i = 0; i < (dim + 7) / 8; i++) {
-        __m512i x[2][4];
         KV_UNROLL
-        for (int b = 0; b < count; b++) {
-            const uint8_t *p = line[b] + i * eight;
-            _mm_prefetch((const char *)p + ahead, _MM_HINT_T0);
-            x[0][b] = _mm512_loadu_si512(p);
-            if (repr == MX_REPR_TURBO4) {
-                x[1][b] = _mm512_shuffle_epi8(table, kv_high_nibbles(x[0][b]));
-                x[0][b] = _mm512_shuffle_epi8(table, kv_low_nibbles(x[0][b]));
-            } else {
-                _mm_prefetch((const char *)p + 64 + ahead, _MM_HINT_T0);
-                x[1][b] = _mm512_loadu_si512(p + 64);
+        for (int j = 0; j < 2; j++) { /* four coordinates each */
+            __m512i x[4];
+            KV_UNROLL
+            for (int b = 0; b < count; b++) {
+                const uint8_t *p = line[b] + i * eight;
+                if (repr == MX_REPR_INT8) p += 64 * j;
+                x[b] = _mm512_loadu_si512(p);
+                if (repr == MX_REPR_INT8 || j == 0) _mm_prefetch((const char *)p + ahead, _MM_HINT_T0);
+                if (repr == MX_REPR_INT8) continue;
+                x[b] = _mm512_shuffle_epi8(table, j == 0 ? kv_low_nibbles(x[b]) : kv_high_nibbles(x[b]));
             }
-        }
-        KV_UNROLL
-        for (int j = 0; j < 2; j++) {
             KV_UNROLL
             for (int r = 0; r < rows; r++) {
                 const uint8_t *q = query[r] + i * 16 + 8 * j;
                 const __m512i q_high = broadcast_four(q), q_low = broadcast_four(q + 4);
                 KV_UNROLL
                 for (int b = 0; b < count; b++) {
-                    high[r * count + b] = _mm512_dpbusd_epi32(high[r * count + b], x[j][b], q_high);
-                    low[r * count + b] = _mm512_dpbusd_epi32(low[r * count + b], x[j][b], q_low);
+                    high[r * count + b] = _mm512_dpbusd_epi32(high[r * count + b], x[b], q_high);
+                    low[r * count + b] = _mm512_dpbusd_epi32(low[r * count + b], x[b], q_low);
                 }
             }
         }
@@ -226,17 +222,18 @@ KV_INLINE const uint8_t *sum_groups(float *acc, size_t stride, const uint8_t *co
             _mm_prefetch((const char *)next + ahead, _MM_HINT_T0);
         }
         KV_UNROLL
-        for (int g = 0; g < count; g++) {
-            __m512i values[4];
-            kv_open_group(values, p + (size_t)g * group_bytes, repr, tail);
+        for (size_t j = 0; j < 4; j++) {
+            __m512i values[8];
             KV_UNROLL
-            for (int j = 0; j < 4; j++) {
+            for (int g = 0; g < count; g++) values[g] = kv_open_quad(p + (size_t)g * group_bytes, j, repr, tail);
+            KV_UNROLL
+            for (int r = 0; r < rows; r++) {
+                const __m512i w_high = broadcast_four(w->high[r] + t + 4 * j);
+                const __m512i w_low = broadcast_four(w->low[r] + t + 4 * j);
                 KV_UNROLL
-                for (int r = 0; r < rows; r++) {
-                    const __m512i w_high = broadcast_four(w->high[r] + t + 4 * j);
-                    const __m512i w_low = broadcast_four(w->low[r] + t + 4 * j);
-                    high[g * rows + r] = _mm512_dpbusd_epi32(high[g * rows + r], w_high, values[j]);
-                    low[g * rows + r] = _mm512_dpbusd_epi32(low[g * rows + r], w_low, values[j]);
+                for (int g = 0; g < count; g++) {
+                    high[g * rows + r] = _mm512_dpbusd_epi32(high[g * rows + r], w_high, values[g]);
+                    low[g * rows + r] = _mm512_dpbusd_epi32(low[g * rows + r], w_low, values[g]);
                 }
             }
         }
