@@ -5,6 +5,9 @@
 #include <stdio.h>
 #include <string.h>
 
+#undef mx_fail
+#undef mx_fail_memory
+
 static void keep_on_one_line(char *text)
 {
     for (; *text; text++) {

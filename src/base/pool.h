@@ -13,7 +13,7 @@ struct mx_pool;
 enum { MX_POOL_MAX_THREADS = 256 };
 
 /* `threads` workers, the caller's own thread among them (so 1 starts none). 1 to MX_POOL_MAX_THREADS. */
-mx_status mx_pool_open(struct mx_pool **pool, int threads, struct mx_error *err);
+mx_status mx_pool_open(struct mx_pool **out, int threads, struct mx_error *err);
 void mx_pool_close(struct mx_pool *pool); /* NULL is fine */
 int mx_pool_threads(const struct mx_pool *pool);
 

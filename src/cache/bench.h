@@ -15,7 +15,7 @@ struct mx_attention_shape {
 
 struct mx_attention_bench;
 
-mx_status mx_attention_bench_open(struct mx_attention_bench **bench, const struct mx_attention_shape *shape,
+mx_status mx_attention_bench_open(struct mx_attention_bench **out, const struct mx_attention_shape *shape,
                                   struct mx_pool *pool, struct mx_error *err);
 void mx_attention_bench_close(struct mx_attention_bench *bench); /* NULL is fine */
 

@@ -190,6 +190,7 @@ static size_t cut_scratch(struct mx_cache *cache, const struct needs *needs, uin
     const int workers = mx_pool_threads(cache->pool);
     cache->workers = cut(block, &at, (size_t)workers * sizeof *cache->workers);
     for (int i = 0; i < workers; i++) {
+        // cppcheck-suppress uninitvar ; only written to
         struct kv_worker unused, *worker = block ? &cache->workers[i] : &unused;
         worker->k_tile = cut(block, &at, MX_KV_TILE * needs->k_dim * f);
         worker->v_tile = cut(block, &at, MX_KV_TILE * needs->v_dim * f);

@@ -32,7 +32,7 @@ struct mx_cache_options {
 };
 
 /* `arch` is borrowed and must outlive the cache. */
-mx_status mx_cache_open(struct mx_cache **cache, const struct mx_arch *arch, const struct mx_cache_options *options,
+mx_status mx_cache_open(struct mx_cache **out, const struct mx_arch *arch, const struct mx_cache_options *options,
                         struct mx_error *err);
 void mx_cache_close(struct mx_cache *cache); /* NULL is fine */
 

@@ -45,7 +45,7 @@ bool mx_checkpoint_present(const char *directory);
 struct mx_checkpoint;
 
 /* Maps all shards and checks all headers. `config` as above; a foreign quantization scheme is MX_ERR_UNSUPPORTED. */
-mx_status mx_checkpoint_open(struct mx_checkpoint **checkpoint, const char *directory, const cJSON *config,
+mx_status mx_checkpoint_open(struct mx_checkpoint **out, const char *directory, const cJSON *config,
                              struct mx_error *err);
 void mx_checkpoint_close(
     struct mx_checkpoint *checkpoint); /* NULL is fine; ends the life of all tensors and matrices */

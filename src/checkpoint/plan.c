@@ -150,8 +150,8 @@ static const struct mx_tensor *take(struct planner *planner, const char *name)
 static mx_status stack_experts(struct planner *planner, uint32_t layer, const char *expert_name,
                                const char *stacked_name)
 {
-    if (!expert_name || !stacked_name) return MX_OK;
     const uint32_t experts = planner->arch->experts.count;
+    if (!expert_name || !stacked_name) return MX_OK;
     struct mx_plan_part *parts = NULL;
     const struct mx_tensor *first = NULL;
     for (uint32_t expert = 0; expert < experts; expert++) {
@@ -179,6 +179,7 @@ static mx_status stack_experts(struct planner *planner, uint32_t layer, const ch
         if (!tensor) return MX_OK;
         parts[expert].tensor = tensor;
     }
+    if (!first) return MX_OK;
     const size_t shape[] = {experts, first->shape[0], first->shape[1]};
     char *name = layer_name(planner, layer, stacked_name, 0, ".weight");
     const mx_status status =

@@ -113,7 +113,7 @@ static mx_status plan_shards(struct mx_checkpoint_writer *writer, size_t shard_b
 static void shard_name(const struct mx_checkpoint_writer *writer, size_t shard, char name[64])
 {
     if (writer->shard_count == 1)
-        strcpy(name, "model.safetensors");
+        snprintf(name, 64, "model.safetensors");
     else
         snprintf(name, 64, "model-%05zu-of-%05zu.safetensors", shard + 1, writer->shard_count);
 }

@@ -32,7 +32,7 @@ struct mx_checkpoint_writer;
 /* Makes the temporary folder and plans the shards. `directory` must not exist, or be an empty folder. outputs[] is read
  * until commit or abort; names must differ. `parameters` goes into the index. A tensor larger than `shard_bytes` gets a
  * shard of its own. */
-mx_status mx_checkpoint_writer_open(struct mx_checkpoint_writer **writer, const char *directory,
+mx_status mx_checkpoint_writer_open(struct mx_checkpoint_writer **out, const char *directory,
                                     const struct mx_output *outputs, size_t count, size_t shard_bytes,
                                     uint64_t parameters, struct mx_error *err);
 

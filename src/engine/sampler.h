@@ -25,7 +25,7 @@ struct mx_sampler_options {
 struct mx_sampler_options mx_sampler_options_default(void); /* temperature 0, all else off, seed 0 */
 
 struct mx_sampler;
-mx_status mx_sampler_open(struct mx_sampler **sampler, const struct mx_sampler_options *options, size_t vocab,
+mx_status mx_sampler_open(struct mx_sampler **out, const struct mx_sampler_options *options, size_t vocab,
                           const struct mx_dense_kernels *kernels, struct mx_error *err);
 void mx_sampler_close(struct mx_sampler *sampler); /* NULL is fine */
 

@@ -27,7 +27,7 @@ struct mx_session_options {
 struct mx_session_options mx_session_options_default(void);
 int mx_default_threads(void); /* the machine's physical cores, as a pool takes them */
 
-mx_status mx_session_open(struct mx_session **session, const char *directory, const struct mx_session_options *options,
+mx_status mx_session_open(struct mx_session **out, const char *directory, const struct mx_session_options *options,
                           const struct mx_progress *progress, struct mx_error *err);
 void mx_session_close(struct mx_session *session); /* NULL is fine */
 

@@ -177,6 +177,7 @@ static void run_sharing(struct loop *loop, const struct mx_matmul_job *jobs, int
         loop->ways[loop->count++] = other;
         done[j] = true;
     }
+    assert(loop->count >= 1); /* the first shares with itself */
     run_loop(loop, many);
 }
 

@@ -25,7 +25,7 @@ struct mx_model;
 /* Opens DIRECTORY/config.json and its weights, and checks everything: the model type runs, each tensor is there with
  * the shape that the description wants, none is left over, no scale is NaN. Only norms and biases are copied (widened
  * to f32); all else stays in the mapped files. `progress` may be NULL. */
-mx_status mx_model_open(struct mx_model **model, const char *directory, const struct mx_progress *progress,
+mx_status mx_model_open(struct mx_model **out, const char *directory, const struct mx_progress *progress,
                         struct mx_error *err);
 void mx_model_close(struct mx_model *model); /* NULL is fine */
 
@@ -57,7 +57,7 @@ uint64_t mx_workspace_bytes(const struct mx_arch *arch, uint32_t chunk, uint32_t
 uint32_t mx_workspace_rows(const struct mx_arch *arch, uint32_t chunk);
 
 /* `arch` is read during the call only. */
-mx_status mx_workspace_open(struct mx_workspace **workspace, const struct mx_arch *arch,
+mx_status mx_workspace_open(struct mx_workspace **out, const struct mx_arch *arch,
                             const struct mx_workspace_options *options, struct mx_error *err);
 void mx_workspace_close(struct mx_workspace *workspace); /* NULL is fine */
 

@@ -11,8 +11,8 @@
 
 struct mx_scan {
     const char *text, *at, *end;
-    const char *name;            /* starts messages */
-    struct mx_str buffer;        /* of strings with escapes; freed by the owner */
+    const char *name;     /* starts messages */
+    struct mx_str buffer; /* of strings with escapes; freed by the owner */
 };
 
 /* Skips white space; the character there, or '\0' at the end. */

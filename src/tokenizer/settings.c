@@ -25,7 +25,7 @@ mx_status mx_settings_text(const struct mx_settings *settings, const char *key, 
     const cJSON *item = mx_json_get_set(settings->json, key);
     *text = fallback;
     if (!item && fallback) return MX_OK;
-    if (!cJSON_IsString(item)) return mx_settings_wrong(settings, key, "a string");
+    if (!item || !cJSON_IsString(item)) return mx_settings_wrong(settings, key, "a string");
     const size_t length = strlen(item->valuestring);
     *text = mx_arena_strndup(settings->arena, item->valuestring, length);
     return *text ? MX_OK : mx_fail_memory(settings->err, key, length);
