@@ -64,8 +64,9 @@ KV_INLINE __m512i broadcast_four(const uint8_t *p)
 }
 
 /* `count` blocks for `rows` queries (both constants): rows * count * 2 sums are under way at once, which hides the
- * latency of the products, and a part of a query that is loaded serves all blocks. Lines are prefetched from the same
- * place of later blocks, at least AHEAD bytes away. */
+ * latency of the products, and a part of a query that is loaded serves all blocks. Lines are prefetched from later
+ * blocks, at least AHEAD bytes away: int8 from the same place there, turbo4 in their order in memory (docs/speed.md).
+ */
 KV_INLINE void score_blocks(float *w, const uint8_t *codes, const uint16_t *scales, const uint8_t *queries,
                             uint32_t dim, const int rows, const int count, const enum mx_repr repr)
 {
@@ -96,8 +97,12 @@ KV_INLINE void score_blocks(float *w, const uint8_t *codes, const uint16_t *scal
                 const uint8_t *p = line[b] + i * eight;
                 if (repr == MX_REPR_INT8) p += 64 * j;
                 x[b] = _mm512_loadu_si512(p);
-                if (repr == MX_REPR_INT8 || j == 0) _mm_prefetch((const char *)p + ahead, _MM_HINT_T0);
-                if (repr == MX_REPR_INT8) continue;
+                if (repr == MX_REPR_INT8) {
+                    _mm_prefetch((const char *)p + ahead, _MM_HINT_T0);
+                    continue;
+                }
+                const size_t in_order = (i * (size_t)count + (size_t)b) * 64;
+                if (j == 0) _mm_prefetch((const char *)codes + ahead + in_order, _MM_HINT_T0);
                 x[b] = _mm512_shuffle_epi8(table, j == 0 ? kv_low_nibbles(x[b]) : kv_high_nibbles(x[b]));
             }
             KV_UNROLL
