@@ -15,11 +15,13 @@ runner=()
 "${runner[@]}" ctest --test-dir "build/$preset" --output-on-failure --no-tests=error "$@" | grep -vE '^(Internal ctest|Test project)'
 status=${PIPESTATUS[0]}
 
-# cmocka prints "[  PASSED  ] N test(s)." for each program, and a line per failed or skipped test.
+# cmocka prints "[  PASSED  ] N test(s)." for each program, and the like for failed and skipped tests; the other programs
+# close with "NAME: N passed, N failed, N skipped".
 awk '
     /^\[  PASSED  \] [0-9]+ test/ { passed += $4 }
     /^\[  FAILED  \] [0-9]+ test/ { failed += $4 }
     /^\[  SKIPPED \] [0-9]+ test/ { skipped += $4 }
+    /^[a-z]+: [0-9]+ passed, [0-9]+ failed, [0-9]+ skipped$/ { passed += $2; failed += $4; skipped += $6 }
     END {
         printf "%d passed, %d failed, %d skipped\n", passed, failed, skipped
     }' "build/$preset/Testing/Temporary/LastTest.log" >"build/$preset/summary.txt"

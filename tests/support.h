@@ -24,6 +24,13 @@ static inline const char *shared_fixtures(void)
     return access(path, R_OK) == 0 ? path : NULL;
 }
 
+/* Sanitizers make the long tests ten times longer: these then take one in some of their cases. */
+#if defined __SANITIZE_ADDRESS__ || defined __SANITIZE_THREAD__
+enum { SANITIZED = 1 };
+#else
+enum { SANITIZED = 0 };
+#endif
+
 /* Fails the test with the library's own message. */
 #define assert_ok(expression)                                                                                          \
     do {                                                                                                               \

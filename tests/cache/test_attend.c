@@ -163,8 +163,10 @@ static void run_case(const struct test_case *c)
 /* Runs the case on every level that the machine has; a long one on the best. */
 static void run_levels(struct test_case c)
 {
+    static unsigned count; /* one in 5, so that each mode meets each level */
     const int best = (int)mx_cpu_detect();
     for (int level = c.length > 300 ? best : 0; level <= best; level++) {
+        if (SANITIZED && count++ % 5) continue;
         c.cpu = (enum mx_cpu_level)level;
         run_case(&c);
     }
@@ -202,7 +204,7 @@ static void long_sequence(void **state)
     for (int mode = 0; mode < MX_MODE_COUNT; mode++) {
         struct test_case c = base;
         c.mode = (enum mx_mode)mode;
-        c.length = 4097;
+        c.length = SANITIZED ? 2049 : 4097;
         c.kv_heads = 1;
         c.cpu = mx_cpu_detect();
         run_case(&c);

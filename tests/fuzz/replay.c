@@ -38,6 +38,6 @@ int main(int argc, char **argv)
         files++;
     }
     closedir(stream);
-    printf("%d files\n", files);
+    printf("replay: %d passed, %d failed, 0 skipped\n", files - bad, bad);
     return bad || !files;
 }
