@@ -134,7 +134,7 @@ static mx_status lay_out(struct mx_cache *cache, struct mx_error *err)
 
 /* The largest needs of any layer, from which scratch is cut. */
 struct needs {
-    size_t k_dim, v_dim, kv_heads, tile_rows, partials, query_bytes;
+    size_t k_dim, v_dim, kv_heads, rows, tile_rows, partials, query_bytes; /* rows: of one head */
 };
 
 static size_t larger(size_t a, size_t b)
@@ -144,7 +144,7 @@ static size_t larger(size_t a, size_t b)
 
 static struct needs find_needs(const struct mx_cache *cache)
 {
-    struct needs needs = {1, 1, 1, 1, 1, 64};
+    struct needs needs = {1, 1, 1, 1, 1, 1, 64};
     const size_t tile = cache->chunk < MX_QUERY_TILE ? cache->chunk : MX_QUERY_TILE;
     for (uint32_t i = 0; i < cache->arch->layer_count; i++) {
         const struct mx_layer *row = &cache->arch->layers[i];
@@ -155,6 +155,7 @@ static struct needs find_needs(const struct mx_cache *cache)
         needs.k_dim = larger(needs.k_dim, row->k_dim);
         needs.v_dim = larger(needs.v_dim, row->v_dim);
         needs.kv_heads = larger(needs.kv_heads, row->kv_heads);
+        needs.rows = larger(needs.rows, larger(cache->kernels->narrow_rows, tile * group));
         needs.tile_rows = larger(needs.tile_rows, tile * row->heads);
         needs.partials = larger(needs.partials, row->kv_heads * larger(narrow, wide));
         needs.query_bytes = larger(needs.query_bytes, mx_kv_query_bytes(row->k_dim));
@@ -197,6 +198,8 @@ static size_t cut_scratch(struct mx_cache *cache, const struct needs *needs, uin
         worker->w = cut(block, &at, larger(WIDE_ROWS, cache->kernels->narrow_rows) * MX_KV_TILE * f);
         worker->panel = cut(block, &at, MX_BLOCK * dim * f);
         worker->unpacked = cut(block, &at, MX_BLOCK * dim * f);
+        worker->max = cut(block, &at, needs->rows * f);
+        worker->sum = cut(block, &at, needs->rows * f);
     }
     return at;
 }

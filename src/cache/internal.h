@@ -41,6 +41,7 @@ struct kv_worker {
     float *k_tile, *v_tile;  /* decoded tile: panels, rows */
     float *w;                /* [WIDE_ROWS or narrow rows][MX_KV_TILE] */
     float *panel, *unpacked; /* [dim][16]; [16][dim] */
+    float *max, *sum;        /* [rows] of the piece under way: its own lines, which no other thread writes */
 };
 
 enum {

@@ -14,8 +14,8 @@ struct piece {
     const struct kv_step *step;
     struct kv_worker *worker;
     uint32_t head;
-    float *acc, *near, *max, *sum; /* this partial result's */
-    bool *near_used;
+    float *acc, *near; /* this partial result's */
+    bool near_used;
 };
 
 /* Rows [row, row + rows) of the KV head, blocks [from, to), all read in one form. */
@@ -62,11 +62,12 @@ static void softmax_rows(struct piece *piece, float *w, uint32_t row, uint32_t r
     const struct mx_cache *cache = piece->step->cache;
     const uint32_t v_dim = piece->step->row->v_dim;
     for (uint32_t r = row; r < row + rows; r++, w += MX_KV_TILE) {
-        const float factor = cache->kernels->softmax(
-            w, (uint32_t)blocks * MX_BLOCK, (float)cache->arch->attention_softcap, &piece->max[r], &piece->sum[r]);
+        const float factor =
+            cache->kernels->softmax(w, (uint32_t)blocks * MX_BLOCK, (float)cache->arch->attention_softcap,
+                                    &piece->worker->max[r], &piece->worker->sum[r]);
         if (factor == 1.0f) continue;
         scale_row(piece->acc + (size_t)r * v_dim, factor, v_dim);
-        if (*piece->near_used) scale_row(piece->near + (size_t)r * v_dim, factor, v_dim);
+        if (piece->near_used) scale_row(piece->near + (size_t)r * v_dim, factor, v_dim);
     }
 }
 
@@ -75,9 +76,9 @@ static float *target(struct piece *piece, enum kv_form form)
 {
     const struct kv_run *v = &piece->step->layer->v;
     if (!v->rotated || form == FORM_CODED) return piece->acc;
-    if (!*piece->near_used) {
+    if (!piece->near_used) {
         memset(piece->near, 0, (size_t)piece->step->rows * piece->step->row->v_dim * sizeof(float));
-        *piece->near_used = true;
+        piece->near_used = true;
     }
     return piece->near;
 }
@@ -200,19 +201,12 @@ void kv_attend_range(const struct kv_step *step, uint32_t head, uint32_t range, 
     const struct mx_cache *cache = step->cache;
     const size_t at = kv_partial(step, head, range);
     const size_t v_dim = step->row->v_dim;
-    struct piece piece = {.step = step,
-                          .worker = worker,
-                          .head = head,
-                          .acc = cache->acc + at * v_dim,
-                          .near = cache->near + at * v_dim,
-                          .max = cache->max + at,
-                          .sum = cache->sum + at,
-                          .near_used = &cache->near_used[head * step->ranges + range]};
-    *piece.near_used = false;
+    struct piece piece = {
+        .step = step, .worker = worker, .head = head, .acc = cache->acc + at * v_dim, .near = cache->near + at * v_dim};
     memset(piece.acc, 0, step->rows * v_dim * sizeof(float));
     for (uint32_t r = 0; r < step->rows; r++) {
-        piece.max[r] = -INFINITY;
-        piece.sum[r] = 0;
+        worker->max[r] = -INFINITY;
+        worker->sum[r] = 0;
     }
     const uint64_t last = step->first + step->n - 1, range_blocks = step->range / MX_BLOCK;
     const uint64_t from = (step->range_from + range) * range_blocks, to = from + range_blocks;
@@ -232,4 +226,7 @@ void kv_attend_range(const struct kv_step *step, uint32_t head, uint32_t range, 
         attend_blocks(&piece, (uint32_t)(low - step->first) * step->group, (uint32_t)(high - low) * step->group, rest,
                       end, kv_first_near(cache, own));
     }
+    memcpy(cache->max + at, worker->max, step->rows * sizeof(float));
+    memcpy(cache->sum + at, worker->sum, step->rows * sizeof(float));
+    cache->near_used[head * step->ranges + range] = piece.near_used;
 }
