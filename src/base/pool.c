@@ -1,13 +1,17 @@
 /* The thread pool.
  *
- * A token of a small model runs a few hundred parallel loops of 20 to 200 microseconds, so waking a thread must cost
- * far less than that: workers spin for the next loop for a while before they sleep. One 64-bit counter, `ticket`,
- * holds the number of the loop (high half) and the next piece (low half): a late worker can't take a piece of a loop
- * that it has not seen. The number of pieces has a slot for even and one for odd loops: a worker that is late in loop N
- * must not measure N's used-up ticket against the pieces of N + 1, which are written before the new ticket is.
+ * A token of a small model runs a few hundred parallel loops of 20 to 200 microseconds, so starting and sharing one
+ * must cost far less than that. Workers spin for the next loop for a while before they sleep. Each has a slice of the
+ * pieces that it takes from the front, on a cache line of its own, and helps in the others' slices when its own is
+ * used up: threads meet only at the end of a loop, and pieces that lie side by side run on one thread.
+ *
+ * A worker can be late: still on its way into loop N when N has ended and N + 1 runs. What it reads of N stays whole
+ * until N + 2 is written, which is after N + 1 was announced: it reads N's fields, then looks whether N is still the
+ * newest. A slice's ticket holds the number of the loop that it was last used in, so a piece is never taken twice.
  */
 #include "base/pool.h"
 
+#include <assert.h>
 #include <pthread.h>
 #include <stdatomic.h>
 #include <stdbool.h>
@@ -15,67 +19,84 @@
 #include <stdlib.h>
 #include <unistd.h>
 
-enum { SPINS = 4000 }; /* about 50 to 100 microseconds of pauses before a worker sleeps */
+enum {
+    SPINS = 4000, /* about 50 to 100 microseconds of pauses before a worker sleeps */
+    PIECE_BITS = 24,
+};
+static_assert(MX_POOL_MAX_PIECES < 1 << PIECE_BITS, "a ticket holds a piece's number");
+
+struct loop {
+    mx_pool_work *_Atomic work;
+    void *_Atomic context;
+    _Atomic int pieces;
+};
+
+struct worker {
+    _Alignas(64) _Atomic uint64_t ticket; /* of its slice: number of the loop << PIECE_BITS | next piece */
+    struct mx_pool *pool;
+    pthread_t thread;
+    int index;
+};
 
 struct mx_pool {
     int threads;
-    /* The loop that runs. Written by the caller before `ticket` is published, read by workers after they saw it. */
-    mx_pool_work *work;
-    void *context;
-    _Atomic uint32_t pieces[2];             /* of loop n: [n & 1] */
-    _Alignas(64) _Atomic uint64_t ticket;   /* loop number << 32 | next piece */
-    _Alignas(64) _Atomic uint32_t finished; /* pieces of this loop that have ended */
+    bool spin;                              /* off where there are more threads than processors */
+    struct loop loops[2];                   /* loop n: [n & 1] */
+    _Alignas(64) _Atomic uint64_t newest;   /* number of the newest loop */
+    _Alignas(64) _Atomic uint32_t finished; /* its pieces that have ended */
     _Alignas(64) pthread_mutex_t mutex;
     pthread_cond_t wake;
     _Atomic int sleepers;
     _Atomic bool closing;
-    bool spin; /* off where there are more threads than processors */
-    struct worker {
-        struct mx_pool *pool;
-        pthread_t thread;
-        int index;
-    } workers[];
+    struct worker workers[]; /* the first is the caller */
 };
 
-static inline void pause_briefly(void)
+/* The next piece of a worker's slice [begin, end) in loop `number`, or -1. */
+static int take_piece(struct worker *worker, uint64_t number, int begin, int end)
 {
-#if defined(__x86_64__) || defined(__i386__)
-    __builtin_ia32_pause();
-#endif
-}
-
-/* Runs pieces of loop `number` until none is left. */
-static void run_pieces(struct mx_pool *pool, uint32_t number, int worker)
-{
+    uint64_t ticket = atomic_load_explicit(&worker->ticket, memory_order_acquire);
     for (;;) {
-        uint64_t ticket = atomic_load_explicit(&pool->ticket, memory_order_acquire);
-        uint32_t piece;
-        do {
-            piece = (uint32_t)ticket;
-            if ((uint32_t)(ticket >> 32) != number || piece >= atomic_load(&pool->pieces[number & 1])) return;
-        } while (!atomic_compare_exchange_weak(&pool->ticket, &ticket, ticket + 1));
-        pool->work(pool->context, (int)piece, worker);
-        atomic_fetch_add_explicit(&pool->finished, 1, memory_order_release);
+        const uint64_t used = ticket >> PIECE_BITS;
+        const int next = used == number ? (int)(ticket & ((1 << PIECE_BITS) - 1)) : begin;
+        if (used > number || next >= end) return -1;
+        const uint64_t taken = number << PIECE_BITS | (uint64_t)(next + 1);
+        if (atomic_compare_exchange_weak(&worker->ticket, &ticket, taken)) return next;
     }
 }
 
-static uint32_t loop_number(struct mx_pool *pool)
+/* Runs pieces of loop `number` until none is left, worker `self`'s own first. */
+static void run_pieces(struct mx_pool *pool, uint64_t number, int self)
 {
-    return (uint32_t)(atomic_load_explicit(&pool->ticket, memory_order_acquire) >> 32);
+    struct loop *loop = &pool->loops[number & 1];
+    mx_pool_work *work = atomic_load_explicit(&loop->work, memory_order_acquire);
+    void *context = atomic_load_explicit(&loop->context, memory_order_acquire);
+    const int64_t pieces = atomic_load_explicit(&loop->pieces, memory_order_acquire);
+    if (atomic_load(&pool->newest) != number) return;
+    uint32_t done = 0;
+    for (int i = 0; i < pool->threads; i++) {
+        const int owner = (self + i) % pool->threads;
+        const int begin = (int)(pieces * owner / pool->threads), end = (int)(pieces * (owner + 1) / pool->threads);
+        int piece;
+        while ((piece = take_piece(&pool->workers[owner], number, begin, end)) >= 0) {
+            work(context, piece, self);
+            done++;
+        }
+    }
+    if (done > 0) atomic_fetch_add_explicit(&pool->finished, done, memory_order_release);
 }
 
 /* Returns the number of a loop other than `seen`, or `seen` itself when the pool closes. */
-static uint32_t wait_for_loop(struct mx_pool *pool, uint32_t seen)
+static uint64_t wait_for_loop(struct mx_pool *pool, uint64_t seen)
 {
     for (int i = 0; pool->spin && i < SPINS; i++) {
-        const uint32_t number = loop_number(pool);
+        const uint64_t number = atomic_load_explicit(&pool->newest, memory_order_acquire);
         if (number != seen || atomic_load_explicit(&pool->closing, memory_order_relaxed)) return number;
-        pause_briefly();
+        mx_pause();
     }
     pthread_mutex_lock(&pool->mutex);
     atomic_fetch_add(&pool->sleepers, 1);
-    uint32_t number;
-    while ((number = loop_number(pool)) == seen && !atomic_load(&pool->closing)) {
+    uint64_t number;
+    while ((number = atomic_load(&pool->newest)) == seen && !atomic_load(&pool->closing)) {
         pthread_cond_wait(&pool->wake, &pool->mutex);
     }
     atomic_fetch_sub(&pool->sleepers, 1);
@@ -95,9 +116,9 @@ static void *worker_main(void *argument)
 {
     const struct worker *worker = argument;
     struct mx_pool *pool = worker->pool;
-    uint32_t seen = 0;
+    uint64_t seen = 0;
     for (;;) {
-        const uint32_t number = wait_for_loop(pool, seen);
+        const uint64_t number = wait_for_loop(pool, seen);
         if (number == seen) return NULL;
         run_pieces(pool, number, worker->index);
         seen = number;
@@ -116,9 +137,9 @@ mx_status mx_pool_open(struct mx_pool **out, int threads, struct mx_error *err)
     *pool = (struct mx_pool){.threads = 1, .spin = sysconf(_SC_NPROCESSORS_ONLN) >= threads};
     pthread_mutex_init(&pool->mutex, NULL);
     pthread_cond_init(&pool->wake, NULL);
+    for (int i = 0; i < threads; i++) pool->workers[i] = (struct worker){.pool = pool, .index = i};
     for (int i = 1; i < threads; i++) {
         struct worker *worker = &pool->workers[i];
-        *worker = (struct worker){.pool = pool, .index = i};
         if (pthread_create(&worker->thread, NULL, worker_main, worker) != 0) {
             mx_pool_close(pool);
             return mx_fail(err, MX_ERR_LIMIT, "cannot start thread %d of %d; use fewer (-t)", i + 1, threads);
@@ -149,17 +170,19 @@ int mx_pool_threads(const struct mx_pool *pool)
 
 void mx_pool_run(struct mx_pool *pool, int pieces, mx_pool_work *work, void *context)
 {
+    assert(pieces <= MX_POOL_MAX_PIECES);
     if (pool->threads == 1 || pieces <= 1) {
         for (int piece = 0; piece < pieces; piece++) work(context, piece, 0);
         return;
     }
-    const uint32_t number = loop_number(pool) + 1;
-    pool->work = work;
-    pool->context = context;
-    atomic_store(&pool->pieces[number & 1], (uint32_t)pieces);
-    atomic_store(&pool->finished, 0);
-    atomic_store_explicit(&pool->ticket, (uint64_t)number << 32, memory_order_seq_cst);
+    const uint64_t number = atomic_load_explicit(&pool->newest, memory_order_relaxed) + 1;
+    struct loop *loop = &pool->loops[number & 1];
+    atomic_store_explicit(&loop->work, work, memory_order_release);
+    atomic_store_explicit(&loop->context, context, memory_order_release);
+    atomic_store_explicit(&loop->pieces, pieces, memory_order_release);
+    atomic_store_explicit(&pool->finished, 0, memory_order_relaxed);
+    atomic_store(&pool->newest, number);
     wake_sleepers(pool);
     run_pieces(pool, number, 0);
-    while (atomic_load_explicit(&pool->finished, memory_order_acquire) < (uint32_t)pieces) pause_briefly();
+    while (atomic_load_explicit(&pool->finished, memory_order_acquire) < (uint32_t)pieces) mx_pause();
 }

@@ -10,17 +10,26 @@
 
 struct mx_pool;
 
-enum { MX_POOL_MAX_THREADS = 256 };
+enum { MX_POOL_MAX_THREADS = 256, MX_POOL_MAX_PIECES = 10000000 };
 
 /* `threads` workers, the caller's own thread among them (so 1 starts none). 1 to MX_POOL_MAX_THREADS. */
 mx_status mx_pool_open(struct mx_pool **out, int threads, struct mx_error *err);
 void mx_pool_close(struct mx_pool *pool); /* NULL is fine */
 int mx_pool_threads(const struct mx_pool *pool);
 
-/* Calls work(context, piece, worker) once for each piece in [0, pieces), and returns when all have ended. `worker`, in
- * [0, threads), is the same for all pieces that one thread runs at a time: an index into per-thread scratch. Pieces
- * are handed out in ascending order. Only the thread that opened the pool may call this, and `work` must not. */
+/* Calls work(context, piece, worker) once for each piece in [0, pieces), pieces <= MX_POOL_MAX_PIECES, and returns when
+ * all have ended. `worker`, in [0, threads), is an index into per-thread scratch. The pieces are shared out in slices,
+ * one to a thread, which runs them in ascending order; a thread that is done helps the others. Only the thread that
+ * opened the pool may call this, and `work` must not. */
 typedef void mx_pool_work(void *context, int piece, int worker);
 void mx_pool_run(struct mx_pool *pool, int pieces, mx_pool_work *work, void *context);
+
+/* In a loop that waits for another thread. */
+static inline void mx_pause(void)
+{
+#if defined(__x86_64__) || defined(__i386__)
+    __builtin_ia32_pause();
+#endif
+}
 
 #endif

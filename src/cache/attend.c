@@ -199,12 +199,17 @@ static void prepare_rows(const struct kv_step *step, uint32_t row, uint32_t end,
     }
 }
 
-static void prepare_head(void *context, int head, int worker)
+/* What a head's pieces need, done by the first of them; the others wait for it. */
+static void prepare_head(const struct kv_step *step, uint32_t head, struct kv_worker *worker)
 {
-    const struct kv_step *step = context;
-    struct kv_worker *scratch = &step->cache->workers[worker];
-    if (step->k) store_tile(step, (uint32_t)head, scratch);
-    if (!step->narrow) prepare_rows(step, (uint32_t)head * step->rows, (uint32_t)(head + 1) * step->rows, scratch);
+    atomic_int *state = &step->cache->heads[head].state;
+    int expected = HEAD_NEW;
+    if (atomic_compare_exchange_strong(state, &expected, HEAD_BUSY)) {
+        if (step->k) store_tile(step, head, worker);
+        prepare_rows(step, head * step->rows, (head + 1) * step->rows, worker);
+        atomic_store_explicit(state, HEAD_READY, memory_order_release);
+    }
+    while (atomic_load_explicit(state, memory_order_acquire) != HEAD_READY) mx_pause();
 }
 
 /* One row's ranges joined: sum over ranges of acc * e^(max - largest), over the same sum of `sum`. The coded part is
@@ -261,16 +266,19 @@ static void finish_rows(const struct kv_step *step, uint32_t row, uint32_t end, 
     }
 }
 
-/* The piece of a head that ends last merges it: the order of the sum is that of the ranges all the same. */
-static void attend_piece(void *context, int piece, int worker)
+/* A head's first piece prepares it, and the one that ends last merges it: the order of the sum is that of the ranges
+ * all the same. */
+static void attend_piece(void *context, int piece, int index)
 {
     const struct kv_step *step = context;
     struct mx_cache *cache = step->cache;
+    struct kv_worker *worker = &cache->workers[index];
     const uint32_t head = (uint32_t)piece / step->ranges, range = (uint32_t)piece % step->ranges;
-    kv_attend_range(step, head, range, &cache->workers[worker]);
-    if (atomic_fetch_sub_explicit(&cache->remaining[head], 1, memory_order_acq_rel) == 1) {
+    prepare_head(step, head, worker);
+    kv_attend_range(step, head, range, worker);
+    if (atomic_fetch_sub_explicit(&cache->heads[head].remaining, 1, memory_order_acq_rel) == 1) {
         for (uint32_t row = 0; row < step->rows; row++) merge_row(step, head, row);
-        if (!step->narrow) finish_rows(step, head * step->rows, (head + 1) * step->rows, &cache->workers[worker]);
+        finish_rows(step, head * step->rows, (head + 1) * step->rows, worker);
     }
 }
 
@@ -288,22 +296,15 @@ static void choose_ranges(struct kv_step *step)
 static void run_step(struct kv_step *step, struct kv_layer *layer)
 {
     struct mx_cache *cache = step->cache;
-    const int heads = (int)step->row->kv_heads;
     const uint64_t near = kv_first_near(cache, (step->first + step->n - 1) / MX_BLOCK);
     if (layer->mean && !layer->mean_known && step->k && near > 0) decide_mean_late(cache, layer, near);
-    if (!step->narrow || (step->k && near > layer->encoded)) /* worth waking threads for */
-        mx_pool_run(cache->pool, heads, prepare_head, step);
-    else
-        for (int head = 0; head < heads; head++) prepare_head(step, head, 0);
-    if (step->k && near > layer->encoded) layer->encoded = near;
-    /* A decode step has few rows in each head: all heads' share one panel. */
-    const uint32_t all_rows = step->row->kv_heads * step->rows;
-    if (step->narrow) prepare_rows(step, 0, all_rows, &cache->workers[0]);
-
     choose_ranges(step);
-    for (int head = 0; head < heads; head++) atomic_store(&cache->remaining[head], (int)step->ranges);
-    mx_pool_run(cache->pool, heads * (int)step->ranges, attend_piece, step);
-    if (step->narrow) finish_rows(step, 0, all_rows, &cache->workers[0]);
+    for (uint32_t head = 0; head < step->row->kv_heads; head++) {
+        atomic_store_explicit(&cache->heads[head].state, HEAD_NEW, memory_order_relaxed);
+        atomic_store_explicit(&cache->heads[head].remaining, (int)step->ranges, memory_order_relaxed);
+    }
+    mx_pool_run(cache->pool, (int)(step->row->kv_heads * step->ranges), attend_piece, step);
+    if (step->k && near > layer->encoded) layer->encoded = near;
 }
 
 void mx_cache_attend(struct mx_cache *cache, uint32_t layer, const float *q, const float *k, const float *v, float *out,

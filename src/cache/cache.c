@@ -187,7 +187,7 @@ static size_t cut_scratch(struct mx_cache *cache, const struct needs *needs, uin
     cache->near_used = cut(block, &at, needs->partials * sizeof *cache->near_used);
     cache->max = cut(block, &at, needs->partials * f);
     cache->sum = cut(block, &at, needs->partials * f);
-    cache->remaining = cut(block, &at, needs->kv_heads * sizeof *cache->remaining);
+    cache->heads = cut(block, &at, needs->kv_heads * sizeof *cache->heads);
     const int workers = mx_pool_threads(cache->pool);
     cache->workers = cut(block, &at, (size_t)workers * sizeof *cache->workers);
     for (int i = 0; i < workers; i++) {

@@ -51,6 +51,14 @@ enum {
     RANGE_TOKENS = 1024, /* the shortest range */
 };
 
+/* How far a step has come in one KV head. */
+struct kv_head {
+    _Alignas(64) atomic_int state; /* new tokens stored and queries prepared? */
+    atomic_int remaining;          /* ranges that have not ended */
+};
+
+enum { HEAD_NEW, HEAD_BUSY, HEAD_READY };
+
 struct mx_cache {
     const struct mx_arch *arch;
     struct mx_kv_setup setup;
@@ -74,7 +82,7 @@ struct mx_cache {
      * are summed apart, in `near`, where near_used [kv_heads][ranges] says so. */
     float *acc, *near, *max, *sum;
     bool *near_used;
-    atomic_int *remaining; /* [kv_heads]: ranges still running */
+    struct kv_head *heads; /* [kv_heads] */
     struct kv_worker *workers;
     void *scratch;
 };
