@@ -62,9 +62,27 @@ static void decide_mean_late(struct mx_cache *cache, struct kv_layer *layer, uin
     layer->mean_known = true;
 }
 
-/* Encodes block b of one side, which is in fp16 still. */
-static void encode_block(struct mx_cache *cache, const struct kv_layer *layer, enum mx_kv_which which, uint32_t head,
-                         uint64_t b, struct kv_worker *worker)
+/* Rows [row, row + rows) of the layer, at most 16 (over all KV heads: row = head * step->rows + row of the head), as
+ * the lanes of a panel, and back. */
+static void gather_rows(float *panel, const float *from, uint32_t row, uint32_t rows, uint32_t dim)
+{
+    memset(panel, 0, dim * MX_BLOCK * sizeof(float));
+    for (uint32_t r = 0; r < rows; r++) {
+        for (uint32_t i = 0; i < dim; i++) panel[i * MX_BLOCK + r] = from[(size_t)(row + r) * dim + i];
+    }
+}
+
+static void scatter_rows(float *to, const float *panel, uint32_t row, uint32_t rows, uint32_t dim)
+{
+    for (uint32_t r = 0; r < rows; r++) {
+        for (uint32_t i = 0; i < dim; i++) to[(size_t)(row + r) * dim + i] = panel[i * MX_BLOCK + r];
+    }
+}
+
+/* Block b of one side, which is in fp16 still, as codes and scales of that side. */
+static void encode_fp16(const struct mx_cache *cache, const struct kv_layer *layer, enum mx_kv_which which,
+                        uint32_t head, uint64_t b, struct kv_worker *worker, uint8_t *codes, uint16_t *scales,
+                        enum mx_scale_rule rule)
 {
     const struct kv_run *run = which == MX_KV_K ? &layer->k : &layer->v;
     const uint32_t dim = run->layout.dim;
@@ -85,12 +103,50 @@ static void encode_block(struct mx_cache *cache, const struct kv_layer *layer, e
         }
     }
     if (run->rotated) kernels->rotate(panel, &run->rotation);
-    uint8_t *codes = kv_codes(run, head, b);
-    uint16_t *scales = kv_scales(run, head, b);
     if (which == MX_KV_K)
-        kernels->k[repr].encode(codes, scales, panel, dim, cache->setup.scale);
+        kernels->k[repr].encode(codes, scales, panel, dim, rule);
     else
-        kernels->v[repr].encode(codes, scales, panel, dim, cache->setup.scale);
+        kernels->v[repr].encode(codes, scales, panel, dim, rule);
+}
+
+/* Encodes block b of one side for good. Where its rows have been through codes before, least squares finds the scales
+ * they came with again; any other rule would apply itself twice. */
+static void encode_block(const struct mx_cache *cache, const struct kv_layer *layer, enum mx_kv_which which,
+                         uint32_t head, uint64_t b, struct kv_worker *worker)
+{
+    const struct kv_run *run = which == MX_KV_K ? &layer->k : &layer->v;
+    encode_fp16(cache, layer, which, head, b, worker, kv_codes(run, head, b), kv_scales(run, head, b),
+                cache->setup.coded_at_once ? MX_SCALE_LS : cache->setup.scale);
+}
+
+/* For measurements (setup.coded_at_once): rows [from, to) of block b become what their codes say, in fp16. */
+static void pass_through_codes(const struct mx_cache *cache, const struct kv_layer *layer, enum mx_kv_which which,
+                               uint32_t head, uint64_t b, uint32_t from, uint32_t to, struct kv_worker *worker)
+{
+    const struct kv_run *run = which == MX_KV_K ? &layer->k : &layer->v;
+    const struct mx_kv_kernels *kernels = cache->kernels;
+    const uint32_t dim = run->layout.dim;
+    const enum mx_repr repr = run->layout.repr;
+    if (repr == MX_REPR_FP16 || run->layout.blocks == 0 || b < run->layout.sinks) return;
+    uint8_t *codes = (uint8_t *)worker->w; /* no scores are there yet */
+    uint16_t *scales = (uint16_t *)(void *)(codes + mx_round_up(run->code_bytes, 64));
+    encode_fp16(cache, layer, which, head, b, worker, codes, scales, cache->setup.scale);
+    float *panel = worker->panel, *rows = worker->unpacked;
+    if (which == MX_KV_K) {
+        kernels->k[repr].decode(panel, codes, scales, dim);
+    } else {
+        kernels->v[repr].decode(rows, codes, scales, dim);
+        gather_rows(panel, rows, 0, MX_BLOCK, dim);
+    }
+    if (run->rotated) kernels->rotate_back(panel, &run->rotation);
+    for (uint32_t i = 0; which == MX_KV_K && layer->mean && i < dim; i++) {
+        for (uint32_t t = 0; t < MX_BLOCK; t++) panel[i * MX_BLOCK + t] += layer->mean[head * dim + i];
+    }
+    scatter_rows(rows, panel, 0, MX_BLOCK, dim);
+    uint16_t *block = kv_fp16_block(run, head, b);
+    for (uint32_t lane = from; lane < to; lane++) {
+        (which == MX_KV_K ? kernels->store_k : kernels->store_v)(block, rows + lane * dim, lane, dim);
+    }
 }
 
 /* Encodes the blocks that queries of block `own` no longer read in fp16. */
@@ -135,23 +191,12 @@ static void store_tile(const struct kv_step *step, uint32_t head, struct kv_work
             encoded = near;
         }
         store_token(step, head, token);
-    }
-}
-
-/* Rows [row, row + rows) of the layer, at most 16 (over all KV heads: row = head * step->rows + row of the head), as
- * the lanes of a panel, and back. */
-static void gather_rows(float *panel, const float *from, uint32_t row, uint32_t rows, uint32_t dim)
-{
-    memset(panel, 0, dim * MX_BLOCK * sizeof(float));
-    for (uint32_t r = 0; r < rows; r++) {
-        for (uint32_t i = 0; i < dim; i++) panel[i * MX_BLOCK + r] = from[(size_t)(row + r) * dim + i];
-    }
-}
-
-static void scatter_rows(float *to, const float *panel, uint32_t row, uint32_t rows, uint32_t dim)
-{
-    for (uint32_t r = 0; r < rows; r++) {
-        for (uint32_t i = 0; i < dim; i++) to[(size_t)(row + r) * dim + i] = panel[i * MX_BLOCK + r];
+        if (!step->cache->setup.coded_at_once) continue;
+        const uint32_t lane = (step->first + token) % MX_BLOCK;
+        if (lane + 1 < MX_BLOCK && token + 1 < step->n) continue;
+        const uint32_t from = token < lane ? lane - token : 0; /* of the block's rows, those that are new */
+        pass_through_codes(step->cache, step->layer, MX_KV_K, head, own, from, lane + 1, worker);
+        pass_through_codes(step->cache, step->layer, MX_KV_V, head, own, from, lane + 1, worker);
     }
 }
 

@@ -55,8 +55,9 @@ struct mx_kv_options {
     enum mx_center center;
     enum mx_scale_rule scale; /* of turbo codes; for experiments: the default is what measured best */
     bool force;               /* --force-kv-mode: run what was asked, proven or not */
+    bool coded_at_once; /* for measurements: a token is read through its codes from the start, by its own query too */
 };
-struct mx_kv_options mx_kv_options_default(void); /* fp16, -1, -1, 0, auto, false */
+struct mx_kv_options mx_kv_options_default(void); /* fp16, -1, -1, 0, auto, unbiased, false, false */
 
 /* What will run, and why. Filled by the one resolver that engine, banner, JSON and advisor share. */
 struct mx_kv_setup {
@@ -65,7 +66,7 @@ struct mx_kv_setup {
     uint32_t recent, sink, boundary_v; /* effective, in tokens (whole blocks), tokens (whole blocks) and layers */
     enum mx_center center;
     enum mx_scale_rule scale;
-    bool forced;
+    bool forced, coded_at_once;
     uint32_t applied_layers, cache_layers; /* "applied to N of M layers": layers that store something coded (all of
                                               them under fp16), and layers that own a cache */
     char reason[192]; /* empty where the request runs as it is; otherwise one line: what was replaced and why */

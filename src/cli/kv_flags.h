@@ -15,7 +15,7 @@ struct mx_kv_flags {
     int64_t recent, sink, boundary_v;
     int center; /* enum mx_center */
     int scale;  /* enum mx_scale_rule */
-    bool force;
+    bool force, all_coded;
 };
 
 /* NOLINTBEGIN(bugprone-macro-parentheses): a member is not an expression */
@@ -37,6 +37,7 @@ struct mx_kv_flags {
     {"kv-center", 0, MX_FLAG_CHOICE, "off|on|auto", "take the mean off K before coding (default auto)",                \
      offsetof(type, member.center)},                                                                                   \
     {"kv-scale-rule", 0, MX_FLAG_CHOICE, "norm|ls|unbiased", NULL, offsetof(type, member.scale)},                      \
+    {"kv-all-coded", 0, MX_FLAG_SWITCH, NULL, NULL, offsetof(type, member.all_coded)},                                 \
     {"force-kv-mode", 0, MX_FLAG_SWITCH, NULL, "run the mode asked for even where it is unproven",                     \
      offsetof(type, member.force)}
 /* clang-format on */

@@ -116,12 +116,25 @@ static inline void reference_encode(struct history *history, uint64_t from, uint
     }
 }
 
+/* Coordinate `at` of a token in block b, as a query reads it whose blocks from `near` on are in fp16. Where tokens are
+ * coded at once, those blocks hold what the codes say. */
+static inline double reference_read(const struct history *history, enum mx_kv_which which, uint64_t b, uint64_t near,
+                                    size_t at)
+{
+    const struct kv_layer *layer = kv_owner(history->cache, history->layer);
+    const struct mx_kv_side *side = which == MX_KV_K ? &layer->k.layout : &layer->v.layout;
+    const double fp16 = (which == MX_KV_K ? history->k_fp16 : history->v_fp16)[at];
+    const double coded = (which == MX_KV_K ? history->k_coded : history->v_coded)[at];
+    if (side->repr == MX_REPR_FP16 || b < side->sinks) return fp16;
+    if (b < near) return coded;
+    return history->cache->setup.coded_at_once ? clamp_fp16((float)coded) : fp16;
+}
+
 /* out [v_dim]: attention of one query head at `position`; also the sum of weight * |v|, against which errors count. */
 static inline double reference_attend(const struct history *history, const float *q, uint32_t head, uint64_t position,
                                       double *out)
 {
     const struct mx_cache *cache = history->cache;
-    const struct kv_layer *layer = kv_owner(cache, history->layer);
     const struct mx_layer *row = &cache->arch->layers[history->layer];
     const uint32_t k_dim = row->k_dim, v_dim = row->v_dim;
     const uint64_t first = kv_first_visible(row, position), near = kv_first_near(cache, position / MX_BLOCK);
@@ -129,21 +142,20 @@ static inline double reference_attend(const struct history *history, const float
     double *w = malloc((position + 1) * sizeof *w), largest = -INFINITY, total = 0, size = 0;
     memset(out, 0, v_dim * sizeof *out);
     for (uint64_t t = first; t <= position; t++) {
-        const bool coded = t / MX_BLOCK < near && t / MX_BLOCK >= layer->k.layout.sinks;
-        const double *k = coded && layer->k.layout.repr != MX_REPR_FP16 ? history->k_coded : history->k_fp16;
         w[t] = 0;
-        for (uint32_t i = 0; i < k_dim; i++) w[t] += q[i] * k[(t * row->kv_heads + head) * k_dim + i];
+        for (uint32_t i = 0; i < k_dim; i++) {
+            w[t] += q[i] * reference_read(history, MX_KV_K, t / MX_BLOCK, near, (t * row->kv_heads + head) * k_dim + i);
+        }
         w[t] *= cache->arch->attention_scale;
         if (cap > 0) w[t] = cap * tanh(w[t] / cap);
         largest = w[t] > largest ? w[t] : largest;
     }
     for (uint64_t t = first; t <= position; t++) total += w[t] = exp(w[t] - largest);
     for (uint64_t t = first; t <= position; t++) {
-        const bool coded = t / MX_BLOCK < near && t / MX_BLOCK >= layer->v.layout.sinks;
-        const double *v = coded && layer->v.layout.repr != MX_REPR_FP16 ? history->v_coded : history->v_fp16;
         double square = 0;
         for (uint32_t i = 0; i < v_dim; i++) {
-            const double x = v[(t * row->kv_heads + head) * v_dim + i];
+            const double x =
+                reference_read(history, MX_KV_V, t / MX_BLOCK, near, (t * row->kv_heads + head) * v_dim + i);
             out[i] += w[t] / total * x;
             square += x * x;
         }

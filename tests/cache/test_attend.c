@@ -17,6 +17,7 @@ struct test_case {
     double softcap;
     enum mx_cpu_level cpu;
     bool by_token; /* decode from the start; otherwise chunks of random sizes, then a few single tokens */
+    bool coded_at_once;
 };
 
 /* Tokens as attention meets them: outlying channels, a first token of ten times the norm, zeros, tiny ones. */
@@ -47,6 +48,7 @@ static void open_case(const struct test_case *c, struct model *model, struct mx_
     request.recent = c->recent;
     request.sink = c->sink;
     request.center = c->center;
+    request.coded_at_once = c->coded_at_once;
     struct mx_cache_options options = {.context = c->length + 8, .chunk = chunk, .cpu = c->cpu, .pool = pool};
     assert_ok(mx_kv_resolve(&options.setup, &request, &model->arch, &err));
     assert_ok(mx_cache_open(cache, &model->arch, &options, &err));
@@ -110,7 +112,7 @@ static double worst_seen;
 /* Compares some of the outputs: the first ones, those around block borders near the end, the last. */
 static void compare(const struct history *h, const struct test_case *c, const float *q, const float *out)
 {
-    reference_encode((struct history *)(uintptr_t)h, 0, c->length / MX_BLOCK);
+    reference_encode((struct history *)(uintptr_t)h, 0, (c->length + MX_BLOCK - 1) / MX_BLOCK);
     double reference[MX_KV_MAX_DIM];
     const uint32_t heads = c->kv_heads * c->group;
     for (uint64_t t = 0; t < c->length; t++) {
@@ -284,6 +286,27 @@ static void softcap_and_centering(void **state)
         }
     }
     print_message("largest relative error so far: %.2e\n", worst_seen);
+}
+
+/* For measurements, every token is read through its codes: its own query's, and before its block is whole. */
+static void coded_at_once(void **state)
+{
+    for (int mode = 0; mode < MX_MODE_COUNT; mode++) {
+        for (int by_token = 0; by_token < 2; by_token++) {
+            struct test_case c = base;
+            c.mode = (enum mx_mode)mode;
+            c.by_token = by_token;
+            c.coded_at_once = true;
+            c.length = 203;
+            run_levels(c);
+            c.sink = 16;
+            c.recent = 32;
+            run_levels(c);
+            c.attention = MX_ATTENTION_SLIDING;
+            c.window = 50;
+            run_levels(c);
+        }
+    }
 }
 
 /* Mean error of attention in symmetric turbo4 against exact fp16, on keys with a large constant, hot window off. */
@@ -502,6 +525,7 @@ int main(void)
         cmocka_unit_test(groups),
         cmocka_unit_test(masks),
         cmocka_unit_test(softcap_and_centering),
+        cmocka_unit_test(coded_at_once),
         cmocka_unit_test(centering_saves_keys_with_a_bias),
         cmocka_unit_test(shared_and_boundary_layers),
         cmocka_unit_test(threads_change_nothing),
