@@ -60,11 +60,11 @@ static void scale_row(float *row, float factor, uint32_t count)
 static void softmax_rows(struct piece *piece, float *w, uint32_t row, uint32_t rows, uint64_t blocks)
 {
     const struct mx_cache *cache = piece->step->cache;
-    const uint32_t v_dim = piece->step->row->v_dim;
+    const uint32_t v_dim = piece->step->row->v_dim, count = (uint32_t)blocks * MX_BLOCK;
+    const float cap = (float)cache->arch->attention_softcap;
     for (uint32_t r = row; r < row + rows; r++, w += MX_KV_TILE) {
-        const float factor =
-            cache->kernels->softmax(w, (uint32_t)blocks * MX_BLOCK, (float)cache->arch->attention_softcap,
-                                    &piece->worker->max[r], &piece->worker->sum[r]);
+        if (cap > 0) cache->kernels->softcap(w, count, cap);
+        const float factor = cache->kernels->softmax(w, count, &piece->worker->max[r], &piece->worker->sum[r]);
         if (factor == 1.0f) continue;
         scale_row(piece->acc + (size_t)r * v_dim, factor, v_dim);
         if (piece->near_used) scale_row(piece->near + (size_t)r * v_dim, factor, v_dim);

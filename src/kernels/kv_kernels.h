@@ -2,7 +2,7 @@
  *
  * One table per CPU level (kv_kernels.c). The scalar level is the definition: attention there decodes a tile and
  * multiplies in f32 ("wide"). Vector levels add "narrow" kernels that work on the codes directly, for the few query
- * rows of a decode step. Encoding, rotation and softmax are one source compiled for each level (kv_portable.inc) whose
+ * rows of a decode step. Encoding, decoding and rotation are one source compiled for each level (kv_portable.inc) whose
  * results are the same to the bit, so a cache's content never depends on the processor.
  *
  * Shapes: dim is the head's width; a panel is f32 [dim][MX_BLOCK], one token (or query row) per lane; rows of scores
@@ -91,10 +91,12 @@ struct mx_kv_kernels {
     void (*wide_accumulate)(float *acc, size_t stride, const float *v, uint32_t tokens, const float *w, uint32_t rows,
                             uint32_t dim);
 
-    /* One step of an online softmax over w[0 .. count), count a multiple of 16: softcap where > 0 (cap * tanh(w/cap)),
-     * then w = exp(w - max), with *max and *sum brought up to date. Entries of -infinity become 0. Returns the factor
-     * by which what was summed before is to be multiplied. *max starts at -infinity, *sum at 0. */
-    float (*softmax)(float *w, uint32_t count, float softcap, float *max, float *sum);
+    /* w = cap * tanh(w / cap) over w[0 .. count), count a multiple of 16; -infinity stays. */
+    void (*softcap)(float *w, uint32_t count, float cap);
+    /* One step of an online softmax over w[0 .. count), count a multiple of 16: w = exp(w - max), with *max and *sum
+     * brought up to date. Entries of -infinity become 0. Returns the factor by which what was summed before is to be
+     * multiplied. *max starts at -infinity, *sum at 0. */
+    float (*softmax)(float *w, uint32_t count, float *max, float *sum);
 };
 
 /* The table of a level; static, never NULL. Thread-safe. */

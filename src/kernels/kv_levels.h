@@ -11,9 +11,11 @@ void mx_kv_portable_avx512(struct mx_kv_kernels *kernels);
 
 void mx_kv_fp16_avx2(struct mx_kv_kernels *kernels);
 void mx_kv_narrow_avx2(struct mx_kv_kernels *kernels);
+void mx_kv_softmax_avx2(struct mx_kv_kernels *kernels);
 void mx_kv_wide_avx2(struct mx_kv_kernels *kernels);
 void mx_kv_fp16_avx512(struct mx_kv_kernels *kernels);   /* narrow kernels on fp16 blocks */
 void mx_kv_narrow_avx512(struct mx_kv_kernels *kernels); /* narrow kernels on codes */
-void mx_kv_wide_avx512(struct mx_kv_kernels *kernels);   /* products with, and decoding of, tiles */
+void mx_kv_softmax_avx512(struct mx_kv_kernels *kernels);
+void mx_kv_wide_avx512(struct mx_kv_kernels *kernels); /* products with, and decoding of, tiles */
 
 #endif

@@ -162,8 +162,7 @@ static void int8_is_within_half_a_step(void **state)
     }
 }
 
-/* Codes, scales, decoded numbers, rotations and softmax are the same bits on every level; nothing is written outside.
- */
+/* Codes, scales, decoded numbers and rotations are the same bits on every level; nothing is written outside. */
 static void levels_agree_to_the_bit(void **state)
 {
     const struct mx_kv_kernels *scalar = mx_kv_kernels(MX_CPU_SCALAR);
@@ -191,42 +190,41 @@ static void levels_agree_to_the_bit(void **state)
                 }
             }
         }
-        float w[2][MX_KV_TILE], max[2] = {-INFINITY, -INFINITY}, sum[2] = {0};
-        struct mx_random random = {3};
-        for (int round = 0; round < 50; round++) {
-            const uint32_t count = 16 + 16 * (mx_random_u64(&random) % 16);
-            for (uint32_t i = 0; i < count; i++) {
-                w[0][i] = round == 0 || i % 7 == 3 ? -INFINITY : mx_random_normal(&random) * 30;
-            }
-            memcpy(w[1], w[0], sizeof w[0]);
-            const float cap = round % 2 ? 15.0f : 0.0f;
-            assert_true(scalar->softmax(w[0], count, cap, &max[0], &sum[0]) ==
-                        kernels->softmax(w[1], count, cap, &max[1], &sum[1]));
-            assert_memory_equal(w[0], w[1], count * sizeof(float));
-            assert_true(max[0] == max[1] && sum[0] == sum[1]);
-        }
     }
 }
 
-/* Online softmax against its definition in double precision. */
+/* Online softmax, with softcap and hidden entries, against its definition in double precision, on every level. */
 static void softmax_is_exact(void **state)
 {
-    const struct mx_kv_kernels *scalar = mx_kv_kernels(MX_CPU_SCALAR);
-    struct mx_random random = {8};
-    for (int round = 0; round < 100; round++) {
-        float w[MX_KV_TILE], before[MX_KV_TILE], max = -INFINITY, sum = 0;
-        const float cap = round % 2 ? 10.0f : 0.0f;
-        double expected = 0, largest = -INFINITY, score[MX_KV_TILE];
-        for (int i = 0; i < MX_KV_TILE; i++) {
-            w[i] = before[i] = mx_random_normal(&random) * 12;
-            score[i] = cap > 0 ? cap * tanh((double)before[i] / cap) : before[i];
-            largest = fmax(largest, score[i]);
+    for (int level = MX_CPU_SCALAR; level <= (int)mx_cpu_detect(); level++) {
+        const struct mx_kv_kernels *kernels = mx_kv_kernels((enum mx_cpu_level)level);
+        struct mx_random random = {8};
+        for (int round = 0; round < 100; round++) {
+            enum { TILES = 3 };
+            float w[TILES][MX_KV_TILE], max = -INFINITY, sum = 0;
+            double score[TILES][MX_KV_TILE], largest = -INFINITY, expected = 0;
+            const float cap = round % 2 ? 10.0f : 0.0f;
+            const uint32_t count = 16 + 16 * (mx_random_u64(&random) % 16);
+            for (int t = 0; t < TILES; t++) {
+                double factor = largest;
+                for (uint32_t i = 0; i < count; i++) {
+                    const bool hidden = (t == 0 && round % 4 == 0) || i % 7 == 3;
+                    w[t][i] = hidden ? -INFINITY : mx_random_normal(&random) * 12;
+                    score[t][i] = cap > 0 && !hidden ? cap * tanh((double)w[t][i] / cap) : w[t][i];
+                    largest = fmax(largest, score[t][i]);
+                }
+                if (cap > 0) kernels->softcap(w[t], count, cap);
+                factor = largest == factor ? 1 : exp(factor - largest);
+                assert_true(fabs(kernels->softmax(w[t], count, &max, &sum) - factor) < 1e-5);
+                expected *= factor;
+                for (uint32_t i = 0; i < count && largest > -INFINITY; i++) {
+                    expected += exp(score[t][i] - largest);
+                    assert_true(fabs(w[t][i] - exp(score[t][i] - largest)) < 1e-5);
+                }
+                assert_true(fabs(sum - expected) <= 1e-5 * expected);
+                assert_true(largest == -INFINITY ? max == largest : fabs(max - largest) < 1e-5);
+            }
         }
-        for (int i = 0; i < MX_KV_TILE; i++) expected += exp(score[i] - largest);
-        scalar->softmax(w, MX_KV_TILE, cap, &max, &sum);
-        assert_true(fabs(sum / expected - 1) < 1e-5);
-        assert_true(fabs(max - largest) < 1e-5);
-        for (int i = 0; i < MX_KV_TILE; i++) assert_true(fabs(w[i] - exp(score[i] - largest)) < 1e-5);
     }
 }
 
