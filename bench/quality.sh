@@ -1,6 +1,9 @@
 #!/usr/bin/env bash
 # What each cache mode changes on the trained models: divergence from the fp16 cache, perplexity, first choice; with all
-# protections off, with the defaults, and each protection alone. Writes bench/results/quality-MODEL.txt.
+# protections off, with the defaults, and each protection alone; then how many hidden words are found again.
+# Where protections are off, --kv-all-coded has a token's codes read from the start, by its own query too, as the
+# independent figures in kv-quality.json do; without it the newest tokens, up to 16, are read in fp16.
+# Writes bench/results/quality-MODEL.txt.
 # usage: bench/quality.sh [MODEL...]     (folders under ../shared/fixtures/trained; default: llama qwen3 phi)
 set -euo pipefail
 cd "$(dirname "$0")/.."
@@ -9,34 +12,33 @@ trained=../shared/fixtures/trained
 [ $# -gt 0 ] || set -- llama qwen3 phi
 mkdir -p bench/results
 
-compare() { # TITLE CTX WINDOWS MODES FLAGS...
+compare() { # TITLE CTX WINDOWS MODES FLAGS...: the flags are part of the title
     local title=$1 ctx=$2 windows=$3 modes=$4
     shift 4
-    printf '\n%s (%s windows of %s tokens)\n' "$title" "$windows" "$ctx"
+    printf '\n%s%s (%s windows of %s tokens)\n' "$title" "${*:+: $*}" "$windows" "$ctx"
     "$program" perplexity -m "$trained/$model" --tokens-file "$trained/val.tokens" --ctx "$ctx" --windows "$windows" \
         --compare "$modes" --force-kv-mode "$@" 2>/dev/null
 }
 
+all_off=(--kv-all-coded --kv-recent 0 --kv-sink 0 --kv-center off)
 for model in "$@"; do
     {
         echo "# bench/quality.sh $model: KL in nats against the same model's fp16 cache; a small model, trained for minutes"
-        compare "protections off: --kv-recent 0 --kv-sink 0 --kv-center off" 2048 8 all \
-            --kv-recent 0 --kv-sink 0 --kv-center off
+        compare "protections off" 2048 8 all "${all_off[@]}"
         compare "defaults" 2048 8 all
-        compare "hot window alone: --kv-recent 64 --kv-sink 0 --kv-center off" 2048 8 int8+turbo4,turbo4 \
-            --kv-recent 64 --kv-sink 0 --kv-center off
-        compare "hot window of 128: --kv-recent 128" 2048 8 int8+turbo4,turbo4 --kv-recent 128
-        compare "sinks alone: --kv-recent 0 --kv-sink 16 --kv-center off" 2048 8 int8+turbo4,turbo4 \
-            --kv-recent 0 --kv-sink 16 --kv-center off
-        compare "centering alone: --kv-recent 0 --kv-sink 0 --kv-center on" 2048 8 int8+turbo4,turbo4 \
-            --kv-recent 0 --kv-sink 0 --kv-center on
-        compare "boundary layers alone: --kv-recent 0 --kv-sink 0 --turbo-boundary-v 2" 2048 8 int8+turbo4,turbo4 \
-            --kv-recent 0 --kv-sink 0 --kv-center off --turbo-boundary-v 2
+        compare "hot window alone" 2048 8 int8+turbo4,turbo4 --kv-recent 64 --kv-sink 0 --kv-center off
+        compare "hot window of 128" 2048 8 int8+turbo4,turbo4 --kv-recent 128
+        compare "own block alone" 2048 8 int8+turbo4,turbo4 --kv-recent 0 --kv-sink 0 --kv-center off
+        compare "sinks alone" 2048 8 int8+turbo4,turbo4 --kv-all-coded --kv-recent 0 --kv-sink 16 --kv-center off
+        compare "centering alone" 2048 8 int8+turbo4,turbo4 --kv-all-coded --kv-recent 0 --kv-sink 0 --kv-center on
+        compare "boundary layers alone" 2048 8 int8+turbo4,turbo4 "${all_off[@]}" --turbo-boundary-v 2
         for rule in norm ls unbiased; do
-            compare "scale rule $rule: --kv-recent 0 --kv-sink 0 --kv-center off --kv-scale-rule $rule" 2048 8 \
-                fp16+turbo4,fp16+turbo3,turbo4 --kv-recent 0 --kv-sink 0 --kv-center off --kv-scale-rule $rule
+            compare "scale rule $rule" 2048 8 fp16+turbo4,fp16+turbo3,turbo4 "${all_off[@]}" --kv-scale-rule $rule
         done
-        compare "protections off, long" 8192 2 all --kv-recent 0 --kv-sink 0 --kv-center off
+        compare "protections off, long" 8192 2 all "${all_off[@]}"
         compare "defaults, long" 8192 2 all
+        printf '\npasskey: words hidden in a long text and found again, defaults\n'
+        "$program" passkey -m "$trained/$model" "$trained/$model/passkey.json" --force-kv-mode --modes all \
+            --lengths 1024,4096 2>/dev/null
     } | tee "bench/results/quality-$model.txt"
 done

@@ -101,4 +101,38 @@ static inline void assert_greedy(struct mx_session *session, const int32_t *ids,
     mx_session_clear(session);
 }
 
+/* MLXCEL_SLOW=1 asks for the tests that take minutes. */
+static inline bool slow_tests(void)
+{
+    const char *value = getenv("MLXCEL_SLOW");
+    return value && *value == '1';
+}
+
+/* The folder of a trained model of the shared references; skips the test where there are none. */
+static inline void trained_directory(char out[256], const char *model)
+{
+    if (!shared_fixtures()) skip();
+    snprintf(out, 256, "%s/trained/%s", shared_fixtures(), model);
+}
+
+/* The held-out text of the trained models as ids; the caller frees. */
+static inline int32_t *validation_ids(size_t *count)
+{
+    struct mx_error err;
+    char path[256], *text;
+    size_t length;
+    snprintf(path, sizeof path, "%s/trained/val.tokens", shared_fixtures());
+    assert_ok(mx_file_read(path, 1u << 26, &text, &length, &err));
+    int32_t *ids = malloc((length / 2 + 1) * sizeof *ids);
+    assert_non_null(ids);
+    *count = 0;
+    for (char *cursor = text, *end;; cursor = end) {
+        const long id = strtol(cursor, &end, 10);
+        if (end == cursor) break;
+        ids[(*count)++] = (int32_t)id;
+    }
+    free(text);
+    return ids;
+}
+
 #endif

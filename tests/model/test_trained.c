@@ -1,24 +1,11 @@
-/* The trained models of the shared references: logits, greedy text, perplexity, passkeys. Skipped without them.
- * `MLXCEL_SLOW=1` adds windows of 8192 and 32768 tokens and the passkeys at 4096 (minutes). */
+/* The trained models of the shared references: logits, greedy text, perplexity. Skipped without them.
+ * `MLXCEL_SLOW=1` adds windows of 8192 and 32768 tokens (minutes). */
 #include "model_runs.h"
 
-#include "evidence/passkey.h"
 #include "evidence/perplexity.h"
 
 static const char *const models[] = {"llama", "qwen3", "phi", "qwen3_moe"};
 enum { MODELS = sizeof models / sizeof *models };
-
-static bool slow(void)
-{
-    const char *value = getenv("MLXCEL_SLOW");
-    return value && *value == '1';
-}
-
-static void directory_of(char out[256], const char *model)
-{
-    if (!shared_fixtures()) skip();
-    snprintf(out, 256, "%s/trained/%s", shared_fixtures(), model);
-}
 
 static double log_sum(const float *row, size_t vocab)
 {
@@ -33,7 +20,7 @@ static void test_logits(void **state)
     (void)state;
     for (size_t m = 0; m < MODELS; m++) {
         char directory[256];
-        directory_of(directory, models[m]);
+        trained_directory(directory, models[m]);
         cJSON *root = json_of(directory, "logits64.json");
         size_t n, greedy_count;
         int32_t *ids = ids_of(mx_json_get(root, "ids"), &n);
@@ -62,35 +49,16 @@ static void test_logits(void **state)
     }
 }
 
-static int32_t *validation(size_t *count)
-{
-    struct mx_error err;
-    char path[256], *text;
-    size_t length;
-    snprintf(path, sizeof path, "%s/trained/val.tokens", shared_fixtures());
-    assert_ok(mx_file_read(path, 1u << 26, &text, &length, &err));
-    int32_t *ids = malloc((length / 2 + 1) * sizeof *ids);
-    assert_non_null(ids);
-    *count = 0;
-    for (char *cursor = text, *end;; cursor = end) {
-        const long id = strtol(cursor, &end, 10);
-        if (end == cursor) break;
-        ids[(*count)++] = (int32_t)id;
-    }
-    free(text);
-    return ids;
-}
-
 static void check_perplexity(uint32_t length, size_t limit)
 {
     struct mx_error err;
     char directory[256];
-    directory_of(directory, models[0]);
+    trained_directory(directory, models[0]);
     struct mx_windows windows = {.length = length, .limit = limit};
-    int32_t *ids = validation(&windows.count);
+    int32_t *ids = validation_ids(&windows.count);
     windows.tokens = ids;
     for (size_t m = 0; m < MODELS; m++) {
-        directory_of(directory, models[m]);
+        trained_directory(directory, models[m]);
         cJSON *root = json_of(directory, "reference.json");
         char key[16];
         snprintf(key, sizeof key, "%u", length);
@@ -119,40 +87,14 @@ static void check_perplexity(uint32_t length, size_t limit)
 static void test_perplexity(void **state)
 {
     (void)state;
-    check_perplexity(2048, slow() ? 8 : 1);
-    if (!slow()) return;
+    check_perplexity(2048, slow_tests() ? 8 : 1);
+    if (!slow_tests()) return;
     check_perplexity(8192, 2);
     check_perplexity(32768, 1);
 }
 
-static void test_passkeys(void **state)
-{
-    (void)state;
-    struct mx_error err;
-    for (size_t m = 0; m < MODELS; m++) {
-        char directory[256], path[300];
-        directory_of(directory, models[m]);
-        if (!slow() && m > 0) break;
-        snprintf(path, sizeof path, "%s/passkey.json", directory);
-        struct mx_session *session;
-        const struct mx_session_options options = {.cpu = mx_cpu_detect()};
-        assert_ok(mx_session_open(&session, directory, &options, NULL, &err));
-        const struct mx_kv_options kv = mx_kv_options_default();
-        struct mx_passkey result;
-        assert_ok(mx_passkey_run(session, path, "1024", &kv, NULL, &result, &err));
-        assert_int_equal(result.cases, 8);
-        assert_int_equal(result.as_reference, 8);
-        if (slow()) {
-            assert_ok(mx_passkey_run(session, path, "4096", &kv, NULL, &result, &err));
-            assert_int_equal(result.as_reference, 8);
-        }
-        mx_session_close(session);
-    }
-}
-
 int main(void)
 {
-    const struct CMUnitTest tests[] = {cmocka_unit_test(test_logits), cmocka_unit_test(test_perplexity),
-                                       cmocka_unit_test(test_passkeys)};
+    const struct CMUnitTest tests[] = {cmocka_unit_test(test_logits), cmocka_unit_test(test_perplexity)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
