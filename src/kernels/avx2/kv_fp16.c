@@ -105,14 +105,17 @@ KV_INLINE void sum_columns(float *acc, size_t stride, const uint16_t *v, uint32_
     }
 }
 
+/* All coordinates, up to 8 * `most` (a constant) at a time. */
 KV_INLINE void sum_rows(float *acc, size_t stride, const uint16_t *v, uint32_t tokens, const float *w, uint32_t dim,
-                        const int rows, const int count)
+                        const int rows, const int most)
 {
     uint32_t from = 0;
-    for (; from + 8 * (uint32_t)count <= dim; from += 8 * (uint32_t)count) {
-        sum_columns(acc + from, stride, v + from, tokens, w, dim, rows, count);
+    KV_UNROLL
+    for (int count = most; count > 0; count /= 2) {
+        for (; from + 8 * (uint32_t)count <= dim; from += 8 * (uint32_t)count) {
+            sum_columns(acc + from, stride, v + from, tokens, w, dim, rows, count);
+        }
     }
-    for (; from + 8 <= dim; from += 8) sum_columns(acc + from, stride, v + from, tokens, w, dim, rows, 1);
     for (; from < dim; from++) {
         for (int r = 0; r < rows; r++) {
             for (uint32_t t = 0; t < tokens; t++) {

@@ -13,21 +13,52 @@ struct int_query {
     uint8_t pad[56];
 };
 
-/* Numbers as 16-bit integers times the unit that is returned; NaN where one was not finite. */
+/* Eight numbers, zero from x[count] on. */
+KV_INLINE __m256 load_some(const float *x, uint32_t count)
+{
+    float some[8] = {0};
+    if (count >= 8) return _mm256_loadu_ps(x);
+    memcpy(some, x, count * sizeof *x);
+    return _mm256_loadu_ps(some);
+}
+
+/* x += the first `count` of eight numbers. */
+KV_INLINE void add_some(float *x, __m256 numbers, uint32_t count)
+{
+    if (count >= 8) {
+        _mm256_storeu_ps(x, _mm256_add_ps(_mm256_loadu_ps(x), numbers));
+        return;
+    }
+    float some[8];
+    _mm256_storeu_ps(some, numbers);
+    for (uint32_t i = 0; i < count; i++) x[i] += some[i];
+}
+
+/* Numbers as 16-bit integers times the unit that is returned; NaN where one was not finite. `out` is written in eights.
+ */
 static float to_int16(int16_t *out, const float *x, uint32_t count)
 {
-    float largest = 0, poison = 0;
-    for (uint32_t i = 0; i < count; i++) {
-        const float size = x[i] < 0 ? -x[i] : x[i];
-        largest = size > largest ? size : largest;
-        poison += x[i] * 0.0f;
+    const __m256 sign = _mm256_set1_ps(-0.0f);
+    __m256 largest = _mm256_setzero_ps(), poison = _mm256_setzero_ps();
+    for (uint32_t i = 0; i < count; i += 8) {
+        const __m256 numbers = load_some(x + i, count - i);
+        largest = _mm256_max_ps(_mm256_andnot_ps(sign, numbers), largest);
+        poison = _mm256_fmadd_ps(numbers, _mm256_setzero_ps(), poison);
     }
-    const float inverse = largest > 0 && poison == 0 ? 32767.0f / largest : 0;
-    for (uint32_t i = 0; i < count; i++) {
-        const float scaled = poison == 0 ? x[i] * inverse : 0; /* half away from zero */
-        out[i] = (int16_t)(scaled + (scaled < 0 ? -0.5f : 0.5f));
+    float lanes[16], top = 0, bad = 0;
+    _mm256_storeu_ps(lanes, largest);
+    _mm256_storeu_ps(lanes + 8, poison);
+    for (int i = 0; i < 8; i++) {
+        top = lanes[i] > top ? lanes[i] : top;
+        bad += lanes[8 + i];
     }
-    return largest / 32767.0f + poison;
+    const __m256 inverse = _mm256_set1_ps(top > 0 && bad == 0 ? 32767.0f / top : 0);
+    for (uint32_t i = 0; i < count; i += 8) {
+        const __m256i whole = _mm256_cvtps_epi32(_mm256_mul_ps(load_some(x + i, count - i), inverse));
+        const __m128i low = _mm256_castsi256_si128(whole), high = _mm256_extracti128_si256(whole, 1);
+        _mm_storeu_si128((__m128i *)(void *)(out + i), _mm_packs_epi32(low, high));
+    }
+    return top / 32767.0f + bad;
 }
 
 static void prepare_int(void *query, const float *q, uint32_t dim, float bias)
@@ -58,47 +89,62 @@ KV_INLINE __m256 join_pairs(__m256i a, __m256i b)
     return _mm256_cvtepi32_ps(_mm256_permute4x64_epi64(_mm256_hadd_epi32(a, b), 0xd8));
 }
 
-/* One block for `rows` (1 or 2, a constant) queries. */
-KV_INLINE void score_block(float *w, const uint8_t *codes, const uint16_t *scales, const uint8_t *queries, uint32_t dim,
-                           const int rows, const enum mx_repr repr)
+/* Sums stay in registers for so many quads (of tokens, or of coordinates) at a time, with `rows` (1, 2 or 4) rows. */
+#define QUADS(rows) ((rows) == 4 ? 2 : 4)
+
+/* Tokens 4 * first .. of one block for `rows` (a constant) queries. */
+KV_INLINE void score_quads(float *w, const uint8_t *codes, const uint16_t *scales, const uint8_t *queries, uint32_t dim,
+                           const int first, const int rows, const enum mx_repr repr)
 {
     const size_t query_bytes = mx_kv_query_bytes(dim);
     const uint8_t *numbers = queries + sizeof(struct int_query);
-    const int parts = repr == MX_REPR_TURBO4 ? 2 : 1;
+    const int parts = repr == MX_REPR_TURBO4 ? 2 : 1, quads = QUADS(rows);
     const size_t lines = mx_repr_code_bytes(repr, dim) / 64;
-    __m256i sum[8]; /* [rows][4 tokens] */
+    __m256i sum[8]; /* [rows][quads] */
     KV_UNROLL
-    for (int i = 0; i < 4 * rows; i++) sum[i] = _mm256_setzero_si256();
+    for (int i = 0; i < quads * rows; i++) sum[i] = _mm256_setzero_si256();
     for (size_t line = 0; line < lines; line++, codes += 64) {
         _mm_prefetch((const char *)codes + AHEAD, _MM_HINT_T0);
         KV_UNROLL
         for (int part = 0; part < parts; part++) {
-            __m256i q[2];
+            __m256i q[4];
             KV_UNROLL
             for (int r = 0; r < rows; r++) {
                 const uint8_t *p = numbers + (size_t)r * query_bytes;
                 q[r] = four_int16((const int16_t *)(const void *)p + 4 * (line * (size_t)parts + (size_t)part));
             }
             KV_UNROLL
-            for (int t = 0; t < 4; t++) {
-                const __m128i packed = kv_load16(codes + 16 * t);
+            for (int t = 0; t < quads; t++) {
+                const __m128i packed = kv_load16(codes + 16 * (first + t));
                 const __m128i x = repr == MX_REPR_TURBO4 ? kv_turbo4_levels(packed, part)
                                                          : _mm_xor_si128(packed, _mm_set1_epi8((char)0x80));
                 KV_UNROLL
-                for (int r = 0; r < rows; r++) sum[4 * r + t] = multiply_add(sum[4 * r + t], x, q[r]);
+                for (int r = 0; r < rows; r++) sum[quads * r + t] = multiply_add(sum[quads * r + t], x, q[r]);
             }
         }
     }
     KV_UNROLL
-    for (int half = 0; half < 2; half++) {
-        const __m256 scale = _mm256_cvtph_ps(kv_load16(scales + 8 * half));
+    for (int pair = 0; pair < quads; pair += 2) {
+        const int token = 4 * (first + pair);
+        const __m256 scale = _mm256_cvtph_ps(kv_load16(scales + token));
         KV_UNROLL
         for (int r = 0; r < rows; r++) {
             const struct int_query *query = (const void *)(queries + (size_t)r * query_bytes);
-            const __m256 total = join_pairs(sum[4 * r + 2 * half], sum[4 * r + 2 * half + 1]);
+            const __m256 total = join_pairs(sum[quads * r + pair], sum[quads * r + pair + 1]);
             const __m256 factor = _mm256_mul_ps(scale, _mm256_set1_ps(query->scale));
-            _mm256_storeu_ps(w + r * MX_KV_TILE + 8 * half,
-                             _mm256_fmadd_ps(total, factor, _mm256_set1_ps(query->bias)));
+            _mm256_storeu_ps(w + r * MX_KV_TILE + token, _mm256_fmadd_ps(total, factor, _mm256_set1_ps(query->bias)));
+        }
+    }
+}
+
+/* All blocks for `rows` (a constant) queries. */
+KV_INLINE void score_rows(float *w, const uint8_t *codes, const uint16_t *scales, uint32_t blocks,
+                          const uint8_t *queries, uint32_t dim, const int rows, const enum mx_repr repr)
+{
+    for (uint32_t b = 0; b < blocks; b++, codes += mx_repr_code_bytes(repr, dim), scales += MX_BLOCK, w += MX_BLOCK) {
+        KV_UNROLL
+        for (int first = 0; first < 4; first += QUADS(rows)) {
+            score_quads(w, codes, scales, queries, dim, first, rows, repr);
         }
     }
 }
@@ -106,15 +152,17 @@ KV_INLINE void score_block(float *w, const uint8_t *codes, const uint16_t *scale
 KV_INLINE void scores(float *w, const uint8_t *codes, const uint16_t *scales, uint32_t blocks, const uint8_t *queries,
                       uint32_t rows, uint32_t dim, const enum mx_repr repr)
 {
-    const size_t block = mx_repr_code_bytes(repr, dim), query_bytes = mx_kv_query_bytes(dim);
-    for (uint32_t r = 0; r < rows; r += 2) {
-        for (uint32_t b = 0; b < blocks; b++) {
-            float *to = w + (size_t)r * MX_KV_TILE + b * MX_BLOCK;
-            if (r + 2 <= rows)
-                score_block(to, codes + b * block, scales + b * MX_BLOCK, queries + r * query_bytes, dim, 2, repr);
-            else
-                score_block(to, codes + b * block, scales + b * MX_BLOCK, queries + r * query_bytes, dim, 1, repr);
-        }
+    while (rows > 0) {
+        const uint32_t part = rows >= 4 ? 4 : rows >= 2 ? 2 : 1;
+        if (part == 4)
+            score_rows(w, codes, scales, blocks, queries, dim, 4, repr);
+        else if (part == 2)
+            score_rows(w, codes, scales, blocks, queries, dim, 2, repr);
+        else
+            score_rows(w, codes, scales, blocks, queries, dim, 1, repr);
+        rows -= part;
+        w += part * MX_KV_TILE;
+        queries += part * mx_kv_query_bytes(dim);
     }
 }
 
@@ -130,72 +178,93 @@ static void scores_turbo4(float *w, const uint8_t *codes, const uint16_t *scales
     scores(w, codes, scales, blocks, queries, rows, dim, MX_REPR_TURBO4);
 }
 
-/* One V group of all blocks for `rows` (1 or 2, a constant) rows; `width` coordinates of it are wanted. */
-KV_INLINE void sum_group(float *acc, size_t stride, const uint8_t *codes, uint32_t blocks,
-                         const int16_t weights[2][MX_KV_TILE], const float unit[2], size_t block, uint32_t width,
-                         size_t line, const int rows, const enum mx_repr repr)
+/* Rows of weights times scales as 16-bit integers: weight * scale = number * unit. */
+struct int_weights {
+    int16_t numbers[4][MX_KV_TILE];
+    float unit[4];
+};
+
+/* Quads from `first` on of one V group in all blocks, for `rows` (a constant) rows; `width` coordinates of the group
+ * are wanted, a line of it has `line` bytes. */
+KV_INLINE void sum_quads(float *acc, size_t stride, const uint8_t *codes, uint32_t blocks, const struct int_weights *w,
+                         size_t block, uint32_t width, const size_t line, const int first, const int rows,
+                         const enum mx_repr repr)
 {
-    __m256i sum[8]; /* [rows][4 coordinates] */
+    const int quads = QUADS(rows);
+    __m256i sum[8]; /* [rows][quads] */
     KV_UNROLL
-    for (int i = 0; i < 4 * rows; i++) sum[i] = _mm256_setzero_si256();
+    for (int i = 0; i < quads * rows; i++) sum[i] = _mm256_setzero_si256();
     for (uint32_t b = 0; b < blocks; b++, codes += block) {
-        for (size_t ahead = 0; ahead < mx_repr_code_bytes(repr, 16); ahead += 64) {
+        for (size_t ahead = 0; first == 0 && ahead < mx_repr_code_bytes(repr, 16); ahead += 64) {
             _mm_prefetch((const char *)codes + AHEAD + ahead, _MM_HINT_T0);
         }
         KV_UNROLL
         for (int j = 0; j < 4; j++) {
-            __m256i w[2];
+            __m256i numbers[4];
             KV_UNROLL
-            for (int r = 0; r < rows; r++) w[r] = four_int16(weights[r] + b * MX_BLOCK + 4 * j);
+            for (int r = 0; r < rows; r++) numbers[r] = four_int16(w->numbers[r] + b * MX_BLOCK + 4 * j);
             KV_UNROLL
-            for (int i = 0; i < 4; i++) {
-                if (16 * (size_t)i >= line) break;
-                const __m128i x = kv_open_v(codes, repr, line, (size_t)i, j);
+            for (int i = 0; i < quads; i++) {
+                if (16 * (size_t)(first + i) >= line) break;
+                const __m128i x = kv_open_v(codes, repr, line, (size_t)(first + i), j);
                 KV_UNROLL
-                for (int r = 0; r < rows; r++) sum[4 * r + i] = multiply_add(sum[4 * r + i], x, w[r]);
+                for (int r = 0; r < rows; r++) sum[quads * r + i] = multiply_add(sum[quads * r + i], x, numbers[r]);
             }
         }
     }
     KV_UNROLL
-    for (int r = 0; r < rows; r++) {
-        float totals[16];
-        _mm256_storeu_ps(totals, join_pairs(sum[4 * r], sum[4 * r + 1]));
-        _mm256_storeu_ps(totals + 8, join_pairs(sum[4 * r + 2], sum[4 * r + 3]));
-        for (uint32_t i = 0; i < width; i++) acc[(size_t)r * stride + i] += totals[i] * unit[r];
+    for (int pair = 0; pair < quads; pair += 2) {
+        KV_UNROLL
+        for (int r = 0; r < rows; r++) {
+            const __m256 total =
+                _mm256_mul_ps(join_pairs(sum[quads * r + pair], sum[quads * r + pair + 1]), _mm256_set1_ps(w->unit[r]));
+            const uint32_t from = 4 * (uint32_t)(first + pair);
+            add_some(acc + (size_t)r * stride + from, total, from < width ? width - from : 0);
+        }
     }
 }
 
 KV_INLINE void sum_rows(float *acc, size_t stride, const uint8_t *codes, const uint16_t *scales, uint32_t blocks,
                         const float *w, uint32_t dim, const int rows, const enum mx_repr repr)
 {
-    int16_t weights[2][MX_KV_TILE];
-    float unit[2];
+    struct int_weights weights;
     for (int r = 0; r < rows; r++) {
         float products[MX_KV_TILE];
         for (uint32_t t = 0; t < blocks * MX_BLOCK; t += 8) {
             const __m256 scale = _mm256_cvtph_ps(kv_load16(scales + t));
             _mm256_storeu_ps(products + t, _mm256_mul_ps(_mm256_loadu_ps(w + r * MX_KV_TILE + t), scale));
         }
-        unit[r] = to_int16(weights[r], products, blocks * MX_BLOCK);
+        weights.unit[r] = to_int16(weights.numbers[r], products, blocks * MX_BLOCK);
     }
     const size_t block = mx_repr_code_bytes(repr, dim), group = mx_repr_code_bytes(repr, 16);
     for (uint32_t from = 0; from < dim; from += 16, codes += group, acc += 16) {
         const uint32_t width = dim - from < 16 ? dim - from : 16;
-        if (width > 8)
-            sum_group(acc, stride, codes, blocks, weights, unit, block, width, 64, rows, repr);
-        else
-            sum_group(acc, stride, codes, blocks, weights, unit, block, width, 32, rows, repr);
+        KV_UNROLL
+        for (int first = 0; first < 4; first += QUADS(rows)) {
+            if (width > 8)
+                sum_quads(acc, stride, codes, blocks, &weights, block, width, 64, first, rows, repr);
+            else
+                sum_quads(acc, stride, codes, blocks, &weights, block, width, 32, first, rows, repr);
+        }
     }
 }
 
+/* Four rows at a time where opening a code costs more than its products. */
 KV_INLINE void accumulate(float *acc, size_t stride, const uint8_t *codes, const uint16_t *scales, uint32_t blocks,
                           const float *w, uint32_t rows, uint32_t dim, const enum mx_repr repr)
 {
-    uint32_t r = 0;
-    for (; r + 2 <= rows; r += 2) {
-        sum_rows(acc + r * stride, stride, codes, scales, blocks, w + r * MX_KV_TILE, dim, 2, repr);
+    while (rows > 0) {
+        const uint32_t part = rows >= 4 && repr == MX_REPR_TURBO3 ? 4 : rows >= 2 ? 2 : 1;
+        if (part == 4)
+            sum_rows(acc, stride, codes, scales, blocks, w, dim, 4, repr);
+        else if (part == 2)
+            sum_rows(acc, stride, codes, scales, blocks, w, dim, 2, repr);
+        else
+            sum_rows(acc, stride, codes, scales, blocks, w, dim, 1, repr);
+        rows -= part;
+        w += part * MX_KV_TILE;
+        acc += part * stride;
     }
-    if (r < rows) sum_rows(acc + r * stride, stride, codes, scales, blocks, w + r * MX_KV_TILE, dim, 1, repr);
 }
 
 static void accumulate_int8(float *acc, size_t stride, const uint8_t *codes, const uint16_t *scales, uint32_t blocks,

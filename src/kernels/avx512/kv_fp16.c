@@ -116,14 +116,17 @@ KV_INLINE void sum_columns(float *acc, size_t stride, const uint16_t *v, uint32_
     }
 }
 
+/* All coordinates, up to 16 * `most` (a constant) at a time. */
 KV_INLINE void sum_rows(float *acc, size_t stride, const uint16_t *v, uint32_t tokens, const float *w, uint32_t dim,
-                        const int rows, const int count)
+                        const int rows, const int most)
 {
     uint32_t from = 0;
-    for (; from + 16 * (uint32_t)count <= dim; from += 16 * (uint32_t)count) {
-        sum_columns(acc, stride, v, tokens, w, from, dim, rows, count, 0);
+    KV_UNROLL
+    for (int count = most; count > 0; count /= 2) {
+        for (; from + 16 * (uint32_t)count <= dim; from += 16 * (uint32_t)count) {
+            sum_columns(acc, stride, v, tokens, w, from, dim, rows, count, 0);
+        }
     }
-    for (; from + 16 <= dim; from += 16) sum_columns(acc, stride, v, tokens, w, from, dim, rows, 1, 0);
     if (from < dim) sum_columns(acc, stride, v, tokens, w, from, dim, rows, 1, 1);
 }
 
