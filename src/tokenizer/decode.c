@@ -125,17 +125,7 @@ static mx_status finish_byte_level(const struct turn *turn)
 static int byte_of_piece(const char *text, size_t length)
 {
     if (length != 6 || memcmp(text, "<0x", 3) != 0 || text[5] != '>') return -1;
-    int value = 0;
-    for (int i = 3; i < 5; i++) {
-        const char c = text[i];
-        const int digit = c >= '0' && c <= '9'   ? c - '0'
-                          : c >= 'a' && c <= 'f' ? c - 'a' + 10
-                          : c >= 'A' && c <= 'F' ? c - 'A' + 10
-                                                 : -1;
-        if (digit < 0) return -1;
-        value = value * 16 + digit;
-    }
-    return value;
+    return mx_utf8_hex(text + 3, 2);
 }
 
 static mx_status end_run(const struct turn *turn)

@@ -38,7 +38,7 @@ static mx_status read_ids(struct reading *reading)
         MX_TRY(mx_scan_number(scan, &id, reading->err));
         if (!(id >= 0 && id <= MX_VOCAB_MAX_ID) || id != (double)(int64_t)id)
             return mx_scan_fail(scan, MX_ERR_LIMIT, "an id that is no whole number or beyond 4194303", reading->err);
-        MX_TRY(mx_vocab_add(&reading->tokenizer->vocab, piece, length, (int64_t)id, scan->name, reading->err));
+        MX_TRY(mx_vocab_note(&reading->tokenizer->vocab, piece, length, (int64_t)id, scan->name, reading->err));
     }
 }
 
@@ -62,8 +62,8 @@ static mx_status read_scores(struct reading *reading)
         }
         MX_TRY(mx_scan_expect(scan, '[', reading->err));
         MX_TRY(mx_scan_string(scan, &piece, &length, reading->err));
-        MX_TRY(mx_vocab_add(&reading->tokenizer->vocab, piece, length, (int64_t)reading->scored, scan->name,
-                            reading->err));
+        MX_TRY(mx_vocab_note(&reading->tokenizer->vocab, piece, length, (int64_t)reading->scored, scan->name,
+                             reading->err));
         MX_TRY(mx_scan_expect(scan, ',', reading->err));
         MX_TRY(mx_scan_number(scan, &reading->scores[reading->scored++], reading->err));
         MX_TRY(mx_scan_expect(scan, ']', reading->err));
@@ -92,6 +92,7 @@ static mx_status read_vocab(struct reading *reading)
     if (c != '{' && c != '[')
         return mx_scan_fail(&reading->scan, MX_ERR_FORMAT, "\"vocab\" should be an object or a list", reading->err);
     MX_TRY(c == '{' ? read_ids(reading) : read_scores(reading));
+    MX_TRY(mx_vocab_index(&reading->tokenizer->vocab, reading->scan.name, reading->err));
     leave_out(reading, from);
     return MX_OK;
 }

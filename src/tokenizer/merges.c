@@ -4,6 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/arena.h"
 #include "base/str.h"
 #include "tokenizer/utf8.h"
 
@@ -17,16 +18,15 @@ static uint32_t reach_bit(uint32_t before, uint32_t after)
 static mx_status resize(struct mx_merges *merges, size_t count, struct mx_error *err)
 {
     const struct mx_merges old = *merges;
-    merges->slots = malloc(count * sizeof *merges->slots);
+    merges->slots = mx_aligned_alloc(count * sizeof *merges->slots);
     if (!merges->slots) {
         merges->slots = old.slots;
         return mx_fail_memory(err, "the merges of a tokenizer", count * sizeof *merges->slots);
     }
-    for (size_t i = 0; i < count; i++) merges->slots[i].left = -1;
     merges->mask = count - 1;
     for (size_t i = 0; old.slots && i <= old.mask; i++) {
         const struct mx_merge *merge = &old.slots[i];
-        if (merge->left >= 0) merges->slots[mx_merges_slot(merges, merge->left, merge->right)] = *merge;
+        if (merge->rank) merges->slots[mx_merges_slot(merges, merge->left, merge->right)] = *merge;
     }
     free(old.slots);
     return MX_OK;
@@ -85,7 +85,7 @@ static mx_status read_pending(const struct reader *reader, struct batch *batch, 
 {
     struct mx_str *text = &batch->text;
     struct pending *pending = &batch->items[batch->count];
-    pending->merge.rank = rank;
+    pending->merge.rank = rank + 1;
     pending->joined = pending->at = text->length;
     MX_TRY(read_sides(reader->scan, text, &pending->middle, err));
     pending->place = reader->scan->at;
@@ -117,7 +117,7 @@ static mx_status fail_unknown(struct mx_scan *scan, const char *base, const stru
     const struct mx_merge *merge = &pending->merge;
     const size_t left = pending->middle - pending->at, right = pending->end - pending->middle;
     struct mx_str what = {0};
-    mx_str_printf(&what, "merge %u joins \"%.*s\" and \"%.*s\", but %s is not in the vocabulary", (unsigned)merge->rank,
+    mx_str_printf(&what, "merge %u joins \"%.*s\" and \"%.*s\", but %s is not in the vocabulary", (unsigned)merge->rank - 1,
                   (int)(left < 40 ? left : 40), base + pending->at, (int)(right < 40 ? right : 40),
                   base + pending->middle,
                   merge->left < 0    ? "the first"

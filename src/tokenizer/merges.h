@@ -13,8 +13,8 @@
 #define MX_NO_RANK UINT32_MAX
 
 struct mx_merge {
-    int32_t left, right; /* ids; left is -1 in a free slot */
-    uint32_t rank;       /* its place in the file: the lowest merges first */
+    int32_t left, right; /* ids */
+    uint32_t rank;       /* its place in the file, from 1: the lowest merges first; 0 in a free slot */
     int32_t into;
 };
 
@@ -46,7 +46,7 @@ static inline size_t mx_merges_home(const struct mx_merges *merges, int32_t left
 static inline size_t mx_merges_slot(const struct mx_merges *merges, int32_t left, int32_t right)
 {
     size_t i = mx_merges_home(merges, left, right);
-    while (merges->slots[i].left >= 0 && (merges->slots[i].left != left || merges->slots[i].right != right))
+    while (merges->slots[i].rank && (merges->slots[i].left != left || merges->slots[i].right != right))
         i = (i + 1) & merges->mask;
     return i;
 }
@@ -55,7 +55,7 @@ static inline size_t mx_merges_slot(const struct mx_merges *merges, int32_t left
 static inline uint32_t mx_merges_rank(const struct mx_merges *merges, int32_t left, int32_t right, int32_t *into)
 {
     const struct mx_merge *merge = &merges->slots[mx_merges_slot(merges, left, right)];
-    if (merge->left < 0) return MX_NO_RANK;
+    if (!merge->rank) return MX_NO_RANK;
     *into = merge->into;
     return merge->rank;
 }

@@ -1,6 +1,7 @@
 /* The tree-less JSON reader. */
 #include "tokenizer/scan.h"
 
+#include <endian.h>
 #include <math.h>
 #include <stdint.h>
 #include <stdlib.h>
@@ -23,19 +24,65 @@ mx_status mx_scan_fail(const struct mx_scan *scan, mx_status status, const char 
     return mx_fail(err, status, "%s:%zu:%zu: %s", scan->name, line, column, what);
 }
 
-char mx_scan_peek(struct mx_scan *scan)
+/* Text is read eight bytes at a time where there are eight: a word, its lowest byte the first. */
+#define EACH(BYTE) (UINT64_C(0x0101010101010101) * (BYTE))
+
+static inline uint64_t word_at(const char *at)
 {
-    const char *at = scan->at;
-    while (at < scan->end && (*at == ' ' || *at == '\n' || *at == '\r' || *at == '\t')) at++;
-    scan->at = at;
-    return at < scan->end ? *at : '\0';
+    uint64_t word;
+    memcpy(&word, at, sizeof word);
+    return le64toh(word);
 }
 
-bool mx_scan_take(struct mx_scan *scan, char c)
+/* The top bit of each byte below `limit` (at most 0x80): right up to the lowest such byte, above it perhaps too many. */
+static inline uint64_t bytes_below(uint64_t word, unsigned limit)
 {
-    if (mx_scan_peek(scan) != c || scan->at == scan->end) return false;
-    scan->at++;
-    return true;
+    return (word - EACH(limit)) & ~word & EACH(0x80);
+}
+
+static inline uint64_t bytes_equal(uint64_t word, char c)
+{
+    return bytes_below(word ^ EACH((unsigned char)c), 1);
+}
+
+/* The byte that the lowest set bit of `word` lies in. */
+static inline unsigned first_byte(uint64_t word)
+{
+    return (unsigned)__builtin_ctzll(word) / 8;
+}
+
+void mx_scan_blanks(struct mx_scan *scan)
+{
+    const char *at = scan->at, *end = scan->end;
+    while (at < end && (*at == ' ' || *at == '\n' || *at == '\r' || *at == '\t')) {
+        at++;
+        for (; end - at >= 8; at += 8) { /* indentation */
+            const uint64_t other = word_at(at) ^ EACH(' ');
+            if (!other) continue;
+            at += first_byte(other);
+            break;
+        }
+    }
+    scan->at = at;
+}
+
+/* Where the plain text of a string ends: at a quote, a backslash, a control character if these matter, or the end of
+ * everything. *all has the top bit of some byte if the text is not all ASCII. */
+static inline const char *plain_end(const char *at, const char *end, bool controls, uint64_t *all)
+{
+    const unsigned least = controls ? ' ' : 0;
+    for (; end - at >= 8; at += 8) {
+        const uint64_t word = word_at(at);
+        uint64_t stop = bytes_equal(word, '"') | bytes_equal(word, '\\');
+        if (controls) stop |= bytes_below(word, ' ');
+        if (stop) {
+            *all |= word & (stop ^ (stop - 1)); /* up to the lowest stop */
+            return at + first_byte(stop);
+        }
+        *all |= word;
+    }
+    for (; at < end && *at != '"' && *at != '\\' && (unsigned char)*at >= least; at++) *all |= (unsigned char)*at;
+    return at;
 }
 
 mx_status mx_scan_expect(struct mx_scan *scan, char c, struct mx_error *err)
@@ -58,20 +105,9 @@ mx_status mx_scan_more(struct mx_scan *scan, char close, bool first, bool *more,
 }
 
 /* Four hexadecimal digits; -1 if they are not. */
-static long hex4(const char *at, const char *end)
+static int hex4(const char *at, const char *end)
 {
-    long value = 0;
-    if (end - at < 4) return -1;
-    for (int i = 0; i < 4; i++) {
-        const char c = at[i];
-        const int digit = c >= '0' && c <= '9'   ? c - '0'
-                          : c >= 'a' && c <= 'f' ? c - 'a' + 10
-                          : c >= 'A' && c <= 'F' ? c - 'A' + 10
-                                                 : -1;
-        if (digit < 0) return -1;
-        value = value * 16 + digit;
-    }
-    return value;
+    return end - at < 4 ? -1 : mx_utf8_hex(at, 4);
 }
 
 /* What follows a backslash; scan->at is behind it. */
@@ -86,12 +122,12 @@ static bool escape(struct mx_scan *scan)
         return true;
     }
     if (c != 'u') return false;
-    long code = hex4(scan->at, scan->end);
+    int code = hex4(scan->at, scan->end);
     if (code < 0 || (code >= 0xdc00 && code < 0xe000)) return false;
     scan->at += 4;
     if (code >= 0xd800 && code < 0xdc00) { /* the first half of a pair */
         if (scan->end - scan->at < 6 || scan->at[0] != '\\' || scan->at[1] != 'u') return false;
-        const long second = hex4(scan->at + 2, scan->end);
+        const int second = hex4(scan->at + 2, scan->end);
         if (second < 0xdc00 || second > 0xdfff) return false;
         scan->at += 6;
         code = 0x10000 + ((code - 0xd800) << 10) + (second - 0xdc00);
@@ -103,11 +139,11 @@ static bool escape(struct mx_scan *scan)
 /* A string that holds a backslash: unescaped into the buffer. scan->at is at its first character. */
 static mx_status string_with_escapes(struct mx_scan *scan, struct mx_error *err)
 {
+    uint64_t all = 0;
     mx_str_clear(&scan->buffer);
     while (scan->at < scan->end && *scan->at != '"') {
         const char *start = scan->at;
-        while (scan->at < scan->end && *scan->at != '"' && *scan->at != '\\' && (unsigned char)*scan->at >= ' ')
-            scan->at++;
+        scan->at = plain_end(start, scan->end, true, &all);
         mx_str_append(&scan->buffer, start, (size_t)(scan->at - start));
         if (scan->at == scan->end || *scan->at == '"') break;
         if (*scan->at++ != '\\' || !escape(scan))
@@ -120,9 +156,8 @@ static mx_status string_with_escapes(struct mx_scan *scan, struct mx_error *err)
 mx_status mx_scan_string(struct mx_scan *scan, const char **text, size_t *length, struct mx_error *err)
 {
     MX_TRY(mx_scan_expect(scan, '"', err));
-    const char *start = scan->at, *at = start;
-    unsigned char all = 0;
-    while (at < scan->end && *at != '"' && *at != '\\' && (unsigned char)*at >= ' ') all |= (unsigned char)*at++;
+    uint64_t all = 0;
+    const char *start = scan->at, *at = plain_end(start, scan->end, true, &all);
     if (at < scan->end && *at == '"') {
         *text = start;
         *length = (size_t)(at - start);
@@ -133,7 +168,7 @@ mx_status mx_scan_string(struct mx_scan *scan, const char **text, size_t *length
         *length = scan->buffer.length;
         all = 0x80;
     }
-    if ((all & 0x80) && mx_utf8_valid_length(*text, *length) != *length)
+    if ((all & EACH(0x80)) && mx_utf8_valid_length(*text, *length) != *length)
         return mx_scan_fail(scan, MX_ERR_FORMAT, "a string that is not UTF-8", err);
     if (scan->at == scan->end) return mx_scan_fail(scan, MX_ERR_FORMAT, "the JSON text ends within a string", err);
     scan->at++;
@@ -169,10 +204,10 @@ mx_status mx_scan_number(struct mx_scan *scan, double *number, struct mx_error *
 /* Moves behind the closing quote of a string whose opening one has been taken. */
 static mx_status skip_string(struct mx_scan *scan, struct mx_error *err)
 {
-    while (scan->at < scan->end) {
-        const char c = *scan->at++;
-        if (c == '"') return MX_OK;
-        if (c == '\\' && scan->at < scan->end) scan->at++;
+    uint64_t all = 0;
+    while ((scan->at = plain_end(scan->at, scan->end, false, &all)) < scan->end) {
+        if (*scan->at++ == '"') return MX_OK;
+        if (scan->at < scan->end) scan->at++; /* what a backslash escapes */
     }
     return mx_scan_fail(scan, MX_ERR_FORMAT, "the JSON text ends within a string", err);
 }
@@ -182,8 +217,9 @@ mx_status mx_scan_skip(struct mx_scan *scan, struct mx_error *err)
     size_t depth = 0;
     if (!mx_scan_peek(scan)) return mx_scan_fail(scan, MX_ERR_FORMAT, "a value expected here", err);
     do {
+        const char c = mx_scan_peek(scan);
         if (scan->at >= scan->end) return mx_scan_fail(scan, MX_ERR_FORMAT, "the JSON text ends too early", err);
-        const char c = *scan->at++;
+        scan->at++;
         if (c == '"') {
             MX_TRY(skip_string(scan, err));
         } else if (c == '[' || c == '{') {

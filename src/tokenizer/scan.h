@@ -15,10 +15,21 @@ struct mx_scan {
     struct mx_str buffer; /* of strings with escapes; freed by the owner */
 };
 
+/* Skips white space. */
+void mx_scan_blanks(struct mx_scan *scan);
 /* Skips white space; the character there, or '\0' at the end. */
-char mx_scan_peek(struct mx_scan *scan);
+static inline char mx_scan_peek(struct mx_scan *scan)
+{
+    if (scan->at < scan->end && (unsigned char)*scan->at <= ' ') mx_scan_blanks(scan);
+    return scan->at < scan->end ? *scan->at : '\0';
+}
 /* Skips white space and, if `c` follows, takes it. */
-bool mx_scan_take(struct mx_scan *scan, char c);
+static inline bool mx_scan_take(struct mx_scan *scan, char c)
+{
+    if (mx_scan_peek(scan) != c || scan->at == scan->end) return false;
+    scan->at++;
+    return true;
+}
 /* The same, but anything else is an error. */
 mx_status mx_scan_expect(struct mx_scan *scan, char c, struct mx_error *err);
 /* A string; *text lives until the next string is read, or as long as the scanned text. */

@@ -79,6 +79,21 @@ uint32_t mx_utf8_before(const char *begin, const char *end, const char **start)
     return mx_utf8_next(&at);
 }
 
+int mx_utf8_hex(const char *text, int digits)
+{
+    int value = 0;
+    for (int i = 0; i < digits; i++) {
+        const char c = text[i];
+        const int digit = c >= '0' && c <= '9'   ? c - '0'
+                          : c >= 'a' && c <= 'f' ? c - 'a' + 10
+                          : c >= 'A' && c <= 'F' ? c - 'A' + 10
+                                                 : -1;
+        if (digit < 0) return -1;
+        value = value * 16 + digit;
+    }
+    return value;
+}
+
 bool mx_char_is_space(uint32_t c)
 {
     if (c < 0x80) return (c >= 9 && c <= 13) || c == ' ';

@@ -51,6 +51,9 @@ static inline uint32_t mx_utf8_next(const char **at)
 /* The character that ends at `end`; its start goes to *start. There is one. */
 uint32_t mx_utf8_before(const char *begin, const char *end, const char **start);
 
+/* The number that `digits` (at most 7) hexadecimal digits spell; -1 if one of them is none. */
+int mx_utf8_hex(const char *text, int digits);
+
 bool mx_char_is_space(uint32_t c);       /* White_Space */
 bool mx_char_is_numeric(uint32_t c);     /* general category N */
 bool mx_char_is_punctuation(uint32_t c); /* general category P, or ASCII punctuation */

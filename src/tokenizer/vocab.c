@@ -6,6 +6,7 @@
 #include <string.h>
 #include <xxhash.h>
 
+#include "base/arena.h"
 #include "base/checked.h"
 
 static uint32_t hash_of(const char *piece, size_t length)
@@ -18,29 +19,11 @@ static size_t probe(const struct mx_vocab *vocab, uint32_t hash, const char *pie
 {
     for (size_t i = hash & vocab->mask;; i = (i + 1) & vocab->mask) {
         const struct mx_vocab_slot *slot = &vocab->slots[i];
-        if (slot->id < 0) return i;
+        if (!slot->piece.offset) return i;
         if (slot->hash == hash && slot->piece.length == length &&
             memcmp(vocab->bytes + slot->piece.offset, piece, length) == 0)
             return i;
     }
-}
-
-static mx_status grow_slots(struct mx_vocab *vocab, const char *name, struct mx_error *err)
-{
-    const size_t count = vocab->slots ? (vocab->mask + 1) * 2 : 1024;
-    struct mx_vocab_slot *slots = malloc(count * sizeof *slots);
-    if (!slots) return mx_fail_memory(err, name, count * sizeof *slots);
-    for (size_t i = 0; i < count; i++) slots[i].id = -1;
-    for (size_t i = 0; vocab->slots && i <= vocab->mask; i++) {
-        if (vocab->slots[i].id < 0) continue;
-        size_t to = vocab->slots[i].hash & (count - 1);
-        while (slots[to].id >= 0) to = (to + 1) & (count - 1);
-        slots[to] = vocab->slots[i];
-    }
-    free(vocab->slots);
-    vocab->slots = slots;
-    vocab->mask = count - 1;
-    return MX_OK;
 }
 
 static mx_status grow_pieces(struct mx_vocab *vocab, size_t id, const char *name, struct mx_error *err)
@@ -70,31 +53,69 @@ static mx_status reserve_bytes(struct mx_vocab *vocab, size_t length, const char
     return MX_OK;
 }
 
-mx_status mx_vocab_add(struct mx_vocab *vocab, const char *piece, size_t length, int64_t id, const char *name,
-                       struct mx_error *err)
+mx_status mx_vocab_note(struct mx_vocab *vocab, const char *piece, size_t length, int64_t id, const char *name,
+                        struct mx_error *err)
 {
+    const int shown = (int)(length < 40 ? length : 40);
     if (id < 0 || id > MX_VOCAB_MAX_ID)
-        return mx_fail(err, MX_ERR_LIMIT, "%s: the id %lld of \"%.*s\" is not in [0, %d]", name, (long long)id,
-                       (int)(length < 40 ? length : 40), piece, MX_VOCAB_MAX_ID);
-    if (!vocab->slots || vocab->count >= (vocab->mask + 1) / 2) MX_TRY(grow_slots(vocab, name, err));
+        return mx_fail(err, MX_ERR_LIMIT, "%s: the id %lld of \"%.*s\" is not in [0, %d]", name, (long long)id, shown,
+                       piece, MX_VOCAB_MAX_ID);
     if ((size_t)id >= vocab->capacity) MX_TRY(grow_pieces(vocab, (size_t)id, name, err));
     MX_TRY(reserve_bytes(vocab, length, name, err));
 
     if (!vocab->used) vocab->used = 1;
-    const uint32_t hash = hash_of(piece, length);
-    struct mx_vocab_slot *slot = &vocab->slots[probe(vocab, hash, piece, length)];
-    if (slot->id == id) return MX_OK;
-    if (vocab->pieces[id].offset)
+    const struct mx_vocab_piece before = vocab->pieces[id];
+    if (before.offset && (before.length != length || memcmp(vocab->bytes + before.offset, piece, length) != 0))
         return mx_fail(err, MX_ERR_FORMAT, "%s: the id %lld belongs to two pieces, \"%.40s\" and \"%.*s\"", name,
-                       (long long)id, vocab->bytes + vocab->pieces[id].offset, (int)(length < 40 ? length : 40), piece);
+                       (long long)id, vocab->bytes + before.offset, shown, piece);
     const uint32_t offset = (uint32_t)vocab->used;
     memcpy(vocab->bytes + offset, piece, length);
     vocab->bytes[offset + length] = '\0';
     vocab->used += length + 1;
-    if (slot->id < 0) vocab->count++;
+    vocab->noted += !before.offset;
     vocab->pieces[id] = (struct mx_vocab_piece){offset, (uint32_t)length};
-    *slot = (struct mx_vocab_slot){hash, (int32_t)id, vocab->pieces[id]};
     if ((size_t)id >= vocab->size) vocab->size = (size_t)id + 1;
+    return MX_OK;
+}
+
+/* Enters the piece of an id. Of one spelling's two ids the later one stays, whose offset is the larger. */
+static void enter(struct mx_vocab *vocab, uint32_t hash, int32_t id)
+{
+    const struct mx_vocab_piece piece = vocab->pieces[id];
+    struct mx_vocab_slot *slot = &vocab->slots[probe(vocab, hash, vocab->bytes + piece.offset, piece.length)];
+    if (!slot->piece.offset) vocab->count++;
+    if (slot->piece.offset < piece.offset) *slot = (struct mx_vocab_slot){hash, id, piece};
+}
+
+mx_status mx_vocab_index(struct mx_vocab *vocab, const char *name, struct mx_error *err)
+{
+    size_t slots = 64;
+    while (slots < vocab->noted + vocab->noted / 2) slots *= 2;
+    free(vocab->slots);
+    vocab->slots = mx_aligned_alloc(slots * sizeof *vocab->slots);
+    if (!vocab->slots) return mx_fail_memory(err, name, slots * sizeof *vocab->slots);
+    vocab->mask = slots - 1;
+    vocab->count = 0;
+    /* In batches: all their slots are on their way from memory before the first is looked at. */
+    enum { BATCH = 64 };
+    uint32_t hashes[BATCH];
+    for (size_t from = 0; from < vocab->size; from += BATCH) {
+        const size_t to = from + BATCH < vocab->size ? from + BATCH : vocab->size;
+        for (size_t id = from; id < to; id++)
+            hashes[id - from] =
+                mx_vocab_prepare(vocab, vocab->bytes + vocab->pieces[id].offset, vocab->pieces[id].length);
+        for (size_t id = from; id < to; id++)
+            if (vocab->pieces[id].offset) enter(vocab, hashes[id - from], (int32_t)id);
+    }
+    return MX_OK;
+}
+
+mx_status mx_vocab_add(struct mx_vocab *vocab, const char *piece, size_t length, int64_t id, const char *name,
+                       struct mx_error *err)
+{
+    MX_TRY(mx_vocab_note(vocab, piece, length, id, name, err));
+    if (!vocab->slots || vocab->noted > vocab->mask / 4 * 3) return mx_vocab_index(vocab, name, err);
+    enter(vocab, hash_of(piece, length), (int32_t)id);
     return MX_OK;
 }
 
@@ -112,7 +133,9 @@ uint32_t mx_vocab_prepare(const struct mx_vocab *vocab, const char *piece, size_
 
 int32_t mx_vocab_find_prepared(const struct mx_vocab *vocab, uint32_t prepared, const char *piece, size_t length)
 {
-    return vocab->slots ? vocab->slots[probe(vocab, prepared, piece, length)].id : -1;
+    if (!vocab->slots) return -1;
+    const struct mx_vocab_slot *slot = &vocab->slots[probe(vocab, prepared, piece, length)];
+    return slot->piece.offset ? slot->id : -1;
 }
 
 const char *mx_vocab_piece(const struct mx_vocab *vocab, int32_t id, size_t *length)

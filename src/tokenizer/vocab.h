@@ -16,8 +16,8 @@ struct mx_vocab_piece {
 };
 struct mx_vocab_slot {
     uint32_t hash;
-    int32_t id; /* -1: free */
-    struct mx_vocab_piece piece;
+    int32_t id;
+    struct mx_vocab_piece piece; /* offset 0: the slot is free */
 };
 
 /* Zero-initialize; free with mx_vocab_free. */
@@ -27,17 +27,23 @@ struct mx_vocab {
     size_t count;                  /* different spellings */
     char *bytes;                   /* the spellings, each ended by a NUL; byte 0 is unused */
     size_t used, room;
+    size_t noted;                /* pieces by id */
     struct mx_vocab_slot *slots; /* open addressing, linear probing */
     size_t mask;
 };
 
-/* Makes `id` the id of this spelling, whatever it was before. `name` starts messages. */
+/* A whole vocabulary: notes a piece, which can be found once mx_vocab_index has been called after the last one. Of a
+ * spelling noted with two ids, the later one counts. `name` starts messages. */
+mx_status mx_vocab_note(struct mx_vocab *vocab, const char *piece, size_t length, int64_t id, const char *name,
+                        struct mx_error *err);
+mx_status mx_vocab_index(struct mx_vocab *vocab, const char *name, struct mx_error *err);
+/* One piece, found at once: makes `id` the id of this spelling, whatever it was before. */
 mx_status mx_vocab_add(struct mx_vocab *vocab, const char *piece, size_t length, int64_t id, const char *name,
                        struct mx_error *err);
 /* -1 if there is no such piece. */
 int32_t mx_vocab_find(const struct mx_vocab *vocab, const char *piece, size_t length);
 /* The same in two parts, for look-ups by the hundred thousand: the first brings the memory near that the second reads.
- * Between them lie other look-ups, not an mx_vocab_add. */
+ * Between them lie other look-ups, nothing that changes the vocabulary. */
 uint32_t mx_vocab_prepare(const struct mx_vocab *vocab, const char *piece, size_t length);
 int32_t mx_vocab_find_prepared(const struct mx_vocab *vocab, uint32_t prepared, const char *piece, size_t length);
 /* NULL if the id has no piece. NUL-terminated. */
