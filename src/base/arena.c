@@ -1,7 +1,6 @@
 /* The arena: a list of blocks, newest first. */
 #include "base/arena.h"
 
-#include <stdbool.h>
 #include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
@@ -9,7 +8,7 @@
 
 #include "base/checked.h"
 
-enum { ALIGNMENT = 16, FIRST_BLOCK = 64 * 1024, LARGEST_STEP = 16 * 1024 * 1024, HUGE_PAGE = 2 << 20 };
+enum { ALIGNMENT = 16, FIRST_BLOCK = 64 * 1024, LARGEST_STEP = 16 * 1024 * 1024, HUGE_PAGE = 2 * 1024 * 1024 };
 
 struct mx_arena_block {
     struct mx_arena_block *next;
@@ -63,10 +62,16 @@ void *mx_aligned_alloc(size_t bytes)
 {
     if (bytes > SIZE_MAX - 64) return NULL;
     const size_t rounded = mx_round_up(bytes ? bytes : 1, 64);
-    const bool huge = rounded >= HUGE_PAGE;
-    void *memory;
-    if (posix_memalign(&memory, huge ? HUGE_PAGE : 64, rounded) != 0) return NULL;
-    if (huge) madvise(memory, rounded, MADV_HUGEPAGE); /* before the first touch; a refusal costs only speed */
-    memset(memory, 0, rounded);
+    void *memory = aligned_alloc(64, rounded);
+    if (memory) memset(memory, 0, rounded);
+    return memory;
+}
+
+void *mx_table_alloc(size_t count, size_t size)
+{
+    char *memory = calloc(count, size);
+    if (!memory || count * size < 2 * HUGE_PAGE) return memory;
+    const size_t skip = -(uintptr_t)memory % HUGE_PAGE;
+    madvise(memory + skip, (count * size - skip) / HUGE_PAGE * HUGE_PAGE, MADV_HUGEPAGE); /* refused, it is slower */
     return memory;
 }

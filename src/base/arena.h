@@ -19,8 +19,10 @@ void *mx_arena_array(struct mx_arena *arena, size_t count, size_t size);
 char *mx_arena_strndup(struct mx_arena *arena, const char *text, size_t length);
 void mx_arena_free(struct mx_arena *arena);
 
-/* Memory for numbers that vector code reads, and for large tables: `bytes` rounded up to and aligned at 64, zeroed, in
- * huge pages where it is large and the system has them. Free with free(). */
+/* Memory for numbers that vector code reads: `bytes` rounded up to and aligned at 64, zeroed. Free with free(). */
 void *mx_aligned_alloc(size_t bytes);
+/* Memory for a large table that is read in no order: zeroed, untouched until it is used, in huge pages where the system
+ * has them, for else nearly every look-up would also look up a page. Free with free(). */
+void *mx_table_alloc(size_t count, size_t size);
 
 #endif

@@ -98,9 +98,10 @@ mx_status mx_added_parse(struct mx_added *added, const struct mx_settings *setti
         const size_t room = (size_t)cJSON_GetArraySize(settings->json);
         added->tokens = mx_arena_array(settings->arena, room, sizeof *added->tokens);
         if (!added->tokens) return mx_fail_memory(settings->err, "the added tokens", room * sizeof *added->tokens);
+        MX_TRY(mx_vocab_reserve(&added->vocab, model->size + room, 0, settings->file, settings->err));
         MX_TRY(read_tokens(added, settings, model));
     }
-    added->by_id = mx_arena_array(settings->arena, added->vocab.size, sizeof *added->by_id);
+    added->by_id = mx_table_alloc(added->vocab.size + 1, sizeof *added->by_id);
     if (!added->by_id) return mx_fail_memory(settings->err, "the added tokens", added->vocab.size * sizeof(void *));
     for (size_t i = 0; i < added->count; i++) added->by_id[added->tokens[i].id] = &added->tokens[i];
     MX_TRY(build_trie(added, false, normalizer, &added->plain, settings));
@@ -117,6 +118,7 @@ void mx_added_free(struct mx_added *added)
     mx_trie_free(&added->plain);
     mx_trie_free(&added->normalized);
     mx_vocab_free(&added->vocab);
+    free(added->by_id);
 }
 
 static bool stands_alone(const struct mx_added_walk *walk, size_t start, size_t end)

@@ -8,13 +8,17 @@
 #include "tokenizer/scan.h"
 #include "tokenizer/utf8.h"
 
+struct span {
+    const char *from, *to;
+};
+
 /* The file while it is being read. */
 struct reading {
     struct mx_tokenizer *tokenizer;
     struct mx_scan scan;
-    struct mx_str rest; /* the text without vocabulary and merges */
-    const char *copied; /* the text before this is in `rest` */
-    double *scores;     /* of a vocabulary that is a list */
+    struct span left_out[2]; /* vocabulary and merges, in the text's order */
+    int left_out_count;
+    double *scores; /* of a vocabulary that is a list */
     size_t scored, room;
     bool has_vocab;
     const char *merges; /* where the value of "merges" stands */
@@ -71,16 +75,43 @@ static mx_status read_scores(struct reading *reading)
     return reading->scored ? MX_OK : mx_scan_fail(scan, MX_ERR_FORMAT, "the vocabulary is empty", reading->err);
 }
 
-/* Leaves the value between `from` and the present place out of the rest; line numbers stay what they were. */
+/* Leaves the value between `from` and the present place out of the rest. */
 static void leave_out(struct reading *reading, const char *from)
 {
-    mx_str_append(&reading->rest, reading->copied, (size_t)(from - reading->copied));
-    mx_str_puts(&reading->rest, "null");
-    while ((from = memchr(from, '\n', (size_t)(reading->scan.at - from)))) {
-        mx_str_putc(&reading->rest, '\n');
-        from++;
+    reading->left_out[reading->left_out_count++] = (struct span){from, reading->scan.at};
+}
+
+/* The text with null for what was left out, whose line ends stay in if `lines` says so. */
+static void put_rest(const struct reading *reading, bool lines, struct mx_str *rest)
+{
+    const char *at = reading->scan.text;
+    for (int i = 0; i < reading->left_out_count; i++) {
+        const struct span *span = &reading->left_out[i];
+        mx_str_append(rest, at, (size_t)(span->from - at));
+        mx_str_puts(rest, "null");
+        for (at = span->from; lines && at < span->to; at++) {
+            if (*at == '\n') mx_str_putc(rest, '\n');
+        }
+        at = span->to;
     }
-    reading->copied = reading->scan.at;
+    mx_str_append(rest, at, (size_t)(reading->scan.end - at));
+}
+
+static mx_status parse_rest(const struct reading *reading, bool lines, cJSON **root)
+{
+    static const struct mx_json_rules rules = {.allow_nan = false, .allow_duplicates = false};
+    const char *name = reading->scan.name;
+    struct mx_str rest = {0};
+    mx_status status = MX_OK;
+    put_rest(reading, lines, &rest);
+    if (mx_str_failed(&rest))
+        status = mx_fail_memory(reading->err, name, rest.length);
+    else if (mx_utf8_valid_length(mx_str_text(&rest), rest.length) < rest.length)
+        status = mx_fail(reading->err, MX_ERR_FORMAT, "%s: not UTF-8 text", name);
+    else
+        status = mx_json_parse(root, mx_str_text(&rest), rest.length, name, &rules, reading->err);
+    mx_str_free(&rest);
+    return status;
 }
 
 static mx_status read_vocab(struct reading *reading)
@@ -91,6 +122,9 @@ static mx_status read_vocab(struct reading *reading)
     const char c = mx_scan_peek(&reading->scan), *from = reading->scan.at;
     if (c != '{' && c != '[')
         return mx_scan_fail(&reading->scan, MX_ERR_FORMAT, "\"vocab\" should be an object or a list", reading->err);
+    /* No piece is longer than its JSON, and none comes with less than {"":0} of it. */
+    const size_t length = (size_t)(reading->scan.end - from);
+    MX_TRY(mx_vocab_reserve(&reading->tokenizer->vocab, length / 6, length, reading->scan.name, reading->err));
     MX_TRY(c == '{' ? read_ids(reading) : read_scores(reading));
     MX_TRY(mx_vocab_index(&reading->tokenizer->vocab, reading->scan.name, reading->err));
     leave_out(reading, from);
@@ -127,7 +161,7 @@ static mx_status survey_model(struct reading *reading)
     }
 }
 
-/* Walks over the whole text once: reads the vocabulary, finds the merges, keeps the rest. */
+/* Walks over the whole text once: reads the vocabulary, finds the merges. */
 static mx_status survey(struct reading *reading)
 {
     struct mx_scan *scan = &reading->scan;
@@ -143,10 +177,6 @@ static mx_status survey(struct reading *reading)
         MX_TRY(mx_scan_expect(scan, ':', reading->err));
         MX_TRY(model ? survey_model(reading) : mx_scan_skip(scan, reading->err));
     }
-    mx_str_append(&reading->rest, reading->copied, (size_t)(scan->end - reading->copied));
-    if (mx_str_failed(&reading->rest)) return mx_fail_memory(reading->err, scan->name, reading->rest.length);
-    const size_t valid = mx_utf8_valid_length(mx_str_text(&reading->rest), reading->rest.length);
-    if (valid < reading->rest.length) return mx_fail(reading->err, MX_ERR_FORMAT, "%s: not UTF-8 text", scan->name);
     return MX_OK;
 }
 
@@ -190,16 +220,16 @@ static mx_status load_stages(struct reading *reading, const cJSON *root)
 mx_status mx_tokenizer_load(struct mx_tokenizer *tokenizer, const char *json, size_t length, const char *name,
                             struct mx_error *err)
 {
-    struct reading reading = {.tokenizer = tokenizer, .copied = json, .err = err};
+    struct reading reading = {.tokenizer = tokenizer, .err = err};
     reading.scan = (struct mx_scan){.text = json, .at = json, .end = json + length, .name = name};
     cJSON *root = NULL;
-    const struct mx_json_rules rules = {.allow_nan = false, .allow_duplicates = false};
     mx_status status = survey(&reading);
-    if (status == MX_OK)
-        status = mx_json_parse(&root, mx_str_text(&reading.rest), reading.rest.length, name, &rules, err);
+    if (status == MX_OK) {
+        status = parse_rest(&reading, false, &root);
+        if (status != MX_OK) status = parse_rest(&reading, true, &root); /* again, for the line in the message */
+    }
     if (status == MX_OK) status = load_stages(&reading, root);
     cJSON_Delete(root);
-    mx_str_free(&reading.rest);
     mx_str_free(&reading.scan.buffer);
     free(reading.scores);
     return status;

@@ -18,7 +18,7 @@ static uint32_t reach_bit(uint32_t before, uint32_t after)
 static mx_status resize(struct mx_merges *merges, size_t count, struct mx_error *err)
 {
     const struct mx_merges old = *merges;
-    merges->slots = mx_aligned_alloc(count * sizeof *merges->slots);
+    merges->slots = mx_table_alloc(count, sizeof *merges->slots);
     if (!merges->slots) {
         merges->slots = old.slots;
         return mx_fail_memory(err, "the merges of a tokenizer", count * sizeof *merges->slots);

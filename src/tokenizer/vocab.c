@@ -26,31 +26,54 @@ static size_t probe(const struct mx_vocab *vocab, uint32_t hash, const char *pie
     }
 }
 
-static mx_status grow_pieces(struct mx_vocab *vocab, size_t id, const char *name, struct mx_error *err)
+/* A larger, zeroed table in place of one of which `used` bytes are in use. */
+static mx_status grow(void **table, size_t used, size_t bytes, const char *name, struct mx_error *err)
 {
-    size_t capacity = vocab->capacity ? vocab->capacity : 1024;
-    while (capacity <= id) capacity *= 2;
-    struct mx_vocab_piece *pieces = realloc(vocab->pieces, capacity * sizeof *pieces);
-    if (!pieces) return mx_fail_memory(err, name, capacity * sizeof *pieces);
-    memset(pieces + vocab->capacity, 0, (capacity - vocab->capacity) * sizeof *pieces);
+    void *larger = mx_table_alloc(bytes, 1);
+    if (!larger) return mx_fail_memory(err, name, bytes);
+    if (used) memcpy(larger, *table, used);
+    free(*table);
+    *table = larger;
+    return MX_OK;
+}
+
+static mx_status grow_pieces(struct mx_vocab *vocab, size_t capacity, const char *name, struct mx_error *err)
+{
+    void *pieces = vocab->pieces;
+    const size_t each = sizeof *vocab->pieces;
+    MX_TRY(grow(&pieces, vocab->size * each, capacity * each, name, err));
     vocab->pieces = pieces;
     vocab->capacity = capacity;
     return MX_OK;
 }
 
-static mx_status reserve_bytes(struct mx_vocab *vocab, size_t length, const char *name, struct mx_error *err)
+static mx_status grow_bytes(struct mx_vocab *vocab, size_t room, const char *name, struct mx_error *err)
 {
-    size_t need;
-    if (!mx_add_size(vocab->used + 2, length, &need) || need > UINT32_MAX)
-        return mx_fail(err, MX_ERR_LIMIT, "%s: the vocabulary's pieces take more than 4 GiB", name);
-    if (need <= vocab->room) return MX_OK;
-    size_t room = vocab->room ? vocab->room : 16384;
-    while (room < need) room *= 2;
-    char *bytes = realloc(vocab->bytes, room);
-    if (!bytes) return mx_fail_memory(err, name, room);
+    void *bytes = vocab->bytes;
+    MX_TRY(grow(&bytes, vocab->used, room, name, err));
     vocab->bytes = bytes;
     vocab->room = room;
     return MX_OK;
+}
+
+mx_status mx_vocab_reserve(struct mx_vocab *vocab, size_t ids, size_t bytes, const char *name, struct mx_error *err)
+{
+    if (ids > MX_VOCAB_MAX_ID + 1) ids = MX_VOCAB_MAX_ID + 1;
+    if (bytes > UINT32_MAX) bytes = UINT32_MAX;
+    if (ids > vocab->capacity) MX_TRY(grow_pieces(vocab, ids, name, err));
+    return bytes > vocab->room ? grow_bytes(vocab, bytes, name, err) : MX_OK;
+}
+
+/* Room for one more piece, if there is none: twice what there was. */
+static mx_status make_room(struct mx_vocab *vocab, size_t id, size_t length, const char *name, struct mx_error *err)
+{
+    size_t need, room = vocab->room ? vocab->room : 16384, capacity = vocab->capacity ? vocab->capacity : 1024;
+    if (!mx_add_size(vocab->used + 2, length, &need) || need > UINT32_MAX)
+        return mx_fail(err, MX_ERR_LIMIT, "%s: the vocabulary's pieces take more than 4 GiB", name);
+    while (room < need) room *= 2;
+    while (capacity <= id) capacity *= 2;
+    if (capacity > vocab->capacity) MX_TRY(grow_pieces(vocab, capacity, name, err));
+    return room > vocab->room ? grow_bytes(vocab, room, name, err) : MX_OK;
 }
 
 mx_status mx_vocab_note(struct mx_vocab *vocab, const char *piece, size_t length, int64_t id, const char *name,
@@ -60,9 +83,7 @@ mx_status mx_vocab_note(struct mx_vocab *vocab, const char *piece, size_t length
     if (id < 0 || id > MX_VOCAB_MAX_ID)
         return mx_fail(err, MX_ERR_LIMIT, "%s: the id %lld of \"%.*s\" is not in [0, %d]", name, (long long)id, shown,
                        piece, MX_VOCAB_MAX_ID);
-    if ((size_t)id >= vocab->capacity) MX_TRY(grow_pieces(vocab, (size_t)id, name, err));
-    MX_TRY(reserve_bytes(vocab, length, name, err));
-
+    MX_TRY(make_room(vocab, (size_t)id, length, name, err));
     if (!vocab->used) vocab->used = 1;
     const struct mx_vocab_piece before = vocab->pieces[id];
     if (before.offset && (before.length != length || memcmp(vocab->bytes + before.offset, piece, length) != 0))
@@ -92,7 +113,7 @@ mx_status mx_vocab_index(struct mx_vocab *vocab, const char *name, struct mx_err
     size_t slots = 64;
     while (slots < vocab->noted + vocab->noted / 2) slots *= 2;
     free(vocab->slots);
-    vocab->slots = mx_aligned_alloc(slots * sizeof *vocab->slots);
+    vocab->slots = mx_table_alloc(slots, sizeof *vocab->slots);
     if (!vocab->slots) return mx_fail_memory(err, name, slots * sizeof *vocab->slots);
     vocab->mask = slots - 1;
     vocab->count = 0;
