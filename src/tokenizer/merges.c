@@ -38,9 +38,8 @@ enum { BATCH = 64 };
 
 struct pending {
     size_t at, middle, end; /* in `text`: the left side up to `middle`, then the right one */
-    size_t joined, joined_end;
-    const char *place; /* in the file, for messages */
-    uint32_t prepared[3];
+    const char *place;      /* in the file, for messages */
+    uint32_t prepared[2];
     struct mx_merge merge;
 };
 
@@ -49,6 +48,8 @@ struct reader {
     const struct mx_vocab *vocab;
     const char *prefix;
     struct mx_scan *scan;
+    struct mx_str joined; /* what a merge with a prefix makes */
+    int32_t last;         /* what the merge before made */
 };
 
 struct batch {
@@ -81,32 +82,40 @@ static mx_status read_sides(struct mx_scan *scan, struct mx_str *text, size_t *m
     return MX_OK;
 }
 
-static mx_status read_pending(const struct reader *reader, struct batch *batch, uint32_t rank, struct mx_error *err)
+/* What the merge makes: mostly the piece that the one before made, or the next, for both lists go by frequency. */
+static int32_t find_joined(struct reader *reader, const char *piece, size_t length)
 {
-    struct mx_str *text = &batch->text;
+    for (int32_t id = reader->last; id <= reader->last + 1; id++)
+        if (mx_vocab_is(reader->vocab, id, piece, length)) return reader->last = id;
+    const int32_t id = mx_vocab_find(reader->vocab, piece, length);
+    if (id >= 0) reader->last = id;
+    return id;
+}
+
+static mx_status read_pending(struct reader *reader, struct batch *batch, uint32_t rank, struct mx_error *err)
+{
+    struct mx_str *text = &batch->text, *joined = &reader->joined;
     struct pending *pending = &batch->items[batch->count];
     pending->merge.rank = rank + 1;
-    pending->joined = pending->at = text->length;
+    pending->at = text->length;
     MX_TRY(read_sides(reader->scan, text, &pending->middle, err));
     pending->place = reader->scan->at;
-    pending->joined_end = pending->end = text->length;
-    const size_t prefix = reader->prefix ? strlen(reader->prefix) : 0;
-    if (prefix && prefix <= pending->end - pending->middle) { /* "un" + "##do" is "undo" */
-        struct mx_str joined = {0};
-        mx_str_append(&joined, mx_str_text(text) + pending->at, pending->middle - pending->at);
-        mx_str_append(&joined, mx_str_text(text) + pending->middle + prefix, pending->end - pending->middle - prefix);
-        pending->joined = text->length;
-        mx_str_append(text, joined.data, joined.length);
-        pending->joined_end = text->length;
-        text->failed = text->failed || joined.failed;
-        mx_str_free(&joined);
-    }
+    pending->end = text->length;
     if (mx_str_failed(text)) return mx_fail_memory(err, "a merge", text->length);
     const char *base = mx_str_text(text);
-    pending->prepared[0] = mx_vocab_prepare(reader->vocab, base + pending->at, pending->middle - pending->at);
-    pending->prepared[1] = mx_vocab_prepare(reader->vocab, base + pending->middle, pending->end - pending->middle);
-    pending->prepared[2] =
-        mx_vocab_prepare(reader->vocab, base + pending->joined, pending->joined_end - pending->joined);
+    const size_t left = pending->middle - pending->at, right = pending->end - pending->middle;
+    const size_t prefix = reader->prefix ? strlen(reader->prefix) : 0;
+    if (prefix && prefix <= right) { /* "un" + "##do" is "undo" */
+        mx_str_clear(joined);
+        mx_str_append(joined, base + pending->at, left);
+        mx_str_append(joined, base + pending->middle + prefix, right - prefix);
+        if (mx_str_failed(joined)) return mx_fail_memory(err, "a merge", joined->length);
+        pending->merge.into = find_joined(reader, mx_str_text(joined), joined->length);
+    } else {
+        pending->merge.into = find_joined(reader, base + pending->at, left + right);
+    }
+    pending->prepared[0] = mx_vocab_prepare(reader->vocab, base + pending->at, left);
+    pending->prepared[1] = mx_vocab_prepare(reader->vocab, base + pending->middle, right);
     batch->count++;
     return MX_OK;
 }
@@ -117,9 +126,9 @@ static mx_status fail_unknown(struct mx_scan *scan, const char *base, const stru
     const struct mx_merge *merge = &pending->merge;
     const size_t left = pending->middle - pending->at, right = pending->end - pending->middle;
     struct mx_str what = {0};
-    mx_str_printf(&what, "merge %u joins \"%.*s\" and \"%.*s\", but %s is not in the vocabulary", (unsigned)merge->rank - 1,
-                  (int)(left < 40 ? left : 40), base + pending->at, (int)(right < 40 ? right : 40),
-                  base + pending->middle,
+    mx_str_printf(&what, "merge %u joins \"%.*s\" and \"%.*s\", but %s is not in the vocabulary",
+                  (unsigned)merge->rank - 1, (int)(left < 40 ? left : 40), base + pending->at,
+                  (int)(right < 40 ? right : 40), base + pending->middle,
                   merge->left < 0    ? "the first"
                   : merge->right < 0 ? "the second"
                                      : "what they make");
@@ -151,8 +160,6 @@ static mx_status add_batch(struct reader *reader, struct batch *batch, struct mx
                                              pending->middle - pending->at);
         merge->right = mx_vocab_find_prepared(reader->vocab, pending->prepared[1], base + pending->middle,
                                               pending->end - pending->middle);
-        merge->into = mx_vocab_find_prepared(reader->vocab, pending->prepared[2], base + pending->joined,
-                                             pending->joined_end - pending->joined);
         if (merge->left < 0 || merge->right < 0 || merge->into < 0)
             return fail_unknown(reader->scan, base, pending, err);
         __builtin_prefetch(&merges->slots[mx_merges_home(merges, merge->left, merge->right)], 1);
@@ -170,7 +177,7 @@ static mx_status add_batch(struct reader *reader, struct batch *batch, struct mx
 mx_status mx_merges_read(struct mx_merges *merges, const struct mx_vocab *vocab, const char *prefix,
                          struct mx_scan *scan, struct mx_error *err)
 {
-    struct reader reader = {merges, vocab, prefix, scan};
+    struct reader reader = {.merges = merges, .vocab = vocab, .prefix = prefix, .scan = scan};
     struct batch batch = {.count = 0};
     size_t size = 1024;
     /* A vocabulary of n pieces usually has about n merges, sometimes 2n. */
@@ -189,6 +196,7 @@ mx_status mx_merges_read(struct mx_merges *merges, const struct mx_vocab *vocab,
     }
     if (status == MX_OK) status = add_batch(&reader, &batch, err);
     mx_str_free(&batch.text);
+    mx_str_free(&reader.joined);
     return status;
 }
 

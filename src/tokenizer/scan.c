@@ -34,7 +34,8 @@ static inline uint64_t word_at(const char *at)
     return le64toh(word);
 }
 
-/* The top bit of each byte below `limit` (at most 0x80): right up to the lowest such byte, above it perhaps too many. */
+/* The top bit of each byte below `limit` (at most 0x80): right up to the lowest such byte, above it perhaps too many.
+ */
 static inline uint64_t bytes_below(uint64_t word, unsigned limit)
 {
     return (word - EACH(limit)) & ~word & EACH(0x80);
@@ -85,9 +86,8 @@ static inline const char *plain_end(const char *at, const char *end, bool contro
     return at;
 }
 
-mx_status mx_scan_expect(struct mx_scan *scan, char c, struct mx_error *err)
+mx_status mx_scan_missing(const struct mx_scan *scan, char c, struct mx_error *err)
 {
-    if (mx_scan_take(scan, c)) return MX_OK;
     if (scan->at == scan->end) return mx_scan_fail(scan, MX_ERR_FORMAT, "the JSON text ends too early", err);
     char what[] = "'?' expected here";
     what[1] = c;

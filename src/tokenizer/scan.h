@@ -30,8 +30,13 @@ static inline bool mx_scan_take(struct mx_scan *scan, char c)
     scan->at++;
     return true;
 }
-/* The same, but anything else is an error. */
-mx_status mx_scan_expect(struct mx_scan *scan, char c, struct mx_error *err);
+/* Fails for want of `c`. */
+mx_status mx_scan_missing(const struct mx_scan *scan, char c, struct mx_error *err);
+/* Takes `c`; anything else is an error. */
+static inline mx_status mx_scan_expect(struct mx_scan *scan, char c, struct mx_error *err)
+{
+    return mx_scan_take(scan, c) ? MX_OK : mx_scan_missing(scan, c, err);
+}
 /* A string; *text lives until the next string is read, or as long as the scanned text. */
 mx_status mx_scan_string(struct mx_scan *scan, const char **text, size_t *length, struct mx_error *err);
 mx_status mx_scan_number(struct mx_scan *scan, double *number, struct mx_error *err);

@@ -159,6 +159,13 @@ int32_t mx_vocab_find_prepared(const struct mx_vocab *vocab, uint32_t prepared, 
     return slot->piece.offset ? slot->id : -1;
 }
 
+bool mx_vocab_is(const struct mx_vocab *vocab, int32_t id, const char *piece, size_t length)
+{
+    if (id < 0 || (size_t)id >= vocab->size || vocab->noted != vocab->count) return false;
+    const struct mx_vocab_piece known = vocab->pieces[id];
+    return known.offset && known.length == length && memcmp(vocab->bytes + known.offset, piece, length) == 0;
+}
+
 const char *mx_vocab_piece(const struct mx_vocab *vocab, int32_t id, size_t *length)
 {
     if (id < 0 || (size_t)id >= vocab->size || !vocab->pieces[id].offset) return NULL;

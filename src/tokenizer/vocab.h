@@ -2,6 +2,7 @@
 #ifndef MX_TOKENIZER_VOCAB_H
 #define MX_TOKENIZER_VOCAB_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -49,6 +50,9 @@ int32_t mx_vocab_find(const struct mx_vocab *vocab, const char *piece, size_t le
  * Between them lie other look-ups, nothing that changes the vocabulary. */
 uint32_t mx_vocab_prepare(const struct mx_vocab *vocab, const char *piece, size_t length);
 int32_t mx_vocab_find_prepared(const struct mx_vocab *vocab, uint32_t prepared, const char *piece, size_t length);
+/* True if mx_vocab_find gives this id for the piece, quickly; false if it does not, or if that takes a look-up to know.
+ */
+bool mx_vocab_is(const struct mx_vocab *vocab, int32_t id, const char *piece, size_t length);
 /* NULL if the id has no piece. NUL-terminated. */
 const char *mx_vocab_piece(const struct mx_vocab *vocab, int32_t id, size_t *length);
 void mx_vocab_free(struct mx_vocab *vocab);

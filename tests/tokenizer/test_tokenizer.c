@@ -258,6 +258,8 @@ static void bad_files_have_clear_messages(void **state)
         {"{" MODEL ",\"post_processor\":{\"type\":\"BertProcessing\",\"sep\":3}}", MX_ERR_FORMAT,
          "a pair of a token and its id"},
         {"{" MODEL ",\"decoder\":{\"type\":\"CTC\"}}", MX_ERR_UNSUPPORTED, "decoder: the type \"CTC\""},
+        {"{\n\"model\":{\"type\":\"BPE\",\"vocab\":{\n\"a\":0},\"merges\":[\n]},\n\"x\":[1 2]}", MX_ERR_FORMAT,
+         "t.json:5:"},
         {"{" MODEL ",\"added_tokens\":{}}", MX_ERR_FORMAT, "added_tokens: not a list"},
         {"{" MODEL ",\"added_tokens\":[{\"content\":5}]}", MX_ERR_FORMAT, "\"content\" is 5; it should be a string"},
     };
