@@ -207,7 +207,7 @@ static size_t place_of_row(const struct kv_step *step, uint32_t row)
     return (size_t)token * step->row->heads + head * step->group + row % step->group;
 }
 
-/* Query rows [row, end) of the layer: scaled, rotated, with their bias, and in the form that narrow kernels take. */
+/* Query rows [row, end) of the layer: scaled, rotated, with their bias, and in the form that kernels on codes take. */
 static void prepare_rows(const struct kv_step *step, uint32_t row, uint32_t end, struct kv_worker *worker)
 {
     const struct mx_cache *cache = step->cache;
@@ -235,7 +235,7 @@ static void prepare_rows(const struct kv_step *step, uint32_t row, uint32_t end,
                (size_t)(end - row) * dim * sizeof(float));
     }
     const size_t bytes = mx_kv_query_bytes(dim);
-    for (uint32_t r = row; step->narrow && r < end; r++) {
+    for (uint32_t r = row; cache->kernels->on_codes && r < end; r++) {
         cache->kernels->k[MX_REPR_FP16].prepare(cache->queries_plain + r * bytes, cache->q_plain + (size_t)r * dim, dim,
                                                 0);
         if (!coded) continue;
@@ -331,7 +331,7 @@ static void attend_piece(void *context, int piece, int index)
 static void choose_ranges(struct kv_step *step)
 {
     const uint64_t end = step->first + step->n, first = kv_first_visible(step->row, step->first);
-    const uint64_t most = step->narrow ? NARROW_RANGES : WIDE_RANGES;
+    const uint64_t most = step->rows <= FEW_ROWS ? DECODE_RANGES : PREFILL_RANGES;
     const uint64_t share = mx_round_up((end - first + most - 1) / most, MX_KV_TILE);
     step->range = share > RANGE_TOKENS ? share : RANGE_TOKENS;
     step->range_from = (uint32_t)(first / step->range);
@@ -362,13 +362,8 @@ void mx_cache_attend(struct mx_cache *cache, uint32_t layer, const float *q, con
     for (uint32_t done = 0; done < n;) {
         struct kv_step step = {
             .cache = cache, .row = row, .layer = owner, .first = cache->length + done, .group = group};
-        const uint32_t left = n - done, to_block = MX_BLOCK - (uint32_t)(step.first % MX_BLOCK);
-        const uint32_t to_tile = MX_QUERY_TILE - (uint32_t)(step.first % MX_QUERY_TILE);
+        const uint32_t left = n - done, to_tile = MX_QUERY_TILE - (uint32_t)(step.first % MX_QUERY_TILE);
         step.n = left < to_tile ? left : to_tile;
-        if (step.n * group <= cache->kernels->narrow_rows) {
-            step.narrow = true;
-            step.n = step.n < to_block ? step.n : to_block;
-        }
         step.rows = step.n * group;
         step.q = q + (size_t)done * row->heads * row->k_dim;
         step.k = k ? k + (size_t)done * row->kv_heads * row->k_dim : NULL;

@@ -5,7 +5,7 @@
 
 #include "cache/internal.h"
 
-/* Positions [first, first + n) of `row`, all in one aligned tile of MX_QUERY_TILE; narrow steps in one block. */
+/* Positions [first, first + n) of `row`, all in one aligned tile of MX_QUERY_TILE. */
 struct kv_step {
     struct mx_cache *cache;
     const struct mx_layer *row;   /* the layer that asks */
@@ -15,7 +15,6 @@ struct kv_step {
     uint32_t rows;               /* n * group, per KV head */
     const float *q, *k, *v;      /* the tile's own; k and v NULL where the layer shares */
     float *out;                  /* [n, heads, v_dim] */
-    bool narrow;                 /* attention on the codes; otherwise on decoded tiles */
     uint64_t range;              /* tokens per range, a multiple of MX_KV_TILE */
     uint32_t range_from, ranges; /* ranges [range_from, range_from + ranges) hold what any query sees */
 };

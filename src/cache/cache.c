@@ -150,14 +150,13 @@ static struct needs find_needs(const struct mx_cache *cache)
         const struct mx_layer *row = &cache->arch->layers[i];
         if (row->attention == MX_ATTENTION_NONE) continue;
         const size_t group = row->heads / row->kv_heads;
-        const size_t narrow = (NARROW_RANGES + 1) * larger(cache->kernels->narrow_rows, group);
-        const size_t wide = (WIDE_RANGES + 1) * tile * group;
+        const size_t few = (DECODE_RANGES + 1) * FEW_ROWS, many = (PREFILL_RANGES + 1) * tile * group;
         needs.k_dim = larger(needs.k_dim, row->k_dim);
         needs.v_dim = larger(needs.v_dim, row->v_dim);
         needs.kv_heads = larger(needs.kv_heads, row->kv_heads);
-        needs.rows = larger(needs.rows, larger(cache->kernels->narrow_rows, tile * group));
+        needs.rows = larger(needs.rows, tile * group);
         needs.tile_rows = larger(needs.tile_rows, tile * row->heads);
-        needs.partials = larger(needs.partials, row->kv_heads * larger(narrow, wide));
+        needs.partials = larger(needs.partials, row->kv_heads * larger(few, many));
         needs.query_bytes = larger(needs.query_bytes, mx_kv_query_bytes(row->k_dim));
     }
     return needs;
@@ -195,7 +194,7 @@ static size_t cut_scratch(struct mx_cache *cache, const struct needs *needs, uin
         struct kv_worker unused, *worker = block ? &cache->workers[i] : &unused;
         worker->k_tile = cut(block, &at, MX_KV_TILE * needs->k_dim * f);
         worker->v_tile = cut(block, &at, MX_KV_TILE * needs->v_dim * f);
-        worker->w = cut(block, &at, larger(WIDE_ROWS, cache->kernels->narrow_rows) * MX_KV_TILE * f);
+        worker->w = cut(block, &at, ROWS_AT_ONCE * MX_KV_TILE * f);
         worker->panel = cut(block, &at, MX_BLOCK * dim * f);
         worker->unpacked = cut(block, &at, MX_BLOCK * dim * f);
         worker->max = cut(block, &at, needs->rows * f);

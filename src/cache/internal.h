@@ -39,15 +39,16 @@ enum kv_form { FORM_SINK, FORM_CODED, FORM_NEAR };
 /* Scratch of one worker. */
 struct kv_worker {
     float *k_tile, *v_tile;  /* decoded tile: panels, rows */
-    float *w;                /* [WIDE_ROWS or narrow rows][MX_KV_TILE] */
+    float *w;                /* [ROWS_AT_ONCE][MX_KV_TILE] */
     float *panel, *unpacked; /* [dim][16]; [16][dim] */
     float *max, *sum;        /* [rows] of the piece under way: its own lines, which no other thread writes */
 };
 
 enum {
-    WIDE_ROWS = 64,      /* rows that go through a decoded tile together */
-    NARROW_RANGES = 32,  /* token ranges that one KV head's decode step is cut into, at most (and one more) */
-    WIDE_RANGES = 8,     /* the same in a prefill, whose partial results are larger */
+    ROWS_AT_ONCE = 32,   /* query rows that go through a tile together */
+    FEW_ROWS = 16,       /* a step of so many rows in a KV head, or fewer, is cut as finely as decoding is */
+    DECODE_RANGES = 32,  /* token ranges that one KV head's decode step is cut into, at most (and one more) */
+    PREFILL_RANGES = 8,  /* the same in a prefill, whose partial results are larger */
     RANGE_TOKENS = 1024, /* the shortest range */
 };
 

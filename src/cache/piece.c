@@ -1,9 +1,8 @@
 /* Attention of one KV head's query rows on one range of tokens: the loop over tiles.
  *
- * A tile of up to MX_KV_TILE tokens goes through scores, mask, online softmax and accumulation. Narrow steps run these
- * on the codes where they lie; wide ones decode a tile once and take all rows through it. Values that come from fp16
- * blocks beside rotated codes are summed apart and rotated at the end of the range, so that a partial result is one
- * vector. */
+ * A tile of up to MX_KV_TILE tokens goes through scores, mask, online softmax and accumulation, on the codes where they
+ * lie; plain C, the definition, decodes a tile first. Values that come from fp16 blocks beside rotated codes are summed
+ * apart and rotated at the end of the range, so that a partial result is one vector. */
 #include <math.h>
 #include <string.h>
 
@@ -83,31 +82,37 @@ static float *target(struct piece *piece, enum kv_form form)
     return piece->near;
 }
 
-static void narrow_tile(struct piece *piece, const struct span *span, uint64_t b, uint64_t blocks)
+/* Scores of a tile on its codes. */
+static void score_codes(const struct piece *piece, const struct span *span, uint32_t row, uint32_t rows, uint64_t b,
+                        uint64_t blocks)
 {
-    const struct kv_step *step = piece->step;
-    const struct mx_cache *cache = step->cache;
-    const struct kv_run *k = &step->layer->k, *v = &step->layer->v;
-    const uint32_t k_dim = step->row->k_dim, v_dim = step->row->v_dim;
-    float *w = piece->worker->w;
-    const size_t query = ((size_t)piece->head * step->rows + span->row) * mx_kv_query_bytes(k_dim);
-    if (reads_codes(k, span->form)) {
-        cache->kernels->k[k->layout.repr].scores(w, kv_codes(k, piece->head, b), kv_scales(k, piece->head, b),
-                                                 (uint32_t)blocks, cache->queries_coded + query, span->rows, k_dim);
+    const struct mx_cache *cache = piece->step->cache;
+    const struct kv_run *run = &piece->step->layer->k;
+    const uint32_t dim = run->layout.dim;
+    const size_t query = ((size_t)piece->head * piece->step->rows + row) * mx_kv_query_bytes(dim);
+    if (reads_codes(run, span->form)) {
+        cache->kernels->k[run->layout.repr].scores(piece->worker->w, kv_codes(run, piece->head, b),
+                                                   kv_scales(run, piece->head, b), (uint32_t)blocks,
+                                                   cache->queries_coded + query, rows, dim);
     } else {
-        cache->kernels->k[MX_REPR_FP16].scores(w, (const uint8_t *)kv_fp16_block(k, piece->head, b), NULL,
-                                               (uint32_t)blocks, cache->queries_plain + query, span->rows, k_dim);
+        cache->kernels->k[MX_REPR_FP16].scores(piece->worker->w, (const uint8_t *)kv_fp16_block(run, piece->head, b),
+                                               NULL, (uint32_t)blocks, cache->queries_plain + query, rows, dim);
     }
-    mask(piece, w, span->row, span->rows, b, blocks);
-    float *acc = target(piece, span->form) + (size_t)span->row * v_dim;
-    softmax_rows(piece, w, span->row, span->rows, blocks);
-    if (reads_codes(v, span->form)) {
-        cache->kernels->v[v->layout.repr].accumulate(acc, v_dim, kv_codes(v, piece->head, b),
-                                                     kv_scales(v, piece->head, b), (uint32_t)blocks, w, span->rows,
-                                                     v_dim);
+}
+
+/* The tile's values, weighted, added to rows of acc. */
+static void accumulate_codes(const struct piece *piece, const struct span *span, float *acc, uint32_t rows, uint64_t b,
+                             uint64_t blocks)
+{
+    const struct mx_v_kernels *kernels = piece->step->cache->kernels->v;
+    const struct kv_run *run = &piece->step->layer->v;
+    const uint32_t dim = run->layout.dim;
+    if (reads_codes(run, span->form)) {
+        kernels[run->layout.repr].accumulate(acc, dim, kv_codes(run, piece->head, b), kv_scales(run, piece->head, b),
+                                             (uint32_t)blocks, piece->worker->w, rows, dim);
     } else {
-        cache->kernels->v[MX_REPR_FP16].accumulate(acc, v_dim, (const uint8_t *)kv_fp16_block(v, piece->head, b), NULL,
-                                                   (uint32_t)blocks, w, span->rows, v_dim);
+        kernels[MX_REPR_FP16].accumulate(acc, dim, (const uint8_t *)kv_fp16_block(run, piece->head, b), NULL,
+                                         (uint32_t)blocks, piece->worker->w, rows, dim);
     }
 }
 
@@ -137,28 +142,53 @@ static void decode_v(const struct piece *piece, enum kv_form form, float *x, uin
     }
 }
 
-static void wide_tile(struct piece *piece, const struct span *span, uint64_t b, uint64_t blocks)
+/* The same two on a tile that was decoded before, in plain C. */
+static void score_decoded(const struct piece *piece, const struct span *span, uint32_t row, uint32_t rows,
+                          uint64_t blocks)
 {
-    const struct kv_step *step = piece->step;
-    const struct mx_cache *cache = step->cache;
-    const uint32_t k_dim = step->row->k_dim, v_dim = step->row->v_dim;
-    struct kv_worker *worker = piece->worker;
+    const struct mx_cache *cache = piece->step->cache;
+    const struct kv_run *run = &piece->step->layer->k;
+    const bool coded = reads_codes(run, span->form);
+    const size_t at = (size_t)piece->head * piece->step->rows + row;
+    cache->kernels->plain_scores(piece->worker->w, piece->worker->k_tile, (uint32_t)blocks,
+                                 (coded ? cache->q_coded : cache->q_plain) + at * run->layout.dim,
+                                 (coded ? cache->bias : cache->zeros) + at, rows, run->layout.dim);
+}
+
+static void accumulate_decoded(const struct piece *piece, float *acc, uint32_t rows, uint64_t blocks)
+{
+    const uint32_t dim = piece->step->row->v_dim;
+    piece->step->cache->kernels->plain_accumulate(acc, dim, piece->worker->v_tile, (uint32_t)blocks * MX_BLOCK,
+                                                  piece->worker->w, rows, dim);
+}
+
+static void decode_tile(const struct piece *piece, enum kv_form form, uint64_t b, uint64_t blocks)
+{
+    const struct mx_layer *row = piece->step->row;
     for (uint64_t i = 0; i < blocks; i++) {
-        decode_k(piece, span->form, worker->k_tile + i * MX_BLOCK * k_dim, b + i);
-        decode_v(piece, span->form, worker->v_tile + i * MX_BLOCK * v_dim, b + i);
+        decode_k(piece, form, piece->worker->k_tile + i * MX_BLOCK * row->k_dim, b + i);
+        decode_v(piece, form, piece->worker->v_tile + i * MX_BLOCK * row->v_dim, b + i);
     }
-    const bool coded = reads_codes(&step->layer->k, span->form);
+}
+
+static void attend_tile(struct piece *piece, const struct span *span, uint64_t b, uint64_t blocks)
+{
+    const bool on_codes = piece->step->cache->kernels->on_codes;
+    if (!on_codes) decode_tile(piece, span->form, b, blocks);
     float *acc = target(piece, span->form);
-    for (uint32_t row = span->row; row < span->row + span->rows; row += WIDE_ROWS) {
-        const uint32_t left = span->row + span->rows - row, rows = left < WIDE_ROWS ? left : WIDE_ROWS;
-        const size_t at = (size_t)piece->head * step->rows + row;
-        cache->kernels->wide_scores(worker->w, worker->k_tile, (uint32_t)blocks,
-                                    (coded ? cache->q_coded : cache->q_plain) + at * k_dim,
-                                    (coded ? cache->bias : cache->zeros) + at, rows, k_dim);
-        mask(piece, worker->w, row, rows, b, blocks);
-        softmax_rows(piece, worker->w, row, rows, blocks);
-        cache->kernels->wide_accumulate(acc + (size_t)row * v_dim, v_dim, worker->v_tile, (uint32_t)blocks * MX_BLOCK,
-                                        worker->w, rows, v_dim);
+    for (uint32_t row = span->row; row < span->row + span->rows; row += ROWS_AT_ONCE) {
+        const uint32_t left = span->row + span->rows - row, rows = left < ROWS_AT_ONCE ? left : ROWS_AT_ONCE;
+        float *sums = acc + (size_t)row * piece->step->row->v_dim;
+        if (on_codes)
+            score_codes(piece, span, row, rows, b, blocks);
+        else
+            score_decoded(piece, span, row, rows, blocks);
+        mask(piece, piece->worker->w, row, rows, b, blocks);
+        softmax_rows(piece, piece->worker->w, row, rows, blocks);
+        if (on_codes)
+            accumulate_codes(piece, span, sums, rows, b, blocks);
+        else
+            accumulate_decoded(piece, sums, rows, blocks);
     }
 }
 
@@ -166,15 +196,11 @@ static void attend_span(struct piece *piece, const struct span *span)
 {
     const struct kv_layer *layer = piece->step->layer;
     for (uint64_t b = span->from; b < span->to;) {
+        const uint64_t k = contiguous(&layer->k, span->form, b), v = contiguous(&layer->v, span->form, b);
         uint64_t blocks = span->to - b < MX_KV_TILE_BLOCKS ? span->to - b : MX_KV_TILE_BLOCKS;
-        if (piece->step->narrow) {
-            const uint64_t k = contiguous(&layer->k, span->form, b), v = contiguous(&layer->v, span->form, b);
-            blocks = k < blocks ? k : blocks;
-            blocks = v < blocks ? v : blocks;
-            narrow_tile(piece, span, b, blocks);
-        } else {
-            wide_tile(piece, span, b, blocks);
-        }
+        blocks = k < blocks ? k : blocks;
+        blocks = v < blocks ? v : blocks;
+        attend_tile(piece, span, b, blocks);
         b += blocks;
     }
 }

@@ -1,5 +1,5 @@
 /* The parts of which kv_kernels.c makes its tables: each fills the slots that it has a function for. The portable ones
- * fill a whole table; narrow and wide vector kernels then overwrite theirs. */
+ * fill a whole table, the others then add attention on fp16 blocks and on codes, and softmax. */
 #ifndef MX_KERNELS_KV_LEVELS_H
 #define MX_KERNELS_KV_LEVELS_H
 
@@ -12,10 +12,8 @@ void mx_kv_portable_avx512(struct mx_kv_kernels *kernels);
 void mx_kv_fp16_avx2(struct mx_kv_kernels *kernels);
 void mx_kv_narrow_avx2(struct mx_kv_kernels *kernels);
 void mx_kv_softmax_avx2(struct mx_kv_kernels *kernels);
-void mx_kv_wide_avx2(struct mx_kv_kernels *kernels);
-void mx_kv_fp16_avx512(struct mx_kv_kernels *kernels);   /* narrow kernels on fp16 blocks */
-void mx_kv_narrow_avx512(struct mx_kv_kernels *kernels); /* narrow kernels on codes */
+void mx_kv_fp16_avx512(struct mx_kv_kernels *kernels);
+void mx_kv_narrow_avx512(struct mx_kv_kernels *kernels);
 void mx_kv_softmax_avx512(struct mx_kv_kernels *kernels);
-void mx_kv_wide_avx512(struct mx_kv_kernels *kernels); /* products with, and decoding of, tiles */
 
 #endif

@@ -228,7 +228,7 @@ static void softmax_is_exact(void **state)
     }
 }
 
-/* Narrow and wide products of each level against decoding and multiplying in double precision. */
+/* Scores and sums of each level on the codes against decoding and multiplying in double precision. */
 static void products(void **state)
 {
     static const uint32_t row_counts[] = {1, 2, 3, 4, 5, 7, 8, 13, 16};

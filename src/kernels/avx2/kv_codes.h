@@ -1,4 +1,4 @@
-/* Opening codes 16 bytes at a time, shared by the narrow and the wide AVX2 kernels. Layouts: kv_repr.h. */
+/* Opening codes 16 bytes at a time. Layouts: kv_repr.h. */
 #ifndef MX_KERNELS_AVX2_KV_CODES_H
 #define MX_KERNELS_AVX2_KV_CODES_H
 

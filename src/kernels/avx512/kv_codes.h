@@ -1,4 +1,4 @@
-/* Opening codes into bytes, shared by the narrow and the wide AVX-512 kernels. Layouts: kv_repr.h. */
+/* Opening codes into bytes. Layouts: kv_repr.h. */
 #ifndef MX_KERNELS_AVX512_KV_CODES_H
 #define MX_KERNELS_AVX512_KV_CODES_H
 

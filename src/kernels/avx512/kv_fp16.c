@@ -156,5 +156,5 @@ void mx_kv_fp16_avx512(struct mx_kv_kernels *kernels)
     kernels->k[MX_REPR_FP16].prepare = prepare_fp16;
     kernels->k[MX_REPR_FP16].scores = scores_fp16;
     kernels->v[MX_REPR_FP16].accumulate = accumulate_fp16;
-    kernels->narrow_rows = 16;
+    kernels->on_codes = true;
 }
