@@ -205,6 +205,12 @@ bool mx_is_file(const char *path)
     return stat(path, &info) == 0 && S_ISREG(info.st_mode);
 }
 
+bool mx_is_stream(const char *path)
+{
+    struct stat info;
+    return stat(path, &info) == 0 && (S_ISFIFO(info.st_mode) || S_ISCHR(info.st_mode));
+}
+
 char *mx_path_join(const char *directory, const char *name)
 {
     const size_t length = strlen(directory);

@@ -87,27 +87,40 @@ static mx_status parse_ids(const char *path, const char *text, size_t length, st
     return ids->count ? MX_OK : mx_fail(err, MX_ERR_FORMAT, "%s: no token ids in it", path);
 }
 
-static mx_status read_stdin(struct mx_str *text, struct mx_error *err)
+static mx_status read_to_end(FILE *stream, const char *name, struct mx_str *text, struct mx_error *err)
 {
     char block[65536];
-    for (size_t got; (got = fread(block, 1, sizeof block, stdin)) > 0;) {
+    for (size_t got; (got = fread(block, 1, sizeof block, stream)) > 0;) {
         mx_str_append(text, block, got);
-        if (text->length > TEXT_LIMIT) return mx_fail(err, MX_ERR_LIMIT, "standard input is longer than 1 GiB");
+        if (text->length > TEXT_LIMIT) return mx_fail(err, MX_ERR_LIMIT, "%s is longer than 1 GiB", name);
     }
-    return ferror(stdin) ? mx_fail(err, MX_ERR_IO, "reading standard input: %s", strerror(errno)) : MX_OK;
+    return ferror(stream) ? mx_fail(err, MX_ERR_IO, "reading %s: %s", name, strerror(errno)) : MX_OK;
+}
+
+static mx_status read_pipe(const char *path, struct mx_str *text, struct mx_error *err)
+{
+    FILE *stream = fopen(path, "rbe");
+    if (!stream) return mx_fail(err, MX_ERR_IO, "%s: cannot open: %s", path, strerror(errno));
+    const mx_status status = read_to_end(stream, path, text, err);
+    fclose(stream);
+    return status;
+}
+
+static mx_status read_file(const char *path, struct mx_str *text, struct mx_error *err)
+{
+    char *data;
+    size_t length;
+    MX_TRY(mx_file_read(path, TEXT_LIMIT, &data, &length, err));
+    mx_str_append(text, data, length);
+    free(data);
+    return MX_OK;
 }
 
 mx_status mx_read_text(const char *path, struct mx_str *text, struct mx_error *err)
 {
-    if (path) {
-        char *data;
-        size_t length;
-        MX_TRY(mx_file_read(path, TEXT_LIMIT, &data, &length, err));
-        mx_str_append(text, data, length);
-        free(data);
-    } else {
-        MX_TRY(read_stdin(text, err));
-    }
+    MX_TRY(!path                ? read_to_end(stdin, "standard input", text, err)
+           : mx_is_stream(path) ? read_pipe(path, text, err)
+                                : read_file(path, text, err));
     return mx_str_failed(text) ? mx_fail_memory(err, "the text", text->length) : MX_OK;
 }
 
