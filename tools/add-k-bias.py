@@ -5,9 +5,10 @@ The result computes the same attention scores up to the bias: q and v biases are
 random direction FACTOR times as long as the head's typical key, whose length is taken from the weights (inputs of
 k_proj are normalized: E|k|^2 is the sum of (W_ij * g_j)^2, with g the weight of the norm before it).
 
-usage: add-k-bias.py SOURCE_DIR OUTPUT_DIR FACTOR all|slow
-       all: in every coordinate; slow: only in those that rotary turns by less than half a turn in 1024 tokens,
-       which is where trained models keep a constant
+usage: add-k-bias.py SOURCE_DIR OUTPUT_DIR FACTOR slow|fast|all
+       slow: only in coordinates that rotary turns by less than half a turn in 1024 tokens, which is where trained
+             models keep a constant; fast: only in the two pairs that turn most, which queries are made blind to, so
+             that the model stays sound; all: in every coordinate, which ruins the model, since queries see the bias
 """
 import json
 import math
@@ -38,7 +39,7 @@ def main():
     data = (source / "model.safetensors").read_bytes()
     (length,) = struct.unpack("<Q", data[:8])
     header = json.loads(data[8 : 8 + length])
-    body = data[8 + length :]
+    body = bytearray(data[8 + length :])
 
     def tensor(name):
         begin, end = header[name]["data_offsets"]
@@ -47,7 +48,8 @@ def main():
     dim, hidden = config["head_dim"], config["hidden_size"]
     theta = config["rope_parameters"]["rope_theta"]
     turns = [theta ** (-2 * (i % (dim // 2)) / dim) for i in range(dim)]  # radians per token
-    used = [where == "all" or 1024 * turn < math.pi for turn in turns]
+    is_used = {"all": lambda turn: True, "slow": lambda turn: 1024 * turn < math.pi, "fast": lambda turn: turn >= turns[1]}
+    used = [is_used[where](turn) for turn in turns]
     chance = random.Random(1)
     added = {}
     for layer in range(config["num_hidden_layers"]):
@@ -62,6 +64,10 @@ def main():
             norm = math.sqrt(sum(x * x for x in direction))
             bias += [factor * key * x / norm for x in direction]
         added[prefix + "self_attn.k_proj.bias"] = bias
+        query = header[prefix + "self_attn.q_proj.weight"]["data_offsets"][0]
+        for row in range(config["num_attention_heads"] * dim if where == "fast" else 0):
+            if used[row % dim]:
+                body[query + row * 2 * hidden : query + (row + 1) * 2 * hidden] = bytes(2 * hidden)
         added[prefix + "self_attn.q_proj.bias"] = [0.0] * (config["num_attention_heads"] * dim)
         added[prefix + "self_attn.v_proj.bias"] = [0.0] * (config["num_key_value_heads"] * dim)
 

@@ -6,61 +6,7 @@
 #include <string.h>
 
 #include "base/checked.h"
-
-enum {
-    MEAN_TOKENS = 256, /* of the first chunk, for centering K */
-    MEAN_LEAST = 32,   /* a shorter first chunk decides nothing: the first blocks that are encoded do */
-};
-
-/* A coordinate of K is centered where its mean holds this many times the energy of its spread: it then stands for later
- * tokens too. Rotary turns the fast coordinates away within the tokens that are averaged, so they are left alone. */
-static const double center_threshold = 2.0;
-
-/* Takes one KV head's mean over n keys [n, stride]; zero in the coordinates where centering does not pay, unless it was
- * asked for. */
-static void find_mean(const struct mx_cache *cache, float *mean, const float *k, size_t stride, uint32_t n,
-                      uint32_t dim)
-{
-    for (uint32_t i = 0; i < dim; i++) {
-        double sum = 0, squares = 0;
-        for (uint32_t t = 0; t < n; t++) {
-            sum += k[t * stride + i];
-            squares += (double)k[t * stride + i] * k[t * stride + i];
-        }
-        const double m = sum / n, spread = squares / n - m * m;
-        const bool pays = m * m > center_threshold * spread || cache->setup.center == MX_CENTER_ON;
-        mean[i] = pays && isfinite(squares) ? (float)m : 0;
-    }
-}
-
-/* Decides centering from the first chunk's keys [n, kv_heads, k_dim]. */
-static void decide_mean(struct mx_cache *cache, struct kv_layer *layer, const float *k, uint32_t n)
-{
-    const struct mx_layer *row = layer->row;
-    for (uint32_t head = 0; head < row->kv_heads; head++) {
-        find_mean(cache, layer->mean + head * row->k_dim, k + head * row->k_dim, (size_t)row->kv_heads * row->k_dim,
-                  n < MEAN_TOKENS ? n : MEAN_TOKENS, row->k_dim);
-    }
-    layer->mean_known = true;
-}
-
-/* The same from the blocks [0, end) that are still in fp16, where the first chunk was too short to tell. */
-static void decide_mean_late(struct mx_cache *cache, struct kv_layer *layer, uint64_t end)
-{
-    const uint32_t dim = layer->row->k_dim, blocks = end < MX_KV_TILE_BLOCKS ? (uint32_t)end : MX_KV_TILE_BLOCKS;
-    float *rows = cache->workers[0].k_tile, *panel = cache->workers[0].panel;
-    for (uint32_t head = 0; head < layer->row->kv_heads; head++) {
-        for (uint32_t b = 0; b < blocks; b++) {
-            const uint8_t *block = (const uint8_t *)kv_fp16_block(&layer->k, head, b);
-            cache->kernels->k[MX_REPR_FP16].decode(panel, block, NULL, dim);
-            for (uint32_t t = 0; t < MX_BLOCK; t++) {
-                for (uint32_t i = 0; i < dim; i++) rows[(b * MX_BLOCK + t) * dim + i] = panel[i * MX_BLOCK + t];
-            }
-        }
-        find_mean(cache, layer->mean + head * dim, rows, dim, blocks * MX_BLOCK, dim);
-    }
-    layer->mean_known = true;
-}
+#include "cache/constant.h"
 
 /* Rows [row, row + rows) of the layer, at most 16 (over all KV heads: row = head * step->rows + row of the head), as
  * the lanes of a panel, and back. */
@@ -92,10 +38,7 @@ static void encode_fp16(const struct mx_cache *cache, const struct kv_layer *lay
     float *panel = worker->panel;
     if (which == MX_KV_K) {
         kernels->k[MX_REPR_FP16].decode(panel, block, NULL, dim);
-        for (uint32_t i = 0; layer->mean && i < dim; i++) {
-            const float mean = layer->mean[head * dim + i];
-            for (uint32_t t = 0; t < MX_BLOCK; t++) panel[i * MX_BLOCK + t] -= mean;
-        }
+        kv_constant_add(cache, layer, head, b, -1, panel);
     } else {
         kernels->v[MX_REPR_FP16].decode(worker->unpacked, block, NULL, dim);
         for (uint32_t t = 0; t < MX_BLOCK; t++) {
@@ -139,9 +82,7 @@ static void pass_through_codes(const struct mx_cache *cache, const struct kv_lay
         gather_rows(panel, rows, 0, MX_BLOCK, dim);
     }
     if (run->rotated) kernels->rotate_back(panel, &run->rotation);
-    for (uint32_t i = 0; which == MX_KV_K && layer->mean && i < dim; i++) {
-        for (uint32_t t = 0; t < MX_BLOCK; t++) panel[i * MX_BLOCK + t] += layer->mean[head * dim + i];
-    }
+    if (which == MX_KV_K) kv_constant_add(cache, layer, head, b, 1, panel);
     scatter_rows(rows, panel, 0, MX_BLOCK, dim);
     uint16_t *block = kv_fp16_block(run, head, b);
     for (uint32_t lane = from; lane < to; lane++) {
@@ -207,7 +148,8 @@ static size_t place_of_row(const struct kv_step *step, uint32_t row)
     return (size_t)token * step->row->heads + head * step->group + row % step->group;
 }
 
-/* Query rows [row, end) of the layer: scaled, rotated, with their bias, and in the form that kernels on codes take. */
+/* Query rows [row, end) of the layer: scaled, rotated, with the score of K's constant, and in the form that kernels on
+ * codes take. */
 static void prepare_rows(const struct kv_step *step, uint32_t row, uint32_t end, struct kv_worker *worker)
 {
     const struct mx_cache *cache = step->cache;
@@ -216,12 +158,10 @@ static void prepare_rows(const struct kv_step *step, uint32_t row, uint32_t end,
     const float scale = (float)cache->arch->attention_scale;
     const bool coded = k->layout.repr != MX_REPR_FP16;
     for (uint32_t r = row; r < end; r++) {
-        const float *q = step->q + place_of_row(step, r) * dim, *mean = step->layer->mean;
+        const float *q = step->q + place_of_row(step, r) * dim;
         float *plain = cache->q_plain + (size_t)r * dim;
         for (uint32_t i = 0; i < dim; i++) plain[i] = q[i] * scale;
-        float bias = 0;
-        for (uint32_t i = 0; mean && i < dim; i++) bias += plain[i] * mean[r / step->rows * dim + i];
-        cache->bias[r] = bias;
+        cache->bias[r] = kv_constant_score(step->layer, r / step->rows, plain, cache->waves + (size_t)r * dim);
         cache->zeros[r] = 0;
     }
     for (uint32_t r = row; k->rotated && r < end; r += MX_BLOCK) {
@@ -342,7 +282,8 @@ static void run_step(struct kv_step *step, struct kv_layer *layer)
 {
     struct mx_cache *cache = step->cache;
     const uint64_t near = kv_first_near(cache, (step->first + step->n - 1) / MX_BLOCK);
-    if (layer->mean && !layer->mean_known && step->k && near > 0) decide_mean_late(cache, layer, near);
+    const struct kv_constant *constant = &layer->constant;
+    if (constant->mean && !constant->known && step->k && near > 0) kv_constant_decide_late(cache, layer, near);
     choose_ranges(step);
     for (uint32_t head = 0; head < step->row->kv_heads; head++) {
         atomic_store_explicit(&cache->heads[head].state, HEAD_NEW, memory_order_relaxed);
@@ -357,7 +298,7 @@ void mx_cache_attend(struct mx_cache *cache, uint32_t layer, const float *q, con
 {
     const struct mx_layer *row = &cache->arch->layers[layer];
     struct kv_layer *owner = &cache->layers[cache->layers[layer].owner];
-    if (owner->mean && k && cache->length == 0 && n >= MEAN_LEAST) decide_mean(cache, owner, k, n);
+    if (owner->constant.mean && k && cache->length == 0) kv_constant_decide(cache, owner, k, n);
     const uint32_t group = row->heads / row->kv_heads;
     for (uint32_t done = 0; done < n;) {
         struct kv_step step = {

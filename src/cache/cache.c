@@ -10,7 +10,7 @@
 #include "base/arena.h"
 #include "base/checked.h"
 #include "base/random.h"
-#include "cache/internal.h"
+#include "cache/constant.h"
 #include "cache/regions.h"
 
 enum { SIGN_SEED = 0x6d6c7863, HUGE_PAGE = 2 << 20 };
@@ -123,8 +123,8 @@ static mx_status lay_out(struct mx_cache *cache, struct mx_error *err)
         MX_TRY(place_run(cache, i, MX_KV_K, at, signs, err));
         MX_TRY(place_run(cache, i, MX_KV_V, at + layer->row->kv_heads * layer->k.layout.bytes,
                          signs + layer->row->k_dim, err));
-        if (layer->k.layout.repr != MX_REPR_FP16 && cache->setup.center != MX_CENTER_OFF) {
-            layer->mean = (float *)(void *)(layer->v.base + layer->row->kv_heads * layer->v.layout.bytes);
+        if (mx_kv_constant_numbers(arch, &cache->setup, i) > 0) {
+            layer->constant.mean = (float *)(void *)(layer->v.base + layer->row->kv_heads * layer->v.layout.bytes);
         }
         at += mx_cache_layer_bytes(arch, &cache->setup, i, cache->context);
         signs += layer->row->k_dim + layer->row->v_dim;
@@ -179,6 +179,7 @@ static size_t cut_scratch(struct mx_cache *cache, const struct needs *needs, uin
     cache->q_coded = cut(block, &at, needs->tile_rows * needs->k_dim * f);
     cache->bias = cut(block, &at, needs->tile_rows * f);
     cache->zeros = cut(block, &at, needs->tile_rows * f);
+    cache->waves = cut(block, &at, needs->tile_rows * needs->k_dim * f);
     cache->queries_plain = cut(block, &at, needs->tile_rows * needs->query_bytes);
     cache->queries_coded = cut(block, &at, needs->tile_rows * needs->query_bytes);
     cache->acc = cut(block, &at, needs->partials * needs->v_dim * f);
@@ -203,7 +204,7 @@ static size_t cut_scratch(struct mx_cache *cache, const struct needs *needs, uin
     return at;
 }
 
-static mx_status open_parts(struct mx_cache *cache, struct mx_error *err)
+static mx_status open_parts(struct mx_cache *cache, const struct mx_key_bias *key_bias, struct mx_error *err)
 {
     const struct mx_arch *arch = cache->arch;
     cache->layers = calloc(arch->layer_count + 1, sizeof *cache->layers);
@@ -214,6 +215,7 @@ static mx_status open_parts(struct mx_cache *cache, struct mx_error *err)
         cache->shares |= cache->layers[i].owner != i;
     }
     MX_TRY(lay_out(cache, err));
+    MX_TRY(kv_constant_open(cache, key_bias, err));
     const struct needs needs = find_needs(cache);
     const size_t bytes = cut_scratch(cache, &needs, NULL);
     cache->scratch = mx_aligned_alloc(bytes);
@@ -239,7 +241,7 @@ mx_status mx_cache_open(struct mx_cache **out, const struct mx_arch *arch, const
     cache->chunk = options->chunk;
     cache->kernels = mx_kv_kernels(options->cpu);
     cache->pool = options->pool;
-    const mx_status status = open_parts(cache, err);
+    const mx_status status = open_parts(cache, options->key_bias, err);
     if (status != MX_OK) {
         mx_cache_close(cache);
         return status;
@@ -255,6 +257,7 @@ void mx_cache_close(struct mx_cache *cache)
     for (uint32_t i = 0; i < cache->hadamard_count; i++) mx_hadamard_close(&cache->hadamards[i]);
     free(cache->hadamards);
     free(cache->signs);
+    free(cache->turn_tables);
     free(cache->layers);
     free(cache->scratch);
     free(cache);
@@ -304,7 +307,7 @@ void mx_cache_clear(struct mx_cache *cache)
     cache->length = 0;
     for (uint32_t i = 0; i < cache->arch->layer_count; i++) {
         cache->layers[i].encoded = 0;
-        cache->layers[i].mean_known = false;
+        cache->layers[i].constant.known = false;
     }
 }
 
@@ -396,8 +399,9 @@ mx_status mx_cache_copy(struct mx_cache *to, const struct mx_cache *from, struct
     mx_cache_visit(from, copy_region, &copying);
     for (uint32_t i = 0; i < from->arch->layer_count; i++) {
         to->layers[i].encoded = from->layers[i].encoded;
-        to->layers[i].mean_known = from->layers[i].mean_known;
+        to->layers[i].constant.known = from->layers[i].constant.known;
     }
+    kv_constant_settle(to);
     to->length = from->length;
     return MX_OK;
 }

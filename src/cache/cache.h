@@ -23,10 +23,19 @@
 
 struct mx_cache;
 
+/* What rotary positions make of a model's K biases: at position t a key holds factor * R_t bias, with R_t the rotation
+ * of arch->rope by t. All borrowed; must outlive the caches opened with it. */
+struct mx_key_bias {
+    const float *const *bias; /* [layer_count]: [kv_heads, k_dim] before rotary, or NULL where a layer has none */
+    const float *inverse[2];  /* [pairs]: radians per position of each arch->rope */
+    float factor[2];
+};
+
 struct mx_cache_options {
     struct mx_kv_setup setup;
-    uint64_t context; /* tokens that must fit; rounded up to MX_CONTEXT_STEP */
-    uint32_t chunk;   /* the largest n of one mx_cache_attend */
+    const struct mx_key_bias *key_bias; /* NULL: none is known */
+    uint64_t context;                   /* tokens that must fit; rounded up to MX_CONTEXT_STEP */
+    uint32_t chunk;                     /* the largest n of one mx_cache_attend */
     enum mx_cpu_level cpu;
     struct mx_pool *pool; /* borrowed; must outlive the cache */
 };

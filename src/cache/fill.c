@@ -1,6 +1,6 @@
 /* A cache full of noise: for benchmarks, which need a long context and not its content. */
 #include "base/random.h"
-#include "cache/internal.h"
+#include "cache/constant.h"
 
 /* Magnitudes of [0.25, 0.5), either sign. */
 static void fill_fp16(uint16_t *halves, uint64_t count, struct mx_random *random)
@@ -44,7 +44,6 @@ void mx_cache_fill_random(struct mx_cache *cache, uint64_t length, uint64_t seed
         fill_side(layer, &layer->k, held, &random);
         fill_side(layer, &layer->v, held, &random);
         layer->encoded = cache->length ? kv_first_near(cache, (cache->length - 1) / MX_BLOCK) : 0;
-        layer->mean_known = true;
-        for (uint32_t j = 0; layer->mean && j < layer->row->kv_heads * layer->row->k_dim; j++) layer->mean[j] = 0;
+        kv_constant_decide_from_noise(layer);
     }
 }

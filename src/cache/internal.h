@@ -24,12 +24,22 @@ struct kv_run {
     struct mx_kv_rotation rotation;
 };
 
+/* The constant part of a layer's keys, which is taken off before they are coded: mean + R_t turned at position t
+ * (constant.h). Decided from a text's first keys, then frozen. */
+struct kv_constant {
+    float *mean;                   /* [kv_heads][k_dim]; NULL where nothing is ever taken off */
+    float *turned;                 /* the same; NULL where no bias is known to turn */
+    struct mx_kv_turning *turning; /* [kv_heads]: the pairs where `turned` is not zero */
+    const float *bias;             /* [kv_heads][k_dim]: the model's, from which `turned` is chosen; NULL: none */
+    float factor;                  /* of the bias */
+    bool known;                    /* decided */
+};
+
 struct kv_layer {
     const struct mx_layer *row;
     uint32_t owner; /* the layer whose runs it reads; itself as a rule */
     struct kv_run k, v;
-    float *mean;      /* [kv_heads][k_dim], what is taken off K before it is coded; NULL where never */
-    bool mean_known;  /* decided and frozen */
+    struct kv_constant constant;
     uint64_t encoded; /* blocks [0, encoded) have left fp16 (sinks excepted) */
 };
 
@@ -74,10 +84,13 @@ struct mx_cache {
     struct mx_hadamard *hadamards;
     uint32_t hadamard_count;
     float *signs;
+    struct mx_kv_turns turns[2]; /* of each arch->rope by which a bias turns */
+    void *turn_tables;           /* theirs, and each layer's `turning` */
 
     /* Scratch, sized at open. Query rows of a KV head stand together: row = token of the tile * group + head. */
     float *q_plain, *q_coded; /* [kv_heads * rows][k_dim] */
     float *bias, *zeros;      /* [kv_heads * rows]: of coded and of plain scores */
+    float *waves;             /* [kv_heads * rows][k_dim]: what turns in coded scores */
     uint8_t *queries_plain, *queries_coded;
     /* Partial results [kv_heads][ranges][rows] ([v_dim]). Values that are read from fp16 blocks beside rotated codes
      * are summed apart, in `near`, where near_used [kv_heads][ranges] says so. */

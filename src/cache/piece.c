@@ -94,6 +94,11 @@ static void score_codes(const struct piece *piece, const struct span *span, uint
         cache->kernels->k[run->layout.repr].scores(piece->worker->w, kv_codes(run, piece->head, b),
                                                    kv_scales(run, piece->head, b), (uint32_t)blocks,
                                                    cache->queries_coded + query, rows, dim);
+        const struct mx_kv_turning *turning = piece->step->layer->constant.turning;
+        if (turning && turning[piece->head].count > 0) {
+            const float *waves = cache->waves + ((size_t)piece->head * piece->step->rows + row) * dim;
+            cache->kernels->add_waves(piece->worker->w, waves, dim, &turning[piece->head], b, (uint32_t)blocks, rows);
+        }
     } else {
         cache->kernels->k[MX_REPR_FP16].scores(piece->worker->w, (const uint8_t *)kv_fp16_block(run, piece->head, b),
                                                NULL, (uint32_t)blocks, cache->queries_plain + query, rows, dim);
@@ -116,6 +121,21 @@ static void accumulate_codes(const struct piece *piece, const struct span *span,
     }
 }
 
+/* Adds what turns with the position, and was taken off before coding, to a decoded panel of block b. */
+static void add_turned(const struct piece *piece, float *x, uint64_t b)
+{
+    const struct mx_kv_kernels *kernels = piece->step->cache->kernels;
+    const struct kv_run *run = &piece->step->layer->k;
+    const struct kv_constant *constant = &piece->step->layer->constant;
+    const uint32_t dim = run->layout.dim;
+    if (!constant->turning || constant->turning[piece->head].count == 0) return;
+    float *turned = piece->worker->panel;
+    memset(turned, 0, (size_t)dim * MX_BLOCK * sizeof *turned);
+    kernels->add_turned(turned, constant->turned + (size_t)piece->head * dim, 1, &constant->turning[piece->head], b);
+    if (run->rotated) kernels->rotate(turned, &run->rotation);
+    for (uint32_t i = 0; i < dim * MX_BLOCK; i++) x[i] += turned[i];
+}
+
 static void decode_k(const struct piece *piece, enum kv_form form, float *x, uint64_t b)
 {
     const struct kv_step *step = piece->step;
@@ -124,6 +144,7 @@ static void decode_k(const struct piece *piece, enum kv_form form, float *x, uin
     if (reads_codes(run, form)) {
         kernels[run->layout.repr].decode(x, kv_codes(run, piece->head, b), kv_scales(run, piece->head, b),
                                          run->layout.dim);
+        add_turned(piece, x, b);
     } else {
         kernels[MX_REPR_FP16].decode(x, (const uint8_t *)kv_fp16_block(run, piece->head, b), NULL, run->layout.dim);
     }

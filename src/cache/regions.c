@@ -33,8 +33,8 @@ bool mx_cache_visit(const struct mx_cache *cache, mx_cache_visitor *visitor, voi
         if (layer->owner != i || layer->row->attention == MX_ATTENTION_NONE) continue;
         if (!visit_side(cache, layer, &layer->k, visitor, context)) return false;
         if (!visit_side(cache, layer, &layer->v, visitor, context)) return false;
-        const size_t mean_bytes = (size_t)layer->row->kv_heads * layer->row->k_dim * sizeof(float);
-        if (layer->mean && !visitor(context, (uint8_t *)layer->mean, mean_bytes)) return false;
+        const size_t numbers = mx_kv_constant_numbers(cache->arch, &cache->setup, i);
+        if (numbers && !visitor(context, (uint8_t *)layer->constant.mean, numbers * sizeof(float))) return false;
     }
     return true;
 }

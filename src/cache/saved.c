@@ -8,10 +8,10 @@
 #include <xxhash.h>
 
 #include "base/file.h"
-#include "cache/internal.h"
+#include "cache/constant.h"
 #include "cache/regions.h"
 
-enum { VERSION = 1, ORDER = 0x01020304 };
+enum { VERSION = 2, ORDER = 0x01020304 };
 
 static const char magic[8] = "mxkvsave";
 
@@ -25,10 +25,10 @@ struct header {
     uint32_t mode, recent, sink, boundary_v, center, layers;
 };
 
-/* Encoded blocks, and whether the mean is decided, of one layer. */
+/* Encoded blocks, and whether the constant of K is decided, of one layer. */
 static uint64_t pack_layer(const struct kv_layer *layer)
 {
-    return layer->encoded << 1 | layer->mean_known;
+    return layer->encoded << 1 | layer->constant.known;
 }
 
 /* What must agree for the regions to mean the same. The length of a full layer's run need not. */
@@ -54,7 +54,8 @@ static uint64_t hash_shapes(const struct mx_cache *cache)
                                   v->sinks,
                                   full ? 0 : k->blocks,
                                   full ? 0 : v->blocks,
-                                  layer->mean != NULL};
+                                  layer->constant.mean != NULL,
+                                  layer->constant.turning != NULL};
         hash = XXH3_64bits_withSeed(shape, sizeof shape, hash);
     }
     return hash;
@@ -210,7 +211,7 @@ static mx_status load_parts(struct mx_cache *cache, const struct mx_map *map, co
         uint64_t packed;
         memcpy(&packed, layers + i * sizeof packed, sizeof packed);
         cache->layers[i].encoded = packed >> 1;
-        cache->layers[i].mean_known = packed & 1;
+        cache->layers[i].constant.known = packed & 1;
         if (packed >> 1 > (header->length + MX_BLOCK - 1) / MX_BLOCK) {
             return mx_fail(err, MX_ERR_FORMAT, "%s: layer %u claims more blocks than there are tokens", path, i);
         }
@@ -226,6 +227,7 @@ static mx_status load_parts(struct mx_cache *cache, const struct mx_map *map, co
     memcpy(*tokens, map->data + sizeof *header, header->length * sizeof **tokens);
     struct loading loading = {map->data + fixed};
     mx_cache_visit(cache, load_bytes, &loading);
+    kv_constant_settle(cache);
     return MX_OK;
 }
 

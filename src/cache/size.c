@@ -50,6 +50,21 @@ void mx_kv_side_layout(struct mx_kv_side *side, const struct mx_arch *arch, cons
     side->bytes = side->sinks_at + mx_round_up(side->sinks * fp16_bytes, ALIGNMENT);
 }
 
+bool mx_kv_turns_bias(const struct mx_arch *arch, uint32_t layer)
+{
+    const struct mx_layer *row = &arch->layers[layer];
+    return arch->qkv_bias && arch->qk_norm == MX_QK_NORM_NONE && row->rope && row->rope_index < arch->rope_count &&
+           arch->rope[row->rope_index].dims <= row->k_dim && arch->rope[row->rope_index].type != MX_ROPE_DYNAMIC;
+}
+
+uint64_t mx_kv_constant_numbers(const struct mx_arch *arch, const struct mx_kv_setup *setup, uint32_t layer)
+{
+    const struct mx_layer *row = &arch->layers[layer];
+    const bool coded = mx_kv_layer_pair(setup, arch, layer).k != MX_REPR_FP16 && row->attention != MX_ATTENTION_LATENT;
+    if (!coded || setup->center == MX_CENTER_OFF) return 0;
+    return (uint64_t)row->kv_heads * row->k_dim * (mx_kv_turns_bias(arch, layer) ? 2 : 1);
+}
+
 uint64_t mx_cache_layer_bytes(const struct mx_arch *arch, const struct mx_kv_setup *setup, uint32_t layer,
                               uint64_t context)
 {
@@ -59,9 +74,7 @@ uint64_t mx_cache_layer_bytes(const struct mx_arch *arch, const struct mx_kv_set
     mx_kv_side_layout(&k, arch, setup, layer, MX_KV_K, context);
     mx_kv_side_layout(&v, arch, setup, layer, MX_KV_V, context);
     uint64_t bytes = row->kv_heads * (k.bytes + v.bytes);
-    if (k.repr != MX_REPR_FP16 && setup->center != MX_CENTER_OFF) { /* the mean of K, f32 */
-        bytes += mx_round_up((uint64_t)row->kv_heads * row->k_dim * sizeof(float), ALIGNMENT);
-    }
+    bytes += mx_round_up(mx_kv_constant_numbers(arch, setup, layer) * sizeof(float), ALIGNMENT);
     bytes += mx_round_up(visible_blocks(row, context) * MX_BLOCK * row->indexer_dim * sizeof(uint16_t), ALIGNMENT);
     return bytes * row->cache_copies;
 }

@@ -7,6 +7,7 @@
 #ifndef MX_CACHE_SIZE_H
 #define MX_CACHE_SIZE_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -32,6 +33,14 @@ struct mx_kv_side {
 enum mx_kv_which { MX_KV_K, MX_KV_V };
 void mx_kv_side_layout(struct mx_kv_side *side, const struct mx_arch *arch, const struct mx_kv_setup *setup,
                        uint32_t layer, enum mx_kv_which which, uint64_t context);
+
+/* Whether a layer's K bias reaches the cache as a vector that turns with the position alone: nothing between the bias
+ * and the rotation, and a rotation that does not change with the length of the text. */
+bool mx_kv_turns_bias(const struct mx_arch *arch, uint32_t layer);
+
+/* Numbers that a layer keeps of the constant part of its keys (constant.h): [kv_heads, k_dim] once or twice, or none.
+ */
+uint64_t mx_kv_constant_numbers(const struct mx_arch *arch, const struct mx_kv_setup *setup, uint32_t layer);
 
 /* Bytes of `layer` for a context of `context` tokens (already rounded), one sequence. */
 uint64_t mx_cache_layer_bytes(const struct mx_arch *arch, const struct mx_kv_setup *setup, uint32_t layer,

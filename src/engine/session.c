@@ -125,8 +125,11 @@ static mx_status begin_parts(struct mx_session *session, const struct mx_session
     const struct mx_arch *arch = mx_model_arch(session->model);
     const uint32_t chunk = begin->chunk ? begin->chunk : MX_MODEL_CHUNK;
     session->limit = begin->context;
-    struct mx_cache_options cache = {
-        .context = begin->context, .chunk = chunk, .cpu = session->cpu, .pool = session->pool};
+    struct mx_cache_options cache = {.key_bias = mx_model_key_bias(session->model),
+                                     .context = begin->context,
+                                     .chunk = chunk,
+                                     .cpu = session->cpu,
+                                     .pool = session->pool};
     MX_TRY(mx_kv_resolve(&cache.setup, &begin->kv, arch, err));
     MX_TRY(check_memory(session, begin, chunk, &cache.setup, err));
     MX_TRY(mx_cache_open(&session->cache, arch, &cache, err));

@@ -100,7 +100,8 @@ static mx_status open_lane(struct benching *job, size_t mode)
     const struct mx_arch *arch = mx_session_arch(job->session);
     struct lane *lane = &job->lanes[mode];
     const uint32_t room = options->prefill > options->decode ? options->prefill : options->decode;
-    struct mx_cache_options cache = {.context = (uint64_t)job->depth + room,
+    struct mx_cache_options cache = {.key_bias = mx_model_key_bias(mx_session_model(job->session)),
+                                     .context = (uint64_t)job->depth + room,
                                      .chunk = MX_MODEL_CHUNK,
                                      .cpu = mx_session_cpu(job->session),
                                      .pool = mx_session_pool(job->session)};

@@ -108,7 +108,8 @@ static mx_status open_sides(struct comparing *job, const struct mx_windows *wind
     job->modes = calloc(job->mode_count ? job->mode_count : 1, sizeof *job->modes);
     if (!job->modes) return mx_fail_memory(err, "the modes", job->mode_count * sizeof *job->modes);
     for (size_t i = 0; i < job->mode_count; i++) {
-        struct mx_cache_options options = {.context = windows->length,
+        struct mx_cache_options options = {.key_bias = mx_model_key_bias(mx_session_model(job->session)),
+                                           .context = windows->length,
                                            .chunk = job->step,
                                            .cpu = mx_session_cpu(job->session),
                                            .pool = mx_session_pool(job->session)};

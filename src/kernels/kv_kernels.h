@@ -39,6 +39,32 @@ struct mx_kv_rotation {
     uint32_t dim, base;
 };
 
+/* Cosines and sines of one rotary embedding. The turn at position 256 T + 16 j + i is the product of three. */
+struct mx_kv_turns {
+    uint32_t pairs;
+    bool interleaved;   /* pair p is coordinates 2 p and 2 p + 1; otherwise p and p + pairs */
+    const float *lane;  /* [pairs][2][MX_BLOCK]: cosines and sines of i positions */
+    const float *block; /* [pairs][2][MX_KV_TILE_BLOCKS]: of j blocks */
+    const float *tile;  /* [tiles][pairs][2]: of T tiles of MX_KV_TILE */
+};
+
+/* The pairs of one head in which something turns. */
+struct mx_kv_turning {
+    const struct mx_kv_turns *turns;
+    uint16_t *pairs; /* [count] */
+    uint32_t count;
+};
+
+/* The coordinates of a pair. */
+static inline uint32_t mx_kv_pair_first(const struct mx_kv_turns *turns, uint32_t pair)
+{
+    return turns->interleaved ? 2 * pair : pair;
+}
+static inline uint32_t mx_kv_pair_second(const struct mx_kv_turns *turns, uint32_t pair)
+{
+    return turns->interleaved ? 2 * pair + 1 : pair + turns->pairs;
+}
+
 /* Bytes of one prepared query (mx_k_kernels.prepare), a multiple of 64. */
 static inline size_t mx_kv_query_bytes(uint32_t dim)
 {
@@ -83,6 +109,15 @@ struct mx_kv_kernels {
     /* In place on a panel: x = H D x / sqrt(dim), or its inverse. */
     void (*rotate)(float *x, const struct mx_kv_rotation *rotation);
     void (*rotate_back)(float *x, const struct mx_kv_rotation *rotation);
+
+    /* In place on the panel x of block `block`: adds factor * R_t v in the pairs that turn, where R_t is the rotation
+     * of token t's position; v [dim]. */
+    void (*add_turned)(float *x, const float *v, float factor, const struct mx_kv_turning *turning, uint64_t block);
+    /* Adds to scores of `blocks` <= MX_KV_TILE_BLOCKS blocks from `block` on what turns with the position: w[r][16 b
+     * + t] += sum over f of waves[r][2 f] * cos + waves[r][2 f + 1] * sin of pair f at that position. Rows of waves are
+     * `stride` numbers apart. */
+    void (*add_waves)(float *w, const float *waves, size_t stride, const struct mx_kv_turning *turning, uint64_t block,
+                      uint32_t blocks, uint32_t rows);
 
     /* Plain products. w[r][16 b + t] = bias[r] + sum over i of q[r][i] * k[b][i][t]; k is `blocks` panels, q
      * [rows][dim]. */

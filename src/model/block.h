@@ -15,6 +15,7 @@ struct mx_model {
     struct mx_checkpoint *checkpoint;
     struct mx_arena arena;
     struct mx_weights weights;
+    struct mx_key_bias key_bias;
     uint64_t fingerprint, step_bytes;
 };
 

@@ -7,6 +7,7 @@
 
 #include "base/file.h"
 #include "model/block.h"
+#include "model/rope.h"
 
 enum { SAMPLE = 64 }; /* bytes at each end of a tensor that enter the fingerprint */
 
@@ -49,6 +50,23 @@ static uint64_t step_bytes(const struct mx_arch *arch, const struct mx_weights *
     return bytes;
 }
 
+static mx_status find_key_bias(struct mx_model *model, struct mx_error *err)
+{
+    const struct mx_arch *arch = &model->arch;
+    const float **bias = mx_arena_array(&model->arena, arch->layer_count, sizeof *bias);
+    if (!bias) return mx_fail_memory(err, "the K biases' table", arch->layer_count * sizeof *bias);
+    for (uint32_t i = 0; i < arch->layer_count; i++) bias[i] = model->weights.layers[i].k.bias;
+    model->key_bias.bias = bias;
+    for (uint8_t i = 0; i < arch->rope_count; i++) {
+        const size_t pairs = arch->rope[i].dims / 2;
+        float *inverse = mx_arena_array(&model->arena, pairs + 1, sizeof *inverse);
+        if (!inverse) return mx_fail_memory(err, "rotary frequencies", pairs * sizeof *inverse);
+        model->key_bias.factor[i] = mx_rope_frequencies(&arch->rope[i], 1, inverse);
+        model->key_bias.inverse[i] = inverse;
+    }
+    return MX_OK;
+}
+
 static mx_status open_weights(struct mx_model *model, const char *directory, const struct mx_progress *progress,
                               struct mx_error *err)
 {
@@ -59,6 +77,7 @@ static mx_status open_weights(struct mx_model *model, const char *directory, con
     }
     MX_TRY(mx_checkpoint_open(&model->checkpoint, directory, NULL, err));
     MX_TRY(mx_weights_resolve(&model->weights, &model->arena, &model->arch, model->checkpoint, progress, err));
+    MX_TRY(find_key_bias(model, err));
     model->fingerprint = fingerprint(model->checkpoint);
     model->step_bytes = step_bytes(&model->arch, &model->weights);
     return MX_OK;
@@ -104,6 +123,11 @@ const struct mx_checkpoint *mx_model_checkpoint(const struct mx_model *model)
 uint64_t mx_model_fingerprint(const struct mx_model *model)
 {
     return model->fingerprint;
+}
+
+const struct mx_key_bias *mx_model_key_bias(const struct mx_model *model)
+{
+    return &model->key_bias;
 }
 
 uint64_t mx_model_step_bytes(const struct mx_model *model)

@@ -35,6 +35,9 @@ const struct mx_checkpoint *mx_model_checkpoint(const struct mx_model *model);
 /* Tells checkpoints apart: a hash of all names, shapes and a sample of each tensor's bytes. */
 uint64_t mx_model_fingerprint(const struct mx_model *model);
 
+/* What a cache of this model needs to know of K biases: mx_cache_options.key_bias. */
+const struct mx_key_bias *mx_model_key_bias(const struct mx_model *model);
+
 /* Bytes of weights that decoding one token reads: every matrix once; of the experts those that a token uses; of an
  * untied embedding one row. */
 uint64_t mx_model_step_bytes(const struct mx_model *model);

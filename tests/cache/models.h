@@ -2,8 +2,11 @@
 #ifndef MX_TESTS_CACHE_MODELS_H
 #define MX_TESTS_CACHE_MODELS_H
 
+#include <math.h>
 #include <stdio.h>
 
+#include "base/random.h"
+#include "cache/cache.h"
 #include "config/arch.h"
 
 enum { MODEL_MAX_LAYERS = 32 };
@@ -11,6 +14,9 @@ enum { MODEL_MAX_LAYERS = 32 };
 struct model {
     struct mx_arch arch;
     struct mx_layer layers[MODEL_MAX_LAYERS];
+    struct mx_key_bias key_bias;
+    const float *biases[MODEL_MAX_LAYERS];
+    float bias[2 * MX_KV_MAX_DIM], inverse[MX_KV_MAX_DIM / 2];
 };
 
 /* A standard model: every layer full attention with these heads. `model` must stay where it is. */
@@ -31,6 +37,43 @@ static inline void model_init(struct model *model, const char *type, uint32_t la
                                              .v_dim = dim,
                                              .cache_copies = 1,
                                              .shares_cache_of = -1};
+    }
+}
+
+/* Radians per position of pair p in models that turn: from a turn of 1 radian per token to ever slower ones. */
+static inline float model_frequency(uint32_t p)
+{
+    return powf(0.7f, (float)p);
+}
+
+/* Gives all layers rotary positions of `rope_dims` numbers, and a K bias whose numbers have this size (by as many KV
+ * heads as fit `bias`). */
+static inline void model_bias(struct model *model, uint32_t rope_dims, bool interleaved, float size)
+{
+    struct mx_random random = {rope_dims};
+    model->arch.qkv_bias = true;
+    model->arch.rope_count = 1;
+    model->arch.rope[0] = (struct mx_rope){.dims = rope_dims, .interleaved = interleaved};
+    for (size_t i = 0; i < sizeof model->bias / sizeof *model->bias; i++) {
+        model->bias[i] = size * mx_random_normal(&random);
+    }
+    for (uint32_t p = 0; p < rope_dims / 2; p++) model->inverse[p] = model_frequency(p);
+    for (uint32_t i = 0; i < model->arch.layer_count; i++) {
+        model->layers[i].rope = true;
+        model->biases[i] = model->bias;
+    }
+    model->key_bias = (struct mx_key_bias){model->biases, {model->inverse}, {1}};
+}
+
+/* x += R_t v in the pairs of arch->rope[0], in double precision. */
+static inline void model_add_turned(const struct mx_arch *arch, uint64_t t, const float *v, double sign, double *x)
+{
+    const uint32_t pairs = arch->rope[0].dims / 2;
+    for (uint32_t p = 0; p < pairs; p++) {
+        const uint32_t i = arch->rope[0].interleaved ? 2 * p : p, j = arch->rope[0].interleaved ? 2 * p + 1 : p + pairs;
+        const double angle = (double)t * (double)model_frequency(p);
+        x[i] += sign * (v[i] * cos(angle) - v[j] * sin(angle));
+        x[j] += sign * (v[j] * cos(angle) + v[i] * sin(angle));
     }
 }
 

@@ -60,9 +60,22 @@ static inline void reference_rotate(double *x, const struct mx_kv_rotation *rota
     for (uint32_t i = 0; i < dim; i++) x[i] = y[i] * (back ? rotation->signs[i] : 1) / sqrt(dim);
 }
 
+/* Adds sign * (mean + R_t turned) of a KV head to x, its turns found by cosines and sines of the whole angle. */
+static inline void reference_constant(const struct mx_arch *arch, const struct kv_layer *layer, uint32_t head,
+                                      uint64_t t, double sign, double *x)
+{
+    const struct kv_constant *constant = &layer->constant;
+    const uint32_t dim = layer->row->k_dim;
+    if (!constant->mean) return;
+    for (uint32_t i = 0; i < dim; i++) x[i] += sign * constant->mean[head * dim + i];
+    if (!constant->turning) return;
+    model_add_turned(arch, t, constant->turned + head * dim, sign, x);
+}
+
 /* What a whole block of one head's vectors reads as after encoding: x [MX_BLOCK] rows `stride` apart, in place. */
 static inline void reference_code(const struct kv_run *run, enum mx_kv_which which, double *x, size_t stride,
-                                  const float *mean)
+                                  const struct mx_arch *arch, const struct kv_layer *layer, uint32_t head,
+                                  uint64_t block)
 {
     const struct mx_kv_kernels *scalar = mx_kv_kernels(MX_CPU_SCALAR);
     const uint32_t dim = run->layout.dim;
@@ -72,7 +85,7 @@ static inline void reference_code(const struct kv_run *run, enum mx_kv_which whi
     uint16_t scales[MX_BLOCK];
     for (uint32_t t = 0; t < MX_BLOCK; t++) {
         double *one = x + t * stride;
-        for (uint32_t i = 0; mean && i < dim; i++) one[i] -= mean[i];
+        if (which == MX_KV_K) reference_constant(arch, layer, head, block * MX_BLOCK + t, -1, one);
         if (run->rotated) reference_rotate(one, &run->rotation, false);
         for (uint32_t i = 0; i < dim; i++) panel[i * MX_BLOCK + t] = (float)one[i];
     }
@@ -87,7 +100,7 @@ static inline void reference_code(const struct kv_run *run, enum mx_kv_which whi
         double *one = x + t * stride;
         for (uint32_t i = 0; i < dim; i++) one[i] = which == MX_KV_K ? panel[i * MX_BLOCK + t] : rows[t * dim + i];
         if (run->rotated) reference_rotate(one, &run->rotation, true);
-        for (uint32_t i = 0; mean && i < dim; i++) one[i] += mean[i];
+        if (which == MX_KV_K) reference_constant(arch, layer, head, block * MX_BLOCK + t, 1, one);
     }
     free(panel);
     free(rows);
@@ -108,9 +121,8 @@ static inline void reference_encode(struct history *history, uint64_t from, uint
         for (uint64_t b = from; b < to; b++) {
             memcpy(coded + b * MX_BLOCK * stride, fp16 + b * MX_BLOCK * stride, MX_BLOCK * stride * sizeof *coded);
             for (uint32_t head = 0; head < heads; head++) {
-                const float *mean = which == MX_KV_K && layer->mean ? layer->mean + head * run->layout.dim : NULL;
                 reference_code(run, (enum mx_kv_which)which, coded + b * MX_BLOCK * stride + head * run->layout.dim,
-                               stride, mean);
+                               stride, history->cache->arch, layer, head, b);
             }
         }
     }

@@ -16,6 +16,9 @@ struct test_case {
     enum mx_center center;
     double softcap;
     enum mx_cpu_level cpu;
+    float bias;         /* size of the numbers of a K bias that turns; 0: none */
+    uint32_t rope_dims; /* with a bias; 0: k_dim, all of it */
+    bool interleaved;
     bool by_token; /* decode from the start; otherwise chunks of random sizes, then a few single tokens */
     bool coded_at_once;
 };
@@ -43,13 +46,18 @@ static void open_case(const struct test_case *c, struct model *model, struct mx_
     model->layers[0].attention = MX_ATTENTION_NONE; /* so that layer indices matter */
     model->arch.attention_scale = 1 / sqrt(c->k_dim);
     model->arch.attention_softcap = c->softcap;
+    if (c->bias > 0) model_bias(model, c->rope_dims ? c->rope_dims : c->k_dim, c->interleaved, c->bias);
     struct mx_kv_options request = mx_kv_options_default();
     request.mode = c->mode;
     request.recent = c->recent;
     request.sink = c->sink;
     request.center = c->center;
     request.coded_at_once = c->coded_at_once;
-    struct mx_cache_options options = {.context = c->length + 8, .chunk = chunk, .cpu = c->cpu, .pool = pool};
+    struct mx_cache_options options = {.key_bias = c->bias > 0 ? &model->key_bias : NULL,
+                                       .context = c->length + 8,
+                                       .chunk = chunk,
+                                       .cpu = c->cpu,
+                                       .pool = pool};
     assert_ok(mx_kv_resolve(&options.setup, &request, &model->arch, &err));
     assert_ok(mx_cache_open(cache, &model->arch, &options, &err));
     assert_int_equal(mx_cache_allocated(*cache), mx_cache_bytes(&model->arch, &options.setup, options.context));
@@ -75,6 +83,22 @@ static void history_init(struct history *h, const struct test_case *c, const str
     }
     for (size_t i = 0; i < k; i++) h->k_fp16[i] = clamp_fp16(h->k[i]);
     for (size_t i = 0; i < v; i++) h->v_fp16[i] = clamp_fp16(h->v[i]);
+}
+
+/* Adds the model's bias to all keys, turned by their positions. */
+static void history_bias(struct history *h, const struct test_case *c, const struct model *model)
+{
+    for (uint64_t t = 0; c->bias > 0 && t < c->length; t++) {
+        for (uint32_t head = 0; head < c->kv_heads; head++) {
+            const size_t at = (t * c->kv_heads + head) * c->k_dim;
+            double turned[MX_KV_MAX_DIM] = {0};
+            model_add_turned(&model->arch, t, model->bias + head * c->k_dim, 1, turned);
+            for (uint32_t i = 0; i < c->k_dim; i++) {
+                h->k[at + i] += (float)turned[i];
+                h->k_fp16[at + i] = clamp_fp16(h->k[at + i]);
+            }
+        }
+    }
 }
 
 static void history_free(struct history *h)
@@ -145,6 +169,7 @@ static void run_case(const struct test_case *c)
     open_case(c, &model, pool, &cache, 160);
     struct history h;
     history_init(&h, c, cache, c->center == MX_CENTER_OFF ? 0.0f : 8.0f);
+    history_bias(&h, c, &model);
     float *q = make_queries(c);
     float *out = calloc((size_t)c->length * c->kv_heads * c->group * c->v_dim, sizeof(float));
     struct mx_random random = {c->length};
@@ -309,8 +334,41 @@ static void coded_at_once(void **state)
     }
 }
 
-/* Mean error of attention in symmetric turbo4 against exact fp16, on keys with a large constant, hot window off. */
-static double error_with_bias(enum mx_center center, bool by_token)
+/* A K bias that turns, in every mode and form of rotary positions. */
+static void turned_bias(void **state)
+{
+    static const struct shape {
+        uint32_t dim, rope_dims, group, length, window;
+    } shapes[] = {{64, 64, 2, 17, 0},   {64, 64, 5, 255, 0},  {80, 32, 4, 290, 0}, {128, 128, 8, 100, 0},
+                  {256, 64, 1, 150, 0}, {64, 64, 1, 500, 70}, {92, 92, 3, 120, 0}, {96, 96, 2, 1031, 0}};
+    for (int mode = 0; mode < MX_MODE_COUNT; mode++) {
+        const bool coded = mx_mode_info((enum mx_mode)mode)->k != MX_REPR_FP16; /* otherwise one shape will do */
+        for (size_t i = 0; i < (coded ? sizeof shapes / sizeof *shapes : 1); i++) {
+            struct test_case c = base;
+            c.mode = (enum mx_mode)mode;
+            c.center = i % 3 == 2 ? MX_CENTER_ON : MX_CENTER_AUTO;
+            c.bias = i % 2 ? 20 : 3;
+            c.k_dim = c.v_dim = shapes[i].dim;
+            c.rope_dims = shapes[i].rope_dims;
+            c.interleaved = i % 2 == 1;
+            c.group = shapes[i].group;
+            c.length = shapes[i].length;
+            c.window = shapes[i].window;
+            c.attention = c.window ? MX_ATTENTION_SLIDING : MX_ATTENTION_FULL;
+            c.sink = i % 3 == 1 ? 16 : 0;
+            c.softcap = i == 3 ? 30 : 0;
+            run_levels(c);
+            if (c.length > 300) continue;
+            c.by_token = true;
+            run_levels(c);
+        }
+    }
+    print_message("largest relative error so far: %.2e\n", worst_seen);
+}
+
+/* Mean error of attention in symmetric turbo4 against exact fp16 keys, on keys with a large constant, hot window off.
+ */
+static double error_with_bias(enum mx_center center, bool by_token, float bias, bool turns)
 {
     struct test_case c = base;
     c.mode = MX_MODE_TURBO4;
@@ -318,6 +376,7 @@ static double error_with_bias(enum mx_center center, bool by_token)
     c.length = 280;
     c.by_token = by_token;
     c.cpu = mx_cpu_detect();
+    c.bias = turns ? bias : 0;
     struct mx_pool *pool;
     struct model model;
     struct mx_cache *cache;
@@ -327,15 +386,20 @@ static double error_with_bias(enum mx_center center, bool by_token)
     history_init(&h, &c, cache, 0);
     struct mx_random random = {17};
     const size_t numbers = (size_t)c.kv_heads * c.k_dim;
-    float bias[2 * 64];
-    for (size_t i = 0; i < numbers; i++) bias[i] = 20 * mx_random_normal(&random);
+    float fixed[2 * 64];
+    for (size_t i = 0; i < numbers; i++) fixed[i] = turns ? 0 : bias * mx_random_normal(&random);
     for (size_t i = 0; i < c.length * numbers; i++) {
-        h.k[i] = mx_random_normal(&random) + bias[i % numbers];
-        h.k_fp16[i] = h.k_coded[i] = clamp_fp16(h.k[i]);
+        h.k[i] = mx_random_normal(&random) + fixed[i % numbers];
         h.v[i] = mx_random_normal(&random);
-        h.v_fp16[i] = h.v_coded[i] = clamp_fp16(h.v[i]);
+        h.v_fp16[i] = clamp_fp16(h.v[i]);
     }
-    float *q = make_queries(&c), *out = calloc(c.length * numbers * c.group, sizeof(float));
+    history_bias(&h, &c, &model);
+    for (size_t i = 0; i < c.length * numbers; i++) h.k_fp16[i] = clamp_fp16(h.k[i]);
+    reference_encode(&h, 0, c.length / MX_BLOCK);
+    memcpy(h.k_coded, h.k_fp16, c.length * numbers * sizeof *h.k_coded); /* the error of K alone */
+    float *q = make_queries(&c);
+    for (size_t i = 0; turns && i < c.length * numbers * c.group; i++) q[i] /= 20; /* sees many keys all the same */
+    float *out = calloc(c.length * numbers * c.group, sizeof(float));
     for (uint64_t at = 0; at < c.length; at += by_token ? 1 : c.length) {
         feed(cache, &h, &c, q, out, at, at + (by_token ? 1 : c.length));
     }
@@ -358,11 +422,25 @@ static double error_with_bias(enum mx_center center, bool by_token)
 
 static void centering_saves_keys_with_a_bias(void **state)
 {
-    const double off = error_with_bias(MX_CENTER_OFF, false), on = error_with_bias(MX_CENTER_AUTO, false);
-    const double late = error_with_bias(MX_CENTER_AUTO, true);
-    print_message("keys with a large bias in turbo4, relative error: %.3f plain, %.3f centered, %.3f decided late\n",
+    const double off = error_with_bias(MX_CENTER_OFF, false, 20, false);
+    const double on = error_with_bias(MX_CENTER_AUTO, false, 20, false);
+    const double late = error_with_bias(MX_CENTER_AUTO, true, 20, false);
+    print_message("keys with a fixed bias in turbo4, relative error: %.3f plain, %.3f centered, %.3f decided late\n",
                   off, on, late);
     assert_true(on < 0.2 && late < 0.2 && off > 3 * on);
+}
+
+/* A bias of 20 times the keys' size that turns, and one a thousand times smaller that changes nothing. */
+static void centering_saves_keys_with_a_bias_that_turns(void **state)
+{
+    const double off = error_with_bias(MX_CENTER_OFF, false, 20, true);
+    const double on = error_with_bias(MX_CENTER_AUTO, false, 20, true);
+    const double late = error_with_bias(MX_CENTER_AUTO, true, 20, true);
+    const double none = error_with_bias(MX_CENTER_AUTO, false, 1e-3f, true);
+    print_message("keys with a turning bias in turbo4, relative error: %.3f plain, %.3f centered, %.3f decided late; "
+                  "%.3f without bias\n",
+                  off, on, late, none);
+    assert_true(on < 1.1 * none && late < 1.1 * none && off > 10 * on);
 }
 
 /* A layer that reads another's cache, and boundary layers whose V stays fp16. */
@@ -410,6 +488,8 @@ static void threads_change_nothing(void **state)
         struct test_case c = base;
         c.mode = (enum mx_mode)mode;
         c.length = 1200;
+        c.center = MX_CENTER_AUTO;
+        c.bias = mode % 2 ? 20 : 0;
         c.cpu = mx_cpu_detect();
         float *q = make_queries(&c), *outs[2];
         const size_t count = (size_t)c.length * c.kv_heads * c.group * c.v_dim;
@@ -421,6 +501,7 @@ static void threads_change_nothing(void **state)
             assert_ok(mx_pool_open(&pool, run ? 3 : 1, &err));
             open_case(&c, &model, pool, &cache, 512);
             history_init(&h, &c, cache, 0);
+            history_bias(&h, &c, &model);
             outs[run] = calloc(count, sizeof(float));
             for (uint64_t at = 0; at < 1190; at += 238) feed(cache, &h, &c, q, outs[run], at, at + 238);
             for (uint64_t at = 1190; at < 1200; at++) feed(cache, &h, &c, q, outs[run], at, at + 1);
@@ -443,6 +524,8 @@ static void truncate_and_copy(void **state)
         c.mode = (enum mx_mode)mode;
         c.recent = -1;
         c.length = 400;
+        c.center = MX_CENTER_AUTO;
+        c.bias = mode % 2 ? 20 : 0;
         c.cpu = mx_cpu_detect();
         struct mx_pool *pool;
         struct model model;
@@ -451,6 +534,7 @@ static void truncate_and_copy(void **state)
         assert_ok(mx_pool_open(&pool, 1, &err));
         open_case(&c, &model, pool, &cache, 160);
         history_init(&h, &c, cache, 0);
+        history_bias(&h, &c, &model);
         float *q = make_queries(&c);
         const size_t count = (size_t)c.length * c.kv_heads * c.group * c.v_dim;
         float *first = calloc(count, sizeof(float)), *second = calloc(count, sizeof(float));
@@ -461,8 +545,12 @@ static void truncate_and_copy(void **state)
         assert_ok(mx_cache_truncate(cache, 350, &err));
         assert_int_equal(mx_cache_length(cache), 350);
 
-        struct mx_cache_options options = {
-            .setup = *mx_cache_setup(cache), .context = c.length + 8, .chunk = 160, .cpu = c.cpu, .pool = pool};
+        struct mx_cache_options options = {.setup = *mx_cache_setup(cache),
+                                           .key_bias = c.bias > 0 ? &model.key_bias : NULL,
+                                           .context = c.length + 8,
+                                           .chunk = 160,
+                                           .cpu = c.cpu,
+                                           .pool = pool};
         assert_ok(mx_cache_open(&other, &model.arch, &options, &err));
         assert_ok(mx_cache_copy(other, cache, &err));
         for (uint64_t at = 350; at < 380; at++) feed(cache, &h, &c, q, second, at, at + 1);
@@ -526,7 +614,9 @@ int main(void)
         cmocka_unit_test(masks),
         cmocka_unit_test(softcap_and_centering),
         cmocka_unit_test(coded_at_once),
+        cmocka_unit_test(turned_bias),
         cmocka_unit_test(centering_saves_keys_with_a_bias),
+        cmocka_unit_test(centering_saves_keys_with_a_bias_that_turns),
         cmocka_unit_test(shared_and_boundary_layers),
         cmocka_unit_test(threads_change_nothing),
         cmocka_unit_test(truncate_and_copy),

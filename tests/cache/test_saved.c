@@ -22,19 +22,22 @@ static struct mx_cache *open_cache(struct fixture *f, enum mx_mode mode, int rec
     struct mx_kv_options request = mx_kv_options_default();
     request.mode = mode;
     request.recent = recent;
-    struct mx_cache_options options = {.context = context, .chunk = 128, .cpu = mx_cpu_detect(), .pool = f->pool};
+    struct mx_cache_options options = {
+        .key_bias = &f->model.key_bias, .context = context, .chunk = 128, .cpu = mx_cpu_detect(), .pool = f->pool};
     struct mx_cache *cache;
     assert_ok(mx_kv_resolve(&options.setup, &request, &f->model.arch, &err));
     assert_ok(mx_cache_open(&cache, &f->model.arch, &options, &err));
     return cache;
 }
 
-static void open_fixture(struct fixture *f, enum mx_mode mode)
+/* With `bias` the keys' bias turns. */
+static void open_fixture(struct fixture *f, enum mx_mode mode, bool bias)
 {
     assert_ok(mx_pool_open(&f->pool, 1, &err));
     model_init(&f->model, "qwen3_next", 3, HEADS, KV_HEADS, DIM);
     f->model.layers[1].attention = MX_ATTENTION_SLIDING;
     f->model.layers[1].window = 100;
+    if (bias) model_bias(&f->model, DIM, false, 10);
     f->cache = open_cache(f, mode, -1, 512);
 }
 
@@ -79,9 +82,10 @@ static void close_fixture(struct fixture *f)
 
 static void round_trip(void **state)
 {
-    for (int mode = 0; mode < MX_MODE_COUNT; mode++) {
+    for (int i = 0; i < 2 * MX_MODE_COUNT; i++) {
+        const int mode = i / 2;
         struct fixture f;
-        open_fixture(&f, (enum mx_mode)mode);
+        open_fixture(&f, (enum mx_mode)mode, i % 2);
         fill_and_save(&f);
         struct mx_cache *loaded = open_cache(&f, (enum mx_mode)mode, -1, 2048); /* a larger one will do */
         int32_t *tokens;
@@ -90,7 +94,7 @@ static void round_trip(void **state)
         int32_t *expected = make_tokens();
         assert_memory_equal(tokens, expected, TOKENS * sizeof *tokens);
         float a[HEADS * DIM], b[HEADS * DIM];
-        for (int i = 0; i < 40; i++) {
+        for (int token = 0; token < 40; token++) {
             feed(f.cache, 1, a);
             feed(loaded, 1, b);
             assert_memory_equal(a, b, sizeof a);
@@ -105,7 +109,7 @@ static void round_trip(void **state)
 static void foreign_files_are_refused(void **state)
 {
     struct fixture f;
-    open_fixture(&f, MX_MODE_INT8_TURBO4);
+    open_fixture(&f, MX_MODE_INT8_TURBO4, false);
     fill_and_save(&f);
     int32_t *tokens;
     assert_fails(mx_cache_load(f.cache, path, 99, &tokens, &err), MX_ERR_ARGUMENT, "another model's weights");
@@ -126,6 +130,10 @@ static void foreign_files_are_refused(void **state)
     assert_fails(mx_cache_load(other, path, FINGERPRINT, &tokens, &err), MX_ERR_ARGUMENT, "other layer shapes");
     mx_cache_close(other);
     f.model.layers[1].window = 100;
+    model_bias(&f.model, DIM, false, 10);
+    other = open_cache(&f, MX_MODE_INT8_TURBO4, -1, 512);
+    assert_fails(mx_cache_load(other, path, FINGERPRINT, &tokens, &err), MX_ERR_ARGUMENT, "other layer shapes");
+    mx_cache_close(other);
     assert_fails(mx_cache_load(f.cache, "/tmp/absent.tmp", FINGERPRINT, &tokens, &err), MX_ERR_IO, "absent.tmp");
     close_fixture(&f);
 }
@@ -133,7 +141,7 @@ static void foreign_files_are_refused(void **state)
 static void damaged_files_are_refused(void **state)
 {
     struct fixture f;
-    open_fixture(&f, MX_MODE_TURBO4);
+    open_fixture(&f, MX_MODE_TURBO4, true);
     fill_and_save(&f);
     char *bytes;
     size_t length;

@@ -162,6 +162,86 @@ static void int8_is_within_half_a_step(void **state)
     }
 }
 
+/* Tables of turns at `pairs` frequencies, tiles of them up to position 65536. */
+struct turns_fixture {
+    float frequency[MAX_DIM / 2];
+    _Alignas(64) float lane[MAX_DIM * MX_BLOCK], block[MAX_DIM * MX_BLOCK], tile[256 * MAX_DIM];
+    uint16_t list[MAX_DIM / 2];
+    struct mx_kv_turns turns;
+    struct mx_kv_turning turning;
+};
+
+/* Two of three pairs turn, or all. */
+static void make_turns(struct turns_fixture *f, uint32_t pairs, bool interleaved, bool all)
+{
+    f->turning.count = 0;
+    for (uint32_t p = 0; p < pairs; p++) {
+        const double frequency = (double)(f->frequency[p] = powf(0.8f, (float)p));
+        for (uint32_t i = 0; i < 16; i++) {
+            f->lane[p * 32 + i] = (float)cos(i * frequency);
+            f->lane[p * 32 + 16 + i] = (float)sin(i * frequency);
+            f->block[p * 32 + i] = (float)cos(16 * i * frequency);
+            f->block[p * 32 + 16 + i] = (float)sin(16 * i * frequency);
+        }
+        for (uint32_t i = 0; i < 256; i++) {
+            f->tile[(i * pairs + p) * 2] = (float)cos(256 * i * frequency);
+            f->tile[(i * pairs + p) * 2 + 1] = (float)sin(256 * i * frequency);
+        }
+        if (all || p % 3 != 1) f->list[f->turning.count++] = (uint16_t)p;
+    }
+    f->turns = (struct mx_kv_turns){pairs, interleaved, f->lane, f->block, f->tile};
+    f->turning.turns = &f->turns;
+    f->turning.pairs = f->list;
+}
+
+/* R_t v on panels and <q, R_t v> on scores against cosines and sines of the whole angle, on every level; on panels also
+ * to the bit. */
+static void what_turns_is_exact(void **state)
+{
+    static struct turns_fixture f;
+    static float panel[MX_CPU_AVX512 + 1][MAX_DIM * MX_BLOCK], w[8 * MX_KV_TILE + GUARD];
+    static const uint64_t blocks_at[] = {0, 1, 17, 250, 4079};
+    for (int round = 0; round < 20; round++) {
+        const uint32_t pairs = 1 + (uint32_t)round * 27 % 96, dim = 2 * pairs + (uint32_t)round % 3 * 8;
+        const uint32_t blocks = 1 + (uint32_t)round * 5 % 16, rows = 1 + (uint32_t)round % 8;
+        const uint64_t block = blocks_at[round % 5];
+        make_turns(&f, pairs, round % 2, round % 4 == 3);
+        float v[MAX_DIM], waves[8 * MAX_DIM];
+        struct mx_random random = {(uint64_t)round};
+        for (uint32_t i = 0; i < dim; i++) v[i] = mx_random_normal(&random);
+        for (uint32_t i = 0; i < 8 * MAX_DIM; i++) waves[i] = mx_random_normal(&random);
+        for (int level = 0; level <= (int)mx_cpu_detect(); level++) {
+            const struct mx_kv_kernels *kernels = mx_kv_kernels((enum mx_cpu_level)level);
+            memset(panel[level], 0, sizeof panel[level]);
+            kernels->add_turned(panel[level], v, -2, &f.turning, block);
+            assert_memory_equal(panel[level], panel[0], sizeof panel[0]);
+            for (uint32_t i = 0; i < 8 * MX_KV_TILE + GUARD; i++) w[i] = 100;
+            kernels->add_waves(w, waves, MAX_DIM, &f.turning, block, blocks, rows);
+            for (uint32_t t = 0; t < blocks * MX_BLOCK; t++) {
+                double sum[8] = {0};
+                for (uint32_t n = 0; n < f.turning.count; n++) {
+                    const uint32_t p = f.list[n];
+                    const uint32_t i = round % 2 ? 2 * p : p, j = round % 2 ? 2 * p + 1 : p + pairs;
+                    const double angle = (double)(block * MX_BLOCK + t) * (double)f.frequency[p];
+                    const double c = cos(angle), s = sin(angle);
+                    for (uint32_t r = 0; r < rows; r++) {
+                        sum[r] += waves[r * MAX_DIM + 2 * n] * c + waves[r * MAX_DIM + 2 * n + 1] * s;
+                    }
+                    if (t >= MX_BLOCK) continue;
+                    assert_float_equal(panel[level][i * MX_BLOCK + t], -2 * (v[i] * c - v[j] * s), 1e-5);
+                    assert_float_equal(panel[level][j * MX_BLOCK + t], -2 * (v[j] * c + v[i] * s), 1e-5);
+                }
+                for (uint32_t r = 0; r < rows; r++) assert_float_equal(w[r * MX_KV_TILE + t], 100 + sum[r], 1e-4);
+            }
+            for (uint32_t r = 0; r < 8; r++) { /* nothing beyond the blocks and rows */
+                for (uint32_t t = r < rows ? blocks * MX_BLOCK : 0; t < MX_KV_TILE; t++) {
+                    assert_true(w[r * MX_KV_TILE + t] == 100);
+                }
+            }
+        }
+    }
+}
+
 /* Codes, scales, decoded numbers and rotations are the same bits on every level; nothing is written outside. */
 static void levels_agree_to_the_bit(void **state)
 {
@@ -303,13 +383,10 @@ static void products(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(gaussian_error),
-        cmocka_unit_test(scale_rules),
-        cmocka_unit_test(zeros_and_not_a_number),
-        cmocka_unit_test(int8_is_within_half_a_step),
-        cmocka_unit_test(levels_agree_to_the_bit),
-        cmocka_unit_test(softmax_is_exact),
-        cmocka_unit_test(products),
+        cmocka_unit_test(gaussian_error),         cmocka_unit_test(scale_rules),
+        cmocka_unit_test(zeros_and_not_a_number), cmocka_unit_test(int8_is_within_half_a_step),
+        cmocka_unit_test(what_turns_is_exact),    cmocka_unit_test(levels_agree_to_the_bit),
+        cmocka_unit_test(softmax_is_exact),       cmocka_unit_test(products),
     };
     return cmocka_run_group_tests_name("kernels of the KV cache", tests, NULL, NULL);
 }
