@@ -41,24 +41,26 @@ struct mx_template_family {
     unsigned habits;
 };
 
+/* Turns that are alike but for the role's name; an answer begins as the assistant's turns do. */
+#define TALK(BEFORE, USER, ASSISTANT, BEHIND, AFTER)                                                                   \
+    .user = {BEFORE USER BEHIND, AFTER}, .assistant = {BEFORE ASSISTANT BEHIND, AFTER},                                \
+    .generation = BEFORE ASSISTANT BEHIND
+/* The same with a system turn and the usual names. */
+#define TURNS(BEFORE, BEHIND, AFTER)                                                                                   \
+    .system = {BEFORE "system" BEHIND, AFTER}, TALK(BEFORE, "user", "assistant", BEHIND, AFTER)
+
 static const struct mx_template_family families[] = {
     {
         .name = "phi-4",
         .has = {"<|im_start|>", "<|im_sep|>"},
-        .system = {"<|im_start|>system<|im_sep|>", "<|im_end|>"},
-        .user = {"<|im_start|>user<|im_sep|>", "<|im_end|>"},
-        .assistant = {"<|im_start|>assistant<|im_sep|>", "<|im_end|>"},
-        .generation = "<|im_start|>assistant<|im_sep|>",
+        TURNS("<|im_start|>", "<|im_sep|>", "<|im_end|>"),
         .end = "<|im_end|>",
     },
     {
         .name = "qwen-3",
         .has = {"<|im_start|>", "</think>", "last_query_index"},
         .lacks = {"<|vision_start|>"},
-        .system = {"<|im_start|>system\n", "<|im_end|>\n"},
-        .user = {"<|im_start|>user\n", "<|im_end|>\n"},
-        .assistant = {"<|im_start|>assistant\n", "<|im_end|>\n"},
-        .generation = "<|im_start|>assistant\n",
+        TURNS("<|im_start|>", "\n", "<|im_end|>\n"),
         .end = "<|im_end|>",
         .habits = DROP_THOUGHTS,
     },
@@ -66,10 +68,7 @@ static const struct mx_template_family families[] = {
         .name = "chatml",
         .has = {"<|im_start|>", "<|im_end|>"},
         .lacks = {"</think>", "strftime_now"},
-        .system = {"<|im_start|>system\n", "<|im_end|>\n"},
-        .user = {"<|im_start|>user\n", "<|im_end|>\n"},
-        .assistant = {"<|im_start|>assistant\n", "<|im_end|>\n"},
-        .generation = "<|im_start|>assistant\n",
+        TURNS("<|im_start|>", "\n", "<|im_end|>\n"),
         .end = "<|im_end|>",
         .habits = DEFAULT_SYSTEM,
     },
@@ -79,9 +78,7 @@ static const struct mx_template_family families[] = {
         .system = {"<|start_header_id|>system<|end_header_id|>\n\nCutting Knowledge Date: December 2023\nToday "
                    "Date: " TODAY "\n\n",
                    "<|eot_id|>"},
-        .user = {"<|start_header_id|>user<|end_header_id|>\n\n", "<|eot_id|>"},
-        .assistant = {"<|start_header_id|>assistant<|end_header_id|>\n\n", "<|eot_id|>"},
-        .generation = "<|start_header_id|>assistant<|end_header_id|>\n\n",
+        TALK("<|start_header_id|>", "user", "assistant", "<|end_header_id|>\n\n", "<|eot_id|>"),
         .end = "<|eot_id|>",
         .habits = TRIM | ALWAYS_SYSTEM,
     },
@@ -89,10 +86,7 @@ static const struct mx_template_family families[] = {
         .name = "llama-3",
         .has = {"<|start_header_id|>", "<|eot_id|>"},
         .lacks = {"Date"},
-        .system = {"<|start_header_id|>system<|end_header_id|>\n\n", "<|eot_id|>"},
-        .user = {"<|start_header_id|>user<|end_header_id|>\n\n", "<|eot_id|>"},
-        .assistant = {"<|start_header_id|>assistant<|end_header_id|>\n\n", "<|eot_id|>"},
-        .generation = "<|start_header_id|>assistant<|end_header_id|>\n\n",
+        TURNS("<|start_header_id|>", "<|end_header_id|>\n\n", "<|eot_id|>"),
         .end = "<|eot_id|>",
         .habits = TRIM,
     },
@@ -158,48 +152,35 @@ static const struct mx_template_family families[] = {
         .name = "gemma-3",
         .has = {"<start_of_turn>", "<end_of_turn>", "first_user_prefix"},
         .system = {"", "\n\n"},
-        .user = {"<start_of_turn>user\n", "<end_of_turn>\n"},
-        .assistant = {"<start_of_turn>model\n", "<end_of_turn>\n"},
-        .generation = "<start_of_turn>model\n",
+        TALK("<start_of_turn>", "user", "model", "\n", "<end_of_turn>\n"),
         .end = "<end_of_turn>",
         .habits = TRIM_USER | TRIM_ASSISTANT | ALTERNATE | JOIN_FIRST,
     },
     {
         .name = "gemma",
         .has = {"<start_of_turn>", "<end_of_turn>", "System role not supported"},
-        .user = {"<start_of_turn>user\n", "<end_of_turn>\n"},
-        .assistant = {"<start_of_turn>model\n", "<end_of_turn>\n"},
-        .generation = "<start_of_turn>model\n",
+        TALK("<start_of_turn>", "user", "model", "\n", "<end_of_turn>\n"),
         .end = "<end_of_turn>",
         .habits = TRIM | ALTERNATE,
     },
     {
         .name = "phi-3",
         .has = {"<|user|>\n", "<|end|>\n", "<|assistant|>\n", "<|system|>\n"},
-        .system = {"<|system|>\n", "<|end|>\n"},
-        .user = {"<|user|>\n", "<|end|>\n"},
-        .assistant = {"<|assistant|>\n", "<|end|>\n"},
-        .generation = "<|assistant|>\n",
+        TURNS("<|", "|>\n", "<|end|>\n"),
         .end = "<|end|>",
         .habits = END_WITH_EOS,
     },
     {
         .name = "phi-3-role",
         .has = {"'<|' + message['role'] + '|>' + '\n' + message['content'] + '<|end|>\n'", "<|assistant|>\n"},
-        .system = {"<|system|>\n", "<|end|>\n"},
-        .user = {"<|user|>\n", "<|end|>\n"},
-        .assistant = {"<|assistant|>\n", "<|end|>\n"},
-        .generation = "<|assistant|>\n",
+        TURNS("<|", "|>\n", "<|end|>\n"),
         .end = "<|end|>",
         .habits = END_WITH_EOS,
     },
     {
         .name = "phi-4-mini",
         .has = {"'<|' + message['role'] + '|>' + message['content'] + '<|end|>'", "<|assistant|>"},
-        .system = {"<|system|>", "<|end|>"},
-        .user = {"<|user|>", "<|end|>"},
-        .assistant = {"<|assistant|>", "<|end|>"},
-        .generation = "<|assistant|>",
+        TURNS("<|", "|>", "<|end|>"),
         .end = "<|end|>",
         .habits = END_WITH_EOS,
     },
@@ -207,19 +188,14 @@ static const struct mx_template_family families[] = {
         .name = "zephyr",
         .has = {"'<|user|>\n' + message['content'] + eos_token", "'<|system|>\n' + message['content'] + eos_token",
                 "'<|assistant|>'"},
-        .system = {"<|system|>\n", EOS "\n"},
-        .user = {"<|user|>\n", EOS "\n"},
-        .assistant = {"<|assistant|>\n", EOS "\n"},
-        .generation = "<|assistant|>\n",
+        TURNS("<|", "|>\n", EOS "\n"),
     },
     {
         .name = "command-r",
         .has = {"<|START_OF_TURN_TOKEN|><|USER_TOKEN|>' + content.strip() + '<|END_OF_TURN_TOKEN|>",
                 "<|START_OF_TURN_TOKEN|><|CHATBOT_TOKEN|>", "false == true"},
         .system = {"<|START_OF_TURN_TOKEN|><|SYSTEM_TOKEN|>", "<|END_OF_TURN_TOKEN|>"},
-        .user = {"<|START_OF_TURN_TOKEN|><|USER_TOKEN|>", "<|END_OF_TURN_TOKEN|>"},
-        .assistant = {"<|START_OF_TURN_TOKEN|><|CHATBOT_TOKEN|>", "<|END_OF_TURN_TOKEN|>"},
-        .generation = "<|START_OF_TURN_TOKEN|><|CHATBOT_TOKEN|>",
+        TALK("<|START_OF_TURN_TOKEN|>", "<|USER_TOKEN|>", "<|CHATBOT_TOKEN|>", "", "<|END_OF_TURN_TOKEN|>"),
         .end = "<|END_OF_TURN_TOKEN|>",
         .habits = TRIM_USER | TRIM_ASSISTANT | ALTERNATE,
     },
@@ -228,12 +204,11 @@ static const struct mx_template_family families[] = {
         .has = {"<|start_of_role|>system<|end_of_role|>' + message['content']",
                 "<|start_of_role|>user<|end_of_role|>' + message['content'] + '<|end_of_text|>\n"},
         .lacks = {"strftime_now", "system_message"},
-        .system = {"<|start_of_role|>system<|end_of_role|>", "<|end_of_text|>\n"},
-        .user = {"<|start_of_role|>user<|end_of_role|>", "<|end_of_text|>\n"},
-        .assistant = {"<|start_of_role|>assistant<|end_of_role|>", "<|end_of_text|>\n"},
-        .generation = "<|start_of_role|>assistant<|end_of_role|>",
+        TURNS("<|start_of_role|>", "<|end_of_role|>", "<|end_of_text|>\n"),
     },
 };
+#undef TALK
+#undef TURNS
 enum { FAMILIES = sizeof families / sizeof *families };
 
 const char *mx_template_name(const struct mx_template_family *family)
