@@ -1,7 +1,7 @@
 # a saved cache makes the prompt free, in every form; another mode's or model's, and a damaged one, are refused
 trained=../shared/fixtures/trained
 [ -d $trained ] || exit 77
-seq -f "line %g of the file system" 60 >"$TMP/prompt"
+seq -f "line %g of the file system" 20 >"$TMP/prompt"
 go() { mlxcel generate -m $trained/"$1" -f "$TMP/prompt" -n 8 "${@:2}"; }
 for mode in fp16 int8 int8+turbo4; do
     go llama --kv-cache-mode $mode --save-cache "$TMP/$mode" >"$TMP/first"
