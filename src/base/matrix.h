@@ -44,4 +44,8 @@ static inline size_t mx_matrix_bytes(const struct mx_matrix *matrix)
     return matrix->rows * mx_matrix_row_bytes(matrix) + 2 * groups * mx_dtype_size(matrix->dtype);
 }
 
+/* Row `row` as its format defines it, in f32 (each affine value is exact in `dtype`): out [cols]. Embedding look-ups,
+ * and the definition that kernels are compared with. */
+void mx_matrix_row(const struct mx_matrix *matrix, size_t row, float *out);
+
 #endif

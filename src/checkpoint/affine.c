@@ -1,4 +1,4 @@
-/* The affine definition. All arithmetic is f32, each operation rounded on its own (-ffp-contract=off): doubles, a
+/* The affine method. All arithmetic is f32, each operation rounded on its own (-ffp-contract=off): doubles, a
  * reciprocal instead of the division, or ties away from zero each change bits of the result. */
 #include "checkpoint/affine.h"
 
@@ -14,16 +14,6 @@ void mx_pack_codes(uint8_t *stream, const uint8_t *codes, size_t count, int bits
         uint64_t word = 0;
         for (int i = 0; i < 8; i++) word |= (uint64_t)codes[k + (size_t)i] << i * bits;
         for (int i = 0; i < bits; i++) *stream++ = (uint8_t)(word >> 8 * i);
-    }
-}
-
-void mx_unpack_codes(uint8_t *codes, const uint8_t *stream, size_t count, int bits)
-{
-    const uint8_t mask = (uint8_t)((1u << bits) - 1);
-    for (size_t k = 0; k < count; k += 8) {
-        uint64_t word = 0;
-        for (int i = 0; i < bits; i++) word |= (uint64_t)*stream++ << 8 * i;
-        for (int i = 0; i < 8; i++) codes[k + (size_t)i] = (uint8_t)(word >> i * bits) & mask;
     }
 }
 
@@ -74,19 +64,4 @@ bool mx_affine_quantize_row(const float *row, size_t cols, int bits, int group, 
         mx_float_store(biases, dtype, g, grid.bias);
     }
     return mx_floats_finite(scales, dtype, groups) && mx_floats_finite(biases, dtype, groups);
-}
-
-void mx_affine_dequantize_row(float *out, const struct mx_matrix *matrix, size_t row)
-{
-    const size_t group = (size_t)matrix->group, groups = matrix->cols / group;
-    const uint8_t *stream = matrix->data + row * mx_matrix_row_bytes(matrix);
-    uint8_t codes[LARGEST_GROUP];
-    for (size_t g = 0; g < groups; g++, out += group, stream += group * (size_t)matrix->bits / 8) {
-        const float scale = mx_float_load(matrix->scales, matrix->dtype, row * groups + g);
-        const float bias = mx_float_load(matrix->biases, matrix->dtype, row * groups + g);
-        mx_unpack_codes(codes, stream, group, matrix->bits);
-        for (size_t i = 0; i < group; i++) {
-            out[i] = mx_float_round(mx_float_round(scale * codes[i], matrix->dtype) + bias, matrix->dtype);
-        }
-    }
 }

@@ -1,4 +1,4 @@
-/* MLX affine quantization in plain C: the definition that everything else is compared with (docs/formats.md).
+/* MLX affine quantization (docs/formats.md): from numbers to codes. The way back: mx_matrix_row of base/matrix.h.
  *
  * A row is cut into groups; each has a scale and a bias. value = T(T(scale * code) + bias), where T rounds to the
  * storage type. Codes of a row form one little-endian bit stream, whatever their width: code k has the bits
@@ -13,17 +13,13 @@
 
 #include "base/matrix.h"
 
-/* count codes below 2^bits into count * bits / 8 bytes, and back. count is a multiple of 8, bits in [1, 8]. */
+/* count codes below 2^bits into count * bits / 8 bytes. count is a multiple of 8, bits in [1, 8]. */
 void mx_pack_codes(uint8_t *stream, const uint8_t *codes, size_t count, int bits);
-void mx_unpack_codes(uint8_t *codes, const uint8_t *stream, size_t count, int bits);
 
 /* Quantizes row[cols] (finite numbers, already rounded to `dtype`) as MLX does on a CPU. cols is a multiple of group.
  * Writes cols * bits / 8 bytes of codes, and cols / group scales and biases of `dtype`. False if a scale or bias came
  * out NaN or infinite: the numbers of a group are too far apart for f32 or for `dtype`. */
 bool mx_affine_quantize_row(const float *row, size_t cols, int bits, int group, enum mx_dtype dtype, uint8_t *stream,
                             uint8_t *scales, uint8_t *biases);
-
-/* Row `row` of a quantized matrix as f32 (each value is exact in the matrix's dtype), out[cols]. */
-void mx_affine_dequantize_row(float *out, const struct mx_matrix *matrix, size_t row);
 
 #endif

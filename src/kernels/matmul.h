@@ -47,8 +47,4 @@ void mx_matmul_many(const struct mx_matmul_machine *machine, const struct mx_mat
 void mx_matmul(const struct mx_matmul_machine *machine, float *out, const float *x, size_t n,
                const struct mx_matrix *matrix, const float *bias);
 
-/* Row `row` of the matrix as its format defines it, in float32: out [cols]. Embedding look-ups, and the definition
- * that everything here is compared with. */
-void mx_matrix_row(const struct mx_matrix *matrix, size_t row, float *out);
-
 #endif

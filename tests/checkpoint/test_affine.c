@@ -81,7 +81,7 @@ static void check_decoded(const struct mx_matrix *matrix, const struct mx_tensor
 {
     float *row = malloc(matrix->cols * sizeof *row);
     for (size_t r = 0; r < matrix->rows; r++) {
-        mx_affine_dequantize_row(row, matrix, r);
+        mx_matrix_row(matrix, r, row);
         for (size_t c = 0; c < matrix->cols; c++) {
             const float wanted = mx_float_load(expected->data, matrix->dtype, r * matrix->cols + c);
             assert_int_equal(mx_bits_from_f32(row[c]), mx_bits_from_f32(wanted));
@@ -97,7 +97,7 @@ static void check_products(const struct mx_matrix *matrix, const struct mx_tenso
     float *row = malloc(matrix->cols * sizeof *row);
     const size_t rows = matrix->rows / stack, inputs = row_count(x);
     for (size_t r = 0; r < matrix->rows; r++) {
-        mx_affine_dequantize_row(row, matrix, r);
+        mx_matrix_row(matrix, r, row);
         for (size_t i = 0; i < inputs; i++) {
             double sum = 0, magnitude = 0;
             for (size_t c = 0; c < matrix->cols; c++) {
@@ -186,7 +186,7 @@ static void packs_one_bit_stream(void **state)
     assert_memory_equal(stream, expected, 3);
     struct mx_random random = {1};
     for (int bits = 1; bits <= 8; bits++) {
-        uint8_t many[128], packed[128], back[128];
+        uint8_t many[128], packed[128];
         for (size_t i = 0; i < 128; i++) many[i] = (uint8_t)(mx_random_u64(&random) & ((1u << bits) - 1));
         mx_pack_codes(packed, many, 128, bits);
         for (size_t i = 0; i < 128; i++) { /* against the rule itself: bit j of code i is bit i * bits + j */
@@ -195,8 +195,6 @@ static void packs_one_bit_stream(void **state)
                 assert_int_equal(many[i] >> j & 1, packed[at / 8] >> at % 8 & 1);
             }
         }
-        mx_unpack_codes(back, packed, 128, bits);
-        assert_memory_equal(back, many, 128);
     }
 }
 
@@ -220,7 +218,7 @@ static void decodes_near_the_source(void **state)
         }
         assert_true(mx_affine_quantize_row(row, 128, bits, group, dtype, stream, scales, biases));
         const struct mx_matrix matrix = {stream, scales, biases, 1, 128, dtype, bits, group};
-        mx_affine_dequantize_row(back, &matrix, 0);
+        mx_matrix_row(&matrix, 0, back);
         for (int i = 0; i < 128; i++) {
             const float step = fabsf(mx_float_load(scales, dtype, (size_t)(i / group)));
             /* The bent scale may leave the far end of the range up to half a step outside of the codes. */

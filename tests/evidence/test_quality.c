@@ -10,22 +10,24 @@ static const char *const models[] = {"llama", "qwen3", "phi"};
 enum { MODELS = sizeof models / sizeof *models };
 
 /* Our modes, and the variant of the independent figures that codes as they do. Its int8 rotates K and V, ours K alone:
- * V, which hardly matters there, is the only difference. */
+ * V, which hardly matters there, is the only difference.
+ *
+ * Perplexity is `by_mode` where keys have 4 bits: the draw of the rotation's signs alone then moves it by 0.2 points
+ * (six draws on phi at 8192 gave +1.40 to +1.95, the independent one +1.60), so that one cell says little, and the mean
+ * over models and lengths is compared. */
 static const struct figure {
     enum mx_mode mode;
     enum mx_scale_rule scale;
     const char *name, *variant;
+    bool by_mode;
 } figures[] = {
     {MX_MODE_INT8, MX_SCALE_UNBIASED, "int8", "rotated, per vector"},
     {MX_MODE_INT8_TURBO4, MX_SCALE_UNBIASED, "int8+turbo4", "scale=unbiased; plain; K rotated, per vector"},
     {MX_MODE_INT8_TURBO4, MX_SCALE_LS, "int8+turbo4", "per vector scale=ls"},
     {MX_MODE_FP16_TURBO4, MX_SCALE_LS, "fp16+turbo4", "scale=ls"},
-    {MX_MODE_FP16_TURBO4, MX_SCALE_NORM, "fp16+turbo4", "scale=norm"},
     {MX_MODE_FP16_TURBO3, MX_SCALE_LS, "fp16+turbo3", "scale=ls"},
-    {MX_MODE_FP16_TURBO3, MX_SCALE_NORM, "fp16+turbo3", "scale=norm"},
-    {MX_MODE_TURBO4, MX_SCALE_UNBIASED, "turbo4", "scale=unbiased"},
-    {MX_MODE_TURBO4, MX_SCALE_LS, "turbo4", "scale=ls"},
-    {MX_MODE_TURBO4, MX_SCALE_NORM, "turbo4", "scale=norm"},
+    {MX_MODE_TURBO4, MX_SCALE_UNBIASED, "turbo4", "scale=unbiased", true},
+    {MX_MODE_TURBO4, MX_SCALE_LS, "turbo4", "scale=ls", true},
 };
 enum { FIGURES = sizeof figures / sizeof *figures };
 
@@ -54,8 +56,9 @@ static const cJSON *find_entry(const cJSON *list, const struct figure *figure, u
     return NULL;
 }
 
-/* Every token is coded before it is read, without hot window, sinks and centering. */
-static void check_divergence(const char *model, uint32_t length, size_t limit)
+/* Every token is coded before it is read, without hot window, sinks and centering. Adds to drift [FIGURES] how far the
+ * change of perplexity is from the independent one; returns how many figures are beyond their bounds. */
+static unsigned check_divergence(const char *model, uint32_t length, size_t limit, double *drift)
 {
     struct mx_error err;
     char directory[256];
@@ -80,27 +83,37 @@ static void check_divergence(const char *model, uint32_t length, size_t limit)
         const cJSON *entry = find_entry(list, &figures[i], length);
         const struct mx_comparison *ours = &results[i];
         const double kl = number(entry, "kl_mean"), top1 = number(entry, "top1"), change = number(entry, "dppl_pct");
-        const bool within = ours->kl_mean <= 1.15 * kl && fabs(ours->perplexity_change - change) <= 0.25 &&
+        const bool within = ours->kl_mean <= 1.15 * kl &&
+                            (figures[i].by_mode || fabs(ours->perplexity_change - change) <= 0.25) &&
                             fabs(ours->top1 - top1) <= 0.01;
         print_message("%-12s %-45s KL %.6f / %.6f  perplexity %+.3f / %+.3f %%  top-1 %.2f / %.2f %%%s\n",
                       figures[i].name, figures[i].variant, ours->kl_mean, kl, ours->perplexity_change, change,
                       100 * ours->top1, 100 * top1, within ? "" : "  BEYOND");
         beyond += !within;
+        drift[i] += ours->perplexity_change - change;
     }
-    assert_int_equal(beyond, 0);
     cJSON_Delete(list);
     free(ids);
     mx_session_close(session);
+    return beyond;
 }
 
 static void test_divergence(void **state)
 {
     (void)state;
     if (!slow_tests()) skip();
+    double drift[FIGURES] = {0};
+    unsigned beyond = 0;
     for (size_t m = 0; m < MODELS; m++) {
-        check_divergence(models[m], 2048, 8);
-        check_divergence(models[m], 8192, 2);
+        beyond += check_divergence(models[m], 2048, 8, drift);
+        beyond += check_divergence(models[m], 8192, 2, drift);
     }
+    for (size_t i = 0; i < FIGURES; i++) {
+        print_message("%-12s %-45s perplexity %+.3f points from the independent on average\n", figures[i].name,
+                      figures[i].variant, drift[i] / (2 * MODELS));
+        beyond += fabs(drift[i] / (2 * MODELS)) > 0.25;
+    }
+    assert_int_equal(beyond, 0);
 }
 
 /* Modes with their default protections find what fp16 finds. */
