@@ -25,35 +25,53 @@ static const double mean_threshold = 2.0;
 
 /* Angles are taken in double: at position 131072 the rotation that the model applied, whose angles are f32, is within
  * 0.004 radians. What is taken off and what is added to scores are the same here, so that only adds to the spread. */
-static void fill_turns(float *cosine, float *sine, double frequency, uint32_t step, uint32_t count, size_t stride)
+static void turn(double positions, float frequency, float *cosine, float *sine)
 {
-    for (uint32_t i = 0; i < count; i++) {
-        const double angle = (double)step * i * frequency;
-        cosine[i * stride] = (float)cos(angle);
-        sine[i * stride] = (float)sin(angle);
+    *cosine = (float)cos(positions * (double)frequency);
+    *sine = (float)sin(positions * (double)frequency);
+}
+
+/* Fills the tables of one pair of coordinates (kernels/kv_kernels.h). */
+static void fill_turns(uint32_t pair, uint32_t pairs, float frequency, size_t tiles, float *tile, float *block,
+                       float *lane, float *half)
+{
+    tile += (size_t)2 * pair;
+    block += (size_t)4 * MX_KV_TILE_BLOCKS * pair;
+    lane += (size_t)2 * MX_BLOCK * pair;
+    half += (size_t)MX_BLOCK * pair;
+    const double middle = (MX_BLOCK - 1) / 2.0;
+    for (size_t i = 0; i < tiles; i++, tile += (size_t)2 * pairs) {
+        turn((double)(i * MX_KV_TILE) + middle, frequency, tile, tile + 1);
     }
+    for (int i = 0; i < MX_KV_TILE_BLOCKS; i++) {
+        float *cosine = block + 2 * i, *sine = cosine + 2 * MX_KV_TILE_BLOCKS;
+        turn(MX_BLOCK * i, frequency, cosine, sine);
+        cosine[1] = cosine[0];
+        sine[1] = sine[0];
+    }
+    for (int i = 0; i < MX_BLOCK; i++) turn(i - middle, frequency, lane + i, lane + MX_BLOCK + i);
+    for (int i = 0; i < MX_BLOCK / 2; i++) turn(i + 0.5, frequency, half + 2 * i, half + 2 * i + 1);
 }
 
 /* Cuts the tables of one rotary embedding from memory at *at, and fills them; with `memory` NULL counts bytes. */
 static void make_turns(const struct mx_cache *cache, struct mx_kv_turns *turns, const float *inverse, uint8_t *memory,
                        size_t *at)
 {
-    const size_t pairs = turns->pairs, tiles = cache->context / MX_KV_TILE + 1;
-    const size_t lane = *at, block = lane + pairs * 2 * MX_BLOCK * sizeof(float);
-    const size_t tile = block + pairs * 2 * MX_KV_TILE_BLOCKS * sizeof(float);
-    *at = mx_round_up(tile + tiles * pairs * 2 * sizeof(float), 64);
-    if (!memory) return;
-    float *lanes = (float *)(void *)(memory + lane), *blocks = (float *)(void *)(memory + block);
-    float *whole = (float *)(void *)(memory + tile);
-    for (size_t p = 0; p < pairs; p++) {
-        float *l = lanes + p * 2 * MX_BLOCK, *b = blocks + p * 2 * MX_KV_TILE_BLOCKS;
-        fill_turns(l, l + MX_BLOCK, (double)inverse[p], 1, MX_BLOCK, 1);
-        fill_turns(b, b + MX_KV_TILE_BLOCKS, (double)inverse[p], MX_BLOCK, MX_KV_TILE_BLOCKS, 1);
-        fill_turns(whole + 2 * p, whole + 2 * p + 1, (double)inverse[p], MX_KV_TILE, (uint32_t)tiles, 2 * pairs);
+    const size_t tiles = cache->context / MX_KV_TILE + 1;
+    const size_t numbers[] = {tiles * 2, (size_t)4 * MX_KV_TILE_BLOCKS, (size_t)2 * MX_BLOCK, MX_BLOCK};
+    float *tables[4] = {0};
+    for (int i = 0; i < 4; i++) {
+        if (memory) tables[i] = (float *)(void *)(memory + *at);
+        *at += mx_round_up(numbers[i] * turns->pairs * sizeof(float), 64);
     }
-    turns->lane = lanes;
-    turns->block = blocks;
-    turns->tile = whole;
+    if (!memory) return;
+    for (uint32_t p = 0; p < turns->pairs; p++) {
+        fill_turns(p, turns->pairs, inverse[p], tiles, tables[0], tables[1], tables[2], tables[3]);
+    }
+    turns->tile = tables[0];
+    turns->block = tables[1];
+    turns->lane = tables[2];
+    turns->half = tables[3];
 }
 
 /* Whether the layer's runs hold keys whose bias can be taken off. */
@@ -118,15 +136,15 @@ static double squared(double x)
     return x * x;
 }
 
-/* Takes the turned (a, b) of position t < MX_KV_TILE off the pair x, y of a key. */
+/* Takes the turned (a, b) of position t off the pair x, y of a key. */
 static void turn_off(const struct mx_kv_turns *turns, uint32_t pair, uint32_t t, float a, float b, float *x, float *y)
 {
     const float *lane = turns->lane + (size_t)pair * 2 * MX_BLOCK + t % MX_BLOCK;
-    const float *block = turns->block + (size_t)pair * 2 * MX_KV_TILE_BLOCKS + t / MX_BLOCK;
-    const float c = lane[0] * block[0] - lane[MX_BLOCK] * block[MX_KV_TILE_BLOCKS];
-    const float s = lane[0] * block[MX_KV_TILE_BLOCKS] + lane[MX_BLOCK] * block[0];
-    *x -= a * c - b * s;
-    *y -= b * c + a * s;
+    float c, s;
+    mx_kv_turn(turns, pair, t / MX_BLOCK, &c, &s);
+    const float cosine = c * lane[0] - s * lane[MX_BLOCK], sine = c * lane[MX_BLOCK] + s * lane[0];
+    *x -= a * cosine - b * sine;
+    *y -= b * cosine + a * sine;
 }
 
 /* Sum and sum of squares of one coordinate over n keys. */

@@ -39,13 +39,15 @@ struct mx_kv_rotation {
     uint32_t dim, base;
 };
 
-/* Cosines and sines of one rotary embedding. The turn at position 256 T + 16 j + i is the product of three. */
+/* Cosines and sines of one rotary embedding. The turn at position 256 T + 16 j + i is the product of three, the middle
+ * of block (T, j) standing between. */
 struct mx_kv_turns {
     uint32_t pairs;
     bool interleaved;   /* pair p is coordinates 2 p and 2 p + 1; otherwise p and p + pairs */
-    const float *lane;  /* [pairs][2][MX_BLOCK]: cosines and sines of i positions */
-    const float *block; /* [pairs][2][MX_KV_TILE_BLOCKS]: of j blocks */
-    const float *tile;  /* [tiles][pairs][2]: of T tiles of MX_KV_TILE */
+    const float *tile;  /* [tiles][pairs][2]: cosine and sine of 256 T + 7.5 positions */
+    const float *block; /* [pairs][2][MX_KV_TILE_BLOCKS][2]: cosines, then sines of 16 j positions, each number twice */
+    const float *lane;  /* [pairs][2][MX_BLOCK]: cosines, then sines of i - 7.5 positions */
+    const float *half;  /* [pairs][MX_BLOCK / 2][2]: cosine and sine of i + 0.5 positions */
 };
 
 /* The pairs of one head in which something turns. */
@@ -54,6 +56,17 @@ struct mx_kv_turning {
     uint16_t *pairs; /* [count] */
     uint32_t count;
 };
+
+/* The turn of a pair in the middle of a block. */
+static inline void mx_kv_turn(const struct mx_kv_turns *turns, uint32_t pair, uint64_t block, float *cosine,
+                              float *sine)
+{
+    const float *tile = turns->tile + (block / MX_KV_TILE_BLOCKS * turns->pairs + pair) * 2;
+    const float *within = turns->block + (size_t)pair * 4 * MX_KV_TILE_BLOCKS + block % MX_KV_TILE_BLOCKS * 2;
+    const float c = within[0], s = within[2 * MX_KV_TILE_BLOCKS];
+    *cosine = tile[0] * c - tile[1] * s;
+    *sine = tile[0] * s + tile[1] * c;
+}
 
 /* The coordinates of a pair. */
 static inline uint32_t mx_kv_pair_first(const struct mx_kv_turns *turns, uint32_t pair)

@@ -165,7 +165,8 @@ static void int8_is_within_half_a_step(void **state)
 /* Tables of turns at `pairs` frequencies, tiles of them up to position 65536. */
 struct turns_fixture {
     float frequency[MAX_DIM / 2];
-    _Alignas(64) float lane[MAX_DIM * MX_BLOCK], block[MAX_DIM * MX_BLOCK], tile[256 * MAX_DIM];
+    _Alignas(64) float tile[256 * MAX_DIM], block[2 * MAX_DIM * MX_BLOCK], lane[MAX_DIM * MX_BLOCK];
+    _Alignas(64) float half[MAX_DIM / 2 * MX_BLOCK];
     uint16_t list[MAX_DIM / 2];
     struct mx_kv_turns turns;
     struct mx_kv_turning turning;
@@ -178,18 +179,19 @@ static void make_turns(struct turns_fixture *f, uint32_t pairs, bool interleaved
     for (uint32_t p = 0; p < pairs; p++) {
         const double frequency = (double)(f->frequency[p] = powf(0.8f, (float)p));
         for (uint32_t i = 0; i < 16; i++) {
-            f->lane[p * 32 + i] = (float)cos(i * frequency);
-            f->lane[p * 32 + 16 + i] = (float)sin(i * frequency);
-            f->block[p * 32 + i] = (float)cos(16 * i * frequency);
-            f->block[p * 32 + 16 + i] = (float)sin(16 * i * frequency);
+            f->lane[p * 32 + i] = (float)cos((i - 7.5) * frequency);
+            f->lane[p * 32 + 16 + i] = (float)sin((i - 7.5) * frequency);
+            f->half[p * 16 + i] = (float)(i % 2 ? sin((i / 2 + 0.5) * frequency) : cos((i / 2 + 0.5) * frequency));
+            f->block[p * 64 + 2 * i] = f->block[p * 64 + 2 * i + 1] = (float)cos(16 * i * frequency);
+            f->block[p * 64 + 32 + 2 * i] = f->block[p * 64 + 33 + 2 * i] = (float)sin(16 * i * frequency);
         }
         for (uint32_t i = 0; i < 256; i++) {
-            f->tile[(i * pairs + p) * 2] = (float)cos(256 * i * frequency);
-            f->tile[(i * pairs + p) * 2 + 1] = (float)sin(256 * i * frequency);
+            f->tile[(i * pairs + p) * 2] = (float)cos((256 * i + 7.5) * frequency);
+            f->tile[(i * pairs + p) * 2 + 1] = (float)sin((256 * i + 7.5) * frequency);
         }
         if (all || p % 3 != 1) f->list[f->turning.count++] = (uint16_t)p;
     }
-    f->turns = (struct mx_kv_turns){pairs, interleaved, f->lane, f->block, f->tile};
+    f->turns = (struct mx_kv_turns){pairs, interleaved, f->tile, f->block, f->lane, f->half};
     f->turning.turns = &f->turns;
     f->turning.pairs = f->list;
 }
