@@ -15,7 +15,7 @@ enum {
 
 /* The error of a code grows with the energy of what is coded. Pairs of the bias are taken off, largest first, until
  * what stays is less than this part of the energy by which keys spread. */
-static const double bias_left = 0.1;
+static const double bias_left = 0.25;
 
 /* A coordinate's mean is taken off where it holds this many times the energy of its spread: it then stands for later
  * tokens too. Rotary turns what else is constant away within the tokens that are averaged. */
