@@ -43,7 +43,7 @@ mx_status mx_mode_parse_split(const char *k, const char *v, enum mx_mode *mode, 
 enum mx_center {
     MX_CENTER_OFF,
     MX_CENTER_ON,
-    MX_CENTER_AUTO, /* decided from the first chunk: on where the mean of K is large beside its spread */
+    MX_CENTER_AUTO, /* decided from the first keys: what is large beside their spread is taken off */
 };
 
 /* What the user asked for. */

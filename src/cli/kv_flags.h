@@ -34,7 +34,7 @@ struct mx_kv_flags {
      offsetof(type, member.sink), 0, 1 << 20},                                                                         \
     {"turbo-boundary-v", 0, MX_FLAG_WHOLE, "N", "V of the first and last N layers in fp16 (default 0)",                \
      offsetof(type, member.boundary_v), 0, 1024},                                                                      \
-    {"kv-center", 0, MX_FLAG_CHOICE, "off|on|auto", "take the mean off K before coding (default auto)",                \
+    {"kv-center", 0, MX_FLAG_CHOICE, "off|on|auto", "take bias and mean off K before coding (default auto)",           \
      offsetof(type, member.center)},                                                                                   \
     {"kv-scale-rule", 0, MX_FLAG_CHOICE, "norm|ls|unbiased", NULL, offsetof(type, member.scale)},                      \
     {"kv-all-coded", 0, MX_FLAG_SWITCH, NULL, NULL, offsetof(type, member.all_coded)},                                 \
