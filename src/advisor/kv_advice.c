@@ -101,7 +101,7 @@ static enum kind kind_of(const struct mx_arch *arch)
     bool odd = !is_power_of_two(arch->head_dim);
     for (uint32_t i = 0; i < arch->layer_count; i++) {
         const struct mx_layer *layer = &arch->layers[i];
-        if (layer->attention == MX_ATTENTION_NONE || layer->cache_copies == 0) continue;
+        if (!mx_layer_owns_cache(layer)) continue;
         if (layer->attention == MX_ATTENTION_LATENT) return KIND_LATENT;
         odd = odd || !is_power_of_two(layer->k_dim) || !is_power_of_two(layer->v_dim);
     }

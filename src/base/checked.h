@@ -1,4 +1,5 @@
-/* Size arithmetic on numbers that come from files. Each returns false, and leaves *out alone, on overflow. */
+/* Arithmetic of sizes. For numbers that come from files: mx_mul_size and mx_add_size return false, and leave *out
+ * alone, on overflow. */
 #ifndef MX_BASE_CHECKED_H
 #define MX_BASE_CHECKED_H
 
@@ -19,6 +20,16 @@ static inline bool mx_add_size(size_t a, size_t b, size_t *out)
     if (__builtin_add_overflow(a, b, &result)) return false;
     *out = result;
     return true;
+}
+
+static inline size_t mx_larger(size_t a, size_t b)
+{
+    return a > b ? a : b;
+}
+
+static inline size_t mx_smaller(size_t a, size_t b)
+{
+    return a < b ? a : b;
 }
 
 /* `value` rounded up to a multiple of `unit` (unit > 0); value + unit must not overflow. */

@@ -74,3 +74,17 @@ char *mx_strndup(const char *text, size_t length)
     copy[length] = '\0';
     return copy;
 }
+
+bool mx_ends_with(const char *text, const char *ending)
+{
+    const size_t length = strlen(text), tail = strlen(ending);
+    return length >= tail && memcmp(text + length - tail, ending, tail) == 0;
+}
+
+bool mx_ends_with_any(const char *text, const char *const *endings, size_t count)
+{
+    for (size_t i = 0; i < count; i++) {
+        if (mx_ends_with(text, endings[i])) return true;
+    }
+    return false;
+}

@@ -33,4 +33,8 @@ static inline bool mx_str_failed(const struct mx_str *str)
 /* A copy of the first `length` bytes, NUL-terminated, or NULL; the caller frees. */
 char *mx_strndup(const char *text, size_t length);
 
+bool mx_ends_with(const char *text, const char *ending);
+/* With any of `count` endings. */
+bool mx_ends_with_any(const char *text, const char *const *endings, size_t count);
+
 #endif

@@ -137,11 +137,6 @@ struct needs {
     size_t k_dim, v_dim, kv_heads, rows, tile_rows, partials, query_bytes; /* rows: of one head */
 };
 
-static size_t larger(size_t a, size_t b)
-{
-    return a > b ? a : b;
-}
-
 static struct needs find_needs(const struct mx_cache *cache)
 {
     struct needs needs = {1, 1, 1, 1, 1, 1, 64};
@@ -151,13 +146,13 @@ static struct needs find_needs(const struct mx_cache *cache)
         if (row->attention == MX_ATTENTION_NONE) continue;
         const size_t group = row->heads / row->kv_heads;
         const size_t few = (DECODE_RANGES + 1) * FEW_ROWS, many = (PREFILL_RANGES + 1) * tile * group;
-        needs.k_dim = larger(needs.k_dim, row->k_dim);
-        needs.v_dim = larger(needs.v_dim, row->v_dim);
-        needs.kv_heads = larger(needs.kv_heads, row->kv_heads);
-        needs.rows = larger(needs.rows, tile * group);
-        needs.tile_rows = larger(needs.tile_rows, tile * row->heads);
-        needs.partials = larger(needs.partials, row->kv_heads * larger(few, many));
-        needs.query_bytes = larger(needs.query_bytes, mx_kv_query_bytes(row->k_dim));
+        needs.k_dim = mx_larger(needs.k_dim, row->k_dim);
+        needs.v_dim = mx_larger(needs.v_dim, row->v_dim);
+        needs.kv_heads = mx_larger(needs.kv_heads, row->kv_heads);
+        needs.rows = mx_larger(needs.rows, tile * group);
+        needs.tile_rows = mx_larger(needs.tile_rows, tile * row->heads);
+        needs.partials = mx_larger(needs.partials, row->kv_heads * mx_larger(few, many));
+        needs.query_bytes = mx_larger(needs.query_bytes, mx_kv_query_bytes(row->k_dim));
     }
     return needs;
 }
@@ -174,7 +169,7 @@ static void *cut(uint8_t *block, size_t *at, size_t bytes)
 static size_t cut_scratch(struct mx_cache *cache, const struct needs *needs, uint8_t *block)
 {
     size_t at = 0;
-    const size_t dim = larger(needs->k_dim, needs->v_dim), f = sizeof(float);
+    const size_t dim = mx_larger(needs->k_dim, needs->v_dim), f = sizeof(float);
     cache->q_plain = cut(block, &at, needs->tile_rows * needs->k_dim * f);
     cache->q_coded = cut(block, &at, needs->tile_rows * needs->k_dim * f);
     cache->bias = cut(block, &at, needs->tile_rows * f);

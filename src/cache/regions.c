@@ -1,10 +1,7 @@
 /* regions.h. A ring that has not wrapped yet holds its first blocks only; one that has is visited whole. */
 #include "cache/regions.h"
 
-static uint64_t least(uint64_t a, uint64_t b)
-{
-    return a < b ? a : b;
-}
+#include "base/checked.h"
 
 static bool visit_side(const struct mx_cache *cache, const struct kv_layer *layer, const struct kv_run *run,
                        mx_cache_visitor *visitor, void *context)
@@ -12,14 +9,14 @@ static bool visit_side(const struct mx_cache *cache, const struct kv_layer *laye
     const struct mx_kv_side *side = &run->layout;
     const uint64_t held = (cache->length + MX_BLOCK - 1) / MX_BLOCK;
     const bool coded = side->repr != MX_REPR_FP16;
-    const uint64_t main_blocks = least(side->blocks, coded ? layer->encoded : held);
+    const uint64_t main_blocks = mx_smaller(side->blocks, coded ? layer->encoded : held);
     for (uint32_t head = 0; head < layer->row->kv_heads; head++) {
         uint8_t *base = run->base + head * side->bytes;
         if (!visitor(context, base, main_blocks * run->code_bytes)) return false;
         if (!coded) continue;
         if (!visitor(context, base + side->scales_at, main_blocks * mx_repr_scale_bytes(side->repr)) ||
-            !visitor(context, base + side->near_at, least(side->near, held) * run->fp16_bytes) ||
-            !visitor(context, base + side->sinks_at, least(side->sinks, held) * run->fp16_bytes)) {
+            !visitor(context, base + side->near_at, mx_smaller(side->near, held) * run->fp16_bytes) ||
+            !visitor(context, base + side->sinks_at, mx_smaller(side->sinks, held) * run->fp16_bytes)) {
             return false;
         }
     }

@@ -31,22 +31,10 @@ static bool is_turbo(enum mx_repr repr)
     return repr == MX_REPR_TURBO4 || repr == MX_REPR_TURBO3;
 }
 
-static bool owns_cache(const struct mx_layer *layer)
-{
-    return layer->attention != MX_ATTENTION_NONE && layer->cache_copies > 0;
-}
-
-static uint32_t count_cache_layers(const struct mx_arch *arch)
-{
-    uint32_t count = 0;
-    for (uint32_t i = 0; i < arch->layer_count; i++) count += owns_cache(&arch->layers[i]);
-    return count;
-}
-
 static bool has_latent(const struct mx_arch *arch)
 {
     for (uint32_t i = 0; i < arch->layer_count; i++) {
-        if (owns_cache(&arch->layers[i]) && arch->layers[i].attention == MX_ATTENTION_LATENT) return true;
+        if (mx_layer_owns_cache(&arch->layers[i]) && arch->layers[i].attention == MX_ATTENTION_LATENT) return true;
     }
     return false;
 }
@@ -56,7 +44,7 @@ static uint32_t unfit_dim(const struct mx_arch *arch, enum mx_mode mode)
 {
     for (uint32_t i = 0; i < arch->layer_count; i++) {
         const struct mx_layer *layer = &arch->layers[i];
-        if (!owns_cache(layer)) continue;
+        if (!mx_layer_owns_cache(layer)) continue;
         const struct side {
             enum mx_repr repr;
             uint32_t dim;
@@ -137,7 +125,7 @@ mx_status mx_kv_resolve(struct mx_kv_setup *setup, const struct mx_kv_options *o
     MX_TRY(check_range("--kv-sink", options->sink, -1, err));
     MX_TRY(check_range("--turbo-boundary-v", options->boundary_v, 0, err));
     *setup = (struct mx_kv_setup){.requested = options->mode, .mode = options->mode, .forced = options->force};
-    setup->cache_layers = count_cache_layers(arch);
+    setup->cache_layers = mx_arch_cache_layers(arch);
     MX_TRY(choose(setup, arch, err));
 
     const struct mx_mode_info *info = mx_mode_info(setup->mode);
@@ -160,7 +148,7 @@ mx_status mx_kv_resolve(struct mx_kv_setup *setup, const struct mx_kv_options *o
     const bool pointless = info->k == MX_REPR_FP16 || (options->center == MX_CENTER_AUTO && arch->qk_norm);
     setup->center = pointless ? MX_CENTER_OFF : options->center;
     for (uint32_t i = 0; i < arch->layer_count; i++) {
-        if (!owns_cache(&arch->layers[i])) continue;
+        if (!mx_layer_owns_cache(&arch->layers[i])) continue;
         const struct mx_kv_pair pair = mx_kv_layer_pair(setup, arch, i);
         setup->applied_layers += !coded || pair.k != MX_REPR_FP16 || pair.v != MX_REPR_FP16;
     }
@@ -169,11 +157,11 @@ mx_status mx_kv_resolve(struct mx_kv_setup *setup, const struct mx_kv_options *o
 
 struct mx_kv_pair mx_kv_layer_pair(const struct mx_kv_setup *setup, const struct mx_arch *arch, uint32_t layer)
 {
-    if (!owns_cache(&arch->layers[layer])) return (struct mx_kv_pair){MX_REPR_FP16, MX_REPR_FP16};
+    if (!mx_layer_owns_cache(&arch->layers[layer])) return (struct mx_kv_pair){MX_REPR_FP16, MX_REPR_FP16};
     struct mx_kv_pair pair = {setup->k, setup->v};
     if (setup->boundary_v == 0) return pair;
     uint32_t before = 0; /* layers with a cache below this one */
-    for (uint32_t i = 0; i < layer; i++) before += owns_cache(&arch->layers[i]);
+    for (uint32_t i = 0; i < layer; i++) before += mx_layer_owns_cache(&arch->layers[i]);
     if (before < setup->boundary_v || before + setup->boundary_v >= setup->cache_layers) pair.v = MX_REPR_FP16;
     return pair;
 }

@@ -9,17 +9,12 @@ enum {
     TILE_BLOCKS = MX_QUERY_TILE / MX_BLOCK,
 };
 
-static uint64_t least(uint64_t a, uint64_t b)
-{
-    return a < b ? a : b;
-}
-
 /* Blocks that the queries of one aligned tile can see, at most: the tile's own and a window before its first. */
 static uint64_t visible_blocks(const struct mx_layer *layer, uint64_t context)
 {
     const uint64_t all = context / MX_BLOCK;
     if (layer->attention != MX_ATTENTION_SLIDING && layer->attention != MX_ATTENTION_CHUNKED) return all;
-    return least(all, ((uint64_t)layer->window - 1 + MX_BLOCK - 1) / MX_BLOCK + TILE_BLOCKS);
+    return mx_smaller(all, ((uint64_t)layer->window - 1 + MX_BLOCK - 1) / MX_BLOCK + TILE_BLOCKS);
 }
 
 /* Places the runs. Of the visible blocks, a tile's first query reads the newest recent / MX_BLOCK + 1 in fp16, its last
@@ -38,8 +33,8 @@ void mx_kv_side_layout(struct mx_kv_side *side, const struct mx_arch *arch, cons
     uint64_t scale_bytes = 0;
     if (side->repr != MX_REPR_FP16) {
         side->blocks = visible > recent + 1 ? visible - recent - 1 : 0;
-        side->near = least(visible, recent + TILE_BLOCKS);
-        if (row->attention == MX_ATTENTION_FULL) side->sinks = least(visible, setup->sink / MX_BLOCK);
+        side->near = mx_smaller(visible, recent + TILE_BLOCKS);
+        if (row->attention == MX_ATTENTION_FULL) side->sinks = mx_smaller(visible, setup->sink / MX_BLOCK);
         scale_bytes = mx_repr_scale_bytes(side->repr);
         if (latent) scale_bytes *= (side->dim + LATENT_GROUP - 1) / LATENT_GROUP;
     }
@@ -69,7 +64,7 @@ uint64_t mx_cache_layer_bytes(const struct mx_arch *arch, const struct mx_kv_set
                               uint64_t context)
 {
     const struct mx_layer *row = &arch->layers[layer];
-    if (row->attention == MX_ATTENTION_NONE || row->cache_copies == 0) return 0;
+    if (!mx_layer_owns_cache(row)) return 0;
     struct mx_kv_side k, v;
     mx_kv_side_layout(&k, arch, setup, layer, MX_KV_K, context);
     mx_kv_side_layout(&v, arch, setup, layer, MX_KV_V, context);

@@ -8,6 +8,7 @@
 
 #include "base/file.h"
 #include "base/json.h"
+#include "base/str.h"
 
 enum { CONFIG_LIMIT = 16 << 20 };
 
@@ -16,24 +17,14 @@ static const char *const copied_endings[] = {".json", ".jinja", ".model", ".txt"
 static const char *const copied_starts[] = {"LICENSE", "LICENCE", "NOTICE", "USE_POLICY"};
 static const char *const left_endings[] = {".index.json"};
 
-static bool ends_in(const char *name, const char *const *endings, size_t count)
-{
-    const size_t length = strlen(name);
-    for (size_t i = 0; i < count; i++) {
-        const size_t end = strlen(endings[i]);
-        if (length > end && strcmp(name + length - end, endings[i]) == 0) return true;
-    }
-    return false;
-}
-
 static bool is_copied(const char *name)
 {
     if (name[0] == '.' || strcmp(name, "config.json") == 0) return false;
-    if (ends_in(name, left_endings, sizeof left_endings / sizeof *left_endings)) return false;
+    if (mx_ends_with_any(name, left_endings, sizeof left_endings / sizeof *left_endings)) return false;
     for (size_t i = 0; i < sizeof copied_starts / sizeof *copied_starts; i++) {
         if (strncmp(name, copied_starts[i], strlen(copied_starts[i])) == 0) return true;
     }
-    return ends_in(name, copied_endings, sizeof copied_endings / sizeof *copied_endings);
+    return mx_ends_with_any(name, copied_endings, sizeof copied_endings / sizeof *copied_endings);
 }
 
 static mx_status copy_file(struct mx_checkpoint_writer *writer, const char *source, const char *name,

@@ -34,12 +34,6 @@ struct planner {
     struct mx_error *err;
 };
 
-static bool ends_with(const char *text, const char *ending)
-{
-    const size_t length = strlen(text), end = strlen(ending);
-    return length >= end && strcmp(text + length - end, ending) == 0;
-}
-
 static enum mx_dtype target_dtype(const struct mx_arch *arch, enum mx_dtype stored)
 {
     static const struct {
@@ -84,7 +78,7 @@ static struct mx_quant quant_for(const struct planner *planner, const char *modu
 {
     const struct mx_quant plain = {MX_QUANT_AFFINE, 0, 0};
     if (rank < 2 || cols == 0 || cols % (size_t)planner->quant.group != 0) return plain;
-    if (!planner->family->router8 || !ends_with(module, planner->family->router8)) return planner->quant;
+    if (!planner->family->router8 || !mx_ends_with(module, planner->family->router8)) return planner->quant;
     return cols % (size_t)router_quant.group == 0 ? router_quant : plain;
 }
 
@@ -95,7 +89,7 @@ static mx_status add_job(struct planner *planner, const char *name, int rank, co
     struct mx_plan *plan = planner->plan;
     struct mx_plan_job *job = &plan->jobs[plan->job_count++];
     const enum mx_storage storage = parts[0].tensor->storage;
-    const bool weight = ends_with(name, ".weight");
+    const bool weight = mx_ends_with(name, ".weight");
     *job = (struct mx_plan_job){.parts = parts, .part_count = part_count, .part_elements = part_elements};
     job->module = mx_arena_strndup(&plan->arena, name, strlen(name) - (weight ? strlen(".weight") : 0));
     if (!job->module) return no_memory(planner);
@@ -103,7 +97,7 @@ static mx_status add_job(struct planner *planner, const char *name, int rank, co
     if (job->floats) job->dtype = target_dtype(planner->arch, job->dtype);
     job->cols = rank ? shape[rank - 1] : 1;
     if (job->floats && weight) job->quant = quant_for(planner, job->module, rank, job->cols);
-    job->override = job->quant.bits && planner->family->router8 && ends_with(job->module, planner->family->router8);
+    job->override = job->quant.bits && planner->family->router8 && mx_ends_with(job->module, planner->family->router8);
     plan->parameters += part_count * part_elements;
     bool stored = true;
     if (job->quant.bits) {
@@ -235,7 +229,7 @@ static mx_status split_fused(struct planner *planner, uint32_t layer)
 
 static bool is_dropped(const struct planner *planner, const struct mx_tensor *tensor)
 {
-    if (ends_with(tensor->name, ".rotary_emb.inv_freq")) return true;
+    if (mx_ends_with(tensor->name, ".rotary_emb.inv_freq")) return true;
     return planner->arch->tied && strcmp(tensor->name, "lm_head.weight") == 0;
 }
 

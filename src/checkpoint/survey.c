@@ -1,6 +1,7 @@
 /* What the headers of a checkpoint tell, without its weights. */
 #include <string.h>
 
+#include "base/str.h"
 #include "checkpoint/checkpoint_impl.h"
 
 /* Tensors that describe codes and are no weights of their own, by the end of their name. */
@@ -23,16 +24,7 @@ static const char *const helpers[] = {
 /* Tensors whose elements each hold several codes, by the end of their name. */
 static const char *const packed[] = {".weight", ".qweight", ".weight_packed", "_blocks"};
 
-static bool ends_in(const char *name, const char *const *endings, size_t count)
-{
-    const size_t length = strlen(name);
-    for (size_t i = 0; i < count; i++) {
-        const size_t ending = strlen(endings[i]);
-        if (length >= ending && memcmp(name + length - ending, endings[i], ending) == 0) return true;
-    }
-    return false;
-}
-#define ENDS_IN(name, table) ends_in(name, table, sizeof(table) / sizeof *(table))
+#define ENDS_IN(name, table) mx_ends_with_any(name, table, sizeof(table) / sizeof *(table))
 
 static bool is_integer(enum mx_storage storage)
 {

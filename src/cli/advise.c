@@ -152,7 +152,7 @@ static const struct mx_layer *largest_layer(const struct mx_arch *arch)
     const struct mx_layer *found = NULL;
     for (uint32_t i = 0; i < arch->layer_count; i++) {
         const struct mx_layer *layer = &arch->layers[i];
-        if (layer->attention == MX_ATTENTION_NONE || layer->cache_copies == 0) continue;
+        if (!mx_layer_owns_cache(layer)) continue;
         if (!found || (uint64_t)layer->kv_heads * layer->k_dim > (uint64_t)found->kv_heads * found->k_dim)
             found = layer;
     }

@@ -96,6 +96,12 @@ struct mx_layer {
     bool shares_weights;       /* attention and feed-forward are those of an earlier layer (Zamba, HRM) */
 };
 
+/* It keeps keys and values of its own. */
+static inline bool mx_layer_owns_cache(const struct mx_layer *layer)
+{
+    return layer->attention != MX_ATTENTION_NONE && layer->cache_copies > 0;
+}
+
 enum mx_rope_type {
     MX_ROPE_DEFAULT,
     MX_ROPE_LINEAR,

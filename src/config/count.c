@@ -4,8 +4,7 @@
 uint32_t mx_arch_cache_layers(const struct mx_arch *arch)
 {
     uint32_t count = 0;
-    for (uint32_t i = 0; i < arch->layer_count; i++)
-        count += arch->layers[i].attention != MX_ATTENTION_NONE && arch->layers[i].cache_copies > 0;
+    for (uint32_t i = 0; i < arch->layer_count; i++) count += mx_layer_owns_cache(&arch->layers[i]);
     return count;
 }
 

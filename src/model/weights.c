@@ -278,20 +278,12 @@ static int compare_names(const void *a, const void *b)
     return strcmp(*(const char *const *)a, *(const char *const *)b);
 }
 
-static bool ends_with(const char *text, const char *end)
-{
-    const size_t length = strlen(text), tail = strlen(end);
-    return length >= tail && strcmp(text + length - tail, end) == 0;
-}
-
 /* Tensors that a checkpoint may hold beside the model's own: precomputed tables of older exporters, a second copy of a
  * tied output matrix, and, in a model that wraps this text model, its other parts (vision, audio). */
 static bool is_harmless(const struct mx_arch *arch, const char *name)
 {
     static const char *const tables[] = {".rotary_emb.inv_freq", ".attn.masked_bias", ".position_ids"};
-    for (size_t i = 0; i < sizeof tables / sizeof *tables; i++) {
-        if (ends_with(name, tables[i])) return true;
-    }
+    if (mx_ends_with_any(name, tables, sizeof tables / sizeof *tables)) return true;
     const char *head = arch->names.lm_head ? arch->names.lm_head : "lm_head";
     if (arch->tied && strncmp(name, head, strlen(head)) == 0) return true;
     const char *layers = strstr(arch->names.layer, "layers");
@@ -303,7 +295,7 @@ static bool is_used(const struct loader *loader, const char *name)
 {
     static const char *const suffixes[] = {".weight", ".scales", ".biases", ""};
     for (size_t i = 0; i < sizeof suffixes / sizeof *suffixes; i++) {
-        if (!ends_with(name, suffixes[i])) continue;
+        if (!mx_ends_with(name, suffixes[i])) continue;
         char module[NAME_SIZE];
         const char *key = module;
         snprintf(module, sizeof module, "%.*s", (int)(strlen(name) - strlen(suffixes[i])), name);

@@ -12,23 +12,18 @@ struct widths {
     size_t q, k, v, attended, middle, cols;
 };
 
-static size_t largest(size_t a, size_t b)
-{
-    return a > b ? a : b;
-}
-
 static struct widths widths_of(const struct mx_arch *arch)
 {
     struct widths widths = {.cols = arch->hidden};
     for (uint32_t i = 0; i < arch->layer_count; i++) {
         const struct mx_layer *layer = &arch->layers[i];
-        widths.q = largest(widths.q, (size_t)layer->heads * layer->k_dim);
-        widths.k = largest(widths.k, (size_t)layer->kv_heads * layer->k_dim);
-        widths.v = largest(widths.v, (size_t)layer->kv_heads * layer->v_dim);
-        widths.attended = largest(widths.attended, (size_t)layer->heads * layer->v_dim);
-        widths.middle = largest(widths.middle, largest(layer->intermediate, layer->shared_intermediate));
+        widths.q = mx_larger(widths.q, (size_t)layer->heads * layer->k_dim);
+        widths.k = mx_larger(widths.k, (size_t)layer->kv_heads * layer->k_dim);
+        widths.v = mx_larger(widths.v, (size_t)layer->kv_heads * layer->v_dim);
+        widths.attended = mx_larger(widths.attended, (size_t)layer->heads * layer->v_dim);
+        widths.middle = mx_larger(widths.middle, mx_larger(layer->intermediate, layer->shared_intermediate));
     }
-    widths.cols = largest(widths.cols, largest(widths.attended, widths.middle));
+    widths.cols = mx_larger(widths.cols, mx_larger(widths.attended, widths.middle));
     return widths;
 }
 

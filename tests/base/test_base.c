@@ -192,6 +192,15 @@ static void strings_and_arenas_grow(void **state)
     mx_arena_free(&arena);
 }
 
+static void endings_are_found(void **state)
+{
+    static const char *const endings[] = {".scales", ".biases"};
+    assert_true(mx_ends_with("q_proj.scales", ".scales") && mx_ends_with("q_proj", "") && mx_ends_with("", ""));
+    assert_false(mx_ends_with("scales", ".scales") || mx_ends_with("q.scales.x", ".scales"));
+    assert_true(mx_ends_with_any("q.biases", endings, 2));
+    assert_false(mx_ends_with_any("q.bias", endings, 2) || mx_ends_with_any("q.biases", endings, 1));
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -203,6 +212,7 @@ int main(void)
         cmocka_unit_test(units_parse),
         cmocka_unit_test(pool_runs_each_piece_once),
         cmocka_unit_test(strings_and_arenas_grow),
+        cmocka_unit_test(endings_are_found),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
