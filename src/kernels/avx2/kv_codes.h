@@ -2,29 +2,21 @@
 #ifndef MX_KERNELS_AVX2_KV_CODES_H
 #define MX_KERNELS_AVX2_KV_CODES_H
 
-#include <immintrin.h>
-#include <stdint.h>
-#include <string.h>
+/* clang-format off */
+#include "kernels/avx2/vector.h"
+#include "kernels/simd/kv_rows.inc"
+/* clang-format on */
 
 #include "kernels/kv_codebook.h"
 #include "kernels/kv_repr.h"
 
-#define KV_INLINE static inline __attribute__((always_inline))
-
-/* In front of a loop of a few constant rounds: unrolled, so that arrays of sums are registers. */
-#if defined(__clang__)
-#define KV_UNROLL _Pragma("unroll")
-#else
-#define KV_UNROLL _Pragma("GCC unroll 16")
-#endif
-
-KV_INLINE __m128i kv_load16(const void *p)
+MX_INLINE __m128i kv_load16(const void *p)
 {
     return _mm_loadu_si128((const __m128i *)p);
 }
 
 /* Signed levels of 16 codes that stand in the low four bits of bytes (`low`) or the high ones. */
-KV_INLINE __m128i kv_turbo4_levels(__m128i packed, int high)
+MX_INLINE __m128i kv_turbo4_levels(__m128i packed, int high)
 {
     static const int8_t levels[16] = MX_TURBO4_LEVELS;
     const __m128i index = _mm_and_si128(high ? _mm_srli_epi16(packed, 4) : packed, _mm_set1_epi8(15));
@@ -32,7 +24,7 @@ KV_INLINE __m128i kv_turbo4_levels(__m128i packed, int high)
 }
 
 /* Signed levels of 16 turbo3 codes: two bits of each byte from 2 j on, and 16 third bits. */
-KV_INLINE __m128i kv_turbo3_levels(__m128i pairs, int j, uint16_t thirds)
+MX_INLINE __m128i kv_turbo3_levels(__m128i pairs, int j, uint16_t thirds)
 {
     static const int8_t levels[16] = MX_TURBO3_LEVELS;
     static const uint8_t spread[16] = {0, 0, 0, 0, 0, 0, 0, 0, 1, 1, 1, 1, 1, 1, 1, 1};
@@ -45,7 +37,7 @@ KV_INLINE __m128i kv_turbo3_levels(__m128i pairs, int j, uint16_t thirds)
 
 /* Four coordinates (from 4 * quarter on) of a V group by four tokens (from 4 * j on), signed byte 4 i + t. `line` is
  * 64, or 32 in a group of 8. */
-KV_INLINE __m128i kv_open_v(const uint8_t *p, const enum mx_repr repr, size_t line, size_t quarter, const int j)
+MX_INLINE __m128i kv_open_v(const uint8_t *p, const enum mx_repr repr, size_t line, size_t quarter, const int j)
 {
     if (repr == MX_REPR_INT8) return kv_load16(p + (size_t)j * line + 16 * quarter);
     if (repr == MX_REPR_TURBO4) {

@@ -5,7 +5,12 @@
 #include "kernels/kv_kernels.h"
 #include "kernels/kv_levels.h"
 
-enum { AHEAD = 4096 /* bytes that loads are prefetched ahead */ };
+enum {
+    AHEAD = 4096, /* bytes that loads are prefetched ahead */
+    SCORE_ROWS = 4,
+    SUM_ROWS = 2,
+    SUM_ROWS_TURBO3 = 4, /* opening a code costs more than its products */
+};
 
 /* A prepared query: 64 bytes of this, then the numbers as 16 bits, padded with zeros to a multiple of 16. */
 struct int_query {
@@ -14,7 +19,7 @@ struct int_query {
 };
 
 /* Eight numbers, zero from x[count] on. */
-KV_INLINE __m256 load_some(const float *x, uint32_t count)
+MX_INLINE __m256 load_some(const float *x, uint32_t count)
 {
     float some[8] = {0};
     if (count >= 8) return _mm256_loadu_ps(x);
@@ -23,7 +28,7 @@ KV_INLINE __m256 load_some(const float *x, uint32_t count)
 }
 
 /* x += the first `count` of eight numbers. */
-KV_INLINE void add_some(float *x, __m256 numbers, uint32_t count)
+MX_INLINE void add_some(float *x, __m256 numbers, uint32_t count)
 {
     if (count >= 8) {
         _mm256_storeu_ps(x, _mm256_add_ps(_mm256_loadu_ps(x), numbers));
@@ -70,7 +75,7 @@ static void prepare_int(void *query, const float *q, uint32_t dim, float bias)
     header->bias = bias;
 }
 
-KV_INLINE __m256i four_int16(const int16_t *p)
+MX_INLINE __m256i four_int16(const int16_t *p)
 {
     long long four;
     memcpy(&four, p, sizeof four);
@@ -78,13 +83,13 @@ KV_INLINE __m256i four_int16(const int16_t *p)
 }
 
 /* sum += 16 bytes times four 16-bit numbers, repeated. */
-KV_INLINE __m256i multiply_add(__m256i sum, __m128i bytes, __m256i numbers)
+MX_INLINE __m256i multiply_add(__m256i sum, __m128i bytes, __m256i numbers)
 {
     return _mm256_add_epi32(sum, _mm256_madd_epi16(_mm256_cvtepi8_epi16(bytes), numbers));
 }
 
 /* Eight sums from two registers of four pairs each. */
-KV_INLINE __m256 join_pairs(__m256i a, __m256i b)
+MX_INLINE __m256 join_pairs(__m256i a, __m256i b)
 {
     return _mm256_cvtepi32_ps(_mm256_permute4x64_epi64(_mm256_hadd_epi32(a, b), 0xd8));
 }
@@ -93,41 +98,41 @@ KV_INLINE __m256 join_pairs(__m256i a, __m256i b)
 #define QUADS(rows) ((rows) == 4 ? 2 : 4)
 
 /* Tokens 4 * first .. of one block for `rows` (a constant) queries. */
-KV_INLINE void score_quads(float *w, const uint8_t *codes, const uint16_t *scales, const uint8_t *queries, uint32_t dim,
-                           const int first, const int rows, const enum mx_repr repr)
+MX_INLINE void score_quads(float *w, const uint8_t *codes, const uint16_t *scales, const uint8_t *queries, uint32_t dim,
+                           const enum mx_repr repr, const int first, const int rows)
 {
     const size_t query_bytes = mx_kv_query_bytes(dim);
     const uint8_t *numbers = queries + sizeof(struct int_query);
     const int parts = repr == MX_REPR_TURBO4 ? 2 : 1, quads = QUADS(rows);
     const size_t lines = mx_repr_code_bytes(repr, dim) / 64;
     __m256i sum[8]; /* [rows][quads] */
-    KV_UNROLL
+    MX_UNROLL
     for (int i = 0; i < quads * rows; i++) sum[i] = _mm256_setzero_si256();
     for (size_t line = 0; line < lines; line++, codes += 64) {
         _mm_prefetch((const char *)codes + AHEAD, _MM_HINT_T0);
-        KV_UNROLL
+        MX_UNROLL
         for (int part = 0; part < parts; part++) {
             __m256i q[4];
-            KV_UNROLL
+            MX_UNROLL
             for (int r = 0; r < rows; r++) {
                 const uint8_t *p = numbers + (size_t)r * query_bytes;
                 q[r] = four_int16((const int16_t *)(const void *)p + 4 * (line * (size_t)parts + (size_t)part));
             }
-            KV_UNROLL
+            MX_UNROLL
             for (int t = 0; t < quads; t++) {
                 const __m128i packed = kv_load16(codes + 16 * (first + t));
                 const __m128i x = repr == MX_REPR_TURBO4 ? kv_turbo4_levels(packed, part)
                                                          : _mm_xor_si128(packed, _mm_set1_epi8((char)0x80));
-                KV_UNROLL
+                MX_UNROLL
                 for (int r = 0; r < rows; r++) sum[quads * r + t] = multiply_add(sum[quads * r + t], x, q[r]);
             }
         }
     }
-    KV_UNROLL
+    MX_UNROLL
     for (int pair = 0; pair < quads; pair += 2) {
         const int token = 4 * (first + pair);
-        const __m256 scale = _mm256_cvtph_ps(kv_load16(scales + token));
-        KV_UNROLL
+        const __m256 scale = vf_widen((const uint8_t *)(scales + token), MX_F16);
+        MX_UNROLL
         for (int r = 0; r < rows; r++) {
             const struct int_query *query = (const void *)(queries + (size_t)r * query_bytes);
             const __m256 total = join_pairs(sum[quads * r + pair], sum[quads * r + pair + 1]);
@@ -138,44 +143,15 @@ KV_INLINE void score_quads(float *w, const uint8_t *codes, const uint16_t *scale
 }
 
 /* All blocks for `rows` (a constant) queries. */
-KV_INLINE void score_rows(float *w, const uint8_t *codes, const uint16_t *scales, uint32_t blocks,
-                          const uint8_t *queries, uint32_t dim, const int rows, const enum mx_repr repr)
+MX_INLINE void score_rows(float *w, const uint8_t *codes, const uint16_t *scales, uint32_t blocks,
+                          const uint8_t *queries, uint32_t dim, const enum mx_repr repr, const int rows)
 {
     for (uint32_t b = 0; b < blocks; b++, codes += mx_repr_code_bytes(repr, dim), scales += MX_BLOCK, w += MX_BLOCK) {
-        KV_UNROLL
+        MX_UNROLL
         for (int first = 0; first < 4; first += QUADS(rows)) {
-            score_quads(w, codes, scales, queries, dim, first, rows, repr);
+            score_quads(w, codes, scales, queries, dim, repr, first, rows);
         }
     }
-}
-
-KV_INLINE void scores(float *w, const uint8_t *codes, const uint16_t *scales, uint32_t blocks, const uint8_t *queries,
-                      uint32_t rows, uint32_t dim, const enum mx_repr repr)
-{
-    while (rows > 0) {
-        const uint32_t part = rows >= 4 ? 4 : rows >= 2 ? 2 : 1;
-        if (part == 4)
-            score_rows(w, codes, scales, blocks, queries, dim, 4, repr);
-        else if (part == 2)
-            score_rows(w, codes, scales, blocks, queries, dim, 2, repr);
-        else
-            score_rows(w, codes, scales, blocks, queries, dim, 1, repr);
-        rows -= part;
-        w += part * MX_KV_TILE;
-        queries += part * mx_kv_query_bytes(dim);
-    }
-}
-
-static void scores_int8(float *w, const uint8_t *codes, const uint16_t *scales, uint32_t blocks, const void *queries,
-                        uint32_t rows, uint32_t dim)
-{
-    scores(w, codes, scales, blocks, queries, rows, dim, MX_REPR_INT8);
-}
-
-static void scores_turbo4(float *w, const uint8_t *codes, const uint16_t *scales, uint32_t blocks, const void *queries,
-                          uint32_t rows, uint32_t dim)
-{
-    scores(w, codes, scales, blocks, queries, rows, dim, MX_REPR_TURBO4);
 }
 
 /* Rows of weights times scales as 16-bit integers: weight * scale = number * unit. */
@@ -186,35 +162,35 @@ struct int_weights {
 
 /* Quads from `first` on of one V group in all blocks, for `rows` (a constant) rows; `width` coordinates of the group
  * are wanted, a line of it has `line` bytes. */
-KV_INLINE void sum_quads(float *acc, size_t stride, const uint8_t *codes, uint32_t blocks, const struct int_weights *w,
-                         size_t block, uint32_t width, const size_t line, const int first, const int rows,
-                         const enum mx_repr repr)
+MX_INLINE void sum_quads(float *acc, size_t stride, const uint8_t *codes, uint32_t blocks, const struct int_weights *w,
+                         size_t block, uint32_t width, const size_t line, const enum mx_repr repr, const int first,
+                         const int rows)
 {
     const int quads = QUADS(rows);
     __m256i sum[8]; /* [rows][quads] */
-    KV_UNROLL
+    MX_UNROLL
     for (int i = 0; i < quads * rows; i++) sum[i] = _mm256_setzero_si256();
     for (uint32_t b = 0; b < blocks; b++, codes += block) {
         for (size_t ahead = 0; first == 0 && ahead < mx_repr_code_bytes(repr, 16); ahead += 64) {
             _mm_prefetch((const char *)codes + AHEAD + ahead, _MM_HINT_T0);
         }
-        KV_UNROLL
+        MX_UNROLL
         for (int j = 0; j < 4; j++) {
             __m256i numbers[4];
-            KV_UNROLL
+            MX_UNROLL
             for (int r = 0; r < rows; r++) numbers[r] = four_int16(w->numbers[r] + b * MX_BLOCK + 4 * j);
-            KV_UNROLL
+            MX_UNROLL
             for (int i = 0; i < quads; i++) {
                 if (16 * (size_t)(first + i) >= line) break;
                 const __m128i x = kv_open_v(codes, repr, line, (size_t)(first + i), j);
-                KV_UNROLL
+                MX_UNROLL
                 for (int r = 0; r < rows; r++) sum[quads * r + i] = multiply_add(sum[quads * r + i], x, numbers[r]);
             }
         }
     }
-    KV_UNROLL
+    MX_UNROLL
     for (int pair = 0; pair < quads; pair += 2) {
-        KV_UNROLL
+        MX_UNROLL
         for (int r = 0; r < rows; r++) {
             const __m256 total =
                 _mm256_mul_ps(join_pairs(sum[quads * r + pair], sum[quads * r + pair + 1]), _mm256_set1_ps(w->unit[r]));
@@ -224,14 +200,14 @@ KV_INLINE void sum_quads(float *acc, size_t stride, const uint8_t *codes, uint32
     }
 }
 
-KV_INLINE void sum_rows(float *acc, size_t stride, const uint8_t *codes, const uint16_t *scales, uint32_t blocks,
-                        const float *w, uint32_t dim, const int rows, const enum mx_repr repr)
+MX_INLINE void sum_rows(float *acc, size_t stride, const uint8_t *codes, const uint16_t *scales, uint32_t blocks,
+                        const float *w, uint32_t dim, const enum mx_repr repr, const int rows)
 {
     struct int_weights weights;
     for (int r = 0; r < rows; r++) {
         float products[MX_KV_TILE];
         for (uint32_t t = 0; t < blocks * MX_BLOCK; t += 8) {
-            const __m256 scale = _mm256_cvtph_ps(kv_load16(scales + t));
+            const __m256 scale = vf_widen((const uint8_t *)(scales + t), MX_F16);
             _mm256_storeu_ps(products + t, _mm256_mul_ps(_mm256_loadu_ps(w + r * MX_KV_TILE + t), scale));
         }
         weights.unit[r] = to_int16(weights.numbers[r], products, blocks * MX_BLOCK);
@@ -239,59 +215,19 @@ KV_INLINE void sum_rows(float *acc, size_t stride, const uint8_t *codes, const u
     const size_t block = mx_repr_code_bytes(repr, dim), group = mx_repr_code_bytes(repr, 16);
     for (uint32_t from = 0; from < dim; from += 16, codes += group, acc += 16) {
         const uint32_t width = dim - from < 16 ? dim - from : 16;
-        KV_UNROLL
+        MX_UNROLL
         for (int first = 0; first < 4; first += QUADS(rows)) {
             if (width > 8)
-                sum_quads(acc, stride, codes, blocks, &weights, block, width, 64, first, rows, repr);
+                sum_quads(acc, stride, codes, blocks, &weights, block, width, 64, repr, first, rows);
             else
-                sum_quads(acc, stride, codes, blocks, &weights, block, width, 32, first, rows, repr);
+                sum_quads(acc, stride, codes, blocks, &weights, block, width, 32, repr, first, rows);
         }
     }
 }
 
-/* Four rows at a time where opening a code costs more than its products. */
-KV_INLINE void accumulate(float *acc, size_t stride, const uint8_t *codes, const uint16_t *scales, uint32_t blocks,
-                          const float *w, uint32_t rows, uint32_t dim, const enum mx_repr repr)
-{
-    while (rows > 0) {
-        const uint32_t part = rows >= 4 && repr == MX_REPR_TURBO3 ? 4 : rows >= 2 ? 2 : 1;
-        if (part == 4)
-            sum_rows(acc, stride, codes, scales, blocks, w, dim, 4, repr);
-        else if (part == 2)
-            sum_rows(acc, stride, codes, scales, blocks, w, dim, 2, repr);
-        else
-            sum_rows(acc, stride, codes, scales, blocks, w, dim, 1, repr);
-        rows -= part;
-        w += part * MX_KV_TILE;
-        acc += part * stride;
-    }
-}
-
-static void accumulate_int8(float *acc, size_t stride, const uint8_t *codes, const uint16_t *scales, uint32_t blocks,
-                            const float *w, uint32_t rows, uint32_t dim)
-{
-    accumulate(acc, stride, codes, scales, blocks, w, rows, dim, MX_REPR_INT8);
-}
-
-static void accumulate_turbo4(float *acc, size_t stride, const uint8_t *codes, const uint16_t *scales, uint32_t blocks,
-                              const float *w, uint32_t rows, uint32_t dim)
-{
-    accumulate(acc, stride, codes, scales, blocks, w, rows, dim, MX_REPR_TURBO4);
-}
-
-static void accumulate_turbo3(float *acc, size_t stride, const uint8_t *codes, const uint16_t *scales, uint32_t blocks,
-                              const float *w, uint32_t rows, uint32_t dim)
-{
-    accumulate(acc, stride, codes, scales, blocks, w, rows, dim, MX_REPR_TURBO3);
-}
+#include "kernels/simd/kv_narrow.inc"
 
 void mx_kv_narrow_avx2(struct mx_kv_kernels *kernels)
 {
-    kernels->k[MX_REPR_INT8].prepare = prepare_int;
-    kernels->k[MX_REPR_INT8].scores = scores_int8;
-    kernels->k[MX_REPR_TURBO4].prepare = prepare_int;
-    kernels->k[MX_REPR_TURBO4].scores = scores_turbo4;
-    kernels->v[MX_REPR_INT8].accumulate = accumulate_int8;
-    kernels->v[MX_REPR_TURBO4].accumulate = accumulate_turbo4;
-    kernels->v[MX_REPR_TURBO3].accumulate = accumulate_turbo3;
+    fill_narrow(kernels);
 }

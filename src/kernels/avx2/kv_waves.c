@@ -5,7 +5,7 @@
 
 enum { PART = 64 /* pairs at a time */, AT_ONCE = 4 /* blocks whose sums are in registers */ };
 
-KV_INLINE __m256 broadcast_two(const float *p)
+MX_INLINE __m256 broadcast_two(const float *p)
 {
     double two;
     memcpy(&two, p, sizeof two);
@@ -35,7 +35,7 @@ static void see_waves(float *seen, const float *waves, const struct mx_kv_turnin
 }
 
 /* Adds a block's sum of (e, o), i = 0 .. 3 in `low`, to its 16 scores. */
-KV_INLINE void add_block(float *w, __m256 low, __m256 high)
+MX_INLINE void add_block(float *w, __m256 low, __m256 high)
 {
     const __m256i order = _mm256_setr_epi32(0, 1, 4, 5, 2, 3, 6, 7),
                   backwards = _mm256_setr_epi32(7, 6, 5, 4, 3, 2, 1, 0);
@@ -51,19 +51,19 @@ static void sum_waves(float *w, const float *seen, const struct mx_kv_turning *t
                       uint32_t b, uint32_t blocks)
 {
     __m256 low[AT_ONCE], high[AT_ONCE];
-    KV_UNROLL
+    MX_UNROLL
     for (int j = 0; j < AT_ONCE; j++) low[j] = high[j] = _mm256_setzero_ps();
     for (uint32_t f = 0; f < count; f++, seen += 2 * MX_KV_TILE_BLOCKS) {
         const float *half = turning->turns->half + (size_t)turning->pairs[from + f] * MX_BLOCK;
         const __m256 first = _mm256_loadu_ps(half), second = _mm256_loadu_ps(half + 8);
-        KV_UNROLL
+        MX_UNROLL
         for (int j = 0; j < AT_ONCE; j++) {
             const __m256 wave = broadcast_two(seen + 2 * b + 2 * j);
             low[j] = _mm256_fmadd_ps(first, wave, low[j]);
             high[j] = _mm256_fmadd_ps(second, wave, high[j]);
         }
     }
-    KV_UNROLL
+    MX_UNROLL
     for (uint32_t j = 0; j < AT_ONCE; j++) {
         if (b + j < blocks) add_block(w + (size_t)(b + j) * MX_BLOCK, low[j], high[j]);
     }

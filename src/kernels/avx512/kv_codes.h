@@ -2,29 +2,21 @@
 #ifndef MX_KERNELS_AVX512_KV_CODES_H
 #define MX_KERNELS_AVX512_KV_CODES_H
 
-#include <immintrin.h>
-#include <stdint.h>
-#include <string.h>
+/* clang-format off */
+#include "kernels/avx512/vector.h"
+#include "kernels/simd/kv_rows.inc"
+/* clang-format on */
 
 #include "kernels/kv_codebook.h"
 #include "kernels/kv_repr.h"
 
-#define KV_INLINE static inline __attribute__((always_inline))
-
-/* In front of a loop of a few constant rounds: unrolled, so that arrays of sums are registers. */
-#if defined(__clang__)
-#define KV_UNROLL _Pragma("unroll")
-#else
-#define KV_UNROLL _Pragma("GCC unroll 16")
-#endif
-
 /* The 16 integer levels of turbo4 in each quarter of a register; turbo3's 8 twice. */
-KV_INLINE __m512i kv_turbo4_table(void)
+MX_INLINE __m512i kv_turbo4_table(void)
 {
     static const int8_t levels[16] = MX_TURBO4_LEVELS;
     return _mm512_broadcast_i32x4(_mm_loadu_si128((const __m128i *)(const void *)levels));
 }
-KV_INLINE __m512i kv_turbo3_table(void)
+MX_INLINE __m512i kv_turbo3_table(void)
 {
     static const int8_t levels[8] = MX_TURBO3_LEVELS;
     int64_t eight;
@@ -32,18 +24,18 @@ KV_INLINE __m512i kv_turbo3_table(void)
     return _mm512_set1_epi64(eight);
 }
 
-KV_INLINE __m512i kv_low_nibbles(__m512i x)
+MX_INLINE __m512i kv_low_nibbles(__m512i x)
 {
     return _mm512_and_si512(x, _mm512_set1_epi8(15));
 }
-KV_INLINE __m512i kv_high_nibbles(__m512i x)
+MX_INLINE __m512i kv_high_nibbles(__m512i x)
 {
     return _mm512_and_si512(_mm512_srli_epi16(x, 4), _mm512_set1_epi8(15));
 }
 
 /* Tokens 4 j .. 4 j + 3 of one V group of a block as signed bytes: byte 4 i + t is coordinate i of the group, token
  * 4 j + t. `tail`: the group has 8 coordinates, the upper half of the vector is zero codes. */
-KV_INLINE __m512i kv_open_quad(const uint8_t *p, const size_t j, enum mx_repr repr, int tail)
+MX_INLINE __m512i kv_open_quad(const uint8_t *p, const size_t j, enum mx_repr repr, int tail)
 {
     const __mmask64 bytes = tail ? 0xffffffffu : ~(__mmask64)0;
     const size_t line = tail ? 32 : 64;
@@ -57,19 +49,6 @@ KV_INLINE __m512i kv_open_quad(const uint8_t *p, const size_t j, enum mx_repr re
     const __m512i pairs = _mm512_srli_epi16(_mm512_maskz_loadu_epi8(bytes, p), (unsigned)(2 * j));
     const __m512i low = _mm512_and_si512(pairs, _mm512_set1_epi8(3));
     return _mm512_shuffle_epi8(kv_turbo3_table(), _mm512_mask_add_epi8(low, high, low, _mm512_set1_epi8(4)));
-}
-
-/* The four of them. */
-KV_INLINE void kv_open_group(__m512i values[4], const uint8_t *p, enum mx_repr repr, int tail)
-{
-    KV_UNROLL
-    for (size_t j = 0; j < 4; j++) values[j] = kv_open_quad(p, j, repr, tail);
-}
-
-/* Byte `which` of each 32-bit lane, signed, as numbers. */
-KV_INLINE __m512 kv_byte_to_f32(__m512i x, unsigned which)
-{
-    return _mm512_cvtepi32_ps(_mm512_srai_epi32(_mm512_slli_epi32(x, 24 - 8 * which), 24));
 }
 
 #endif

@@ -11,7 +11,12 @@
 #include "kernels/kv_kernels.h"
 #include "kernels/kv_levels.h"
 
-enum { AHEAD = 4096 /* bytes, at least, that lines are prefetched ahead */ };
+enum {
+    AHEAD = 4096, /* bytes, at least, that lines are prefetched ahead */
+    SCORE_ROWS = 8,
+    SUM_ROWS = 8,
+    SUM_ROWS_TURBO3 = SUM_ROWS,
+};
 
 /* A prepared query: 64 bytes of this, then for every 4 coordinates their high and then their low bytes. */
 struct int_query {
@@ -20,11 +25,6 @@ struct int_query {
     uint8_t pad[48];
 };
 
-static __mmask16 first_lanes(uint32_t count)
-{
-    return count < 16 ? (__mmask16)((1u << count) - 1) : 0xffff;
-}
-
 static void prepare_int(void *query, const float *q, uint32_t dim, float bias)
 {
     const float largest_code = 127 * 256 + 127;
@@ -32,7 +32,7 @@ static void prepare_int(void *query, const float *q, uint32_t dim, float bias)
     __m128i *quads = (__m128i *)(void *)((uint8_t *)query + sizeof *header);
     __m512 largest = _mm512_setzero_ps(), poison = _mm512_setzero_ps();
     for (uint32_t i = 0; i < dim; i += 16) {
-        const __m512 x = _mm512_maskz_loadu_ps(first_lanes(dim - i), q + i);
+        const __m512 x = vf_load_some(q + i, dim - i);
         largest = _mm512_max_ps(_mm512_abs_ps(x), largest);
         poison = _mm512_fmadd_ps(x, _mm512_setzero_ps(), poison);
     }
@@ -40,7 +40,7 @@ static void prepare_int(void *query, const float *q, uint32_t dim, float bias)
     const __m512 inverse = _mm512_set1_ps(top > 0 && bad == 0 ? largest_code / top : 0);
     __m512i high_sum = _mm512_setzero_si512(), low_sum = _mm512_setzero_si512();
     for (uint32_t i = 0; i < dim; i += 16) {
-        const __m512 x = _mm512_maskz_loadu_ps(first_lanes(dim - i), q + i);
+        const __m512 x = vf_load_some(q + i, dim - i);
         const __m512i value = _mm512_cvtps_epi32(_mm512_mul_ps(x, inverse));
         const __m512i upper = _mm512_srai_epi32(_mm512_add_epi32(value, _mm512_set1_epi32(128)), 8);
         const __m512i lower = _mm512_sub_epi32(value, _mm512_slli_epi32(upper, 8));
@@ -56,7 +56,7 @@ static void prepare_int(void *query, const float *q, uint32_t dim, float bias)
     header->low_start = -128 * _mm512_reduce_add_epi32(low_sum);
 }
 
-KV_INLINE __m512i broadcast_four(const uint8_t *p)
+MX_INLINE __m512i broadcast_four(const uint8_t *p)
 {
     int32_t four;
     memcpy(&four, p, sizeof four);
@@ -67,7 +67,7 @@ KV_INLINE __m512i broadcast_four(const uint8_t *p)
  * latency of the products, and a part of a query that is loaded serves all blocks. Lines are prefetched from later
  * blocks, at least AHEAD bytes away: int8 from the same place there, turbo4 in their order in memory (docs/speed.md).
  */
-KV_INLINE void score_blocks(float *w, const uint8_t *codes, const uint16_t *scales, const uint8_t *queries,
+MX_INLINE void score_blocks(float *w, const uint8_t *codes, const uint16_t *scales, const uint8_t *queries,
                             uint32_t dim, const int rows, const int count, const enum mx_repr repr)
 {
     const size_t query_bytes = mx_kv_query_bytes(dim), block = mx_repr_code_bytes(repr, dim);
@@ -76,23 +76,23 @@ KV_INLINE void score_blocks(float *w, const uint8_t *codes, const uint16_t *scal
     const __m512i table = _mm512_xor_si512(kv_turbo4_table(), _mm512_set1_epi8((char)0x80));
     __m512i high[8], low[8]; /* [rows][count] */
     const uint8_t *query[8], *line[4];
-    KV_UNROLL
+    MX_UNROLL
     for (int r = 0; r < rows; r++) {
         const struct int_query *header = (const void *)(queries + (size_t)r * query_bytes);
         query[r] = (const uint8_t *)(header + 1);
-        KV_UNROLL
+        MX_UNROLL
         for (int b = 0; b < count; b++) {
             high[r * count + b] = _mm512_set1_epi32(header->high_start);
             low[r * count + b] = _mm512_set1_epi32(header->low_start);
         }
     }
-    KV_UNROLL
+    MX_UNROLL
     for (int b = 0; b < count; b++) line[b] = codes + (size_t)b * block;
     for (size_t i = 0; i < (dim + 7) / 8; i++) {
-        KV_UNROLL
+        MX_UNROLL
         for (int j = 0; j < 2; j++) { /* four coordinates each */
             __m512i x[4];
-            KV_UNROLL
+            MX_UNROLL
             for (int b = 0; b < count; b++) {
                 const uint8_t *p = line[b] + i * eight;
                 if (repr == MX_REPR_INT8) p += 64 * j;
@@ -105,11 +105,11 @@ KV_INLINE void score_blocks(float *w, const uint8_t *codes, const uint16_t *scal
                 if (j == 0) _mm_prefetch((const char *)codes + ahead + in_order, _MM_HINT_T0);
                 x[b] = _mm512_shuffle_epi8(table, j == 0 ? kv_low_nibbles(x[b]) : kv_high_nibbles(x[b]));
             }
-            KV_UNROLL
+            MX_UNROLL
             for (int r = 0; r < rows; r++) {
                 const uint8_t *q = query[r] + i * 16 + 8 * j;
                 const __m512i q_high = broadcast_four(q), q_low = broadcast_four(q + 4);
-                KV_UNROLL
+                MX_UNROLL
                 for (int b = 0; b < count; b++) {
                     high[r * count + b] = _mm512_dpbusd_epi32(high[r * count + b], x[b], q_high);
                     low[r * count + b] = _mm512_dpbusd_epi32(low[r * count + b], x[b], q_low);
@@ -117,11 +117,10 @@ KV_INLINE void score_blocks(float *w, const uint8_t *codes, const uint16_t *scal
             }
         }
     }
-    KV_UNROLL
+    MX_UNROLL
     for (int b = 0; b < count; b++) {
-        const __m256i half = _mm256_loadu_si256((const __m256i *)(const void *)(scales + b * MX_BLOCK));
-        const __m512 scale = _mm512_cvtph_ps(half);
-        KV_UNROLL
+        const __m512 scale = vf_widen((const uint8_t *)(scales + b * MX_BLOCK), MX_F16);
+        MX_UNROLL
         for (int r = 0; r < rows; r++) {
             const struct int_query *header = (const void *)(queries + (size_t)r * query_bytes);
             const __m512 high_sum = _mm512_cvtepi32_ps(high[r * count + b]);
@@ -134,11 +133,11 @@ KV_INLINE void score_blocks(float *w, const uint8_t *codes, const uint16_t *scal
     }
 }
 
-/* All blocks for `rows` queries, `count` at a time. */
-KV_INLINE void score_rows(float *w, const uint8_t *codes, const uint16_t *scales, uint32_t blocks,
-                          const uint8_t *queries, uint32_t dim, const int rows, const int count,
-                          const enum mx_repr repr)
+/* All blocks for `rows` queries, so many at a time that there are 16 sums, but at most 4. */
+MX_INLINE void score_rows(float *w, const uint8_t *codes, const uint16_t *scales, uint32_t blocks,
+                          const uint8_t *queries, uint32_t dim, const enum mx_repr repr, const int rows)
 {
+    const int count = rows > 1 ? 8 / rows : 4;
     const size_t block = mx_repr_code_bytes(repr, dim);
     uint32_t b = 0;
     for (; b + (uint32_t)count <= blocks; b += (uint32_t)count) {
@@ -149,51 +148,20 @@ KV_INLINE void score_rows(float *w, const uint8_t *codes, const uint16_t *scales
     }
 }
 
-KV_INLINE void scores(float *w, const uint8_t *codes, const uint16_t *scales, uint32_t blocks, const uint8_t *queries,
-                      uint32_t rows, uint32_t dim, const enum mx_repr repr)
-{
-    while (rows > 0) {
-        const uint32_t part = rows >= 8 ? 8 : rows >= 4 ? 4 : rows >= 2 ? 2 : 1;
-        if (part == 8)
-            score_rows(w, codes, scales, blocks, queries, dim, 8, 1, repr);
-        else if (part == 4)
-            score_rows(w, codes, scales, blocks, queries, dim, 4, 2, repr);
-        else if (part == 2)
-            score_rows(w, codes, scales, blocks, queries, dim, 2, 4, repr);
-        else
-            score_rows(w, codes, scales, blocks, queries, dim, 1, 4, repr);
-        rows -= part;
-        w += part * MX_KV_TILE;
-        queries += part * mx_kv_query_bytes(dim);
-    }
-}
-
-static void scores_int8(float *w, const uint8_t *codes, const uint16_t *scales, uint32_t blocks, const void *queries,
-                        uint32_t rows, uint32_t dim)
-{
-    scores(w, codes, scales, blocks, queries, rows, dim, MX_REPR_INT8);
-}
-
-static void scores_turbo4(float *w, const uint8_t *codes, const uint16_t *scales, uint32_t blocks, const void *queries,
-                          uint32_t rows, uint32_t dim)
-{
-    scores(w, codes, scales, blocks, queries, rows, dim, MX_REPR_TURBO4);
-}
-
 /* Rows of weights times scales as bytes: weight * scale = (256 * high + low) * unit. */
 struct int_weights {
     uint8_t high[8][MX_KV_TILE], low[8][MX_KV_TILE];
     float unit[8];
 };
 
-KV_INLINE void prepare_weights(struct int_weights *out, const float *w, const uint16_t *scales, uint32_t blocks,
+MX_INLINE void prepare_weights(struct int_weights *out, const float *w, const uint16_t *scales, uint32_t blocks,
                                const int rows)
 {
     for (int r = 0; r < rows; r++) {
         __m512 product[MX_KV_TILE_BLOCKS], largest = _mm512_setzero_ps(), poison = _mm512_setzero_ps();
         for (uint32_t b = 0; b < blocks; b++) {
-            const __m256i half = _mm256_loadu_si256((const __m256i *)(const void *)(scales + b * MX_BLOCK));
-            product[b] = _mm512_mul_ps(_mm512_loadu_ps(w + r * MX_KV_TILE + b * MX_BLOCK), _mm512_cvtph_ps(half));
+            const __m512 scale = vf_widen((const uint8_t *)(scales + b * MX_BLOCK), MX_F16);
+            product[b] = _mm512_mul_ps(_mm512_loadu_ps(w + r * MX_KV_TILE + b * MX_BLOCK), scale);
             largest = _mm512_max_ps(product[b], largest);
             poison = _mm512_fmadd_ps(product[b], _mm512_setzero_ps(), poison);
         }
@@ -212,30 +180,30 @@ KV_INLINE void prepare_weights(struct int_weights *out, const float *w, const ui
 /* V groups [group, group + count) (a constant) of all blocks for `rows` rows (a constant). Columns of blocks are no
  * stream that a prefetcher follows, so the next tile is prefetched, line by line, from `next` on; returns what follows
  * the lines so fetched. */
-KV_INLINE const uint8_t *sum_groups(float *acc, size_t stride, const uint8_t *codes, uint32_t blocks,
+MX_INLINE const uint8_t *sum_groups(float *acc, size_t stride, const uint8_t *codes, uint32_t blocks,
                                     const struct int_weights *w, const uint8_t *next, uint32_t group, uint32_t dim,
                                     const int rows, const int count, const int tail, const enum mx_repr repr)
 {
     const size_t block = mx_repr_code_bytes(repr, dim), group_bytes = mx_repr_code_bytes(repr, 16);
     __m512i high[8], low[8]; /* [count][rows] */
-    KV_UNROLL
+    MX_UNROLL
     for (int i = 0; i < rows * count; i++) high[i] = low[i] = _mm512_setzero_si512();
     const uint8_t *p = codes + group * group_bytes;
     for (size_t t = 0; t < blocks * MX_BLOCK; t += MX_BLOCK, p += block, next += (size_t)count * group_bytes) {
-        KV_UNROLL
+        MX_UNROLL
         for (size_t ahead = 0; ahead < (size_t)count * group_bytes; ahead += 64) {
             _mm_prefetch((const char *)next + ahead, _MM_HINT_T0);
         }
-        KV_UNROLL
+        MX_UNROLL
         for (size_t j = 0; j < 4; j++) {
             __m512i values[8];
-            KV_UNROLL
+            MX_UNROLL
             for (int g = 0; g < count; g++) values[g] = kv_open_quad(p + (size_t)g * group_bytes, j, repr, tail);
-            KV_UNROLL
+            MX_UNROLL
             for (int r = 0; r < rows; r++) {
                 const __m512i w_high = broadcast_four(w->high[r] + t + 4 * j);
                 const __m512i w_low = broadcast_four(w->low[r] + t + 4 * j);
-                KV_UNROLL
+                MX_UNROLL
                 for (int g = 0; g < count; g++) {
                     high[g * rows + r] = _mm512_dpbusd_epi32(high[g * rows + r], w_high, values[g]);
                     low[g * rows + r] = _mm512_dpbusd_epi32(low[g * rows + r], w_low, values[g]);
@@ -243,11 +211,11 @@ KV_INLINE const uint8_t *sum_groups(float *acc, size_t stride, const uint8_t *co
             }
         }
     }
-    KV_UNROLL
+    MX_UNROLL
     for (int g = 0; g < count; g++) {
         const uint32_t from = (group + (uint32_t)g) * 16, width = dim - from < 16 ? dim - from : 16;
         const __mmask16 lanes = (__mmask16)((1u << width) - 1);
-        KV_UNROLL
+        MX_UNROLL
         for (int r = 0; r < rows; r++) {
             const __m512 sum = _mm512_fmadd_ps(_mm512_cvtepi32_ps(high[g * rows + r]), _mm512_set1_ps(256.0f),
                                                _mm512_cvtepi32_ps(low[g * rows + r]));
@@ -260,15 +228,15 @@ KV_INLINE const uint8_t *sum_groups(float *acc, size_t stride, const uint8_t *co
 }
 
 /* All groups for `rows` rows (a constant), so many at a time that there are 16 sums. */
-KV_INLINE void sum_rows(float *acc, size_t stride, const uint8_t *codes, const uint16_t *scales, uint32_t blocks,
-                        const float *w, uint32_t dim, const int rows, const enum mx_repr repr)
+MX_INLINE void sum_rows(float *acc, size_t stride, const uint8_t *codes, const uint16_t *scales, uint32_t blocks,
+                        const float *w, uint32_t dim, const enum mx_repr repr, const int rows)
 {
     struct int_weights weights;
     prepare_weights(&weights, w, scales, blocks, rows);
     const uint32_t rest = dim % 16, full = dim / 16 + (rest > 8); /* groups of 16, the last perhaps padded */
     const uint8_t *next = codes + blocks * mx_repr_code_bytes(repr, dim);
     uint32_t group = 0;
-    KV_UNROLL
+    MX_UNROLL
     for (int count = 8 / rows; count > 0; count /= 2) {
         for (; group + (uint32_t)count <= full; group += (uint32_t)count) {
             next = sum_groups(acc, stride, codes, blocks, &weights, next, group, dim, rows, count, 0, repr);
@@ -279,50 +247,9 @@ KV_INLINE void sum_rows(float *acc, size_t stride, const uint8_t *codes, const u
     }
 }
 
-KV_INLINE void accumulate(float *acc, size_t stride, const uint8_t *codes, const uint16_t *scales, uint32_t blocks,
-                          const float *w, uint32_t rows, uint32_t dim, const enum mx_repr repr)
-{
-    while (rows > 0) {
-        const uint32_t part = rows >= 8 ? 8 : rows >= 4 ? 4 : rows >= 2 ? 2 : 1;
-        if (part == 8)
-            sum_rows(acc, stride, codes, scales, blocks, w, dim, 8, repr);
-        else if (part == 4)
-            sum_rows(acc, stride, codes, scales, blocks, w, dim, 4, repr);
-        else if (part == 2)
-            sum_rows(acc, stride, codes, scales, blocks, w, dim, 2, repr);
-        else
-            sum_rows(acc, stride, codes, scales, blocks, w, dim, 1, repr);
-        rows -= part;
-        w += part * MX_KV_TILE;
-        acc += part * stride;
-    }
-}
-
-static void accumulate_int8(float *acc, size_t stride, const uint8_t *codes, const uint16_t *scales, uint32_t blocks,
-                            const float *w, uint32_t rows, uint32_t dim)
-{
-    accumulate(acc, stride, codes, scales, blocks, w, rows, dim, MX_REPR_INT8);
-}
-
-static void accumulate_turbo4(float *acc, size_t stride, const uint8_t *codes, const uint16_t *scales, uint32_t blocks,
-                              const float *w, uint32_t rows, uint32_t dim)
-{
-    accumulate(acc, stride, codes, scales, blocks, w, rows, dim, MX_REPR_TURBO4);
-}
-
-static void accumulate_turbo3(float *acc, size_t stride, const uint8_t *codes, const uint16_t *scales, uint32_t blocks,
-                              const float *w, uint32_t rows, uint32_t dim)
-{
-    accumulate(acc, stride, codes, scales, blocks, w, rows, dim, MX_REPR_TURBO3);
-}
+#include "kernels/simd/kv_narrow.inc"
 
 void mx_kv_narrow_avx512(struct mx_kv_kernels *kernels)
 {
-    kernels->k[MX_REPR_INT8].prepare = prepare_int;
-    kernels->k[MX_REPR_INT8].scores = scores_int8;
-    kernels->k[MX_REPR_TURBO4].prepare = prepare_int;
-    kernels->k[MX_REPR_TURBO4].scores = scores_turbo4;
-    kernels->v[MX_REPR_INT8].accumulate = accumulate_int8;
-    kernels->v[MX_REPR_TURBO4].accumulate = accumulate_turbo4;
-    kernels->v[MX_REPR_TURBO3].accumulate = accumulate_turbo3;
+    fill_narrow(kernels);
 }

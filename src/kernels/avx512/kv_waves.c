@@ -8,7 +8,7 @@
 
 enum { PART = 64 /* pairs at a time */, AT_ONCE = 8 /* blocks whose sums are in registers */ };
 
-KV_INLINE __m512 broadcast_two(const float *p)
+MX_INLINE __m512 broadcast_two(const float *p)
 {
     double two;
     memcpy(&two, p, sizeof two);
@@ -38,7 +38,7 @@ static void see_waves(float *seen, const float *waves, const struct mx_kv_turnin
 }
 
 /* Adds a block's sum of (e, o) to its 16 scores. */
-KV_INLINE void add_block(float *w, __m512 sum)
+MX_INLINE void add_block(float *w, __m512 sum)
 {
     const __m512i even = _mm512_setr_epi32(14, 12, 10, 8, 6, 4, 2, 0, 0, 2, 4, 6, 8, 10, 12, 14);
     const __m512 e = _mm512_permutexvar_ps(even, sum);
@@ -52,16 +52,16 @@ static void sum_waves(float *w, const float *seen, const struct mx_kv_turning *t
                       uint32_t b, uint32_t blocks)
 {
     __m512 sum[AT_ONCE];
-    KV_UNROLL
+    MX_UNROLL
     for (int j = 0; j < AT_ONCE; j++) sum[j] = _mm512_setzero_ps();
     for (uint32_t f = 0; f < count; f++, seen += 2 * MX_KV_TILE_BLOCKS) {
         const __m512 half = _mm512_loadu_ps(turning->turns->half + (size_t)turning->pairs[from + f] * MX_BLOCK);
-        KV_UNROLL
+        MX_UNROLL
         for (int j = 0; j < AT_ONCE; j++) {
             sum[j] = _mm512_fmadd_ps(half, broadcast_two(seen + 2 * b + 2 * j), sum[j]);
         }
     }
-    KV_UNROLL
+    MX_UNROLL
     for (uint32_t j = 0; j < AT_ONCE; j++) {
         if (b + j < blocks) add_block(w + (size_t)(b + j) * MX_BLOCK, sum[j]);
     }
