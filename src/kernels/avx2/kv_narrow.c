@@ -85,7 +85,10 @@ MX_INLINE __m256i four_int16(const int16_t *p)
 /* sum += 16 bytes times four 16-bit numbers, repeated. */
 MX_INLINE __m256i multiply_add(__m256i sum, __m128i bytes, __m256i numbers)
 {
-    return _mm256_add_epi32(sum, _mm256_madd_epi16(_mm256_cvtepi8_epi16(bytes), numbers));
+    const __m256i products = _mm256_madd_epi16(_mm256_cvtepi8_epi16(bytes), numbers);
+    /* gcc 12 copies every sum around the intrinsic, and then runs out of registers; not so around this */
+    __asm__("vpaddd %1, %0, %0" : "+x"(sum) : "x"(products));
+    return sum;
 }
 
 /* Eight sums from two registers of four pairs each. */
