@@ -14,6 +14,9 @@ struct mx_attention_bench {
     struct mx_arch arch;
     struct mx_cache *cache;
     float *q, *k, *v, *out;
+    struct mx_key_bias key_bias;
+    const float **biases;  /* [layers]: all `bias` */
+    float *bias, *inverse; /* [kv_heads, dim], [dim / 2] */
     uint32_t layers, queries;
 };
 
@@ -46,9 +49,36 @@ static mx_status make_model(struct mx_arch *arch, struct mx_kv_setup *setup, con
                                             .cache_copies = 1,
                                             .shares_cache_of = -1};
     }
+    if (shape->bias_pairs) {
+        arch->qkv_bias = true;
+        arch->rope_count = 1;
+        arch->rope[0].dims = shape->dim / 2 * 2;
+        for (uint32_t i = 0; i < shape->layers; i++) arch->layers[i].rope = true;
+    }
     struct mx_kv_options request = shape->kv;
     request.force = true;
     return mx_kv_resolve(setup, &request, arch, err);
+}
+
+/* A bias of far more energy than the noise, in the first pairs of each head. */
+static mx_status make_bias(struct mx_attention_bench *bench, const struct mx_attention_shape *shape,
+                           struct mx_error *err)
+{
+    const uint32_t pairs = shape->dim / 2, used = shape->bias_pairs < pairs ? shape->bias_pairs : pairs;
+    const size_t numbers = (size_t)shape->kv_heads * shape->dim;
+    bench->biases = calloc(shape->layers, sizeof *bench->biases);
+    bench->bias = calloc(numbers, sizeof *bench->bias);
+    bench->inverse = calloc(pairs + 1, sizeof *bench->inverse);
+    if (!bench->biases || !bench->bias || !bench->inverse) {
+        return mx_fail_memory(err, "an attention benchmark", numbers * sizeof *bench->bias);
+    }
+    for (uint32_t i = 0; i < shape->layers; i++) bench->biases[i] = bench->bias;
+    for (uint32_t p = 0; p < pairs; p++) bench->inverse[p] = (float)pow(10000, -2.0 * p / shape->dim);
+    for (uint32_t head = 0; head < shape->kv_heads; head++) {
+        for (uint32_t p = 0; p < used; p++) bench->bias[(size_t)head * shape->dim + p] = 100;
+    }
+    bench->key_bias = (struct mx_key_bias){bench->biases, {bench->inverse}, {1}};
+    return MX_OK;
 }
 
 static mx_status fill_bench(struct mx_attention_bench *bench, const struct mx_attention_shape *shape,
@@ -57,6 +87,8 @@ static mx_status fill_bench(struct mx_attention_bench *bench, const struct mx_at
     struct mx_cache_options options = {
         .context = shape->length + shape->queries, .chunk = shape->queries, .cpu = shape->cpu, .pool = pool};
     MX_TRY(make_model(&bench->arch, &options.setup, shape, err));
+    MX_TRY(make_bias(bench, shape, err));
+    options.key_bias = &bench->key_bias;
     bench->layers = shape->layers;
     bench->queries = shape->queries;
     const size_t kv = (size_t)shape->queries * shape->kv_heads * shape->dim;
@@ -96,6 +128,9 @@ void mx_attention_bench_close(struct mx_attention_bench *bench)
     free(bench->k);
     free(bench->v);
     free(bench->out);
+    free(bench->biases);
+    free(bench->bias);
+    free(bench->inverse);
     free(bench);
 }
 

@@ -10,6 +10,8 @@ struct mx_attention_shape {
     uint32_t dim, kv_heads, group, layers;
     uint64_t length;  /* tokens in the cache */
     uint32_t queries; /* new tokens per run: 1 for decoding */
+    uint32_t
+        bias_pairs; /* pairs of coordinates of each KV head in which keys have a large bias; as many as there are */
     enum mx_cpu_level cpu;
 };
 

@@ -19,7 +19,7 @@ struct options {
     bool json, csv;
     bool kernel;
     const char *head_dims, *groups;
-    int64_t kv_heads;
+    int64_t kv_heads, bias_pairs;
     struct mx_kv_flags kv;
 };
 enum { REPEAT = 3 };
@@ -46,6 +46,8 @@ static const struct mx_flag flags[] = {
     {"kv-heads", 0, MX_FLAG_WHOLE, "N", "--kernel: KV heads (default 8)", offsetof(struct options, kv_heads), 1, 1024},
     {"group", 0, MX_FLAG_TEXT, "LIST", "--kernel: query heads for each KV head (default 2)",
      offsetof(struct options, groups)},
+    {"k-bias", 0, MX_FLAG_WHOLE, "N", "--kernel: pairs of coordinates with a large K bias (default 0)",
+     offsetof(struct options, bias_pairs), 0, 512},
     MX_ENGINE_FLAG_ROWS(struct options, engine),
     MX_KV_FLAG_ROWS(struct options, kv),
     {0},
@@ -173,6 +175,7 @@ static mx_status run_kernel(struct mx_cli *cli, const struct options *options, s
                                            .lengths = options->depths,
                                            .modes = options->modes,
                                            .kv_heads = options->kv_heads,
+                                           .bias_pairs = options->bias_pairs,
                                            .repeat = options->repeat,
                                            .json = options->json,
                                            .csv = options->csv,
@@ -185,8 +188,8 @@ static mx_status run(struct mx_cli *cli, const void *given, struct mx_error *err
 {
     const struct options *options = given;
     if (options->kernel) return run_kernel(cli, options, err);
-    if (options->head_dims || options->groups || options->kv_heads) {
-        return mx_fail(err, MX_ERR_ARGUMENT, "--head-dim, --kv-heads and --group go with --kernel");
+    if (options->head_dims || options->groups || options->kv_heads || options->bias_pairs) {
+        return mx_fail(err, MX_ERR_ARGUMENT, "--head-dim, --kv-heads, --group and --k-bias go with --kernel");
     }
     enum mx_mode modes[MX_MODE_COUNT];
     uint32_t depths[MX_WHOLE_LIST];

@@ -161,6 +161,7 @@ mx_status mx_bench_kernel_run(struct mx_cli *cli, const struct mx_bench_kernel *
                                               .groups = lists.groups,
                                               .lengths = lists.lengths,
                                               .kv_heads = flags->kv_heads ? (uint32_t)flags->kv_heads : KV_HEADS,
+                                              .bias_pairs = (uint32_t)flags->bias_pairs,
                                               .repeat = flags->repeat ? (uint32_t)flags->repeat : REPEAT,
                                               .fp16_bytes = MX_KERNEL_BENCH_BYTES,
                                               .cpu = mx_cpu_detect()};

@@ -43,6 +43,7 @@ static mx_status for_each_shape(struct benching *job, shape_step *step)
                                                        layers_for(options, options->head_dims[d], options->lengths[l]),
                                                    .length = options->lengths[l],
                                                    .queries = 1,
+                                                   .bias_pairs = options->bias_pairs,
                                                    .cpu = options->cpu};
                 MX_TRY(step(job, &shape));
             }

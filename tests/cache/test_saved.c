@@ -171,7 +171,15 @@ static void bench_runs(void **state)
     struct mx_pool *pool;
     assert_ok(mx_pool_open(&pool, 2, &err));
     for (int mode = 0; mode < MX_MODE_COUNT; mode++) {
-        struct mx_attention_shape shape = {mx_kv_options_default(), 80, 2, 3, 2, 1000, 1, mx_cpu_detect()};
+        struct mx_attention_shape shape = {.kv = mx_kv_options_default(),
+                                           .dim = 80,
+                                           .kv_heads = 2,
+                                           .group = 3,
+                                           .layers = 2,
+                                           .length = 1000,
+                                           .queries = 1,
+                                           .bias_pairs = mode % 2 ? 5 : 0,
+                                           .cpu = mx_cpu_detect()};
         shape.kv.mode = (enum mx_mode)mode;
         uint64_t bytes;
         assert_ok(mx_attention_bench_size(&shape, &bytes, &err));
