@@ -16,12 +16,12 @@ static void fill(void)
 #if defined(__x86_64__)
     mx_kv_portable_avx2(&tables[MX_CPU_AVX2]);
     mx_kv_fp16_avx2(&tables[MX_CPU_AVX2]);
-    mx_kv_narrow_avx2(&tables[MX_CPU_AVX2]);
+    mx_kv_coded_avx2(&tables[MX_CPU_AVX2]);
     mx_kv_softmax_avx2(&tables[MX_CPU_AVX2]);
     mx_kv_waves_avx2(&tables[MX_CPU_AVX2]);
     mx_kv_portable_avx512(&tables[MX_CPU_AVX512]);
     mx_kv_fp16_avx512(&tables[MX_CPU_AVX512]);
-    mx_kv_narrow_avx512(&tables[MX_CPU_AVX512]);
+    mx_kv_coded_avx512(&tables[MX_CPU_AVX512]);
     mx_kv_softmax_avx512(&tables[MX_CPU_AVX512]);
     mx_kv_waves_avx512(&tables[MX_CPU_AVX512]);
 #endif

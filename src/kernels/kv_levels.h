@@ -11,11 +11,11 @@ void mx_kv_portable_avx2(struct mx_kv_kernels *kernels);
 void mx_kv_portable_avx512(struct mx_kv_kernels *kernels);
 
 void mx_kv_fp16_avx2(struct mx_kv_kernels *kernels);
-void mx_kv_narrow_avx2(struct mx_kv_kernels *kernels);
+void mx_kv_coded_avx2(struct mx_kv_kernels *kernels);
 void mx_kv_softmax_avx2(struct mx_kv_kernels *kernels);
 void mx_kv_waves_avx2(struct mx_kv_kernels *kernels);
 void mx_kv_fp16_avx512(struct mx_kv_kernels *kernels);
-void mx_kv_narrow_avx512(struct mx_kv_kernels *kernels);
+void mx_kv_coded_avx512(struct mx_kv_kernels *kernels);
 void mx_kv_softmax_avx512(struct mx_kv_kernels *kernels);
 void mx_kv_waves_avx512(struct mx_kv_kernels *kernels);
 

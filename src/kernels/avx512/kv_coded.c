@@ -1,4 +1,4 @@
-/* Attention on the codes for a few query rows, with VNNI: int8 and turbo4 keys, int8, turbo4 and turbo3 values.
+/* Attention on the codes, with VNNI: int8 and turbo4 keys, int8, turbo4 and turbo3 values.
  *
  * vpdpbusd multiplies four unsigned by four signed bytes and adds them to a 32-bit lane. A query (and a row of weights)
  * is carried as a high and a low byte, 16 bits in all, so two such products make one at full precision. Keys are
@@ -247,9 +247,9 @@ MX_INLINE void sum_rows(float *acc, size_t stride, const uint8_t *codes, const u
     }
 }
 
-#include "kernels/simd/kv_narrow.inc"
+#include "kernels/simd/kv_coded.inc"
 
-void mx_kv_narrow_avx512(struct mx_kv_kernels *kernels)
+void mx_kv_coded_avx512(struct mx_kv_kernels *kernels)
 {
-    fill_narrow(kernels);
+    fill_coded(kernels);
 }

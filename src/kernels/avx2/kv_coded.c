@@ -1,4 +1,4 @@
-/* Attention on the codes for a few query rows, without VNNI: bytes are widened to 16 bits, and vpmaddwd multiplies
+/* Attention on the codes, without VNNI: bytes are widened to 16 bits, and vpmaddwd multiplies
  * pairs with a query (or weights) of 16 bits and adds them to 32-bit lanes, two of which make one sum. Sums stay below
  * 2^31: 512 pairs of coordinates * 32767 * 127; 128 tokens are far less. */
 #include "kernels/avx2/kv_codes.h"
@@ -228,9 +228,9 @@ MX_INLINE void sum_rows(float *acc, size_t stride, const uint8_t *codes, const u
     }
 }
 
-#include "kernels/simd/kv_narrow.inc"
+#include "kernels/simd/kv_coded.inc"
 
-void mx_kv_narrow_avx2(struct mx_kv_kernels *kernels)
+void mx_kv_coded_avx2(struct mx_kv_kernels *kernels)
 {
-    fill_narrow(kernels);
+    fill_coded(kernels);
 }
