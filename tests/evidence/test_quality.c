@@ -56,26 +56,35 @@ static const cJSON *find_entry(const cJSON *list, const struct figure *figure, u
     return NULL;
 }
 
-/* Every token is coded before it is read, without hot window, sinks and centering. Adds to drift [FIGURES] how far the
- * change of perplexity is from the independent one; returns how many figures are beyond their bounds. */
-static unsigned check_divergence(const char *model, uint32_t length, size_t limit, double *drift)
+/* Compares modes with fp16 on the held-out text; the folder of the model goes to `directory`. */
+static void compare(const char *model, uint32_t length, size_t limit, const struct mx_kv_options *modes, size_t count,
+                    struct mx_comparison *results, char directory[256])
 {
     struct mx_error err;
-    char directory[256];
     trained_directory(directory, model);
     struct mx_session *session;
     assert_ok(mx_session_open(&session, directory, &(struct mx_session_options){.cpu = mx_cpu_detect()}, NULL, &err));
     struct mx_windows windows = {.length = length, .limit = limit};
     int32_t *ids = validation_ids(&windows.count);
     windows.tokens = ids;
+    double reference;
+    assert_ok(mx_compare_run(session, &windows, modes, count, NULL, results, &reference, &err));
+    free(ids);
+    mx_session_close(session);
+}
+
+/* Every token is coded before it is read, without hot window, sinks and centering. Adds to drift [FIGURES] how far the
+ * change of perplexity is from the independent one; returns how many figures are beyond their bounds. */
+static unsigned check_divergence(const char *model, uint32_t length, size_t limit, double *drift)
+{
+    char directory[256];
     struct mx_kv_options wanted[FIGURES];
     struct mx_comparison results[FIGURES];
     for (size_t i = 0; i < FIGURES; i++) {
         wanted[i] = (struct mx_kv_options){
             .mode = figures[i].mode, .scale = figures[i].scale, .force = true, .coded_at_once = true};
     }
-    double reference;
-    assert_ok(mx_compare_run(session, &windows, wanted, FIGURES, NULL, results, &reference, &err));
+    compare(model, length, limit, wanted, FIGURES, results, directory);
     cJSON *list = json_of(directory, "kv-quality.json");
     print_message("%s, %zu windows of %u: ours / independent\n", model, limit, length);
     unsigned beyond = 0;
@@ -93,8 +102,6 @@ static unsigned check_divergence(const char *model, uint32_t length, size_t limi
         drift[i] += ours->perplexity_change - change;
     }
     cJSON_Delete(list);
-    free(ids);
-    mx_session_close(session);
     return beyond;
 }
 
@@ -114,6 +121,34 @@ static void test_divergence(void **state)
         beyond += fabs(drift[i] / (2 * MODELS)) > 0.25;
     }
     assert_int_equal(beyond, 0);
+}
+
+/* With their default protections, modes with 4-bit codes stay this near to fp16. */
+static void test_protected(void **state)
+{
+    (void)state;
+    static const struct {
+        enum mx_mode mode;
+        double kl; /* nats, mean */
+    } bounds[] = {{MX_MODE_INT8_TURBO4, 0.0004}, {MX_MODE_TURBO4, 0.0025}};
+    if (!slow_tests()) skip();
+    for (size_t m = 0; m < MODELS; m++) {
+        for (uint32_t length = 2048; length <= 8192; length *= 4) {
+            char directory[256];
+            struct mx_kv_options modes[2] = {mx_kv_options_default(), mx_kv_options_default()};
+            struct mx_comparison results[2];
+            for (int i = 0; i < 2; i++) {
+                modes[i].mode = bounds[i].mode;
+                modes[i].force = true;
+            }
+            compare(models[m], length, 16384 / length, modes, 2, results, directory);
+            for (int i = 0; i < 2; i++) {
+                print_message("%s, %u, %s with protections: KL %.6f\n", models[m], length,
+                              mx_mode_info(modes[i].mode)->name, results[i].kl_mean);
+                assert_true(results[i].kl_mean <= bounds[i].kl);
+            }
+        }
+    }
 }
 
 /* Modes with their default protections find what fp16 finds. */
@@ -147,6 +182,7 @@ static void test_passkeys(void **state)
 
 int main(void)
 {
-    const struct CMUnitTest tests[] = {cmocka_unit_test(test_divergence), cmocka_unit_test(test_passkeys)};
+    const struct CMUnitTest tests[] = {cmocka_unit_test(test_divergence), cmocka_unit_test(test_protected),
+                                       cmocka_unit_test(test_passkeys)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
