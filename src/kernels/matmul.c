@@ -9,7 +9,7 @@
 enum {
     /* Weights of one piece of the few-token way. Long stretches of memory are read much faster than short ones (docs/
      * speed.md), so each thread gets FEW_SHARES pieces of a loop, within these bounds. */
-    FEW_SHARES = 4,
+    FEW_SHARES = 8,
     FEW_LEAST = 32 * 1024,
     FEW_MOST = 512 * 1024,
     LOOP_JOBS = MX_MATMUL_JOBS,

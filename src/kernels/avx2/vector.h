@@ -19,7 +19,8 @@ typedef uint32_t vi_lanes32 __attribute__((vector_size(32)));
 typedef uint16_t vi_halves __attribute__((vector_size(32)));
 enum {
     LANES = 8,
-    FEW_PREFETCH = 1024,   /* bytes ahead of the codes that the few-token way reads */
+    FEW_PREFETCH = 4096,   /* bytes ahead of the codes that the few-token way reads */
+    PLAIN_PREFETCH = 1024, /* the same for plain weights */
     FEW_AFFINE_TOKENS = 4, /* where its speed meets that of the many-token way */
     FEW_PLAIN_TOKENS = 8,
     PLAIN_ROWS = 4,  /* rows that it takes at once where the weights are plain */
