@@ -20,7 +20,7 @@ for which in "$@"; do
     model=build/models/$preset-q4
     [ -d "$model" ] || "$build/tools/make-checkpoint" "$preset" -o "$model" --bits 4 --group-size 64
     flags=(bench -m "$model" --cpu "$level" --depth "0,4096,16384,32768" --fill random --modes all --force-kv-mode
-        --prefill 0 --decode 8 --repeat 3)
+        --prefill 0 --decode 4 --repeat 25)
     {
         echo "# bench/speed.sh $which: mlxcel ${flags[*]}"
         echo "# $(sed -n 's/^model name[^:]*: //p;T;q' /proc/cpuinfo), $(nproc) cpus, $(date +%F), $("$build/mlxcel" --version)"
