@@ -185,7 +185,7 @@ MX_INLINE void sum_quads(float *acc, size_t stride, const uint8_t *codes, uint32
             MX_UNROLL
             for (int i = 0; i < quads; i++) {
                 if (16 * (size_t)(first + i) >= line) break;
-                const __m128i x = kv_open_v(codes, repr, line, (size_t)(first + i), j);
+                const __m128i x = kv_open_v(codes, repr, line, (size_t)first + (size_t)i, j);
                 MX_UNROLL
                 for (int r = 0; r < rows; r++) sum[quads * r + i] = multiply_add(sum[quads * r + i], x, numbers[r]);
             }
@@ -213,6 +213,7 @@ MX_INLINE void sum_rows(float *acc, size_t stride, const uint8_t *codes, const u
             const __m256 scale = vf_widen((const uint8_t *)(scales + t), MX_F16);
             _mm256_storeu_ps(products + t, _mm256_mul_ps(_mm256_loadu_ps(w + r * MX_KV_TILE + t), scale));
         }
+        // cppcheck-suppress uninitvar ; only written to
         weights.unit[r] = to_int16(weights.numbers[r], products, blocks * MX_BLOCK);
     }
     const size_t block = mx_repr_code_bytes(repr, dim), group = mx_repr_code_bytes(repr, 16);
