@@ -13,8 +13,8 @@ enum { MODELS = sizeof models / sizeof *models };
  * V, which hardly matters there, is the only difference.
  *
  * Perplexity is `by_mode` where keys have 4 bits: the draw of the rotation's signs alone then moves it by 0.2 points
- * (six other draws on phi at 8192 gave +1.40 to +1.95, the independent one +1.60), so that one cell says little, and the mean
- * over models and lengths is compared. */
+ * (six other draws on phi at 8192 gave +1.40 to +1.95, the independent one +1.60), so that one cell says little, and
+ * the mean over models and lengths is compared. */
 static const struct figure {
     enum mx_mode mode;
     enum mx_scale_rule scale;
