@@ -18,48 +18,20 @@ struct int_query {
     uint8_t pad[56];
 };
 
-/* Eight numbers, zero from x[count] on. */
-MX_INLINE __m256 load_some(const float *x, uint32_t count)
-{
-    float some[8] = {0};
-    if (count >= 8) return _mm256_loadu_ps(x);
-    memcpy(some, x, count * sizeof *x);
-    return _mm256_loadu_ps(some);
-}
-
-/* x += the first `count` of eight numbers. */
-MX_INLINE void add_some(float *x, __m256 numbers, uint32_t count)
-{
-    if (count >= 8) {
-        _mm256_storeu_ps(x, _mm256_add_ps(_mm256_loadu_ps(x), numbers));
-        return;
-    }
-    float some[8];
-    _mm256_storeu_ps(some, numbers);
-    for (uint32_t i = 0; i < count; i++) x[i] += some[i];
-}
-
 /* Numbers as 16-bit integers times the unit that is returned; NaN where one was not finite. `out` is written in eights.
  */
 static float to_int16(int16_t *out, const float *x, uint32_t count)
 {
-    const __m256 sign = _mm256_set1_ps(-0.0f);
-    __m256 largest = _mm256_setzero_ps(), poison = _mm256_setzero_ps();
-    for (uint32_t i = 0; i < count; i += 8) {
-        const __m256 numbers = load_some(x + i, count - i);
-        largest = _mm256_max_ps(_mm256_andnot_ps(sign, numbers), largest);
-        poison = _mm256_fmadd_ps(numbers, _mm256_setzero_ps(), poison);
+    vf largest = vf_zero(), poison = vf_zero();
+    for (uint32_t i = 0; i < count; i += LANES) {
+        const vf numbers = vf_load_some(x + i, count - i);
+        largest = vf_max(vf_abs(numbers), largest);
+        poison = vf_fma(numbers, vf_zero(), poison);
     }
-    float lanes[16], top = 0, bad = 0;
-    _mm256_storeu_ps(lanes, largest);
-    _mm256_storeu_ps(lanes + 8, poison);
-    for (int i = 0; i < 8; i++) {
-        top = lanes[i] > top ? lanes[i] : top;
-        bad += lanes[8 + i];
-    }
-    const __m256 inverse = _mm256_set1_ps(top > 0 && bad == 0 ? 32767.0f / top : 0);
-    for (uint32_t i = 0; i < count; i += 8) {
-        const __m256i whole = _mm256_cvtps_epi32(_mm256_mul_ps(load_some(x + i, count - i), inverse));
+    const float top = vf_largest(largest), bad = vf_sum(poison);
+    const vf inverse = vf_set1(top > 0 && bad == 0 ? 32767.0f / top : 0);
+    for (uint32_t i = 0; i < count; i += LANES) {
+        const __m256i whole = _mm256_cvtps_epi32(vf_mul(vf_load_some(x + i, count - i), inverse));
         const __m128i low = _mm256_castsi256_si128(whole), high = _mm256_extracti128_si256(whole, 1);
         _mm_storeu_si128((__m128i *)(void *)(out + i), _mm_packs_epi32(low, high));
     }
@@ -198,7 +170,9 @@ MX_INLINE void sum_quads(float *acc, size_t stride, const uint8_t *codes, uint32
             const __m256 total =
                 _mm256_mul_ps(join_pairs(sum[quads * r + pair], sum[quads * r + pair + 1]), _mm256_set1_ps(w->unit[r]));
             const uint32_t from = 4 * (uint32_t)(first + pair);
-            add_some(acc + (size_t)r * stride + from, total, from < width ? width - from : 0);
+            const uint32_t some = from < width ? width - from : 0;
+            float *out = acc + (size_t)r * stride + from;
+            vf_store_some(out, vf_add(vf_load_some(out, some), total), some);
         }
     }
 }
