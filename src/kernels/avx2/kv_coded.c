@@ -18,20 +18,34 @@ struct int_query {
     uint8_t pad[56];
 };
 
+/* A masked load or store takes longer than a whole one, so they are for the end of a row alone. */
+MX_INLINE vf load_at_most(const float *x, uint32_t count)
+{
+    return count >= LANES ? vf_load(x) : vf_load_some(x, count);
+}
+
+MX_INLINE void add_at_most(float *x, vf numbers, uint32_t count)
+{
+    if (count >= LANES)
+        vf_store(x, vf_add(vf_load(x), numbers));
+    else
+        vf_store_some(x, vf_add(vf_load_some(x, count), numbers), count);
+}
+
 /* Numbers as 16-bit integers times the unit that is returned; NaN where one was not finite. `out` is written in eights.
  */
 static float to_int16(int16_t *out, const float *x, uint32_t count)
 {
     vf largest = vf_zero(), poison = vf_zero();
     for (uint32_t i = 0; i < count; i += LANES) {
-        const vf numbers = vf_load_some(x + i, count - i);
+        const vf numbers = load_at_most(x + i, count - i);
         largest = vf_max(vf_abs(numbers), largest);
         poison = vf_fma(numbers, vf_zero(), poison);
     }
     const float top = vf_largest(largest), bad = vf_sum(poison);
     const vf inverse = vf_set1(top > 0 && bad == 0 ? 32767.0f / top : 0);
     for (uint32_t i = 0; i < count; i += LANES) {
-        const __m256i whole = _mm256_cvtps_epi32(vf_mul(vf_load_some(x + i, count - i), inverse));
+        const __m256i whole = _mm256_cvtps_epi32(vf_mul(load_at_most(x + i, count - i), inverse));
         const __m128i low = _mm256_castsi256_si128(whole), high = _mm256_extracti128_si256(whole, 1);
         _mm_storeu_si128((__m128i *)(void *)(out + i), _mm_packs_epi32(low, high));
     }
@@ -170,9 +184,7 @@ MX_INLINE void sum_quads(float *acc, size_t stride, const uint8_t *codes, uint32
             const __m256 total =
                 _mm256_mul_ps(join_pairs(sum[quads * r + pair], sum[quads * r + pair + 1]), _mm256_set1_ps(w->unit[r]));
             const uint32_t from = 4 * (uint32_t)(first + pair);
-            const uint32_t some = from < width ? width - from : 0;
-            float *out = acc + (size_t)r * stride + from;
-            vf_store_some(out, vf_add(vf_load_some(out, some), total), some);
+            add_at_most(acc + (size_t)r * stride + from, total, from < width ? width - from : 0);
         }
     }
 }
