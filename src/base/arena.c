@@ -8,7 +8,7 @@
 
 #include "base/checked.h"
 
-enum { ALIGNMENT = 16, FIRST_BLOCK = 64 * 1024, LARGEST_STEP = 16 * 1024 * 1024, HUGE_PAGE = 2 * 1024 * 1024 };
+enum { ALIGNMENT = 16, FIRST_BLOCK = 64 * 1024, LARGEST_STEP = 16 * 1024 * 1024 };
 
 struct mx_arena_block {
     struct mx_arena_block *next;
@@ -70,8 +70,9 @@ void *mx_aligned_alloc(size_t bytes)
 void *mx_table_alloc(size_t count, size_t size)
 {
     char *memory = calloc(count, size);
-    if (!memory || count * size < 2 * HUGE_PAGE) return memory;
-    const size_t skip = -(uintptr_t)memory % HUGE_PAGE;
-    madvise(memory + skip, (count * size - skip) / HUGE_PAGE * HUGE_PAGE, MADV_HUGEPAGE); /* refused, it is slower */
+    if (!memory || count * size < 2 * MX_HUGE_PAGE) return memory;
+    const size_t skip = -(uintptr_t)memory % MX_HUGE_PAGE;
+    const size_t whole = (count * size - skip) / MX_HUGE_PAGE * MX_HUGE_PAGE;
+    madvise(memory + skip, whole, MADV_HUGEPAGE); /* refused, it is slower */
     return memory;
 }

@@ -19,6 +19,8 @@ void *mx_arena_array(struct mx_arena *arena, size_t count, size_t size);
 char *mx_arena_strndup(struct mx_arena *arena, const char *text, size_t length);
 void mx_arena_free(struct mx_arena *arena);
 
+enum { MX_HUGE_PAGE = 2 * 1024 * 1024 }; /* what memory that is asked for in huge pages comes in */
+
 /* Memory for numbers that vector code reads: `bytes` rounded up to and aligned at 64, zeroed. Free with free(). */
 void *mx_aligned_alloc(size_t bytes);
 /* Memory for a large table that is read in no order: zeroed, untouched until it is used, in huge pages where the system

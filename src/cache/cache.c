@@ -17,7 +17,6 @@ enum {
     /* Of the rotations' signs. The draw moves turbo4's perplexity on small models by 0.2 points and its KL by 2 %: of
      * nine this one keeps closest to what an independent implementation finds (tests/evidence/test_quality.c). */
     SIGN_SEED = 1835821155,
-    HUGE_PAGE = 2 << 20,
 };
 
 /* Codes hold rotated vectors: turbo always, since its codebook is that of a normal distribution; int8 keys where a
@@ -117,7 +116,7 @@ static mx_status lay_out(struct mx_cache *cache, struct mx_error *err)
         void *memory =
             mmap(NULL, cache->allocated, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
         if (memory == MAP_FAILED) return mx_fail_memory(err, "the KV cache", cache->allocated);
-        if (cache->allocated >= 8 * HUGE_PAGE) madvise(memory, cache->allocated, MADV_HUGEPAGE);
+        if (cache->allocated >= 8 * MX_HUGE_PAGE) madvise(memory, cache->allocated, MADV_HUGEPAGE);
         cache->memory = memory;
     }
     uint8_t *at = cache->memory;
@@ -179,7 +178,7 @@ static size_t cut_scratch(struct mx_cache *cache, const struct needs *needs, uin
     cache->q_coded = cut(block, &at, needs->tile_rows * needs->k_dim * f);
     cache->bias = cut(block, &at, needs->tile_rows * f);
     cache->zeros = cut(block, &at, needs->tile_rows * f);
-    cache->waves = cut(block, &at, needs->tile_rows * needs->k_dim * f);
+    cache->waves = cut(block, &at, cache->turn_tables ? needs->tile_rows * needs->k_dim * f : 0);
     cache->queries_plain = cut(block, &at, needs->tile_rows * needs->query_bytes);
     cache->queries_coded = cut(block, &at, needs->tile_rows * needs->query_bytes);
     cache->acc = cut(block, &at, needs->partials * needs->v_dim * f);

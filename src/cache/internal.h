@@ -90,7 +90,7 @@ struct mx_cache {
     /* Scratch, sized at open. Query rows of a KV head stand together: row = token of the tile * group + head. */
     float *q_plain, *q_coded; /* [kv_heads * rows][k_dim] */
     float *bias, *zeros;      /* [kv_heads * rows]: of coded and of plain scores */
-    float *waves;             /* [kv_heads * rows][k_dim]: what turns in coded scores */
+    float *waves;             /* [kv_heads * rows][k_dim]: what turns in coded scores; empty where no bias does */
     uint8_t *queries_plain, *queries_coded;
     /* Partial results [kv_heads][ranges][rows] ([v_dim]). Values that are read from fp16 blocks beside rotated codes
      * are summed apart, in `near`, where near_used [kv_heads][ranges] says so. */

@@ -58,26 +58,16 @@ static int64_t repetitions(const struct options *options)
     return options->repeat ? options->repeat : REPEAT;
 }
 
-/* A number, or null where it was not measured. */
-static void add_measured(cJSON *object, const char *key, double value)
-{
-    if (value > 0) {
-        cJSON_AddNumberToObject(object, key, value);
-    } else {
-        cJSON_AddNullToObject(object, key);
-    }
-}
-
 static cJSON *cell_json(const struct mx_bench_cell *cell)
 {
     cJSON *one = cJSON_CreateObject();
     cJSON_AddStringToObject(one, "mode", mx_mode_info(cell->setup.mode)->name);
     cJSON_AddStringToObject(one, "requested_mode", mx_mode_info(cell->setup.requested)->name);
     cJSON_AddNumberToObject(one, "depth", cell->depth);
-    add_measured(one, "prefill_tok_s", cell->prefill_tok_s);
-    add_measured(one, "decode_tok_s", cell->decode_tok_s);
+    mx_json_add_measured(one, "prefill_tok_s", cell->prefill_tok_s);
+    mx_json_add_measured(one, "decode_tok_s", cell->decode_tok_s);
     cJSON_AddNumberToObject(one, "floor_tok_s", cell->floor_tok_s);
-    add_measured(one, "ratio_to_fp16", cell->ratio_to_fp16);
+    mx_json_add_measured(one, "ratio_to_fp16", cell->ratio_to_fp16);
     cJSON_AddNumberToObject(one, "cache_bytes", (double)cell->cache_bytes);
     cJSON_AddNumberToObject(one, "step_bytes", (double)cell->step_bytes);
     return one;

@@ -21,11 +21,6 @@ static double gb_s(const struct mx_kernel_bench_cell *cell)
     return (double)cell->read_bytes / cell->seconds / 1e9;
 }
 
-static void add_ratio(cJSON *object, const char *key, double value)
-{
-    cJSON_AddItemToObject(object, key, value > 0 ? cJSON_CreateNumber(value) : cJSON_CreateNull());
-}
-
 static mx_status print_json(const struct mx_kernel_bench_options *options, const struct mx_kernel_bench *result,
                             struct mx_error *err)
 {
@@ -47,8 +42,8 @@ static mx_status print_json(const struct mx_kernel_bench_options *options, const
         cJSON_AddNumberToObject(one, "best_seconds", cell->best_seconds);
         cJSON_AddNumberToObject(one, "read_bytes", (double)cell->read_bytes);
         cJSON_AddNumberToObject(one, "gb_s", gb_s(cell));
-        add_ratio(one, "ratio_to_fp16", cell->ratio_to_fp16);
-        add_ratio(one, "bytes_ratio_to_fp16", cell->bytes_ratio_to_fp16);
+        mx_json_add_measured(one, "ratio_to_fp16", cell->ratio_to_fp16);
+        mx_json_add_measured(one, "bytes_ratio_to_fp16", cell->bytes_ratio_to_fp16);
         cJSON_AddItemToArray(cells, one);
     }
     return mx_print_json(root, err);

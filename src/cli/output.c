@@ -120,6 +120,14 @@ mx_status mx_print_json(cJSON *value, struct mx_error *err)
     return MX_OK;
 }
 
+void mx_json_add_measured(cJSON *object, const char *key, double value)
+{
+    if (value > 0)
+        cJSON_AddNumberToObject(object, key, value);
+    else
+        cJSON_AddNullToObject(object, key);
+}
+
 /* The bar. There is one terminal, so there is one bar. */
 static struct {
     bool drawn;

@@ -25,6 +25,9 @@ void mx_print_note(const struct mx_cli *cli, const char *format, ...) __attribut
  * when memory runs out) fails. */
 mx_status mx_print_json(cJSON *value, struct mx_error *err);
 
+/* A member of an object: a number, or null where it was not measured (0). */
+void mx_json_add_measured(cJSON *object, const char *key, double value);
+
 /* Hooks for long work: a bar on stderr if that is a terminal, and Ctrl-C. The bar disappears when its work is done or
  * at mx_progress_bar_end(), which the program also calls before it prints an error. */
 struct mx_progress mx_progress_bar(const struct mx_cli *cli);
