@@ -96,6 +96,32 @@ struct mx_layer {
     bool shares_weights;       /* attention and feed-forward are those of an earlier layer (Zamba, HRM) */
 };
 
+/* What the cache of a layer holds for each token of a text, and who reads it. Derived from the layer by
+ * mx_layer_kv_shape and stored nowhere else: the cache, its size, the estimate and saved files rely on this alone.
+ * A layer that attends to nothing has attention MX_ATTENTION_NONE and sizes of 0. */
+struct mx_kv_shape {
+    enum mx_attention attention;
+    uint32_t heads;        /* query heads that read; a multiple of kv_heads */
+    uint32_t kv_heads;     /* heads that are held; latent: 1 */
+    uint32_t k_dim, v_dim; /* elements per held head; latent: v_dim = kv_lora_rank and k_dim = qk_rope_head_dim, and
+                              scores read both */
+    uint32_t window;       /* sliding: newest tokens seen, itself among them; chunked: tokens per chunk; else 0 */
+    uint32_t copies;       /* caches that the layer owns: 0 where it reads another's, more than 1 where it runs several
+                              times per token */
+    int32_t shares;        /* index of the earlier layer whose cache it reads, which may itself share; -1: its own */
+    uint32_t indexer_dim;  /* elements per token of a sparse-attention indexer's keys; 0: no indexer */
+    bool rope;             /* keys are held rotated, by mx_arch.rope[rope_index] */
+    uint8_t rope_index;
+};
+struct mx_kv_shape mx_layer_kv_shape(const struct mx_layer *layer);
+
+/* What a recurrent layer keeps for each text, whatever its length: elements of the recurrence's state and of the
+ * columns that its convolution still needs. Both 0 where a layer has none. */
+struct mx_state_shape {
+    uint64_t state, conv;
+};
+struct mx_state_shape mx_layer_state_shape(const struct mx_layer *layer);
+
 /* It keeps keys and values of its own. */
 static inline bool mx_layer_owns_cache(const struct mx_layer *layer)
 {

@@ -15,21 +15,15 @@ uint32_t mx_arch_recurrent_layers(const struct mx_arch *arch)
     return count;
 }
 
-static bool has_window(const struct mx_layer *layer)
-{
-    return layer->attention == MX_ATTENTION_SLIDING || layer->attention == MX_ATTENTION_CHUNKED;
-}
-
 uint64_t mx_arch_cache_elements(const struct mx_arch *arch, uint64_t tokens)
 {
     uint64_t total = 0;
     for (uint32_t i = 0; i < arch->layer_count; i++) {
-        const struct mx_layer *layer = &arch->layers[i];
-        if (layer->attention == MX_ATTENTION_NONE) continue;
+        const struct mx_kv_shape shape = mx_layer_kv_shape(&arch->layers[i]);
         /* The newest token joins the window only when the next one is computed. */
-        const uint64_t held = has_window(layer) && tokens >= layer->window ? layer->window - 1 : tokens;
-        const uint64_t per_token = (uint64_t)layer->kv_heads * (layer->k_dim + layer->v_dim) + layer->indexer_dim;
-        total += held * per_token * layer->cache_copies;
+        const uint64_t held = shape.window && tokens >= shape.window ? shape.window - 1 : tokens;
+        const uint64_t per_token = (uint64_t)shape.kv_heads * (shape.k_dim + shape.v_dim) + shape.indexer_dim;
+        total += held * per_token * shape.copies;
     }
     return total;
 }
@@ -37,8 +31,10 @@ uint64_t mx_arch_cache_elements(const struct mx_arch *arch, uint64_t tokens)
 uint64_t mx_arch_state_elements(const struct mx_arch *arch)
 {
     uint64_t total = 0;
-    for (uint32_t i = 0; i < arch->layer_count; i++)
-        total += arch->layers[i].state_elements + arch->layers[i].conv_elements;
+    for (uint32_t i = 0; i < arch->layer_count; i++) {
+        const struct mx_state_shape shape = mx_layer_state_shape(&arch->layers[i]);
+        total += shape.state + shape.conv;
+    }
     return total;
 }
 
