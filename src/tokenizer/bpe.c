@@ -8,9 +8,9 @@
 #include <string.h>
 
 #include "base/checked.h"
+#include "base/utf8.h"
 #include "tokenizer/merges.h"
 #include "tokenizer/subword.h"
-#include "tokenizer/utf8.h"
 
 enum {
     NONE = -1,

@@ -5,8 +5,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/utf8.h"
 #include "tokenizer/bytes.h"
-#include "tokenizer/utf8.h"
 
 /* Marks of a part of a token. A whole token is both. */
 enum { BEGIN = 1, END = 2, WHOLE = BEGIN | END };

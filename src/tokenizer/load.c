@@ -4,9 +4,9 @@
 #include <string.h>
 
 #include "base/json.h"
+#include "base/utf8.h"
 #include "tokenizer/internal.h"
 #include "tokenizer/scan.h"
-#include "tokenizer/utf8.h"
 
 struct span {
     const char *from, *to;

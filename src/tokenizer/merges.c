@@ -6,7 +6,7 @@
 
 #include "base/arena.h"
 #include "base/str.h"
-#include "tokenizer/utf8.h"
+#include "base/utf8.h"
 
 enum { REACH_BITS = 1u << 20 }; /* reach_bit yields 20 bits */
 

@@ -6,8 +6,8 @@
 #include <string.h>
 #include <utf8proc.h>
 
+#include "base/utf8.h"
 #include "tokenizer/bytes.h"
-#include "tokenizer/utf8.h"
 
 /* One application of one step: `text` is read, the result is appended to `out`. */
 struct job {

@@ -10,7 +10,7 @@
 #include <stdbool.h>
 #include <string.h>
 
-#include "tokenizer/utf8.h"
+#include "base/utf8.h"
 
 enum { MAX_DEPTH = 32 };
 

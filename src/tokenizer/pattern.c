@@ -3,7 +3,7 @@
 
 #include <string.h>
 
-#include "tokenizer/utf8.h"
+#include "base/utf8.h"
 
 mx_status mx_pattern_parse(struct mx_pattern *pattern, const struct mx_settings *settings)
 {

@@ -8,7 +8,7 @@
 #include <string.h>
 #include <utf8proc.h>
 
-#include "tokenizer/utf8.h"
+#include "base/utf8.h"
 
 /* Standard base64 with padding. Returns the number of bytes, or SIZE_MAX if it is no such thing. */
 static size_t decode_base64(const char *text, uint8_t *out)

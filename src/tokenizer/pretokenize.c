@@ -8,8 +8,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/utf8.h"
 #include "tokenizer/bytes.h"
-#include "tokenizer/utf8.h"
 
 /* Where a prefix is put. */
 enum { NEVER, FIRST, ALWAYS };

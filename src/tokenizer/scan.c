@@ -8,7 +8,7 @@
 #include <string.h>
 
 #include "base/json.h"
-#include "tokenizer/utf8.h"
+#include "base/utf8.h"
 
 mx_status mx_scan_fail(const struct mx_scan *scan, mx_status status, const char *what, struct mx_error *err)
 {

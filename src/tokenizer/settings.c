@@ -5,7 +5,7 @@
 #include <string.h>
 
 #include "base/str.h"
-#include "tokenizer/utf8.h"
+#include "base/utf8.h"
 
 const char *mx_settings_where(const struct mx_settings *settings, char *buffer)
 {

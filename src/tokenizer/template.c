@@ -6,7 +6,7 @@
 #include <string.h>
 #include <time.h>
 
-#include "tokenizer/utf8.h"
+#include "base/utf8.h"
 
 /* Placeholders in a row's texts. */
 #define BOS "\1"

@@ -5,9 +5,9 @@
 #include <string.h>
 
 #include "base/file.h"
+#include "base/utf8.h"
 #include "tokenizer/bytes.h"
 #include "tokenizer/internal.h"
-#include "tokenizer/utf8.h"
 #include "tokenizer/word_cache.h"
 
 enum {

@@ -5,9 +5,9 @@
 #include <stdlib.h>
 
 #include "base/checked.h"
+#include "base/utf8.h"
 #include "tokenizer/subword.h"
 #include "tokenizer/trie.h"
-#include "tokenizer/utf8.h"
 
 #define UNKNOWN_PENALTY 10.0
 

@@ -4,8 +4,8 @@
 #include <pthread.h>
 #include <time.h>
 
+#include "base/utf8.h"
 #include "tokenizer/tokenizer.h"
-#include "tokenizer/utf8.h"
 
 static struct mx_error err;
 static const char bundled[] = "tests/data/tokenizers/bpe-4096.tokenizer.json";

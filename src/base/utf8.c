@@ -1,5 +1,5 @@
 /* UTF-8 scanning and character classes; the Unicode data is utf8proc's. */
-#include "tokenizer/utf8.h"
+#include "base/utf8.h"
 
 #include <string.h>
 #include <utf8proc.h>

@@ -1,6 +1,6 @@
 /* UTF-8 and the character classes that tokenizers ask about, as Rust's standard library defines them. */
-#ifndef MX_TOKENIZER_UTF8_H
-#define MX_TOKENIZER_UTF8_H
+#ifndef MX_BASE_UTF8_H
+#define MX_BASE_UTF8_H
 
 #include <stdbool.h>
 #include <stddef.h>
