@@ -148,39 +148,33 @@ static size_t place_of_row(const struct kv_step *step, uint32_t row)
     return (size_t)token * step->row->heads + head * step->group + row % step->group;
 }
 
-/* Query rows [row, end) of the layer: scaled, rotated, with the score of K's constant, and in the form that kernels on
- * codes take. */
-static void prepare_rows(const struct kv_step *step, uint32_t row, uint32_t end, struct kv_worker *worker)
+/* Query rows [row, row + rows) of the layer, at most MX_BLOCK: scaled, rotated, with the score of K's constant, and in
+ * the form that kernels take. */
+static void prepare_rows(const struct kv_step *step, uint32_t row, uint32_t rows, struct kv_worker *worker)
 {
     const struct mx_cache *cache = step->cache;
     const struct kv_run *k = &step->layer->k;
+    const struct mx_k_kernels *kernels = cache->kernels->k;
     const uint32_t dim = step->row->k_dim;
-    const float scale = (float)cache->arch->attention_scale;
-    const bool coded = k->layout.repr != MX_REPR_FP16;
-    for (uint32_t r = row; r < end; r++) {
-        const float *q = step->q + place_of_row(step, r) * dim;
-        float *plain = cache->q_plain + (size_t)r * dim;
-        for (uint32_t i = 0; i < dim; i++) plain[i] = q[i] * scale;
-        cache->bias[r] = kv_constant_score(step->layer, r / step->rows, plain, cache->waves + (size_t)r * dim);
-        cache->zeros[r] = 0;
-    }
-    for (uint32_t r = row; k->rotated && r < end; r += MX_BLOCK) {
-        const uint32_t rows = end - r < MX_BLOCK ? end - r : MX_BLOCK;
-        gather_rows(worker->panel, cache->q_plain, r, rows, dim);
-        cache->kernels->rotate(worker->panel, &k->rotation);
-        scatter_rows(cache->q_coded, worker->panel, r, rows, dim);
-    }
-    if (coded && !k->rotated) {
-        memcpy(cache->q_coded + (size_t)row * dim, cache->q_plain + (size_t)row * dim,
-               (size_t)(end - row) * dim * sizeof(float));
-    }
     const size_t bytes = mx_kv_query_bytes(dim);
-    for (uint32_t r = row; cache->kernels->on_codes && r < end; r++) {
-        cache->kernels->k[MX_REPR_FP16].prepare(cache->queries_plain + r * bytes, cache->q_plain + (size_t)r * dim, dim,
-                                                0);
-        if (!coded) continue;
-        cache->kernels->k[k->layout.repr].prepare(cache->queries_coded + r * bytes, cache->q_coded + (size_t)r * dim,
-                                                  dim, cache->bias[r]);
+    const float scale = (float)cache->arch->attention_scale;
+    float *scaled = worker->unpacked, bias[MX_BLOCK];
+    for (uint32_t r = 0; r < rows; r++) {
+        const float *q = step->q + place_of_row(step, row + r) * dim;
+        float *to = scaled + (size_t)r * dim;
+        for (uint32_t i = 0; i < dim; i++) to[i] = q[i] * scale;
+        bias[r] = kv_constant_score(step->layer, (row + r) / step->rows, to, cache->waves + (size_t)(row + r) * dim);
+        kernels[MX_REPR_FP16].prepare(cache->queries_plain + (row + r) * bytes, to, dim, 0);
+    }
+    if (k->layout.repr == MX_REPR_FP16) return;
+    if (k->rotated) {
+        gather_rows(worker->panel, scaled, 0, rows, dim);
+        cache->kernels->rotate(worker->panel, &k->rotation);
+        scatter_rows(scaled, worker->panel, 0, rows, dim);
+    }
+    for (uint32_t r = 0; r < rows; r++) {
+        kernels[k->layout.repr].prepare(cache->queries_coded + (row + r) * bytes, scaled + (size_t)r * dim, dim,
+                                        bias[r]);
     }
 }
 
@@ -191,7 +185,10 @@ static void prepare_head(const struct kv_step *step, uint32_t head, struct kv_wo
     int expected = HEAD_NEW;
     if (atomic_compare_exchange_strong(state, &expected, HEAD_BUSY)) {
         if (step->k) store_tile(step, head, worker);
-        prepare_rows(step, head * step->rows, (head + 1) * step->rows, worker);
+        for (uint32_t row = 0; row < step->rows; row += MX_BLOCK) {
+            const uint32_t left = step->rows - row, rows = left < MX_BLOCK ? left : MX_BLOCK;
+            prepare_rows(step, head * step->rows + row, rows, worker);
+        }
         atomic_store_explicit(state, HEAD_READY, memory_order_release);
     }
     while (atomic_load_explicit(state, memory_order_acquire) != HEAD_READY) mx_pause();

@@ -174,10 +174,6 @@ static size_t cut_scratch(struct mx_cache *cache, const struct needs *needs, uin
 {
     size_t at = 0;
     const size_t dim = mx_larger(needs->k_dim, needs->v_dim), f = sizeof(float);
-    cache->q_plain = cut(block, &at, needs->tile_rows * needs->k_dim * f);
-    cache->q_coded = cut(block, &at, needs->tile_rows * needs->k_dim * f);
-    cache->bias = cut(block, &at, needs->tile_rows * f);
-    cache->zeros = cut(block, &at, needs->tile_rows * f);
     cache->waves = cut(block, &at, cache->turn_tables ? needs->tile_rows * needs->k_dim * f : 0);
     cache->queries_plain = cut(block, &at, needs->tile_rows * needs->query_bytes);
     cache->queries_coded = cut(block, &at, needs->tile_rows * needs->query_bytes);
@@ -193,7 +189,6 @@ static size_t cut_scratch(struct mx_cache *cache, const struct needs *needs, uin
         // cppcheck-suppress uninitvar ; only written to
         struct kv_worker unused, *worker = block ? &cache->workers[i] : &unused;
         worker->k_tile = cut(block, &at, MX_KV_TILE * needs->k_dim * f);
-        worker->v_tile = cut(block, &at, MX_KV_TILE * needs->v_dim * f);
         worker->w = cut(block, &at, ROWS_AT_ONCE * MX_KV_TILE * f);
         worker->panel = cut(block, &at, MX_BLOCK * dim * f);
         worker->unpacked = cut(block, &at, MX_BLOCK * dim * f);

@@ -48,7 +48,7 @@ enum kv_form { FORM_SINK, FORM_CODED, FORM_NEAR };
 
 /* Scratch of one worker. */
 struct kv_worker {
-    float *k_tile, *v_tile;  /* decoded tile: panels, rows */
+    float *k_tile;           /* [MX_KV_TILE][k_dim]: keys from which a constant is decided (constant.c) */
     float *w;                /* [ROWS_AT_ONCE][MX_KV_TILE] */
     float *panel, *unpacked; /* [dim][16]; [16][dim] */
     float *max, *sum;        /* [rows] of the piece under way: its own lines, which no other thread writes */
@@ -88,10 +88,8 @@ struct mx_cache {
     void *turn_tables;           /* theirs, and each layer's `turning` */
 
     /* Scratch, sized at open. Query rows of a KV head stand together: row = token of the tile * group + head. */
-    float *q_plain, *q_coded; /* [kv_heads * rows][k_dim] */
-    float *bias, *zeros;      /* [kv_heads * rows]: of coded and of plain scores */
-    float *waves;             /* [kv_heads * rows][k_dim]: what turns in coded scores; empty where no bias does */
-    uint8_t *queries_plain, *queries_coded;
+    float *waves; /* [kv_heads * rows][k_dim]: what turns in coded scores; empty where no bias does */
+    uint8_t *queries_plain, *queries_coded; /* [kv_heads * rows]: prepared for fp16 blocks, and for coded ones */
     /* Partial results [kv_heads][ranges][rows] ([v_dim]). Values that are read from fp16 blocks beside rotated codes
      * are summed apart, in `near`, where near_used [kv_heads][ranges] says so. */
     float *acc, *near, *max, *sum;

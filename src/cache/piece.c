@@ -1,8 +1,8 @@
 /* Attention of one KV head's query rows on one range of tokens: the loop over tiles.
  *
  * A tile of up to MX_KV_TILE tokens goes through scores, mask, online softmax and accumulation, on the codes where they
- * lie; plain C, the definition, decodes a tile first. Values that come from fp16 blocks beside rotated codes are summed
- * apart and rotated at the end of the range, so that a partial result is one vector. */
+ * lie. Values that come from fp16 blocks beside rotated codes are summed apart and rotated at the end of the range, so
+ * that a partial result is one vector. */
 #include <math.h>
 #include <string.h>
 
@@ -82,9 +82,9 @@ static float *target(struct piece *piece, enum kv_form form)
     return piece->near;
 }
 
-/* Scores of a tile on its codes. */
-static void score_codes(const struct piece *piece, const struct span *span, uint32_t row, uint32_t rows, uint64_t b,
-                        uint64_t blocks)
+/* Scores of a tile. */
+static void score(const struct piece *piece, const struct span *span, uint32_t row, uint32_t rows, uint64_t b,
+                  uint64_t blocks)
 {
     const struct mx_cache *cache = piece->step->cache;
     const struct kv_run *run = &piece->step->layer->k;
@@ -106,8 +106,8 @@ static void score_codes(const struct piece *piece, const struct span *span, uint
 }
 
 /* The tile's values, weighted, added to rows of acc. */
-static void accumulate_codes(const struct piece *piece, const struct span *span, float *acc, uint32_t rows, uint64_t b,
-                             uint64_t blocks)
+static void accumulate(const struct piece *piece, const struct span *span, float *acc, uint32_t rows, uint64_t b,
+                       uint64_t blocks)
 {
     const struct mx_v_kernels *kernels = piece->step->cache->kernels->v;
     const struct kv_run *run = &piece->step->layer->v;
@@ -121,95 +121,15 @@ static void accumulate_codes(const struct piece *piece, const struct span *span,
     }
 }
 
-/* Adds what turns with the position, and was taken off before coding, to a decoded panel of block b. */
-static void add_turned(const struct piece *piece, float *x, uint64_t b)
-{
-    const struct mx_kv_kernels *kernels = piece->step->cache->kernels;
-    const struct kv_run *run = &piece->step->layer->k;
-    const struct kv_constant *constant = &piece->step->layer->constant;
-    const uint32_t dim = run->layout.dim;
-    if (!constant->turning || constant->turning[piece->head].count == 0) return;
-    float *turned = piece->worker->panel;
-    memset(turned, 0, (size_t)dim * MX_BLOCK * sizeof *turned);
-    kernels->add_turned(turned, constant->turned + (size_t)piece->head * dim, 1, &constant->turning[piece->head], b);
-    if (run->rotated) kernels->rotate(turned, &run->rotation);
-    for (uint32_t i = 0; i < dim * MX_BLOCK; i++) x[i] += turned[i];
-}
-
-static void decode_k(const struct piece *piece, enum kv_form form, float *x, uint64_t b)
-{
-    const struct kv_step *step = piece->step;
-    const struct kv_run *run = &step->layer->k;
-    const struct mx_k_kernels *kernels = step->cache->kernels->k;
-    if (reads_codes(run, form)) {
-        kernels[run->layout.repr].decode(x, kv_codes(run, piece->head, b), kv_scales(run, piece->head, b),
-                                         run->layout.dim);
-        add_turned(piece, x, b);
-    } else {
-        kernels[MX_REPR_FP16].decode(x, (const uint8_t *)kv_fp16_block(run, piece->head, b), NULL, run->layout.dim);
-    }
-}
-
-static void decode_v(const struct piece *piece, enum kv_form form, float *x, uint64_t b)
-{
-    const struct kv_step *step = piece->step;
-    const struct kv_run *run = &step->layer->v;
-    const struct mx_v_kernels *kernels = step->cache->kernels->v;
-    if (reads_codes(run, form)) {
-        kernels[run->layout.repr].decode(x, kv_codes(run, piece->head, b), kv_scales(run, piece->head, b),
-                                         run->layout.dim);
-    } else {
-        kernels[MX_REPR_FP16].decode(x, (const uint8_t *)kv_fp16_block(run, piece->head, b), NULL, run->layout.dim);
-    }
-}
-
-/* The same two on a tile that was decoded before, in plain C. */
-static void score_decoded(const struct piece *piece, const struct span *span, uint32_t row, uint32_t rows,
-                          uint64_t blocks)
-{
-    const struct mx_cache *cache = piece->step->cache;
-    const struct kv_run *run = &piece->step->layer->k;
-    const bool coded = reads_codes(run, span->form);
-    const size_t at = (size_t)piece->head * piece->step->rows + row;
-    cache->kernels->plain_scores(piece->worker->w, piece->worker->k_tile, (uint32_t)blocks,
-                                 (coded ? cache->q_coded : cache->q_plain) + at * run->layout.dim,
-                                 (coded ? cache->bias : cache->zeros) + at, rows, run->layout.dim);
-}
-
-static void accumulate_decoded(const struct piece *piece, float *acc, uint32_t rows, uint64_t blocks)
-{
-    const uint32_t dim = piece->step->row->v_dim;
-    piece->step->cache->kernels->plain_accumulate(acc, dim, piece->worker->v_tile, (uint32_t)blocks * MX_BLOCK,
-                                                  piece->worker->w, rows, dim);
-}
-
-static void decode_tile(const struct piece *piece, enum kv_form form, uint64_t b, uint64_t blocks)
-{
-    const struct mx_layer *row = piece->step->row;
-    for (uint64_t i = 0; i < blocks; i++) {
-        decode_k(piece, form, piece->worker->k_tile + i * MX_BLOCK * row->k_dim, b + i);
-        decode_v(piece, form, piece->worker->v_tile + i * MX_BLOCK * row->v_dim, b + i);
-    }
-}
-
 static void attend_tile(struct piece *piece, const struct span *span, uint64_t b, uint64_t blocks)
 {
-    const bool on_codes = piece->step->cache->kernels->on_codes;
-    if (!on_codes) decode_tile(piece, span->form, b, blocks);
     float *acc = target(piece, span->form);
     for (uint32_t row = span->row; row < span->row + span->rows; row += ROWS_AT_ONCE) {
         const uint32_t left = span->row + span->rows - row, rows = left < ROWS_AT_ONCE ? left : ROWS_AT_ONCE;
-        float *sums = acc + (size_t)row * piece->step->row->v_dim;
-        if (on_codes)
-            score_codes(piece, span, row, rows, b, blocks);
-        else
-            score_decoded(piece, span, row, rows, blocks);
+        score(piece, span, row, rows, b, blocks);
         mask(piece, piece->worker->w, row, rows, b, blocks);
         softmax_rows(piece, piece->worker->w, row, rows, blocks);
-        if (on_codes)
-            accumulate_codes(piece, span, sums, rows, b, blocks);
-        else
-            accumulate_decoded(piece, sums, rows, blocks);
+        accumulate(piece, span, acc + (size_t)row * piece->step->row->v_dim, rows, b, blocks);
     }
 }
 

@@ -1,5 +1,5 @@
 # Encoding of, and attention on, cached keys and values. Plain C is built once per level; see kv_portable.inc.
-target_sources(mlxcel_objects PRIVATE kv_kernels.c scalar/kv_portable.c)
+target_sources(mlxcel_objects PRIVATE kv_kernels.c scalar/kv_portable.c scalar/kv_decode.c scalar/kv_attend.c)
 set_source_files_properties(scalar/kv_portable.c TARGET_DIRECTORY mlxcel_objects PROPERTIES COMPILE_OPTIONS -Wno-psabi)
 if(CMAKE_SYSTEM_PROCESSOR MATCHES "x86_64|AMD64")
   set(KV_AVX2 avx2/kv_portable.c avx2/kv_fp16.c avx2/kv_coded.c avx2/kv_softmax.c avx2/kv_waves.c)

@@ -10,9 +10,10 @@ static pthread_once_t once = PTHREAD_ONCE_INIT;
 
 static void fill(void)
 {
-    mx_kv_portable_scalar(&tables[MX_CPU_SCALAR]);
-    mx_kv_portable_scalar(&tables[MX_CPU_AVX2]);
-    mx_kv_portable_scalar(&tables[MX_CPU_AVX512]);
+    for (int level = MX_CPU_SCALAR; level <= MX_CPU_AVX512; level++) {
+        mx_kv_portable_scalar(&tables[level]);
+        mx_kv_attend_scalar(&tables[level]);
+    }
 #if defined(__x86_64__)
     mx_kv_portable_avx2(&tables[MX_CPU_AVX2]);
     mx_kv_fp16_avx2(&tables[MX_CPU_AVX2]);

@@ -1,8 +1,8 @@
 /* Kernels of the KV cache: encode, decode, rotate, and attention on the codes. Pointers and sizes, no model.
  *
- * One table per CPU level (kv_kernels.c). The scalar level is the definition: attention there decodes a tile and
- * multiplies in f32. Vector levels have kernels that work on the codes where they lie. Encoding, decoding and rotation
- * are one source compiled for each level (kv_portable.inc) whose results are the same to the bit, so a cache's content
+ * One table per CPU level (kv_kernels.c). Every table is full. The scalar level is the definition: it
+ * decodes a block and multiplies in f32; vector levels multiply the codes where they lie. Encoding and rotation are one
+ * source compiled for each level (kv_portable.inc) whose results are the same to the bit, so a cache's content
  * never depends on the processor.
  *
  * Shapes: dim is the head's width; a panel is f32 [dim][MX_BLOCK], one token (or query row) per lane; rows of scores
@@ -90,7 +90,6 @@ struct mx_k_kernels {
     /* The panel x of one block. */
     void (*decode)(float *x, const uint8_t *codes, const uint16_t *scales, uint32_t dim);
 
-    /* On the codes; NULL where mx_kv_kernels.on_codes is false. */
     /* A query [dim] in the form that `scores` wants; `bias` is added to each of its scores. */
     void (*prepare)(void *query, const float *q, uint32_t dim, float bias);
     /* w[r][16 b + t] = <q_r, x_bt> + bias_r for `blocks` <= MX_KV_TILE_BLOCKS blocks and `rows` prepared queries, which
@@ -104,7 +103,7 @@ struct mx_v_kernels {
     /* x [MX_BLOCK][dim] of one block. */
     void (*decode)(float *x, const uint8_t *codes, const uint16_t *scales, uint32_t dim);
 
-    /* On the codes. acc[r][i] += sum over tokens of w[r][16 b + t] * x_bti; the rows of acc [rows][dim] are `stride`
+    /* acc[r][i] += sum over tokens of w[r][16 b + t] * x_bti; the rows of acc [rows][dim] are `stride`
      * numbers apart; w is in [0, 1]. */
     void (*accumulate)(float *acc, size_t stride, const uint8_t *codes, const uint16_t *scales, uint32_t blocks,
                        const float *w, uint32_t rows, uint32_t dim);
@@ -113,7 +112,6 @@ struct mx_v_kernels {
 struct mx_kv_kernels {
     struct mx_k_kernels k[MX_REPR_COUNT]; /* turbo3 is for V only: its K row is empty; fp16 has no `encode` */
     struct mx_v_kernels v[MX_REPR_COUNT];
-    bool on_codes; /* prepare, scores and accumulate are there; else attention decodes tiles for the plain products */
 
     /* One token's numbers into lane `lane` of an fp16 block, clamped to +-65504. NaN stays. x unaligned. */
     void (*store_k)(uint16_t *block, const float *x, uint32_t lane, uint32_t dim);
@@ -131,14 +129,6 @@ struct mx_kv_kernels {
      * `stride` numbers apart. */
     void (*add_waves)(float *w, const float *waves, size_t stride, const struct mx_kv_turning *turning, uint64_t block,
                       uint32_t blocks, uint32_t rows);
-
-    /* Plain products. w[r][16 b + t] = bias[r] + sum over i of q[r][i] * k[b][i][t]; k is `blocks` panels, q
-     * [rows][dim]. */
-    void (*plain_scores)(float *w, const float *k, uint32_t blocks, const float *q, const float *bias, uint32_t rows,
-                         uint32_t dim);
-    /* acc[r][i] += sum over t < tokens of w[r][t] * v[t][i]; v [tokens][dim], rows of acc `stride` apart. */
-    void (*plain_accumulate)(float *acc, size_t stride, const float *v, uint32_t tokens, const float *w, uint32_t rows,
-                             uint32_t dim);
 
     /* w = cap * tanh(w / cap) over w[0 .. count), count a multiple of 16; -infinity stays. */
     void (*softcap)(float *w, uint32_t count, float cap);

@@ -23,16 +23,28 @@
 #include <stdint.h>
 
 enum {
-    MX_BLOCK = 16, /* tokens per block, the unit of encoding, of rings, of saving */
+    MX_BLOCK = 16,    /* tokens per block, the unit of encoding, of rings, of saving */
+    MX_KV_GROUP = 16, /* coordinates of a V group */
 };
 
 /* How one side (K or V) of one token and KV head is stored. */
 enum mx_repr { MX_REPR_FP16, MX_REPR_INT8, MX_REPR_TURBO4, MX_REPR_TURBO3, MX_REPR_COUNT };
 
+/* The dimension that codes are padded to, and the width of a V group: MX_KV_GROUP, or 8 where the last is half full. */
+static inline uint32_t mx_kv_padded_dim(uint32_t dim)
+{
+    return (dim + 7) / 8 * 8;
+}
+static inline uint32_t mx_kv_group_width(uint32_t dim, uint32_t group)
+{
+    const uint32_t rest = mx_kv_padded_dim(dim) - group * MX_KV_GROUP;
+    return rest < MX_KV_GROUP ? rest : MX_KV_GROUP;
+}
+
 /* Bytes of one block: codes, scales, and both. */
 static inline size_t mx_repr_code_bytes(enum mx_repr repr, uint32_t dim)
 {
-    const size_t padded = ((size_t)dim + 7) / 8 * 8;
+    const size_t padded = mx_kv_padded_dim(dim);
     switch (repr) {
     case MX_REPR_INT8: return MX_BLOCK * padded;
     case MX_REPR_TURBO4: return MX_BLOCK * padded / 2;
