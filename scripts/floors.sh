@@ -7,6 +7,7 @@ cd "$(dirname "$0")/.."
 # folder: what it may include from (itself is understood)
 floors='
 base:
+records:    base
 config:     base
 checkpoint: base config
 tokenizer:  base
@@ -14,10 +15,10 @@ kernels:    base
 cache:      base config kernels
 model:      base config checkpoint kernels cache
 engine:     base config checkpoint tokenizer kernels cache model
-advisor:    base config checkpoint cache
-evidence:   base config checkpoint tokenizer kernels cache model engine
-api:        base config checkpoint tokenizer kernels cache model engine advisor evidence
-cli:        base config checkpoint tokenizer kernels cache model engine advisor evidence
+advisor:    base records config checkpoint cache
+evidence:   base records config checkpoint tokenizer kernels cache model engine
+api:        base records config checkpoint tokenizer kernels cache model engine advisor evidence
+cli:        base records config checkpoint tokenizer kernels cache model engine advisor evidence
 '
 
 bad=0

@@ -1,0 +1,35 @@
+#include "records/columns.h"
+
+#define AT(member) offsetof(struct mx_record, member), sizeof((struct mx_record *)0)->member
+
+const struct mx_column mx_columns[MX_COLUMN_COUNT] = {
+    {"model_fingerprint", "fingerprint", MX_COLUMN_TEXT, MX_PLACE_MODEL, true, AT(model.fingerprint)},
+    {"machine_fingerprint", "fingerprint", MX_COLUMN_TEXT, MX_PLACE_MACHINE, true, AT(machine.fingerprint)},
+    {"version", "version", MX_COLUMN_TEXT, MX_PLACE_CELL, true, AT(version)},
+    {"plan", "plan", MX_COLUMN_TEXT, MX_PLACE_CELL, true, AT(plan.name)},
+    {"recent", "recent", MX_COLUMN_U32, MX_PLACE_CELL, true, AT(plan.recent)},
+    {"sink", "sink", MX_COLUMN_U32, MX_PLACE_CELL, true, AT(plan.sink)},
+    {"boundary_v", "boundary_v", MX_COLUMN_U32, MX_PLACE_CELL, true, AT(plan.boundary_v)},
+    {"center", "center", MX_COLUMN_TEXT, MX_PLACE_CELL, true, AT(plan.center)},
+    {"context", "context", MX_COLUMN_U64, MX_PLACE_CELL, true, AT(context)},
+    {"batch", "batch", MX_COLUMN_U32, MX_PLACE_CELL, true, AT(batch)},
+    {"measure", "measure", MX_COLUMN_MEASURE, MX_PLACE_FIGURE, true, AT(measure)},
+    {"at", "at", MX_COLUMN_U32, MX_PLACE_FIGURE, true, AT(at)},
+    {"value", "value", MX_COLUMN_REAL, MX_PLACE_FIGURE, false, AT(value)},
+    {"error", "error", MX_COLUMN_REAL, MX_PLACE_FIGURE, false, AT(error)},
+    {"repeats", "repeats", MX_COLUMN_U32, MX_PLACE_FIGURE, false, AT(repeats)},
+    {"model_name", "name", MX_COLUMN_TEXT, MX_PLACE_MODEL, false, AT(model.name)},
+    {"model_type", "type", MX_COLUMN_TEXT, MX_PLACE_MODEL, false, AT(model.type)},
+    {"class", "class", MX_COLUMN_TEXT, MX_PLACE_MODEL, false, AT(model.class_)},
+    {"weights", "weights", MX_COLUMN_TEXT, MX_PLACE_MODEL, false, AT(model.weights)},
+    {"parameters", "parameters", MX_COLUMN_U64, MX_PLACE_MODEL, false, AT(model.parameters)},
+    {"head_dim", "head_dim", MX_COLUMN_U32, MX_PLACE_MODEL, false, AT(model.head_dim)},
+    {"qk_norm", "qk_norm", MX_COLUMN_BOOL, MX_PLACE_MODEL, false, AT(model.qk_norm)},
+    {"key_bias", "key_bias", MX_COLUMN_BOOL, MX_PLACE_MODEL, false, AT(model.key_bias)},
+    {"machine_name", "name", MX_COLUMN_TEXT, MX_PLACE_MACHINE, false, AT(machine.name)},
+    {"cores", "cores", MX_COLUMN_U32, MX_PLACE_MACHINE, false, AT(machine.cores)},
+    {"memory", "memory", MX_COLUMN_U64, MX_PLACE_MACHINE, false, AT(machine.memory)},
+    {"read_bandwidth", "read_bandwidth", MX_COLUMN_U64, MX_PLACE_MACHINE, false, AT(machine.read_bandwidth)},
+    {"date", "date", MX_COLUMN_TEXT, MX_PLACE_CELL, false, AT(date)},
+    {"command", "command", MX_COLUMN_TEXT, MX_PLACE_CELL, false, AT(command)},
+};
