@@ -15,7 +15,7 @@ kernels:    base
 cache:      base config kernels
 model:      base config checkpoint kernels cache
 engine:     base config checkpoint tokenizer kernels cache model
-advisor:    base records config checkpoint cache
+advisor:    base records config checkpoint cache model
 evidence:   base records config checkpoint tokenizer kernels cache model engine
 api:        base records config checkpoint tokenizer kernels cache model engine advisor evidence
 cli:        base records config checkpoint tokenizer kernels cache model engine advisor evidence

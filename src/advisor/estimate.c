@@ -1,10 +1,7 @@
 /* The sum of estimate.h. */
 #include "advisor/estimate.h"
 
-#include <stdio.h>
-
 #include "base/checked.h"
-#include "base/units.h"
 #include "cache/size.h"
 
 static const uint64_t PROGRAM_BYTES = 32u << 20;
@@ -80,14 +77,13 @@ static const enum mx_mode by_loss[] = {MX_MODE_FP16,        MX_MODE_INT8,       
                                        MX_MODE_INT8_TURBO4, MX_MODE_FP16_TURBO4, MX_MODE_FP16_TURBO3,
                                        MX_MODE_TURBO4};
 
-mx_status mx_estimate_way_out(char buffer[256], const struct mx_subject *subject,
-                              const struct mx_estimate_request *request, struct mx_error *err)
+mx_status mx_estimate_remedy(struct mx_remedy *remedy, const struct mx_subject *subject,
+                             const struct mx_estimate_request *request, struct mx_error *err)
 {
-    buffer[0] = '\0';
-    char fixed[16], count[32];
-    mx_format_count(request->context, count);
     struct mx_estimate asked, best = {0};
+    *remedy = (struct mx_remedy){.context = request->context};
     MX_TRY(mx_estimate(&asked, subject, request, err));
+    remedy->fixed = asked.total - asked.cache - asked.state;
     if (asked.fits != MX_FIT_NO) return MX_OK;
     for (size_t i = 0; i < sizeof by_loss / sizeof *by_loss; i++) {
         struct mx_estimate_request other = *request;
@@ -96,16 +92,14 @@ mx_status mx_estimate_way_out(char buffer[256], const struct mx_subject *subject
         MX_TRY(mx_estimate(&estimate, subject, &other, err));
         if (estimate.setup.mode != by_loss[i]) continue;
         if (estimate.fits == MX_FIT_YES) {
-            snprintf(buffer, 256, "--kv-cache-mode %s makes %s tokens fit", mx_mode_info(by_loss[i])->name, count);
+            remedy->kind = MX_REMEDY_MODE;
+            remedy->mode = by_loss[i];
             return MX_OK;
         }
         if (estimate.max_context > best.max_context) best = estimate;
     }
-    if (best.max_context)
-        snprintf(buffer, 256, "no mode makes %s tokens fit; at most --ctx %llu fits, with --kv-cache-mode %s", count,
-                 (unsigned long long)best.max_context, mx_mode_info(best.setup.mode)->name);
-    else
-        snprintf(buffer, 256, "no context fits: the weights and the program alone take %s; use smaller weights",
-                 mx_format_bytes(asked.total - asked.cache - asked.state, fixed));
+    remedy->kind = best.max_context ? MX_REMEDY_CONTEXT : MX_REMEDY_WEIGHTS;
+    remedy->mode = best.setup.mode;
+    if (best.max_context) remedy->context = best.max_context;
     return MX_OK;
 }

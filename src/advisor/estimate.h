@@ -56,10 +56,20 @@ mx_status mx_estimate_with(struct mx_estimate *estimate, const struct mx_subject
  * vocabulary: its text, its place in the hash, its merge). */
 uint64_t mx_overhead_bytes(const struct mx_arch *arch);
 
-/* What could be done about a model that does not fit, one line into buffer[256]: the mode, of those that run as asked,
- * that makes the context fit with the least loss, else the largest context that fits, else that the weights alone are
- * too large. "" where it fits or nothing is known. */
-mx_status mx_estimate_way_out(char buffer[256], const struct mx_subject *subject,
-                              const struct mx_estimate_request *request, struct mx_error *err);
+/* What could be done about a model that does not fit. */
+enum mx_remedy_kind {
+    MX_REMEDY_NONE,    /* it fits, or nothing is known */
+    MX_REMEDY_MODE,    /* this mode makes the context fit: of those that run as asked, the one with the least loss */
+    MX_REMEDY_CONTEXT, /* no mode does; this context fits in this mode, the largest in any */
+    MX_REMEDY_WEIGHTS, /* no context fits: the weights must be smaller */
+};
+struct mx_remedy {
+    enum mx_remedy_kind kind;
+    enum mx_mode mode; /* of MODE and CONTEXT */
+    uint64_t context;  /* tokens: the one asked for, or the one that fits */
+    uint64_t fixed;    /* bytes of weights, activations and program: what stands before the first token */
+};
+mx_status mx_estimate_remedy(struct mx_remedy *remedy, const struct mx_subject *subject,
+                             const struct mx_estimate_request *request, struct mx_error *err);
 
 #endif

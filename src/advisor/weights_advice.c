@@ -149,7 +149,8 @@ static void choose(struct mx_weights_advice *advice, const struct mx_subject *su
         return;
     }
     if (asked->available == 0) {
-        snprintf(advice->reason, sizeof advice->reason, "the memory of this machine is unknown; give --budget");
+        snprintf(advice->reason, sizeof advice->reason,
+                 "the memory of this machine is unknown; say what memory to plan for");
         return;
     }
     mx_format_bytes(asked->available, have);

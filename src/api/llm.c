@@ -34,8 +34,7 @@ static mx_status open_session(struct mx_llm *llm, const char *directory, const s
     if (options->cache_mode) MX_TRY(mx_mode_parse(options->cache_mode, &llm->begin.kv.mode, err));
     MX_TRY(mx_session_open(&llm->session, directory, &session, NULL, err));
     if (!llm->begin.context) {
-        const uint32_t most = mx_session_arch(llm->session)->max_context;
-        llm->begin.context = most && most < 4096 ? most : 4096;
+        llm->begin.context = mx_arch_default_context(mx_session_arch(llm->session));
     }
     return mx_session_begin(llm->session, &llm->begin, err);
 }

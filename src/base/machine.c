@@ -8,6 +8,8 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "base/pool.h"
+
 enum { SMALL_FILE = 8192, PATH_SIZE = 1024 };
 
 /* The first SMALL_FILE - 1 bytes of DIRECTORY/NAME, a (virtual) file, as text; false if it can't be read. */
@@ -257,6 +259,12 @@ void mx_machine_probe(struct mx_machine *machine)
     machine->cores = machine->cpus;
     machine->packages = 1;
     snprintf(machine->cpu_source, sizeof machine->cpu_source, "%s", probe_hwloc(machine) ? "hwloc" : "/proc/cpuinfo");
+}
+
+int mx_machine_threads(const struct mx_machine *machine)
+{
+    if (machine->cores < 1) return 1;
+    return machine->cores > MX_POOL_MAX_THREADS ? MX_POOL_MAX_THREADS : (int)machine->cores;
 }
 
 void mx_machine_key(const struct mx_machine *machine, char key[192])

@@ -50,6 +50,9 @@ void mx_machine_probe_memory(struct mx_machine *machine, const char *root);
 /* "AVX2, FMA, F16C, AVX-512 (VNNI, VBMI, BF16)" into buffer[128]; returns buffer. "none" where empty. */
 const char *mx_isa_text(unsigned isa, char buffer[128]);
 
+/* Threads for work that takes all cores: as many, from 1 to MX_POOL_MAX_THREADS (pool.h). */
+int mx_machine_threads(const struct mx_machine *machine);
+
 /* A short key that tells machines apart whose measured figures must not be mixed up: processor, cores, memory. */
 void mx_machine_key(const struct mx_machine *machine, char key[192]);
 

@@ -142,7 +142,7 @@ mx_status mx_pool_open(struct mx_pool **out, int threads, struct mx_error *err)
         struct worker *worker = &pool->workers[i];
         if (pthread_create(&worker->thread, NULL, worker_main, worker) != 0) {
             mx_pool_close(pool);
-            return mx_fail(err, MX_ERR_LIMIT, "cannot start thread %d of %d; use fewer (-t)", i + 1, threads);
+            return mx_fail(err, MX_ERR_LIMIT, "cannot start thread %d of %d; use fewer threads", i + 1, threads);
         }
         pool->threads = i + 1;
     }

@@ -3,10 +3,10 @@
 
 #include <math.h>
 #include <stdlib.h>
-#include <time.h>
 
 #include "base/arena.h"
 #include "base/checked.h"
+#include "base/clock.h"
 #include "base/random.h"
 #include "cache/size.h"
 
@@ -148,13 +148,11 @@ mx_status mx_attention_bench_size(const struct mx_attention_shape *shape, uint64
 
 double mx_attention_bench_run(struct mx_attention_bench *bench)
 {
-    struct timespec start, end;
-    clock_gettime(CLOCK_MONOTONIC, &start);
+    const double start = mx_seconds();
     for (uint32_t i = 0; i < bench->layers; i++) {
         mx_cache_attend(bench->cache, i, bench->q, bench->k, bench->v, bench->out, bench->queries);
     }
-    clock_gettime(CLOCK_MONOTONIC, &end);
-    return (double)(end.tv_sec - start.tv_sec) + 1e-9 * (double)(end.tv_nsec - start.tv_nsec);
+    return mx_seconds() - start;
 }
 
 uint64_t mx_attention_bench_read_bytes(const struct mx_attention_bench *bench)

@@ -112,18 +112,18 @@ static uint32_t whole_blocks(int32_t tokens)
     return ((uint32_t)tokens + MX_BLOCK - 1) / MX_BLOCK * MX_BLOCK;
 }
 
-static mx_status check_range(const char *flag, int32_t value, int32_t low, struct mx_error *err)
+static mx_status check_range(const char *what, int32_t value, int32_t low, struct mx_error *err)
 {
     if (value >= low && value <= MAX_PROTECTED) return MX_OK;
-    return mx_fail(err, MX_ERR_ARGUMENT, "%s %d is out of range; give 0 to %d", flag, value, MAX_PROTECTED);
+    return mx_fail(err, MX_ERR_ARGUMENT, "%s is %d; it must be 0 to %d", what, value, MAX_PROTECTED);
 }
 
 mx_status mx_kv_resolve(struct mx_kv_setup *setup, const struct mx_kv_options *options, const struct mx_arch *arch,
                         struct mx_error *err)
 {
-    MX_TRY(check_range("--kv-recent", options->recent, -1, err));
-    MX_TRY(check_range("--kv-sink", options->sink, -1, err));
-    MX_TRY(check_range("--turbo-boundary-v", options->boundary_v, 0, err));
+    MX_TRY(check_range("the recent window", options->recent, -1, err));
+    MX_TRY(check_range("the number of sinks", options->sink, -1, err));
+    MX_TRY(check_range("the number of boundary layers", options->boundary_v, 0, err));
     *setup = (struct mx_kv_setup){.requested = options->mode, .mode = options->mode, .forced = options->force};
     setup->cache_layers = mx_arch_cache_layers(arch);
     MX_TRY(choose(setup, arch, err));

@@ -162,15 +162,15 @@ static mx_status check_header(const struct mx_cache *cache, const struct header 
         return mx_fail(err, MX_ERR_ARGUMENT, "%s: was saved with another model's weights", path);
     }
     if (header->mode != own.mode) {
-        return mx_fail(err, MX_ERR_ARGUMENT, "%s: was saved in mode %s, and this is %s; give --kv-cache-mode %s", path,
+        return mx_fail(err, MX_ERR_ARGUMENT, "%s: was saved in mode %s, and this is %s; take cache mode %s", path,
                        mx_mode_info((enum mx_mode)header->mode)->name, mx_mode_info(cache->setup.mode)->name,
                        mx_mode_info((enum mx_mode)header->mode)->name);
     }
     if (header->recent != own.recent || header->sink != own.sink || header->boundary_v != own.boundary_v ||
         header->center != own.center) {
         return mx_fail(err, MX_ERR_ARGUMENT,
-                       "%s: was saved with other protections; give --kv-recent %u --kv-sink %u --turbo-boundary-v %u "
-                       "and the same --kv-center",
+                       "%s: was saved with other protections; take a recent window of %u, %u sinks, %u boundary layers "
+                       "and the same centering",
                        path, header->recent, header->sink, header->boundary_v);
     }
     if (header->length > cache->context) {

@@ -1,4 +1,4 @@
-/* The adviser of advise.h: machine, evidence, and the advice for one model. Printing: recommend.c, inspect.c,
+/* The adviser of advise.h: machine, evidence and flags make a request. Printing: recommend.c, inspect.c,
  * advise_json.c. */
 #include "cli/advise.h"
 
@@ -10,7 +10,6 @@
 #include "base/units.h"
 #include "cli/output.h"
 #include "cli/table.h"
-#include "model/model.h"
 
 /* Where the measurements that came with the program lie: beside its sources, or installed. False if nowhere. */
 static bool find_evidence(char *path, size_t size)
@@ -36,7 +35,7 @@ static mx_status open_evidence(struct mx_adviser *adviser, struct mx_error *err)
     if (given && !strcmp(given, "none")) return MX_OK;
     if (!given && !find_evidence(path, sizeof path)) return MX_OK;
     MX_TRY(mx_evidence_open(&adviser->evidence, given ? given : path, err));
-    adviser->has_evidence = true;
+    adviser->request.evidence = &adviser->evidence;
     return MX_OK;
 }
 
@@ -44,13 +43,21 @@ mx_status mx_adviser_open(struct mx_adviser *adviser, const struct mx_cli *cli, 
                           struct mx_error *err)
 {
     *adviser = (struct mx_adviser){.cli = cli, .flags = *flags};
-    MX_TRY(mx_kv_flags_read(&adviser->kv, &flags->kv, cli, err));
     mx_machine_probe(&adviser->machine);
-    adviser->available = flags->budget ? flags->budget : adviser->machine.available;
+    adviser->request = (struct mx_advise_request){
+        .machine = &adviser->machine,
+        .context = (uint64_t)flags->context,
+        .batch = (uint32_t)flags->batch,
+        .threads = (int)flags->threads,
+        .budget = flags->budget,
+        .prefer_memory = flags->prefer == 1,
+    };
+    MX_TRY(mx_kv_flags_read(&adviser->request.kv, &flags->kv, cli, err));
     if (flags->bandwidth)
         adviser->bandwidth = (struct mx_bandwidth){(double)flags->bandwidth, "given"};
     else
         MX_TRY(mx_bandwidth_of(&adviser->bandwidth, &adviser->machine, flags->measure, cli, err));
+    adviser->request.bandwidth = adviser->bandwidth.bytes_per_second;
     return open_evidence(adviser, err);
 }
 
@@ -59,84 +66,46 @@ void mx_adviser_close(struct mx_adviser *adviser)
     mx_evidence_close(&adviser->evidence);
 }
 
-/* What the engine's workspace takes for a prefill chunk, one row of logits for each sequence. */
-static uint64_t activation_bytes(const struct mx_arch *arch, uint32_t batch, int threads)
+const char *mx_remedy_text(const struct mx_remedy *remedy, char buffer[256])
 {
-    return mx_workspace_bytes(arch, MX_MODEL_CHUNK, batch < MX_MODEL_CHUNK ? batch : MX_MODEL_CHUNK, threads);
-}
-
-static int pool_threads(const struct mx_machine *machine)
-{
-    return machine->cores < MX_POOL_MAX_THREADS ? (int)machine->cores : MX_POOL_MAX_THREADS;
-}
-
-static mx_status advise_subject(const struct mx_adviser *adviser, struct mx_model_advice *advice, struct mx_error *err)
-{
-    const struct mx_advise_flags *flags = &adviser->flags;
-    const struct mx_arch *arch = &advice->subject.arch;
-    uint64_t context = (uint64_t)flags->context;
-    if (context == 0)
-        context = arch->max_context && arch->max_context < MX_ADVISE_CONTEXT ? arch->max_context : MX_ADVISE_CONTEXT;
-    advice->request = (struct mx_estimate_request){
-        .context = context,
-        .batch = (uint32_t)flags->batch,
-        .kv = adviser->kv,
-        .available = adviser->available,
-        .activations = activation_bytes(arch, (uint32_t)flags->batch,
-                                        flags->threads ? (int)flags->threads : pool_threads(&adviser->machine)),
-    };
-    MX_TRY(mx_estimate(&advice->estimate, &advice->subject, &advice->request, err));
-    MX_TRY(mx_estimate_way_out(advice->way_out, &advice->subject, &advice->request, err));
-    const struct mx_weights_request weights = {
-        .estimate = advice->request, .bandwidth = adviser->bandwidth.bytes_per_second, .machine = &adviser->machine};
-    MX_TRY(mx_weights_advise(&advice->weights, &advice->subject, &weights, err));
-    const struct mx_kv_advice_request kv = {.evidence = adviser->has_evidence ? &adviser->evidence : NULL,
-                                            .machine = adviser->machine.cpu,
-                                            .parameters = advice->subject.parameters.total,
-                                            .prefer_memory = flags->prefer == 1};
-    MX_TRY(mx_kv_advise(&advice->kv, arch, &kv, err));
-    return mx_page_fill(advice->page, &advice->subject, &advice->request, &kv, err);
-}
-
-mx_status mx_adviser_advise(const struct mx_adviser *adviser, const char *path, struct mx_model_advice *advice,
-                            struct mx_error *err)
-{
-    *advice = (struct mx_model_advice){0};
-    MX_TRY(mx_subject_open(&advice->subject, path, err));
-    const mx_status status = advise_subject(adviser, advice, err);
-    if (status != MX_OK) mx_model_advice_close(advice);
-    return status;
-}
-
-void mx_model_advice_close(struct mx_model_advice *advice)
-{
-    mx_subject_close(&advice->subject);
+    char count[32], bytes[16];
+    const char *mode = mx_mode_info(remedy->mode)->name;
+    buffer[0] = '\0';
+    switch (remedy->kind) {
+    case MX_REMEDY_NONE: break;
+    case MX_REMEDY_MODE:
+        snprintf(buffer, 256, "--kv-cache-mode %s makes %s tokens fit", mode, mx_format_count(remedy->context, count));
+        break;
+    case MX_REMEDY_CONTEXT:
+        snprintf(buffer, 256, "no mode makes the context fit; at most --ctx %llu fits, with --kv-cache-mode %s",
+                 (unsigned long long)remedy->context, mode);
+        break;
+    case MX_REMEDY_WEIGHTS:
+        snprintf(buffer, 256, "no context fits: the weights and the program alone take %s; use smaller weights",
+                 mx_format_bytes(remedy->fixed, bytes));
+        break;
+    }
+    return buffer;
 }
 
 mx_status mx_check_memory(const char *path, uint64_t context, const struct mx_kv_options *kv, struct mx_error *err)
 {
     struct mx_machine machine;
-    struct mx_subject subject;
-    struct mx_estimate estimate;
-    char way_out[256], need[16], have[16], missing[16], count[32];
+    struct mx_model_advice advice;
+    char text[256], need[16], have[16], missing[16], count[32];
     mx_machine_probe(&machine);
-    MX_TRY(mx_subject_open(&subject, path, err));
-    const struct mx_estimate_request request = {
-        .context = context,
-        .batch = 1,
-        .kv = *kv,
-        .available = machine.available,
-        .activations = activation_bytes(&subject.arch, 1, pool_threads(&machine)),
-    };
-    mx_status status = mx_estimate(&estimate, &subject, &request, err);
-    if (status == MX_OK) status = mx_estimate_way_out(way_out, &subject, &request, err);
-    if (status == MX_OK && estimate.fits == MX_FIT_NO)
+    const struct mx_advise_request request = {.machine = &machine, .context = context, .batch = 1, .kv = *kv};
+    MX_TRY(mx_model_check(&advice, path, &request, err));
+    const struct mx_estimate *estimate = &advice.estimate;
+    mx_status status = MX_OK;
+    if (estimate->fits == MX_FIT_NO)
         status = mx_fail(err, MX_ERR_LIMIT,
                          "%s needs %s with %s tokens, %s more than the %s available; %s (--force loads "
                          "it anyway)",
-                         subject.name, mx_format_bytes(estimate.total, need), mx_format_count(context, count),
-                         mx_format_bytes(estimate.missing, missing), mx_format_bytes(machine.available, have), way_out);
-    mx_subject_close(&subject);
+                         advice.subject.name, mx_format_bytes(estimate->total, need),
+                         mx_format_count(advice.request.context, count), mx_format_bytes(estimate->missing, missing),
+                         mx_format_bytes(machine.available, have), mx_remedy_text(&advice.remedy, text));
+    mx_model_advice_close(&advice);
     return status;
 }
 
@@ -272,9 +241,9 @@ void mx_print_model_lines(const struct mx_adviser *adviser, const struct mx_mode
 
     mx_str_clear(&text);
     if (adviser->flags.budget)
-        mx_str_printf(&text, "a budget of %s", mx_format_bytes(adviser->available, bytes));
-    else if (adviser->available)
-        mx_str_printf(&text, "%s available of %s (%s)", mx_format_bytes(adviser->available, bytes),
+        mx_str_printf(&text, "a budget of %s", mx_format_bytes(advice->request.available, bytes));
+    else if (advice->request.available)
+        mx_str_printf(&text, "%s available of %s (%s)", mx_format_bytes(advice->request.available, bytes),
                       mx_format_bytes(machine->memory_total, total), machine->memory_source);
     else
         mx_str_puts(&text, "unknown; --budget 8GB says what to plan for");

@@ -7,13 +7,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#include "advisor/estimate.h"
-#include "advisor/evidence.h"
-#include "advisor/kv_advice.h"
-#include "advisor/page.h"
-#include "advisor/subject.h"
-#include "advisor/weights_advice.h"
-#include "base/machine.h"
+#include "advisor/advise.h"
 #include "base/pool.h"
 #include "cli/bandwidth.h"
 #include "cli/command.h"
@@ -29,8 +23,6 @@ struct mx_advise_flags {
     bool json;
     struct mx_kv_flags kv;
 };
-
-enum { MX_ADVISE_CONTEXT = 4096 }; /* the default context, or the model's own if that is smaller */
 
 /* NOLINTBEGIN(bugprone-macro-parentheses): a member is not an expression */
 /* clang-format off */
@@ -58,35 +50,18 @@ enum { MX_ADVISE_CONTEXT = 4096 }; /* the default context, or the model's own if
 /* clang-format on */
 /* NOLINTEND(bugprone-macro-parentheses) */
 
-/* The machine, or what stands in for it, and the evidence. */
+/* What the flags, the machine and the evidence make of a request. */
 struct mx_adviser {
     const struct mx_cli *cli;
     struct mx_advise_flags flags;
-    struct mx_kv_options kv;
     struct mx_machine machine;
     struct mx_bandwidth bandwidth;
-    uint64_t available; /* bytes: the budget, or the machine's; 0: unknown */
     struct mx_evidence_set evidence;
-    bool has_evidence;
+    struct mx_advise_request request; /* points into this struct: an open adviser is not moved */
 };
 mx_status mx_adviser_open(struct mx_adviser *adviser, const struct mx_cli *cli, const struct mx_advise_flags *flags,
                           struct mx_error *err);
 void mx_adviser_close(struct mx_adviser *adviser);
-
-/* Everything about one model. */
-struct mx_model_advice {
-    struct mx_subject subject;
-    struct mx_estimate_request request;
-    struct mx_estimate estimate;
-    char way_out[256];
-    struct mx_weights_advice weights;
-    struct mx_kv_advice kv;
-    struct mx_page_row page[MX_MODE_COUNT];
-};
-/* `path` must outlive *advice. After a failure *advice needs no closing. */
-mx_status mx_adviser_advise(const struct mx_adviser *adviser, const char *path, struct mx_model_advice *advice,
-                            struct mx_error *err);
-void mx_model_advice_close(struct mx_model_advice *advice);
 
 /* Prints the advice for `count` models: one in full, several side by side; or JSON. For `recommend` and for
  * `generate --recommend-quant`. */
@@ -94,7 +69,7 @@ mx_status mx_recommend(const struct mx_cli *cli, const struct mx_advise_flags *f
                        struct mx_error *err);
 
 /* For `generate --estimate-memory`: fails with MX_ERR_LIMIT, saying by how much and what would fit, if the model does
- * not fit this machine with this context and mode. Loads no weights. */
+ * not fit this machine with this context (0: the default) and mode. Loads no weights. */
 mx_status mx_check_memory(const char *path, uint64_t context, const struct mx_kv_options *kv, struct mx_error *err);
 
 /* The lines "Model", "Weights", ... that both commands begin with. */
@@ -105,6 +80,10 @@ const char *mx_layers_text(const struct mx_arch *arch, char buffer[256]);
 
 /* Where the model lies, quoted for a shell, into buffer: a folder in place of its config.json. */
 const char *mx_shell_path(const char *path, char *buffer, size_t size);
+
+/* What could be done where a model does not fit, with the flags that do it, into buffer[256]; returns buffer. "" where
+ * it fits. */
+const char *mx_remedy_text(const struct mx_remedy *remedy, char buffer[256]);
 
 /* JSON of one model (docs/json.md); NULL when memory runs out. */
 cJSON *mx_recommend_json(const struct mx_adviser *adviser, const struct mx_model_advice *model);

@@ -87,6 +87,7 @@ static void add_memory(cJSON *root, const struct mx_model_advice *model)
 {
     const struct mx_estimate *estimate = &model->estimate;
     const bool known = estimate->weights > 0;
+    char text[256];
     cJSON *memory = cJSON_AddObjectToObject(root, "memory");
     add_bytes(memory, "weights", estimate->weights, known);
     cJSON_AddStringToObject(memory, "weights_basis", mx_basis_name(model->subject.basis));
@@ -99,7 +100,7 @@ static void add_memory(cJSON *root, const struct mx_model_advice *model)
     add_fit(memory, "fits", estimate->fits);
     if (estimate->fits == MX_FIT_NO) {
         add_bytes(memory, "missing", estimate->missing, true);
-        cJSON_AddStringToObject(memory, "way_out", model->way_out);
+        cJSON_AddStringToObject(memory, "way_out", mx_remedy_text(&model->remedy, text));
     }
 }
 

@@ -69,9 +69,8 @@ static void keep(const char *path, const char *key, const char *date, double rat
 
 static mx_status measure(const struct mx_machine *machine, double *rate, struct mx_error *err)
 {
-    const int threads = machine->cores < MX_POOL_MAX_THREADS ? (int)machine->cores : MX_POOL_MAX_THREADS;
     struct mx_pool *pool;
-    MX_TRY(mx_pool_open(&pool, threads, err));
+    MX_TRY(mx_pool_open(&pool, mx_machine_threads(machine), err));
     const mx_status status = mx_read_bandwidth(pool, rate, err);
     mx_pool_close(pool);
     return status;

@@ -72,7 +72,8 @@ struct mx_flag {
 
 /* The program's state while a command runs. */
 struct mx_cli {
-    char **operands; /* what was given beside the flags */
+    const struct mx_command *command; /* the one that runs; NULL before it is known */
+    char **operands;                  /* what was given beside the flags */
     int operand_count;
     bool colour_out, colour_err;    /* a terminal, NO_COLOR unset */
     bool terminal_err;              /* progress bars may be drawn */

@@ -243,8 +243,7 @@ static mx_status advise(struct job *job, bool *done)
         return mx_recommend(job->cli, &advice, (char *const[]){(char *)folder}, 1, job->err);
     }
     if (options->force) return MX_OK;
-    const uint64_t context = options->context ? (uint64_t)options->context : MX_ADVISE_CONTEXT;
-    return mx_check_memory(folder, context, &job->kv, job->err);
+    return mx_check_memory(folder, (uint64_t)options->context, &job->kv, job->err);
 }
 
 static mx_status run(struct mx_cli *cli, const void *given, struct mx_error *err)

@@ -63,7 +63,7 @@ static void print_bar(const struct mx_cli *cli, const struct mx_estimate *estima
 static void print_verdict(const struct mx_cli *cli, const struct mx_model_advice *model)
 {
     const struct mx_estimate *estimate = &model->estimate;
-    char bytes[16];
+    char bytes[16], text[256];
     fputs("  ", stdout);
     if (estimate->fits == MX_FIT_YES)
         printf("%sfits%s, %s to spare\n", mx_style(cli->colour_out, MX_STYLE_GREEN),
@@ -71,7 +71,7 @@ static void print_verdict(const struct mx_cli *cli, const struct mx_model_advice
     else if (estimate->fits == MX_FIT_NO) {
         printf("%sdoes not fit%s, %s missing\n  ", mx_style(cli->colour_out, MX_STYLE_RED),
                mx_style(cli->colour_out, MX_STYLE_PLAIN), mx_format_bytes(estimate->missing, bytes));
-        mx_print_wrapped(model->way_out, 2, 100);
+        mx_print_wrapped(mx_remedy_text(&model->remedy, text), 2, 100);
     } else
         printf("whether it fits is unknown: %s\n",
                estimate->available ? "the size of the weights is not known" : "the memory is not known, give --budget");
@@ -213,7 +213,7 @@ static mx_status run(struct mx_cli *cli, const void *given, struct mx_error *err
     struct mx_adviser adviser;
     struct mx_model_advice model;
     mx_status status = mx_adviser_open(&adviser, cli, &options->advise, err);
-    if (status == MX_OK) status = mx_adviser_advise(&adviser, cli->operands[0], &model, err);
+    if (status == MX_OK) status = mx_model_advise(&model, cli->operands[0], &adviser.request, err);
     if (status == MX_OK) {
         status = options->advise.json ? mx_print_json(mx_inspect_json(&adviser, &model), err)
                                       : print_page(&adviser, &model, err);

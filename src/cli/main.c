@@ -47,6 +47,7 @@ static mx_status fail_unknown(const char *name, struct mx_error *err)
 static mx_status run_command(struct mx_cli *cli, const struct mx_command *command, int argc, char **argv,
                              struct mx_error *err)
 {
+    cli->command = command;
     void *options = calloc(1, command->options_size ? command->options_size : 1);
     if (!options) return mx_fail_memory(err, "the options", command->options_size);
     if (command->defaults) memcpy(options, command->defaults, command->options_size);

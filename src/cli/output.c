@@ -5,7 +5,9 @@
 #include <stdarg.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
+
+#include "base/clock.h"
+#include "cli/hints.h"
 
 const char *mx_style(bool colour, enum mx_style style)
 {
@@ -18,8 +20,10 @@ const char *mx_style(bool colour, enum mx_style style)
 
 void mx_print_error(const struct mx_cli *cli, const struct mx_error *err)
 {
-    fprintf(stderr, "%smlxcel:%s %s\n", mx_style(cli->colour_err, MX_STYLE_RED),
-            mx_style(cli->colour_err, MX_STYLE_PLAIN), err->message);
+    char flags[160];
+    fprintf(stderr, "%smlxcel:%s %s%s\n", mx_style(cli->colour_err, MX_STYLE_RED),
+            mx_style(cli->colour_err, MX_STYLE_PLAIN), err->message,
+            mx_flag_hints(cli->command, err->message, flags, sizeof flags));
 }
 
 void mx_print_note(const struct mx_cli *cli, const char *format, ...)
@@ -131,15 +135,8 @@ void mx_json_add_measured(cJSON *object, const char *key, double value)
 /* The bar. There is one terminal, so there is one bar. */
 static struct {
     bool drawn;
-    struct timespec last;
+    double last; /* when it was drawn */
 } bar;
-
-static double seconds_since(const struct timespec *then)
-{
-    struct timespec now;
-    clock_gettime(CLOCK_MONOTONIC, &now);
-    return (double)(now.tv_sec - then->tv_sec) + 1e-9 * (double)(now.tv_nsec - then->tv_nsec);
-}
 
 static void draw_bar(void *context, const char *what, double done)
 {
@@ -148,8 +145,9 @@ static void draw_bar(void *context, const char *what, double done)
         mx_progress_bar_end();
         return;
     }
-    if (bar.drawn && seconds_since(&bar.last) < 0.05) return;
-    clock_gettime(CLOCK_MONOTONIC, &bar.last);
+    const double now = mx_seconds();
+    if (bar.drawn && now - bar.last < 0.05) return;
+    bar.last = now;
     const int filled = done > 0 ? (int)(done * WIDTH) : 0;
     fprintf(stderr, "\r\033[K%.40s ", what);
     for (int i = 0; i < WIDTH; i++) fputs(i < filled ? "━" : "╌", stderr);

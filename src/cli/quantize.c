@@ -65,9 +65,7 @@ static mx_status run(struct mx_cli *cli, const void *given, struct mx_error *err
     if (!threads) {
         struct mx_machine machine;
         mx_machine_probe(&machine);
-        threads = machine.cores < 1                     ? 1
-                  : machine.cores > MX_POOL_MAX_THREADS ? MX_POOL_MAX_THREADS
-                                                        : (int)machine.cores;
+        threads = mx_machine_threads(&machine);
     }
     struct mx_pool *pool;
     MX_TRY(mx_pool_open(&pool, threads, err));

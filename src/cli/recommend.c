@@ -5,6 +5,7 @@
 
 #include "base/units.h"
 #include "cli/advise.h"
+#include "cli/hints.h"
 #include "cli/output.h"
 #include "cli/table.h"
 
@@ -48,7 +49,10 @@ static mx_status print_weights(const struct mx_adviser *adviser, const struct mx
     else
         print_title(cli, "Weights: ", model->estimate.fits == MX_FIT_UNKNOWN ? "no advice" : "nothing fits");
     fputs("  ", stdout);
-    mx_print_wrapped(advice->reason, 2, 100);
+    char flags[64], reason[sizeof advice->reason + sizeof flags];
+    snprintf(reason, sizeof reason, "%s%s", advice->reason,
+             mx_flag_hints(cli->command, advice->reason, flags, sizeof flags));
+    mx_print_wrapped(reason, 2, 100);
     for (int i = 0; i < advice->warning_count; i++) {
         fputs("  Warning: ", stdout);
         mx_print_wrapped(advice->warnings[i], 11, 100);
@@ -124,8 +128,8 @@ static mx_status print_side_by_side(const struct mx_adviser *adviser, const stru
                                     struct mx_error *err)
 {
     char text[32], bytes[16], header[200];
-    if (adviser->available)
-        printf("With %s of memory%s:\n\n", mx_format_bytes(adviser->available, bytes),
+    if (models[0].request.available)
+        printf("With %s of memory%s:\n\n", mx_format_bytes(models[0].request.available, bytes),
                adviser->flags.budget ? " (--budget)" : "");
     snprintf(header, sizeof header, "model|class|>weights|take|short|medium|long|>fp16 fits");
     struct mx_table table;
@@ -195,7 +199,7 @@ mx_status mx_recommend(const struct mx_cli *cli, const struct mx_advise_flags *f
     int advised = 0;
     mx_status status = mx_adviser_open(&adviser, cli, flags, err);
     for (; status == MX_OK && advised < count; advised++)
-        status = mx_adviser_advise(&adviser, paths[advised], &models[advised], err);
+        status = mx_model_advise(&models[advised], paths[advised], &adviser.request, err);
     if (status == MX_OK) status = print_all(&adviser, models, count, err);
     for (int i = 0; i < advised; i++) mx_model_advice_close(&models[i]);
     mx_adviser_close(&adviser);

@@ -254,6 +254,13 @@ void mx_arch_free(struct mx_arch *arch);
 /* "standard", "sliding_window", "mla", "hybrid", "recurrent". */
 const char *mx_class_name(enum mx_class class_);
 
+/* Tokens to plan for where nobody said how many: MX_DEFAULT_CONTEXT, or the model's own limit if that is smaller. */
+enum { MX_DEFAULT_CONTEXT = 4096 };
+static inline uint32_t mx_arch_default_context(const struct mx_arch *arch)
+{
+    return arch->max_context && arch->max_context < MX_DEFAULT_CONTEXT ? arch->max_context : MX_DEFAULT_CONTEXT;
+}
+
 /* Layers that own an attention cache; those with recurrent state. */
 uint32_t mx_arch_cache_layers(const struct mx_arch *arch);
 uint32_t mx_arch_recurrent_layers(const struct mx_arch *arch);

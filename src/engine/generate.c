@@ -1,8 +1,8 @@
 /* The loop: pick a token, show its text, feed it. */
 #include "engine/generate.h"
 
+#include "base/clock.h"
 #include "engine/stop.h"
-#include "engine/usage.h"
 
 const char *mx_finish_name(enum mx_finish finish)
 {

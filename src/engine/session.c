@@ -5,11 +5,11 @@
 #include <string.h>
 
 #include "base/checked.h"
+#include "base/clock.h"
 #include "base/file.h"
 #include "base/machine.h"
 #include "base/units.h"
 #include "cache/size.h"
-#include "engine/usage.h"
 
 struct mx_session {
     struct mx_pool *pool;
@@ -34,8 +34,7 @@ int mx_default_threads(void)
 {
     struct mx_machine machine;
     mx_machine_probe(&machine);
-    if (machine.cores < 1) return 1;
-    return machine.cores > MX_POOL_MAX_THREADS ? MX_POOL_MAX_THREADS : (int)machine.cores;
+    return mx_machine_threads(&machine);
 }
 
 static mx_status open_text(struct mx_session *session, const char *directory, struct mx_error *err)
@@ -45,7 +44,7 @@ static mx_status open_text(struct mx_session *session, const char *directory, st
     mx_status status = mx_is_file(path) ? mx_tokenizer_open(&session->tokenizer, path, err)
                                         : mx_fail(err, MX_ERR_IO,
                                                   "%s is not there: without it the model takes token ids only (logits, "
-                                                  "bench, perplexity --tokens-file)",
+                                                  "bench, perplexity)",
                                                   path);
     free(path);
     if (status == MX_OK) status = mx_chat_open(&session->chat, directory, session->tokenizer, err);
@@ -113,11 +112,12 @@ static mx_status check_memory(const struct mx_session *session, const struct mx_
         return MX_OK;
     }
     char need[16], have[16];
-    return mx_fail(err, MX_ERR_LIMIT,
-                   "a context of %llu tokens takes %s of cache in mode %s; %s of memory is available: lower --ctx, or "
-                   "take a smaller mode",
-                   (unsigned long long)begin->context, mx_format_bytes(cache, need), mx_mode_info(setup->mode)->name,
-                   mx_format_bytes(machine.available, have));
+    return mx_fail(
+        err, MX_ERR_LIMIT,
+        "a context of %llu tokens takes %s of cache in mode %s; %s of memory is available: lower the context, or "
+        "take a smaller mode",
+        (unsigned long long)begin->context, mx_format_bytes(cache, need), mx_mode_info(setup->mode)->name,
+        mx_format_bytes(machine.available, have));
 }
 
 static mx_status begin_parts(struct mx_session *session, const struct mx_session_begin *begin, struct mx_error *err)
@@ -217,8 +217,8 @@ mx_status mx_session_feed(struct mx_session *session, const int32_t *tokens, siz
 {
     float *last = NULL;
     if (n > mx_session_room(session)) {
-        return mx_fail(err, MX_ERR_LIMIT, "%zu more tokens after %zu do not fit the context of %llu; raise --ctx", n,
-                       session->count, (unsigned long long)session->limit);
+        return mx_fail(err, MX_ERR_LIMIT, "%zu more tokens after %zu do not fit the context of %llu; raise the context",
+                       n, session->count, (unsigned long long)session->limit);
     }
     const struct mx_logits_taker taker = {.first = logits ? n - 1 : n, .take = keep_logits, .context = &last};
     const mx_status status =
@@ -267,6 +267,6 @@ mx_status mx_session_load(struct mx_session *session, const char *path, struct m
     free(tokens);
     if (length <= session->limit) return MX_OK;
     mx_cache_clear(session->cache);
-    return mx_fail(err, MX_ERR_LIMIT, "%s: holds %llu tokens, the context %llu; raise --ctx", path,
+    return mx_fail(err, MX_ERR_LIMIT, "%s: holds %llu tokens, the context %llu; raise the context", path,
                    (unsigned long long)length, (unsigned long long)session->limit);
 }

@@ -1,16 +1,8 @@
-/* Time and memory of this process. */
+/* Memory of this process. */
 #include "engine/usage.h"
 
 #include <stdio.h>
-#include <time.h>
 #include <unistd.h>
-
-double mx_seconds(void)
-{
-    struct timespec now;
-    clock_gettime(CLOCK_MONOTONIC, &now);
-    return (double)now.tv_sec + 1e-9 * (double)now.tv_nsec;
-}
 
 uint64_t mx_resident_bytes(void)
 {

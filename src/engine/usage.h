@@ -1,11 +1,8 @@
-/* Time and memory of this process. Thread-safe. */
+/* Memory of this process. Thread-safe. */
 #ifndef MX_ENGINE_USAGE_H
 #define MX_ENGINE_USAGE_H
 
 #include <stdint.h>
-
-/* Seconds on a clock that only goes forward. */
-double mx_seconds(void);
 
 /* Bytes of this process that are in memory now (Rss of /proc/self/statm); 0 where that file is not there. Pages of the
  * mapped weights count as soon as they were touched. */

@@ -5,11 +5,11 @@
 #include <string.h>
 
 #include "base/checked.h"
+#include "base/clock.h"
 #include "base/machine.h"
 #include "base/random.h"
 #include "base/units.h"
 #include "cache/size.h"
-#include "engine/usage.h"
 #include "evidence/bandwidth.h"
 #include "evidence/median.h"
 

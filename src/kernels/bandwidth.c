@@ -3,7 +3,8 @@
 
 #include <stdint.h>
 #include <string.h>
-#include <time.h>
+
+#include "base/clock.h"
 
 enum {
     PIECE = 256 * 1024,
@@ -16,13 +17,6 @@ struct reading {
     size_t length;
     uint64_t sums[MX_POOL_MAX_THREADS][8]; /* a cache line for each thread, so that the reads are not optimized away */
 };
-
-static double now(void)
-{
-    struct timespec time;
-    clock_gettime(CLOCK_MONOTONIC, &time);
-    return (double)time.tv_sec + 1e-9 * (double)time.tv_nsec;
-}
 
 /* Sanitizers leave it alone: what they add to each read would be what is measured. */
 static void read_piece(void *context, int piece, int worker)
@@ -49,9 +43,9 @@ static volatile uint64_t sums_read; /* or else the compiler could leave the read
 double mx_read_bandwidth_of(struct mx_pool *pool, const void *data, size_t length)
 {
     struct reading reading = {.data = data, .length = length};
-    const double start = now();
+    const double start = mx_seconds();
     mx_pool_run(pool, (int)((length + PIECE - 1) / PIECE), read_piece, &reading);
-    const double elapsed = now() - start;
+    const double elapsed = mx_seconds() - start;
     for (int i = 0; i < mx_pool_threads(pool); i++) sums_read = reading.sums[i][0];
     return elapsed > 0 ? (double)length / elapsed * 1e-9 : 0;
 }

@@ -88,26 +88,30 @@ static void largest_context_is_the_largest(void **state)
     }
 }
 
-static void ways_out(void **state)
+static void remedies(void **state)
 {
     struct mx_layer rows[8];
     struct mx_subject subject = {.weights = 1000000000, .basis = MX_BASIS_EXACT};
     subject.arch = plain_arch(MX_CLASS_STANDARD, "llama", 128, rows, 8);
     struct mx_estimate_request request = {
         .context = 65536, .batch = 1, .kv = mx_kv_options_default(), .available = 3000000000, .activations = 1000000};
-    char way_out[256];
-    assert_ok(mx_estimate_way_out(way_out, &subject, &request, &err));
-    assert_string_equal(way_out, ""); /* it fits */
+    struct mx_remedy remedy;
+    assert_ok(mx_estimate_remedy(&remedy, &subject, &request, &err));
+    assert_int_equal(remedy.kind, MX_REMEDY_NONE);
     request.available = 1400000000;
-    assert_ok(mx_estimate_way_out(way_out, &subject, &request, &err));
-    assert_string_equal(way_out, "--kv-cache-mode int8 makes 65,536 tokens fit");
+    assert_ok(mx_estimate_remedy(&remedy, &subject, &request, &err));
+    assert_int_equal(remedy.kind, MX_REMEDY_MODE);
+    assert_int_equal(remedy.mode, MX_MODE_INT8);
+    assert_int_equal(remedy.context, 65536);
     request.available = 1150000000;
-    assert_ok(mx_estimate_way_out(way_out, &subject, &request, &err));
-    assert_non_null(strstr(way_out, "no mode makes 65,536 tokens fit; at most --ctx "));
-    assert_non_null(strstr(way_out, "--kv-cache-mode int8+turbo4"));
+    assert_ok(mx_estimate_remedy(&remedy, &subject, &request, &err));
+    assert_int_equal(remedy.kind, MX_REMEDY_CONTEXT);
+    assert_int_equal(remedy.mode, MX_MODE_INT8_TURBO4);
+    assert_in_range(remedy.context, 256, 65536 - 256);
     request.available = 900000000;
-    assert_ok(mx_estimate_way_out(way_out, &subject, &request, &err));
-    assert_non_null(strstr(way_out, "no context fits: the weights and the program alone take"));
+    assert_ok(mx_estimate_remedy(&remedy, &subject, &request, &err));
+    assert_int_equal(remedy.kind, MX_REMEDY_WEIGHTS);
+    assert_true(remedy.fixed > 1000000000);
 }
 
 static void refuses_nonsense(void **state)
@@ -230,7 +234,7 @@ int main(void)
     if (!mkdtemp(folder)) return 1;
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(llama_by_hand),     cmocka_unit_test(largest_context_is_the_largest),
-        cmocka_unit_test(ways_out),          cmocka_unit_test(refuses_nonsense),
+        cmocka_unit_test(remedies),          cmocka_unit_test(refuses_nonsense),
         cmocka_unit_test(pays_from),         cmocka_unit_test(subject_from_config_and_headers),
         cmocka_unit_test(quantized_configs),
     };

@@ -155,7 +155,7 @@ static void protections(void **state)
     assert_int_equal(setup.applied_layers, 1);
     assert_int_equal(setup.cache_layers, 5);
     options.recent = -2;
-    assert_fails(mx_kv_resolve(&setup, &options, &model.arch, &err), MX_ERR_ARGUMENT, "--kv-recent");
+    assert_fails(mx_kv_resolve(&setup, &options, &model.arch, &err), MX_ERR_ARGUMENT, "the recent window is");
 }
 
 /* The table of docs/turbo-kv-cache.md. */

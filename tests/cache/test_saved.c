@@ -120,7 +120,7 @@ static void foreign_files_are_refused(void **state)
                  "was saved in mode int8+turbo4");
     mx_cache_close(other);
     other = open_cache(&f, MX_MODE_INT8_TURBO4, 128, 512);
-    assert_fails(mx_cache_load(other, path, FINGERPRINT, &tokens, &err), MX_ERR_ARGUMENT, "--kv-recent 64");
+    assert_fails(mx_cache_load(other, path, FINGERPRINT, &tokens, &err), MX_ERR_ARGUMENT, "a recent window of 64");
     mx_cache_close(other);
     other = open_cache(&f, MX_MODE_INT8_TURBO4, -1, 256);
     assert_fails(mx_cache_load(other, path, FINGERPRINT, &tokens, &err), MX_ERR_LIMIT, "holds 300 tokens");

@@ -118,7 +118,7 @@ static void test_context_ends_the_text(void **state)
 
     session = session_of(LLAMA, mx_cpu_detect(), 1, PROMPT - 1, 32);
     assert_fails(mx_generate(session, fixture->prompt, PROMPT, &options, NULL, &generation, &err), MX_ERR_LIMIT,
-                 "--ctx");
+                 "the context");
     mx_generation_free(&generation);
     assert_fails(mx_generate(session, fixture->prompt, 0, &options, NULL, &generation, &err), MX_ERR_ARGUMENT, "empty");
     mx_generation_free(&generation);
@@ -133,7 +133,7 @@ static void test_too_large_a_context(void **state)
     const struct mx_session_options options = {.threads = 1, .cpu = MX_CPU_SCALAR};
     assert_ok(mx_session_open(&session, LLAMA, &options, NULL, &err));
     const struct mx_session_begin begin = {.context = (uint64_t)1 << 40, .kv = mx_kv_options_default()};
-    assert_fails(mx_session_begin(session, &begin, &err), MX_ERR_LIMIT, "lower --ctx");
+    assert_fails(mx_session_begin(session, &begin, &err), MX_ERR_LIMIT, "lower the context");
     assert_null(mx_session_cache(session));
     mx_session_close(session);
 }
