@@ -1,12 +1,13 @@
 /* The reference for attention on a cache, in double precision and without any of its machinery: every token's K and V
- * are kept as they came; a query reads each token either as fp16 or as the value that its block's codes stand for. */
+ * are kept as they came; a query reads each token either as fp16 or as the value that its block's codes stand for.
+ * What a query sees, and in which form, is written here a second time, from docs/turbo-kv-cache.md. */
 #ifndef MX_TESTS_CACHE_REFERENCE_H
 #define MX_TESTS_CACHE_REFERENCE_H
 
 #include <math.h>
 
 #include "base/half.h"
-#include "cache/internal.h"
+#include "cache/inside.h"
 #include "cache/models.h"
 
 /* One layer's history. */
@@ -16,8 +17,30 @@ struct history {
     float *k, *v;             /* [length, kv_heads, dim], as given */
     double *k_fp16, *k_coded; /* the same, as read in either form */
     double *v_fp16, *v_coded;
+    double *k_slack,
+        *v_slack; /* [length, kv_heads]: how far a token's coded form moves if a code rounds the other way */
     uint64_t length;
 };
+
+/* Whether the query at `position` sees token t. */
+static inline bool reference_sees(const struct mx_layer *layer, uint64_t position, uint64_t t)
+{
+    if (t > position) return false;
+    switch (layer->attention) {
+    case MX_ATTENTION_SLIDING: return position - t < layer->window;
+    case MX_ATTENTION_CHUNKED: return position / layer->window == t / layer->window;
+    default: return true;
+    }
+}
+
+/* Whether the query at `position` reads token t in fp16 where its side is coded: the first `sink` tokens of layers
+ * without a window, and those no more than `recent` tokens of whole blocks behind the query's own block. */
+static inline bool reference_plain(const struct mx_kv_setup *setup, const struct mx_layer *layer, uint64_t position,
+                                   uint64_t t)
+{
+    if (layer->attention == MX_ATTENTION_FULL && t < setup->sink) return true;
+    return position / MX_BLOCK * MX_BLOCK <= t / MX_BLOCK * MX_BLOCK + setup->recent;
+}
 
 static inline double clamp_fp16(float x)
 {
@@ -61,120 +84,182 @@ static inline void reference_rotate(double *x, const struct mx_kv_rotation *rota
 }
 
 /* Adds sign * (mean + R_t turned) of a KV head to x, its turns found by cosines and sines of the whole angle. */
-static inline void reference_constant(const struct mx_arch *arch, const struct kv_layer *layer, uint32_t head,
-                                      uint64_t t, double sign, double *x)
+static inline void reference_constant(const struct history *history, uint32_t head, uint64_t t, double sign, double *x)
 {
-    const struct kv_constant *constant = &layer->constant;
-    const uint32_t dim = layer->row->k_dim;
-    if (!constant->mean) return;
-    for (uint32_t i = 0; i < dim; i++) x[i] += sign * constant->mean[head * dim + i];
-    if (!constant->turning) return;
-    model_add_turned(arch, t, constant->turned + head * dim, sign, x);
+    const struct inside_constant constant = inside_constant(history->cache, history->layer);
+    const struct mx_arch *arch = inside_arch(history->cache);
+    const uint32_t dim = arch->layers[history->layer].k_dim;
+    if (!constant.mean) return;
+    for (uint32_t i = 0; i < dim; i++) x[i] += sign * constant.mean[head * dim + i];
+    if (constant.turned) model_add_turned(arch, t, constant.turned + head * dim, sign, x);
 }
 
-/* What a whole block of one head's vectors reads as after encoding: x [MX_BLOCK] rows `stride` apart, in place. */
-static inline void reference_code(const struct kv_run *run, enum mx_kv_which which, double *x, size_t stride,
-                                  const struct mx_arch *arch, const struct kv_layer *layer, uint32_t head,
-                                  uint64_t block)
+/* rows [MX_BLOCK][dim]: what a panel's codes stand for, once `nudge` times a token's largest number is added to each of
+ * its numbers. */
+static inline void reference_codes(enum mx_repr repr, enum mx_kv_which which, const float *panel, uint32_t dim,
+                                   float nudge, float *rows)
 {
     const struct mx_kv_kernels *scalar = mx_kv_kernels(MX_CPU_SCALAR);
-    const uint32_t dim = run->layout.dim;
-    const enum mx_repr repr = run->layout.repr;
-    float *panel = malloc(MX_BLOCK * dim * sizeof(float)), *rows = malloc(MX_BLOCK * dim * sizeof(float));
     uint8_t *codes = malloc(mx_repr_code_bytes(repr, dim));
     uint16_t scales[MX_BLOCK];
+    float *x = malloc(MX_BLOCK * dim * sizeof *x);
     for (uint32_t t = 0; t < MX_BLOCK; t++) {
-        double *one = x + t * stride;
-        if (which == MX_KV_K) reference_constant(arch, layer, head, block * MX_BLOCK + t, -1, one);
-        if (run->rotated) reference_rotate(one, &run->rotation, false);
-        for (uint32_t i = 0; i < dim; i++) panel[i * MX_BLOCK + t] = (float)one[i];
+        float largest = 0;
+        for (uint32_t i = 0; i < dim; i++) largest = fmaxf(largest, fabsf(panel[i * MX_BLOCK + t]));
+        for (uint32_t i = 0; i < dim; i++) x[i * MX_BLOCK + t] = panel[i * MX_BLOCK + t] + nudge * largest;
     }
     if (which == MX_KV_K) {
-        scalar->k[repr].encode(codes, scales, panel, dim, MX_SCALE_UNBIASED);
-        scalar->k[repr].decode(panel, codes, scales, dim);
+        scalar->k[repr].encode(codes, scales, x, dim, MX_SCALE_UNBIASED);
+        scalar->k[repr].decode(x, codes, scales, dim);
+        for (uint32_t i = 0; i < dim * MX_BLOCK; i++) rows[i % MX_BLOCK * dim + i / MX_BLOCK] = x[i];
     } else {
-        scalar->v[repr].encode(codes, scales, panel, dim, MX_SCALE_UNBIASED);
+        scalar->v[repr].encode(codes, scales, x, dim, MX_SCALE_UNBIASED);
         scalar->v[repr].decode(rows, codes, scales, dim);
     }
+    free(codes);
+    free(x);
+}
+
+/* What a whole block of one head's vectors reads as after encoding: x [MX_BLOCK] rows `stride` apart, in place; and its
+ * slack, `heads` apart: the cache rotates in f32, so a number on the border of two codes may fall to either. */
+static inline void reference_code(const struct history *history, enum mx_kv_which which, double *x, uint32_t dim,
+                                  size_t stride, uint32_t head, uint64_t block, double *slack, uint32_t heads)
+{
+    const struct inside_side side = inside_side(history->cache, history->layer, which);
+    const size_t bytes = MX_BLOCK * dim * sizeof(float);
+    float *panel = malloc(bytes), *rows = malloc(bytes), *low = malloc(bytes), *high = malloc(bytes);
     for (uint32_t t = 0; t < MX_BLOCK; t++) {
         double *one = x + t * stride;
-        for (uint32_t i = 0; i < dim; i++) one[i] = which == MX_KV_K ? panel[i * MX_BLOCK + t] : rows[t * dim + i];
-        if (run->rotated) reference_rotate(one, &run->rotation, true);
-        if (which == MX_KV_K) reference_constant(arch, layer, head, block * MX_BLOCK + t, 1, one);
+        if (which == MX_KV_K) reference_constant(history, head, block * MX_BLOCK + t, -1, one);
+        if (side.rotation) reference_rotate(one, side.rotation, false);
+        for (uint32_t i = 0; i < dim; i++) panel[i * MX_BLOCK + t] = (float)one[i];
+    }
+    reference_codes(side.repr, which, panel, dim, 0, rows);
+    reference_codes(side.repr, which, panel, dim, -0x1p-21f, low);
+    reference_codes(side.repr, which, panel, dim, 0x1p-21f, high);
+    for (uint32_t t = 0; t < MX_BLOCK; t++) {
+        double *one = x + t * stride, down = 0, up = 0;
+        for (uint32_t i = 0; i < dim; i++) {
+            one[i] = rows[t * dim + i];
+            down += pow(low[t * dim + i] - one[i], 2);
+            up += pow(high[t * dim + i] - one[i], 2);
+        }
+        slack[t * heads] = sqrt(fmax(down, up));
+        if (side.rotation) reference_rotate(one, side.rotation, true);
+        if (which == MX_KV_K) reference_constant(history, head, block * MX_BLOCK + t, 1, one);
     }
     free(panel);
     free(rows);
-    free(codes);
+    free(low);
+    free(high);
 }
 
 /* Fills the coded form of blocks [from, to). */
 static inline void reference_encode(struct history *history, uint64_t from, uint64_t to)
 {
-    const struct kv_layer *layer = kv_owner(history->cache, history->layer);
-    const uint32_t heads = layer->row->kv_heads;
+    const struct mx_layer *layer = &inside_arch(history->cache)->layers[history->layer];
     for (int which = MX_KV_K; which <= MX_KV_V; which++) {
-        const struct kv_run *run = which == MX_KV_K ? &layer->k : &layer->v;
-        if (run->layout.repr == MX_REPR_FP16) continue;
-        const size_t stride = (size_t)heads * run->layout.dim;
+        if (inside_side(history->cache, history->layer, (enum mx_kv_which)which).repr == MX_REPR_FP16) continue;
+        const uint32_t dim = which == MX_KV_K ? layer->k_dim : layer->v_dim;
+        const size_t stride = (size_t)layer->kv_heads * dim;
         const double *fp16 = which == MX_KV_K ? history->k_fp16 : history->v_fp16;
         double *coded = which == MX_KV_K ? history->k_coded : history->v_coded;
+        double *slack = which == MX_KV_K ? history->k_slack : history->v_slack;
         for (uint64_t b = from; b < to; b++) {
-            memcpy(coded + b * MX_BLOCK * stride, fp16 + b * MX_BLOCK * stride, MX_BLOCK * stride * sizeof *coded);
-            for (uint32_t head = 0; head < heads; head++) {
-                reference_code(run, (enum mx_kv_which)which, coded + b * MX_BLOCK * stride + head * run->layout.dim,
-                               stride, history->cache->arch, layer, head, b);
+            double *block = coded + b * MX_BLOCK * stride;
+            memcpy(block, fp16 + b * MX_BLOCK * stride, MX_BLOCK * stride * sizeof *coded);
+            for (uint32_t head = 0; head < layer->kv_heads; head++) {
+                reference_code(history, (enum mx_kv_which)which, block + head * dim, dim, stride, head, b,
+                               slack + b * MX_BLOCK * layer->kv_heads + head, layer->kv_heads);
             }
         }
     }
 }
 
-/* Coordinate `at` of a token in block b, as a query reads it whose blocks from `near` on are in fp16. Where tokens are
- * coded at once, those blocks hold what the codes say. */
-static inline double reference_read(const struct history *history, enum mx_kv_which which, uint64_t b, uint64_t near,
-                                    size_t at)
+/* The vector of token t in a KV head [dim], as the query at `position` reads it. Where tokens are coded at once, the
+ * fp16 form of those that are no sinks holds what the codes say. */
+static inline void reference_read(const struct history *history, enum mx_kv_which which, uint64_t position, uint64_t t,
+                                  uint32_t head, double *x)
 {
-    const struct kv_layer *layer = kv_owner(history->cache, history->layer);
-    const struct mx_kv_side *side = which == MX_KV_K ? &layer->k.layout : &layer->v.layout;
-    const double fp16 = (which == MX_KV_K ? history->k_fp16 : history->v_fp16)[at];
-    const double coded = (which == MX_KV_K ? history->k_coded : history->v_coded)[at];
-    if (side->repr == MX_REPR_FP16 || b < side->sinks) return fp16;
-    if (b < near) return coded;
-    return history->cache->setup.coded_at_once ? clamp_fp16((float)coded) : fp16;
+    const struct mx_kv_setup *setup = mx_cache_setup(history->cache);
+    const struct mx_layer *layer = &inside_arch(history->cache)->layers[history->layer];
+    const uint32_t dim = which == MX_KV_K ? layer->k_dim : layer->v_dim;
+    const size_t at = (t * layer->kv_heads + head) * dim;
+    const double *fp16 = (which == MX_KV_K ? history->k_fp16 : history->v_fp16) + at;
+    const double *coded = (which == MX_KV_K ? history->k_coded : history->v_coded) + at;
+    const bool uncoded = inside_side(history->cache, history->layer, which).repr == MX_REPR_FP16;
+    const bool plain = reference_plain(setup, layer, position, t);
+    const bool sink = layer->attention == MX_ATTENTION_FULL && t < setup->sink;
+    for (uint32_t i = 0; i < dim; i++) {
+        if (uncoded || (plain && (sink || !setup->coded_at_once)))
+            x[i] = fp16[i];
+        else
+            x[i] = plain ? clamp_fp16((float)coded[i]) : coded[i];
+    }
 }
 
-/* out [v_dim]: attention of one query head at `position`; also the sum of weight * |v|, against which errors count. */
-static inline double reference_attend(const struct history *history, const float *q, uint32_t head, uint64_t position,
-                                      double *out)
+/* One query's attention: what errors of it are measured against. */
+struct attended {
+    double size;  /* sum of weight * |v| */
+    double reach; /* the largest scale * sum of |q_i k_i|: what rounding in a product is a part of */
+    double slack; /* how far codes that round the other way would move the result */
+    double query; /* how far it moves where each number of the query moves by the query's length, divided by 2^16 and at
+                     random */
+    double weights; /* the same, where each weight moves by the largest */
+};
+
+static inline double reference_length(const double *x, uint32_t dim)
 {
-    const struct mx_cache *cache = history->cache;
-    const struct mx_layer *row = &cache->arch->layers[history->layer];
-    const uint32_t k_dim = row->k_dim, v_dim = row->v_dim;
-    const uint64_t first = kv_first_visible(row, position), near = kv_first_near(cache, position / MX_BLOCK);
-    const double cap = cache->arch->attention_softcap;
-    double *w = malloc((position + 1) * sizeof *w), largest = -INFINITY, total = 0, size = 0;
-    memset(out, 0, v_dim * sizeof *out);
-    for (uint64_t t = first; t <= position; t++) {
-        w[t] = 0;
-        for (uint32_t i = 0; i < k_dim; i++) {
-            w[t] += q[i] * reference_read(history, MX_KV_K, t / MX_BLOCK, near, (t * row->kv_heads + head) * k_dim + i);
+    double square = 0;
+    for (uint32_t i = 0; i < dim; i++) square += x[i] * x[i];
+    return sqrt(square);
+}
+
+/* out [v_dim]: attention of one query head, on KV head `head`, at `position`. */
+static inline struct attended reference_attend(const struct history *history, const float *q, uint32_t head,
+                                               uint64_t position, double *out)
+{
+    const struct mx_arch *arch = inside_arch(history->cache);
+    const struct mx_layer *layer = &arch->layers[history->layer];
+    const double cap = arch->attention_softcap;
+    struct attended result = {0};
+    double *w = malloc((position + 1) * sizeof *w), *k = malloc((position + 1) * sizeof *k), x[MX_KV_MAX_DIM];
+    double largest = -INFINITY, total = 0, length = 0, seen = 0;
+    memset(out, 0, layer->v_dim * sizeof *out);
+    for (uint32_t i = 0; i < layer->k_dim; i++) length += (double)q[i] * q[i];
+    length = sqrt(length) * arch->attention_scale;
+    for (uint64_t t = 0; t <= position; t++) {
+        w[t] = -INFINITY;
+        if (!reference_sees(layer, position, t)) continue;
+        reference_read(history, MX_KV_K, position, t, head, x);
+        double score = 0, reach = 0;
+        for (uint32_t i = 0; i < layer->k_dim; i++) {
+            score += q[i] * x[i];
+            reach += fabs(q[i] * x[i]);
         }
-        w[t] *= cache->arch->attention_scale;
+        k[t] = reference_length(x, layer->k_dim);
+        w[t] = score * arch->attention_scale;
         if (cap > 0) w[t] = cap * tanh(w[t] / cap);
-        largest = w[t] > largest ? w[t] : largest;
+        largest = fmax(largest, w[t]);
+        result.reach = fmax(result.reach, reach * arch->attention_scale);
     }
-    for (uint64_t t = first; t <= position; t++) total += w[t] = exp(w[t] - largest);
-    for (uint64_t t = first; t <= position; t++) {
-        double square = 0;
-        for (uint32_t i = 0; i < v_dim; i++) {
-            const double x =
-                reference_read(history, MX_KV_V, t / MX_BLOCK, near, (t * row->kv_heads + head) * v_dim + i);
-            out[i] += w[t] / total * x;
-            square += x * x;
-        }
-        size += w[t] / total * sqrt(square);
+    for (uint64_t t = 0; t <= position; t++) total += w[t] = exp(w[t] - largest);
+    for (uint64_t t = 0; t <= position; t++) {
+        if (!reference_sees(layer, position, t)) continue;
+        reference_read(history, MX_KV_V, position, t, head, x);
+        const double weight = w[t] / total, v = reference_length(x, layer->v_dim);
+        const size_t at = t * layer->kv_heads + head;
+        for (uint32_t i = 0; i < layer->v_dim; i++) out[i] += weight * x[i];
+        seen++;
+        result.size += weight * v;
+        result.slack += weight * (length * history->k_slack[at] * 2 * v + history->v_slack[at]);
+        result.query += weight * length * k[t] * 2 * v;
+        result.weights = fmax(result.weights, weight * v);
     }
+    result.weights *= sqrt(seen);
     free(w);
-    return size;
+    free(k);
+    return result;
 }
 
 #endif

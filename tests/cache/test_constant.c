@@ -31,7 +31,7 @@ static void turned_bias(void **state)
             run_levels(c);
         }
     }
-    print_message("largest relative error so far: %.2e\n", worst_seen);
+    print_message("largest error so far, as a part of what is allowed: %.2f\n", worst_seen);
 }
 
 /* Mean error of attention in symmetric turbo4 against exact fp16 keys, on keys with a large constant, hot window off.
