@@ -1,28 +1,35 @@
-/* The probe of machine.h. Memory first (/proc/meminfo and cgroups, both versions), then the processor. */
+/* The probe of machine.h: memory (/proc/meminfo and cgroups, both versions) and what /proc/cpuinfo says; topology.c
+ * does the rest. */
 #include "base/machine.h"
 
-#include <hwloc.h>
-#include <sched.h>
+#include <errno.h>
+#include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
 #include "base/pool.h"
+#include "base/small_file.h"
 
-enum { SMALL_FILE = 8192, PATH_SIZE = 1024 };
+enum { PATH_SIZE = 1024 };
 
-/* The first SMALL_FILE - 1 bytes of DIRECTORY/NAME, a (virtual) file, as text; false if it can't be read. */
-static bool read_small(const char *directory, const char *name, char text[SMALL_FILE])
+bool mx_small_file(const char *directory, const char *name, char text[MX_SMALL_FILE])
 {
     char path[PATH_SIZE + 64];
     if (snprintf(path, sizeof path, "%s/%s", directory, name) >= (int)sizeof path) return false;
-    FILE *file = fopen(path, "re");
-    if (!file) return false;
-    const size_t length = fread(text, 1, SMALL_FILE - 1, file);
+    const int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
+    if (fd < 0) return false;
+    size_t length = 0;
+    while (length < MX_SMALL_FILE - 1) {
+        const ssize_t got = read(fd, text + length, MX_SMALL_FILE - 1 - length);
+        if (got < 0 && errno == EINTR) continue;
+        if (got <= 0) break;
+        length += (size_t)got;
+    }
+    close(fd);
     text[length] = '\0';
-    fclose(file);
-    return true;
+    return length > 0;
 }
 
 /* The number after `key` at a line's start ("MemTotal:  123 kB"), times 1024 if kB follows; 0 if there is none. */
@@ -44,8 +51,8 @@ static uint64_t number_after(const char *text, const char *key)
 /* A file that holds one number, or "max". False if absent or unlimited. */
 static bool read_limit(const char *directory, const char *name, uint64_t *value)
 {
-    char text[SMALL_FILE], *end;
-    if (!read_small(directory, name, text)) return false;
+    char text[MX_SMALL_FILE], *end;
+    if (!mx_small_file(directory, name, text)) return false;
     *value = strtoull(text, &end, 10);
     return end != text && *value < 1ull << 60; /* version 1 writes a number near 2^63 for "none" */
 }
@@ -69,9 +76,9 @@ static void apply_cgroup(struct mx_machine *machine, const struct cgroup_version
         if (read_limit(directory, version->limits[i], &one) && (limit == 0 || one < limit)) limit = one;
     if (limit == 0) return;
     read_limit(directory, version->usage, &usage);
-    char text[SMALL_FILE];
+    char text[MX_SMALL_FILE];
     const uint64_t reclaimable =
-        read_small(directory, "memory.stat", text) ? number_after(text, version->reclaimable) : 0;
+        mx_small_file(directory, "memory.stat", text) ? number_after(text, version->reclaimable) : 0;
     usage = usage > reclaimable ? usage - reclaimable : 0;
     const uint64_t room = limit > usage ? limit - usage : 0;
     if (machine->cgroup_limit == 0 || limit < machine->cgroup_limit) machine->cgroup_limit = limit;
@@ -101,8 +108,8 @@ static void walk_cgroup(struct mx_machine *machine, const struct cgroup_version 
 
 static void probe_cgroups(struct mx_machine *machine, const char *root)
 {
-    char text[SMALL_FILE];
-    if (!read_small(root, "proc/self/cgroup", text)) return;
+    char text[MX_SMALL_FILE];
+    if (!mx_small_file(root, "proc/self/cgroup", text)) return;
     char *rest = text;
     for (char *line; (line = strsep(&rest, "\n"));) { /* "0::/a/b" (version 2) or "4:memory:/a/b" */
         char *controllers = strchr(line, ':'), *group = controllers ? strchr(controllers + 1, ':') : NULL;
@@ -121,10 +128,10 @@ static void probe_cgroups(struct mx_machine *machine, const char *root)
 
 void mx_machine_probe_memory(struct mx_machine *machine, const char *root)
 {
-    char text[SMALL_FILE];
+    char text[MX_SMALL_FILE];
     machine->memory_total = machine->memory_available = machine->cgroup_limit = machine->cgroup_room = 0;
     machine->memory_source[0] = '\0';
-    if (read_small(root, "proc/meminfo", text)) {
+    if (mx_small_file(root, "proc/meminfo", text)) {
         machine->memory_total = number_after(text, "MemTotal");
         machine->memory_available = number_after(text, "MemAvailable");
     }
@@ -191,9 +198,9 @@ static bool has_word(const char *line, const char *word)
 
 static void probe_cpuinfo(struct mx_machine *machine)
 {
-    char text[SMALL_FILE];
+    char text[MX_SMALL_FILE];
     snprintf(machine->cpu, sizeof machine->cpu, "unknown");
-    if (!read_small("", "proc/cpuinfo", text)) return;
+    if (!mx_small_file("", "proc/cpuinfo", text)) return;
     const char *model = cpuinfo_value(text, "model name");
     if (model) snprintf(machine->cpu, sizeof machine->cpu, "%.*s", (int)strcspn(model, "\n"), model);
     const char *flags = cpuinfo_value(text, "flags");
@@ -208,57 +215,12 @@ static void probe_cpuinfo(struct mx_machine *machine)
     }
 }
 
-static uint64_t cache_bytes(hwloc_topology_t topology, hwloc_obj_type_t type, uint32_t *count)
-{
-    const int found = hwloc_get_nbobjs_by_type(topology, type);
-    *count = found > 0 ? (uint32_t)found : 0;
-    return found > 0 ? hwloc_get_obj_by_type(topology, type, 0)->attr->cache.size : 0;
-}
-
-/* Cores and caches only: no devices, no distances, no memory attributes, which is what costs time. */
-static bool probe_hwloc(struct mx_machine *machine)
-{
-    hwloc_topology_t topology;
-    if (hwloc_topology_init(&topology) != 0) return false;
-    hwloc_topology_set_all_types_filter(topology, HWLOC_TYPE_FILTER_KEEP_NONE);
-    hwloc_topology_set_type_filter(topology, HWLOC_OBJ_PACKAGE, HWLOC_TYPE_FILTER_KEEP_ALL);
-    hwloc_topology_set_type_filter(topology, HWLOC_OBJ_CORE, HWLOC_TYPE_FILTER_KEEP_ALL);
-    hwloc_topology_set_type_filter(topology, HWLOC_OBJ_L1CACHE, HWLOC_TYPE_FILTER_KEEP_ALL);
-    hwloc_topology_set_type_filter(topology, HWLOC_OBJ_L2CACHE, HWLOC_TYPE_FILTER_KEEP_ALL);
-    hwloc_topology_set_type_filter(topology, HWLOC_OBJ_L3CACHE, HWLOC_TYPE_FILTER_KEEP_ALL);
-    hwloc_topology_set_flags(topology, HWLOC_TOPOLOGY_FLAG_RESTRICT_TO_CPUBINDING | HWLOC_TOPOLOGY_FLAG_IS_THISSYSTEM |
-                                           HWLOC_TOPOLOGY_FLAG_NO_DISTANCES | HWLOC_TOPOLOGY_FLAG_NO_MEMATTRS |
-                                           HWLOC_TOPOLOGY_FLAG_NO_CPUKINDS);
-    const bool loaded = hwloc_topology_load(topology) == 0;
-    if (loaded) {
-        uint32_t count;
-        const int packages = hwloc_get_nbobjs_by_type(topology, HWLOC_OBJ_PACKAGE);
-        const int cores = hwloc_get_nbobjs_by_type(topology, HWLOC_OBJ_CORE);
-        const int cpus = hwloc_get_nbobjs_by_type(topology, HWLOC_OBJ_PU);
-        machine->cpus = cpus > 0 ? (uint32_t)cpus : machine->cpus;
-        machine->cores = cores > 0 ? (uint32_t)cores : machine->cpus;
-        machine->packages = packages > 0 ? (uint32_t)packages : 1;
-        machine->l1d = cache_bytes(topology, HWLOC_OBJ_L1CACHE, &count);
-        machine->l2 = cache_bytes(topology, HWLOC_OBJ_L2CACHE, &count);
-        machine->l3 = cache_bytes(topology, HWLOC_OBJ_L3CACHE, &machine->l3_count);
-    }
-    hwloc_topology_destroy(topology);
-    return loaded;
-}
-
 void mx_machine_probe(struct mx_machine *machine)
 {
     *machine = (struct mx_machine){0};
     mx_machine_probe_memory(machine, "");
     probe_cpuinfo(machine);
-    cpu_set_t allowed;
-    const long online = sysconf(_SC_NPROCESSORS_ONLN);
-    machine->cpus = sched_getaffinity(0, sizeof allowed, &allowed) == 0 ? (uint32_t)CPU_COUNT(&allowed)
-                    : online > 0                                        ? (uint32_t)online
-                                                                        : 1;
-    machine->cores = machine->cpus;
-    machine->packages = 1;
-    snprintf(machine->cpu_source, sizeof machine->cpu_source, "%s", probe_hwloc(machine) ? "hwloc" : "/proc/cpuinfo");
+    mx_machine_probe_cpus(machine, "", NULL);
 }
 
 int mx_machine_threads(const struct mx_machine *machine)

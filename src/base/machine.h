@@ -1,6 +1,6 @@
-/* What this machine has: processor, caches, instruction sets, memory and what limits it. A probe takes about 2 ms and
- * reads /proc, /sys and, for cores and caches, hwloc; it measures nothing. Every figure says where it came from, since
- * in a container the obvious file is often the wrong one.
+/* What this machine has: processor, caches, instruction sets, memory and what limits it. A probe takes less than
+ * a millisecond per few CPUs, reads /proc and /sys, allocates nothing and measures nothing. Every figure says where it
+ * came from, since in a container the obvious file is often the wrong one.
  */
 #ifndef MX_BASE_MACHINE_H
 #define MX_BASE_MACHINE_H
@@ -31,7 +31,7 @@ struct mx_machine {
     uint64_t l1d, l2, l3;           /* bytes of one cache of that level; 0: none or unknown */
     uint32_t l3_count;
     unsigned isa;        /* enum mx_isa, or-ed */
-    char cpu_source[32]; /* "hwloc", or "/proc/cpuinfo" where hwloc failed */
+    char cpu_source[32]; /* of cores and caches: "sysfs", or "the scheduler", which knows CPUs only */
 
     uint64_t memory_total;     /* MemTotal */
     uint64_t memory_available; /* MemAvailable: free, or freed as soon as someone asks; 0: unknown */
@@ -46,6 +46,10 @@ void mx_machine_probe(struct mx_machine *machine);
 
 /* The memory part alone, from files under `root` ("" is the machine itself): for tests. */
 void mx_machine_probe_memory(struct mx_machine *machine, const char *root);
+
+/* The cores and caches alone, of the CPUs in `cpus` ("0-3,8"; NULL: those that the scheduler gives this process), from
+ * files under `root`: for tests. */
+void mx_machine_probe_cpus(struct mx_machine *machine, const char *root, const char *cpus);
 
 /* "AVX2, FMA, F16C, AVX-512 (VNNI, VBMI, BF16)" into buffer[128]; returns buffer. "none" where empty. */
 const char *mx_isa_text(unsigned isa, char buffer[128]);

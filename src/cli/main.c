@@ -101,8 +101,6 @@ static int exit_code(mx_status status)
 
 int main(int argc, char **argv)
 {
-    /* hwloc's device plugins (GPU libraries among them) would cost 4 MB and up to 20 ms for what is never asked. */
-    setenv("HWLOC_PLUGINS_PATH", "", 0);
     const struct sigaction action = {.sa_handler = on_interrupt, .sa_flags = SA_RESTART | (int)SA_RESETHAND};
     sigaction(SIGINT, &action, NULL);
     struct mx_cli cli = {.colour_out = colour_wanted(STDOUT_FILENO),

@@ -93,6 +93,80 @@ static void cgroup_in_a_container(void **state)
     assert_int_equal(probe().available, 8000000ull * 1024);
 }
 
+static void put_cpu(int cpu, const char *file, const char *text)
+{
+    char path[128];
+    snprintf(path, sizeof path, "/sys/devices/system/cpu/cpu%d/%s", cpu, file);
+    put(path, text);
+}
+
+/* Two packages of two cores of two threads (cpu n and n + 4 share a core), an L3 for each package. */
+static void put_two_packages(const char *core_list, const char *package_list)
+{
+    for (int cpu = 0; cpu < 8; cpu++) {
+        char text[32];
+        snprintf(text, sizeof text, "%d,%d\n", cpu % 4, cpu % 4 + 4);
+        put_cpu(cpu, core_list, text);
+        const char *package = cpu % 4 < 2 ? "0-1,4-5\n" : "2-3,6-7\n";
+        put_cpu(cpu, package_list, package);
+        const char *types[] = {"Data", "Instruction", "Unified", "Unified"}, *levels[] = {"1", "1", "2", "3"};
+        const char *sizes[] = {"48K\n", "32K\n", "2M\n", "32768K\n"};
+        for (int index = 0; index < 4; index++) {
+            char name[64];
+            snprintf(name, sizeof name, "cache/index%d/type", index);
+            put_cpu(cpu, name, types[index]);
+            snprintf(name, sizeof name, "cache/index%d/level", index);
+            put_cpu(cpu, name, levels[index]);
+            snprintf(name, sizeof name, "cache/index%d/size", index);
+            put_cpu(cpu, name, sizes[index]);
+            snprintf(name, sizeof name, "cache/index%d/shared_cpu_list", index);
+            put_cpu(cpu, name, index == 3 ? package : text);
+        }
+    }
+}
+
+static void assert_cpus(const char *cpus, uint32_t packages, uint32_t cores, uint32_t count, uint32_t l3)
+{
+    struct mx_machine machine = {.cores = 99, .l3_count = 99};
+    mx_machine_probe_cpus(&machine, root, cpus);
+    assert_int_equal(machine.packages, packages);
+    assert_int_equal(machine.cores, cores);
+    assert_int_equal(machine.cpus, count);
+    assert_int_equal(machine.l3_count, l3);
+}
+
+static void cores_and_caches(void **state)
+{
+    clean();
+    put_two_packages("topology/core_cpus_list", "topology/package_cpus_list");
+    assert_cpus("0-7", 2, 4, 8, 2);
+    assert_cpus("4-7", 2, 4, 4, 2);     /* the second thread of each core */
+    assert_cpus("1,5", 1, 1, 2, 1);     /* a container that was given one core */
+    assert_cpus("1,3,5-6", 2, 3, 4, 2); /* 1 and 5 share one; 3; 6 */
+    struct mx_machine machine = {0};
+    mx_machine_probe_cpus(&machine, root, "3");
+    assert_int_equal(machine.l1d, 48 << 10);
+    assert_int_equal(machine.l2, 2 << 20);
+    assert_int_equal(machine.l3, 32 << 20);
+    assert_string_equal(machine.cpu_source, "sysfs");
+    clean();
+    put_two_packages("topology/thread_siblings_list", "topology/core_siblings_list"); /* names before Linux 5.3 */
+    assert_cpus("0-7", 2, 4, 8, 2);
+}
+
+static void cores_unknown(void **state)
+{
+    clean(); /* no sysfs: every CPU counts as a core */
+    assert_cpus("0-2,9", 1, 4, 4, 0);
+    put_two_packages("topology/core_cpus_list", "topology/package_cpus_list");
+    assert_cpus("0-8", 1, 9, 9, 2); /* the ninth says nothing */
+    put_cpu(3, "topology/core_cpus_list", "3-nonsense\n");
+    assert_cpus("0-3", 1, 4, 4, 2);
+    struct mx_machine machine = {0};
+    mx_machine_probe_cpus(&machine, root, "9-3"); /* not a list: the scheduler is asked */
+    assert_true(machine.cpus >= 1);
+}
+
 static void this_machine(void **state)
 {
     struct mx_machine machine;
@@ -113,10 +187,9 @@ int main(void)
 {
     if (!mkdtemp(root)) return 1;
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(plain_memory),
-        cmocka_unit_test(cgroup_second_version),
-        cmocka_unit_test(cgroup_in_a_container),
-        cmocka_unit_test(this_machine),
+        cmocka_unit_test(plain_memory),          cmocka_unit_test(cgroup_second_version),
+        cmocka_unit_test(cgroup_in_a_container), cmocka_unit_test(cores_and_caches),
+        cmocka_unit_test(cores_unknown),         cmocka_unit_test(this_machine),
     };
     const int failed = cmocka_run_group_tests(tests, NULL, NULL);
     clean();
