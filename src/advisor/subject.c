@@ -6,8 +6,10 @@
 #include <string.h>
 
 #include "base/arena.h"
+#include "base/clean.h"
 #include "base/file.h"
 #include "base/json.h"
+#include "base/str.h"
 #include "base/units.h"
 
 enum { CONFIG_LIMIT = 16 << 20 }; /* bytes of a config.json */
@@ -51,7 +53,9 @@ static void name_subject(struct mx_subject *subject)
     while (length > 1 && path[length - 1] == '/') length--;
     size_t start = length;
     while (start > 0 && path[start - 1] != '/') start--;
-    snprintf(subject->name, sizeof subject->name, "%.*s", (int)(length - start), path + start);
+    char *name = mx_strndup(path + start, length - start);
+    mx_clean_copy(subject->name, sizeof subject->name, name ? name : "");
+    free(name);
     if (!strcmp(subject->name, ".") || !strcmp(subject->name, ".."))
         snprintf(subject->name, sizeof subject->name, "%s", subject->arch.model_type);
 }

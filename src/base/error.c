@@ -5,15 +5,10 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "base/clean.h"
+
 #undef mx_fail
 #undef mx_fail_memory
-
-static void keep_on_one_line(char *text)
-{
-    for (; *text; text++) {
-        if ((unsigned char)*text < 0x20 || *text == 0x7f) *text = '?';
-    }
-}
 
 mx_status mx_fail(struct mx_error *err, mx_status status, const char *format, ...)
 {
@@ -23,7 +18,7 @@ mx_status mx_fail(struct mx_error *err, mx_status status, const char *format, ..
     err->status = status;
     vsnprintf(err->message, sizeof err->message, format, args);
     va_end(args);
-    keep_on_one_line(err->message);
+    mx_clean(err->message);
     return status;
 }
 

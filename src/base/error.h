@@ -6,8 +6,7 @@
 #include <stddef.h>
 
 /* Records the message (printf-like) in `err`, which may be NULL, and returns `status`, so that a failing function
- * ends in `return mx_fail(...)`. Line breaks and control characters that come from a file become '?': a message is
- * always one line. */
+ * ends in `return mx_fail(...)`. A message is always one line that a terminal can show (clean.h). */
 mx_status mx_fail(struct mx_error *err, mx_status status, const char *format, ...)
     __attribute__((format(printf, 3, 4)));
 

@@ -6,6 +6,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "base/clean.h"
 #include "base/file.h"
 #include "base/units.h"
 #include "cli/output.h"
@@ -168,12 +169,15 @@ const char *mx_shell_path(const char *path, char *buffer, size_t size)
     size_t length = strlen(path);
     if (length > sizeof config - 1 && !strcmp(path + length - (sizeof config - 1), config)) length -= sizeof config - 1;
     const char *plain = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_@%+=:,./-";
-    if (length && strspn(path, plain) >= length)
-        snprintf(buffer, size, "%.*s", (int)length, path);
-    else if (!memchr(path, '\'', length))
-        snprintf(buffer, size, "'%.*s'", (int)length, path);
-    else
+    char cleaned[1024];
+    const bool quotable = !memchr(path, '\'', length) && !strcmp(mx_clean_copy(cleaned, sizeof cleaned, path), path);
+    const bool bare = length && strspn(path, plain) >= length;
+    if ((!bare && !quotable) || length + 3 > size)
         snprintf(buffer, size, "DIR");
+    else if (bare)
+        snprintf(buffer, size, "%.*s", (int)length, path);
+    else
+        snprintf(buffer, size, "'%.*s'", (int)length, path);
     return buffer;
 }
 

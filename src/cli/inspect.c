@@ -131,13 +131,19 @@ static void print_notes(const struct mx_model_advice *model)
     size_t told_count = 0;
     for (int mode = 0; mode < MX_MODE_COUNT; mode++) {
         const struct mx_page_row *row = &model->page[mode];
-        if (row->estimate.setup.mode != (enum mx_mode)mode) printf("  * %s\n", row->estimate.setup.reason);
+        if (row->estimate.setup.mode != (enum mx_mode)mode) {
+            fputs("  * ", stdout);
+            mx_print_wrapped(row->estimate.setup.reason, 4, 200);
+        }
         const struct mx_evidence *evidence = row->evidence.evidence;
         bool fresh = evidence != NULL && told_count < TOLD;
         for (size_t i = 0; i < told_count; i++) fresh = fresh && told[i] != evidence;
         if (!fresh) continue;
         told[told_count++] = evidence;
-        printf("  measured on %s, %s, %s (%s)\n", evidence->model, evidence->machine, evidence->date, evidence->file);
+        snprintf(line, sizeof line, "measured on %s, %s, %s (%s)", evidence->model, evidence->machine, evidence->date,
+                 evidence->file);
+        fputs("  ", stdout);
+        mx_print_wrapped(line, 2, 200);
     }
     snprintf(line, sizeof line,
              "pays from: the context from which decoding reads at least %d %% fewer bytes than with fp16, weights "

@@ -6,7 +6,9 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/clean.h"
 #include "base/clock.h"
+#include "base/utf8.h"
 #include "cli/hints.h"
 
 const char *mx_style(bool colour, enum mx_style style)
@@ -33,23 +35,31 @@ void mx_print_note(const struct mx_cli *cli, const char *format, ...)
             mx_style(cli->colour_err, MX_STYLE_PLAIN));
     va_list arguments;
     va_start(arguments, format);
-    vfprintf(stderr, format, arguments);
+    char text[1024];
+    vsnprintf(text, sizeof text, format, arguments);
     va_end(arguments);
-    fputc('\n', stderr);
+    mx_clean(text);
+    fprintf(stderr, "%s\n", text);
 }
 
+/* JSON keeps what a terminal may not see, escaped; broken UTF-8 becomes U+FFFD. */
 static void print_string(const char *text)
 {
+    static const char escapes[] = "\"\\\b\f\n\r\t", letters[] = "\"\\bfnrt";
     putchar('"');
-    for (const unsigned char *c = (const unsigned char *)text; *c; c++) {
-        const char *const escapes = "\"\\\b\f\n\r\t", *const letters = "\"\\bfnrt";
-        const char *escape = strchr(escapes, *c);
+    for (const char *at = text, *const end = text + strlen(text); at < end;) {
+        size_t used;
+        const char *next = at;
+        const uint32_t c = mx_utf8_look(at, (size_t)(end - at), &used) == MX_UTF8_CHAR ? mx_utf8_next(&next) : 0xfffd;
+        const char *escape = c < 0x80 ? strchr(escapes, (int)c) : NULL;
         if (escape)
             printf("\\%c", letters[escape - escapes]);
-        else if (*c < 0x20 || *c == 0x7f)
-            printf("\\u%04x", *c);
+        else if (c < 0x20 || (c >= 0x7f && c < 0xa0) || c == 0xfffd || (c >= 0x2028 && c <= 0x202e) ||
+                 (c >= 0x2066 && c <= 0x2069))
+            printf("\\u%04x", c);
         else
-            putchar(*c);
+            printf("%.*s", (int)used, at);
+        at += used;
     }
     putchar('"');
 }

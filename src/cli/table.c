@@ -6,6 +6,7 @@
 #include <string.h>
 #include <utf8proc.h>
 
+#include "base/clean.h"
 #include "base/str.h"
 
 int mx_text_width(const char *text)
@@ -68,6 +69,7 @@ void mx_table_cell(struct mx_table *table, enum mx_style style, const char *form
     va_start(arguments, format);
     if (vasprintf(&text, format, arguments) < 0) text = NULL;
     va_end(arguments);
+    if (text) mx_clean(text);
     if (!table->failed)
         add_cell(table, style, text);
     else
@@ -111,8 +113,11 @@ mx_status mx_table_print(struct mx_table *table, int indent, bool colour, struct
     return failed ? mx_fail_memory(err, "a table", 0) : MX_OK;
 }
 
-void mx_print_wrapped(const char *text, int indent, int width)
+void mx_print_wrapped(const char *given, int indent, int width)
 {
+    char *text = mx_strndup(given, strlen(given));
+    if (!text) return; /* a paragraph less; the output's end fails if memory stays short */
+    mx_clean(text);
     int column = indent;
     for (const char *word = text; *word;) {
         const size_t length = strcspn(word, " ");
@@ -132,4 +137,5 @@ void mx_print_wrapped(const char *text, int indent, int width)
         while (*word == ' ') word++;
     }
     putchar('\n');
+    free(text);
 }
