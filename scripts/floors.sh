@@ -8,6 +8,7 @@ cd "$(dirname "$0")/.."
 floors='
 base:
 records:    base
+report:     base records
 config:     base
 checkpoint: base config
 tokenizer:  base
@@ -18,7 +19,7 @@ engine:     base config checkpoint tokenizer kernels cache model
 advisor:    base records config checkpoint cache model
 evidence:   base records config checkpoint tokenizer kernels cache model engine
 api:        base records config checkpoint tokenizer kernels cache model engine advisor evidence
-cli:        base records config checkpoint tokenizer kernels cache model engine advisor evidence
+cli:        base records report config checkpoint tokenizer kernels cache model engine advisor evidence
 '
 
 bad=0

@@ -6,7 +6,7 @@ set -euo pipefail
 packages=(gcc make cmake ninja-build pkg-config libcjson-dev libpcre2-dev libutf8proc-dev libxxhash-dev
     libsqlite3-dev libcmocka-dev)
 if [ "${1:-}" = --lint ]; then
-    packages+=(clang clang-format clang-tidy libclang-rt-14-dev cppcheck shellcheck)
+    packages+=(chromium libpng-dev clang clang-format clang-tidy libclang-rt-14-dev cppcheck shellcheck)
 fi
 
 missing=()

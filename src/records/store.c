@@ -150,7 +150,11 @@ static mx_status make_file(const char *path, struct mx_error *err)
 mx_status mx_store_open(struct mx_store **out, const char *path, enum mx_store_access access, struct mx_error *err)
 {
     *out = NULL;
-    if (access == MX_STORE_WRITE) MX_TRY(make_file(path, err));
+    if (access == MX_STORE_WRITE) {
+        MX_TRY(make_file(path, err));
+    } else if (faccessat(AT_FDCWD, path, F_OK, 0) != 0 && errno == ENOENT) {
+        return mx_fail(err, MX_ERR_IO, "%s: no evidence store there: nothing was measured yet", path);
+    }
     struct mx_store *store = calloc(1, sizeof *store);
     if (!store || !(store->path = mx_strndup(path, strlen(path)))) {
         free(store);
