@@ -1,5 +1,7 @@
 #!/usr/bin/env bash
 # Builds a preset, runs its tests and closes with one line: "N passed, N failed, N skipped".
+# A skipped test must say what it needs (skip_needing in tests/support.h), and a folder beside the checkout or a download
+# are all that it may need; any other skip is a failure.
 # usage: scripts/test.sh [PRESET] [ctest options]      (default preset: release)
 set -uo pipefail
 cd "$(dirname "$0")/.." || exit
@@ -22,11 +24,18 @@ awk '
     /^\[  FAILED  \] [0-9]+ test/ { failed += $4 }
     /^\[  SKIPPED \] [0-9]+ test/ { skipped += $4 }
     /^[a-z]+: [0-9]+ passed, [0-9]+ failed, [0-9]+ skipped$/ { passed += $2; failed += $4; skipped += $6 }
+    /^skipped: needs / { needs[substr($0, 16)]++; explained++ }
     END {
+        for (what in needs) printf "%d skipped for want of %s\n", needs[what], what
+        if (skipped > explained) {
+            printf "%d skipped without a reason that counts, and failed for it\n", skipped - explained
+            failed += skipped - explained
+        }
         printf "%d passed, %d failed, %d skipped\n", passed, failed, skipped
     }' "build/$preset/Testing/Temporary/LastTest.log" >"build/$preset/summary.txt"
 if [ "$status" -ne 0 ] && grep -q ', 0 failed' "build/$preset/summary.txt"; then
     sed -i 's/, 0 failed/, 1 failed/' "build/$preset/summary.txt" # a program that ended before it could count
 fi
+grep -q ', 0 failed' "build/$preset/summary.txt" || [ "$status" -ne 0 ] || status=1
 cat "build/$preset/summary.txt"
 exit "$status"

@@ -111,17 +111,16 @@ static inline bool slow_tests(void)
 /* The folder of a trained model of the shared references; skips the test where there are none. */
 static inline void trained_directory(char out[256], const char *model)
 {
-    if (!shared_fixtures()) skip();
+    if (!shared_fixtures()) skip_needing("../shared/fixtures");
     snprintf(out, 256, "%s/trained/%s", shared_fixtures(), model);
 }
 
-/* The held-out text of the trained models as ids; the caller frees. */
-static inline int32_t *validation_ids(size_t *count)
+/* A file of ids as numbers; the caller frees. */
+static inline int32_t *ids_of_file(const char *path, size_t *count)
 {
     struct mx_error err;
-    char path[256], *text;
+    char *text;
     size_t length;
-    snprintf(path, sizeof path, "%s/trained/val.tokens", shared_fixtures());
     assert_ok(mx_file_read(path, 1u << 26, &text, &length, &err));
     int32_t *ids = malloc((length / 2 + 1) * sizeof *ids);
     assert_non_null(ids);

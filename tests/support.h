@@ -24,6 +24,14 @@ static inline const char *shared_fixtures(void)
     return access(path, R_OK) == 0 ? path : NULL;
 }
 
+/* Skips a test that has nothing to check without `what`, which no checkout holds. scripts/test.sh takes any
+ * other skip for a failure. */
+static inline void skip_needing(const char *what)
+{
+    print_message("skipped: needs %s\n", what);
+    skip();
+}
+
 /* Sanitizers make the long tests ten times longer: these then take one in some of their cases. */
 #if defined __SANITIZE_ADDRESS__ || defined __SANITIZE_THREAD__
 enum { SANITIZED = 1 };

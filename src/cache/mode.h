@@ -40,6 +40,10 @@ mx_status mx_mode_parse(const char *name, enum mx_mode *mode, struct mx_error *e
 /* --cache-type-k and --cache-type-v (NULL: not given, fp16 is meant). */
 mx_status mx_mode_parse_split(const char *k, const char *v, enum mx_mode *mode, struct mx_error *err);
 
+/* Seeds the signs of the rotations: XXH3 of "mlxcel rotation signs". Nobody chose it, and nobody may choose another by
+ * the figures that it gives: where the draw matters, they are means over several (bench/quality.sh). */
+#define MX_KV_SIGN_SEED 0xfc712f0244593efeu
+
 enum mx_center {
     MX_CENTER_OFF,
     MX_CENTER_ON,
@@ -56,8 +60,9 @@ struct mx_kv_options {
     enum mx_scale_rule scale; /* of turbo codes; for experiments: the default is what measured best */
     bool force;               /* --force-kv-mode: run what was asked, proven or not */
     bool coded_at_once; /* for measurements: a token is read through its codes from the start, by its own query too */
+    uint64_t sign_seed; /* for measurements: other signs than those in use; 0: MX_KV_SIGN_SEED */
 };
-struct mx_kv_options mx_kv_options_default(void); /* fp16, -1, -1, 0, auto, unbiased, false, false */
+struct mx_kv_options mx_kv_options_default(void); /* fp16, -1, -1, 0, auto, unbiased, false, false, 0 */
 
 /* What will run, and why. Filled by the one resolver that engine, banner, JSON and advisor share. */
 struct mx_kv_setup {
@@ -67,6 +72,7 @@ struct mx_kv_setup {
     enum mx_center center;
     enum mx_scale_rule scale;
     bool forced, coded_at_once;
+    uint64_t sign_seed;
     uint32_t applied_layers, cache_layers; /* "applied to N of M layers": layers that store something coded (all of
                                               them under fp16), and layers that own a cache */
     char reason[192]; /* empty where the request runs as it is; otherwise one line: what was replaced and why */

@@ -11,7 +11,7 @@
 #include "cache/constant.h"
 #include "cache/regions.h"
 
-enum { VERSION = 2, ORDER = 0x01020304 };
+enum { VERSION = 3, ORDER = 0x01020304 };
 
 static const char magic[8] = "mxkvsave";
 
@@ -55,7 +55,8 @@ static uint64_t hash_shapes(const struct mx_cache *cache)
                                   full ? 0 : k->blocks,
                                   full ? 0 : v->blocks,
                                   layer->constant.mean != NULL,
-                                  layer->constant.turning != NULL};
+                                  layer->constant.turning != NULL,
+                                  layer->k.rotated || layer->v.rotated ? cache->setup.sign_seed : 0};
         hash = XXH3_64bits_withSeed(shape, sizeof shape, hash);
     }
     return hash;

@@ -15,6 +15,7 @@ struct mx_kv_flags {
     int64_t recent, sink, boundary_v;
     int center; /* enum mx_center */
     int scale;  /* enum mx_scale_rule */
+    int64_t sign_seed;
     bool force, all_coded;
 };
 
@@ -37,6 +38,7 @@ struct mx_kv_flags {
     {"kv-center", 0, MX_FLAG_CHOICE, "off|on|auto", "take bias and mean off K before coding (default auto)",           \
      offsetof(type, member.center)},                                                                                   \
     {"kv-scale-rule", 0, MX_FLAG_CHOICE, "norm|ls|unbiased", NULL, offsetof(type, member.scale)},                      \
+    {"kv-sign-seed", 0, MX_FLAG_WHOLE, "N", NULL, offsetof(type, member.sign_seed), 0, 1 << 30},                       \
     {"kv-all-coded", 0, MX_FLAG_SWITCH, NULL, NULL, offsetof(type, member.all_coded)},                                 \
     {"force-kv-mode", 0, MX_FLAG_SWITCH, NULL, "run the mode asked for even where it is unproven",                     \
      offsetof(type, member.force)}

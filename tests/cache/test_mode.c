@@ -6,6 +6,8 @@
 #include "cache/models.h"
 #include "cache/size.h"
 
+#include <xxhash.h>
+
 static struct mx_error err;
 static struct model model;
 
@@ -265,6 +267,20 @@ static void hadamard_matrices_are_orthogonal(void **state)
     assert_fails(mx_hadamard_open(&h, 92, &err), MX_ERR_UNSUPPORTED, "head dimension 92");
 }
 
+/* The seed of the signs is nobody's choice. */
+static void seed_of_the_signs(void **state)
+{
+    static const char word[] = "mlxcel rotation signs";
+    assert_true(XXH3_64bits(word, strlen(word)) == MX_KV_SIGN_SEED);
+    model_init(&model, "llama", 2, 4, 2, 64);
+    assert_true(resolve(MX_MODE_TURBO4, true).sign_seed == MX_KV_SIGN_SEED);
+    struct mx_kv_options options = mx_kv_options_default();
+    options.sign_seed = 7;
+    struct mx_kv_setup setup;
+    assert_ok(mx_kv_resolve(&setup, &options, &model.arch, &err));
+    assert_true(setup.sign_seed == 7);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -278,6 +294,7 @@ int main(void)
         cmocka_unit_test(latent_bytes),
         cmocka_unit_test(largest_context_fits_exactly),
         cmocka_unit_test(hadamard_matrices_are_orthogonal),
+        cmocka_unit_test(seed_of_the_signs),
     };
     return cmocka_run_group_tests_name("cache modes", tests, NULL, NULL);
 }

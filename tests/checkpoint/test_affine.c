@@ -170,7 +170,7 @@ static void agrees_with_mlx_on_a_model_matrix(void **state)
 {
     static const char prefix[] = "model.layers.0.mlp.up_proj";
     struct file file;
-    if (!open_file(&file, "default_q4_g64_bf16.safetensors")) skip();
+    if (!open_file(&file, "default_q4_g64_bf16.safetensors")) skip_needing("../shared/fixtures");
     const struct mx_tensor *source = find(&file, prefix, "source");
     const struct mx_matrix matrix = as_matrix(&file, prefix, source->shape[1], 4, 64);
     check_quantized(&matrix, source);

@@ -52,7 +52,7 @@ static void made_up_checkpoints_open(void **state)
 
 static void every_family_is_made_and_quantized(void **state)
 {
-    if (!shared_fixtures()) skip();
+    if (!shared_fixtures()) skip_needing("../shared/fixtures");
     for (size_t i = 0; i < sizeof families / sizeof *families; i++) {
         char source[256], path[300];
         snprintf(source, sizeof source, "%s/families/%s", shared_fixtures(), families[i]);

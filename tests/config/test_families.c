@@ -159,7 +159,7 @@ static int check_folder(const char *folder)
 
 static void test_folders(void **state)
 {
-    if (!shared_fixtures()) skip();
+    if (!shared_fixtures()) skip_needing("../shared/fixtures");
     char path[256];
     snprintf(path, sizeof path, "%s/families", shared_fixtures());
     DIR *folder = opendir(path);

@@ -128,7 +128,7 @@ static void test_tensors(void **state)
                                            "llama_rope_yarn_ramp"};
     static const char *const trained[] = {"llama", "qwen3", "phi", "qwen3_moe"};
     const char *root = shared_fixtures();
-    if (!root) skip();
+    if (!root) skip_needing("../shared/fixtures");
     char folder[128];
     for (size_t i = 0; i < sizeof families / sizeof *families; i++) {
         snprintf(folder, sizeof folder, "families/%s", families[i]);

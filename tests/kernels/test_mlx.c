@@ -147,7 +147,7 @@ static void products_are_mlx_own(void **state)
     struct archive inputs;
     struct mx_pool *pool;
     char path[256];
-    if (!shared_fixtures()) skip();
+    if (!shared_fixtures()) skip_needing("../shared/fixtures");
     snprintf(path, sizeof path, "%s/mlx/original.safetensors", shared_fixtures());
     archive_open(&inputs, path);
     assert_ok(mx_pool_open(&pool, 1, &err));

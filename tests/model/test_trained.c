@@ -55,7 +55,8 @@ static void check_perplexity(uint32_t length, size_t limit)
     char directory[256];
     trained_directory(directory, models[0]);
     struct mx_windows windows = {.length = length, .limit = limit};
-    int32_t *ids = validation_ids(&windows.count);
+    snprintf(directory, sizeof directory, "%s/trained/val.tokens", shared_fixtures());
+    int32_t *ids = ids_of_file(directory, &windows.count);
     windows.tokens = ids;
     for (size_t m = 0; m < MODELS; m++) {
         trained_directory(directory, models[m]);

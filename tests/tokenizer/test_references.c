@@ -13,8 +13,7 @@ static void references(void **state)
     snprintf(path, sizeof path, "tests/data/tokenizers/%s.tokenizer.json", name);
     if (access(path, R_OK) != 0) snprintf(path, sizeof path, ".cache/tokenizers/%s.tokenizer.json", name);
     if (access(path, R_OK) != 0) {
-        print_message("%s is not here; tools/get-tokenizers.sh fetches it\n", path);
-        skip();
+        skip_needing(".cache/tokenizers, which tools/get-tokenizers.sh fetches");
     }
     snprintf(list, sizeof list, "tests/data/tokenizers/%s.json", name);
     struct mx_tokenizer *tokenizer;

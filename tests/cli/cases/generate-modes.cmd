@@ -1,6 +1,5 @@
 # which cache mode runs, from the mode, the split types and the environment
-model=../shared/fixtures/trained/llama
-[ -d $model ] || exit 77
+model=models/demo-llama-7m
 mode() { mlxcel generate -m $model -p "The file system" -n 2 --json "$@" | grep -E -m 2 'kv_cache_mode'; }
 mode --kv-cache-mode turbo4-asym
 mode --kv-cache-mode turbo4

@@ -1,6 +1,5 @@
 # greedy text: the same for any thread count and kernel, from a flag, a file or a pipe
-model=../shared/fixtures/trained/llama
-[ -d $model ] || exit 77
+model=models/demo-llama-7m
 echo -n "The file system" >"$TMP/prompt"
 mlxcel generate -m $model -p "The file system" -n 16 -t 1
 mlxcel generate -m $model -f "$TMP/prompt" -n 16 -t 2
