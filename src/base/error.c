@@ -24,6 +24,7 @@ mx_status mx_fail(struct mx_error *err, mx_status status, const char *format, ..
 
 mx_status mx_fail_memory(struct mx_error *err, const char *what, size_t bytes)
 {
+    if (bytes == 0) return mx_fail(err, MX_ERR_MEMORY, "out of memory for %s", what);
     return mx_fail(err, MX_ERR_MEMORY, "out of memory: %zu bytes for %s", bytes, what);
 }
 

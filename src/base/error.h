@@ -10,7 +10,7 @@
 mx_status mx_fail(struct mx_error *err, mx_status status, const char *format, ...)
     __attribute__((format(printf, 3, 4)));
 
-/* The same for "out of memory": `what` names what was to be stored, `bytes` its size. */
+/* The same for "out of memory": `what` names what was to be stored, `bytes` its size (0: unknown). */
 mx_status mx_fail_memory(struct mx_error *err, const char *what, size_t bytes);
 
 /* Puts "PREFIX: " in front of the message in `err` and returns its status: for a caller that knows the place. */

@@ -1,4 +1,4 @@
-/* Files. */
+/* Reading files. Writing them: writer.c. */
 #include "base/file.h"
 
 #include <errno.h>
@@ -90,107 +90,6 @@ void mx_map_close(struct mx_map *map)
 {
     if (map->data) munmap((void *)map->data, map->length);
     *map = (struct mx_map){0};
-}
-
-struct mx_writer_state {
-    FILE *stream;
-    char *target, *temporary;
-    int failed; /* errno of the first failed write, 0 if none */
-};
-
-static void writer_free(struct mx_writer *writer)
-{
-    free(writer->state->target);
-    free(writer->state->temporary);
-    free(writer->state);
-    writer->state = NULL;
-}
-
-mx_status mx_writer_open(struct mx_writer *writer, const char *path, struct mx_error *err)
-{
-    *writer = (struct mx_writer){0};
-    struct mx_writer_state *state = calloc(1, sizeof *state);
-    struct mx_str name = {0};
-    mx_str_printf(&name, "%s.tmp-XXXXXX", path);
-    if (state) state->target = mx_strndup(path, strlen(path));
-    if (!state || !state->target || mx_str_failed(&name)) {
-        if (state) free(state->target);
-        free(state);
-        mx_str_free(&name);
-        return mx_fail_memory(err, path, strlen(path));
-    }
-    state->temporary = name.data;
-    writer->state = state;
-    if (mx_is_directory(path)) {
-        writer_free(writer);
-        return mx_fail(err, MX_ERR_IO, "%s: is a directory; give the name of a file to write", path);
-    }
-    const int fd = mkostemp(state->temporary, O_CLOEXEC);
-    if (fd >= 0) {
-        /* mkostemp makes the file private; give it the permissions that open() would have given. */
-        const mode_t mask = umask(0);
-        umask(mask);
-        (void)!fchmod(fd, 0666 & ~mask);
-        state->stream = fdopen(fd, "wb");
-    }
-    if (!state->stream) {
-        const int code = errno;
-        if (fd >= 0) {
-            close(fd);
-            unlink(state->temporary);
-        }
-        writer_free(writer);
-        return mx_fail(err, MX_ERR_IO, "%s: cannot write: %s", path, strerror(code));
-    }
-    return MX_OK;
-}
-
-static mx_status writer_error(const struct mx_writer_state *state, struct mx_error *err)
-{
-    return mx_fail(err, MX_ERR_IO, "%s: cannot write: %s; nothing was left behind", state->target,
-                   strerror(state->failed));
-}
-
-mx_status mx_writer_write(struct mx_writer *writer, const void *bytes, size_t length, struct mx_error *err)
-{
-    struct mx_writer_state *state = writer->state;
-    if (!state->failed && length && fwrite(bytes, 1, length, state->stream) != length) {
-        state->failed = errno ? errno : EIO;
-    }
-    return state->failed ? writer_error(state, err) : MX_OK;
-}
-
-mx_status mx_writer_commit(struct mx_writer *writer, struct mx_error *err)
-{
-    struct mx_writer_state *state = writer->state;
-    if (!state->failed && (fflush(state->stream) != 0 || fsync(fileno(state->stream)) != 0)) state->failed = errno;
-    if (fclose(state->stream) != 0 && !state->failed) state->failed = errno;
-    state->stream = NULL;
-    if (!state->failed && rename(state->temporary, state->target) != 0) state->failed = errno;
-    if (state->failed) {
-        const mx_status status = writer_error(state, err);
-        mx_writer_abort(writer);
-        return status;
-    }
-    writer_free(writer);
-    return MX_OK;
-}
-
-void mx_writer_abort(struct mx_writer *writer)
-{
-    struct mx_writer_state *state = writer->state;
-    if (!state) return;
-    if (state->stream) fclose(state->stream);
-    unlink(state->temporary);
-    writer_free(writer);
-}
-
-mx_status mx_file_write(const char *path, const void *bytes, size_t length, struct mx_error *err)
-{
-    struct mx_writer writer;
-    MX_TRY(mx_writer_open(&writer, path, err));
-    (void)mx_writer_write(&writer, bytes, length, err); /* the commit reports it */
-    return mx_writer_commit(&writer, err);
 }
 
 bool mx_is_directory(const char *path)

@@ -20,13 +20,18 @@ struct mx_map {
 mx_status mx_map_open(struct mx_map *map, const char *path, struct mx_error *err);
 void mx_map_close(struct mx_map *map);
 
-/* A file being written under a temporary name in its target's folder. mx_writer_commit flushes it to the disk and
- * renames it; mx_writer_abort (also fine after a commit, or on a zeroed one) removes it. A failed write is remembered
- * and reported by the commit, so that callers need not check each. */
+/* A file being written under a temporary name in its target's folder, noted as a leftover (leftovers.h) until
+ * mx_writer_commit has flushed it to the disk and renamed it; mx_writer_abort (also fine after a commit, or on a zeroed
+ * one) removes it. A failed write is remembered and reported by the commit, so that callers need not check each.
+ * Links are followed, and what they lead to is replaced. A file that is replaced keeps its mode and, where permitted, its
+ * owner; one that may not be written is not replaced. A device, a pipe or /dev/fd/N is written through: then what was
+ * written before a failure has gone out. A signal that ends a wait for a pipe is MX_ERR_INTERRUPTED. */
 struct mx_writer {
     struct mx_writer_state *state;
 };
 mx_status mx_writer_open(struct mx_writer *writer, const char *path, struct mx_error *err);
+/* A new file is for its owner alone (mode 0600). */
+mx_status mx_writer_open_private(struct mx_writer *writer, const char *path, struct mx_error *err);
 mx_status mx_writer_write(struct mx_writer *writer, const void *bytes, size_t length, struct mx_error *err);
 mx_status mx_writer_commit(struct mx_writer *writer, struct mx_error *err);
 void mx_writer_abort(struct mx_writer *writer);

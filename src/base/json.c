@@ -1,6 +1,7 @@
 /* JSON on top of cJSON. */
 #include "base/json.h"
 
+#include <errno.h>
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -159,9 +160,12 @@ mx_status mx_json_parse(cJSON **root, const char *text, size_t length, const cha
         text = copy;
     }
     const char *end = NULL;
+    errno = 0;
     cJSON *tree = cJSON_ParseWithLengthOpts(text, length, &end, false);
     mx_status status = MX_OK;
-    if (!tree) {
+    if (!tree && errno == ENOMEM) { /* cJSON tells only where it stopped; malloc tells why */
+        status = mx_fail_memory(err, name, length);
+    } else if (!tree) {
         const size_t offset = end && end >= text ? (size_t)(end - text) : 0;
         status = fail_at(text, offset < length ? offset : length, name,
                          offset < length ? "not valid JSON here" : "the JSON text ends too early", err);
@@ -210,6 +214,21 @@ bool mx_json_whole(const cJSON *item, int64_t low, int64_t high, int64_t *out)
     if (!(value >= (double)low && value <= (double)high) || floor(value) != value) return false;
     *out = (int64_t)value;
     return true;
+}
+
+void mx_json_quote(struct mx_str *out, const char *text)
+{
+    mx_str_putc(out, '"');
+    for (; *text; text++) {
+        const unsigned char c = (unsigned char)*text;
+        if (c == '"' || c == '\\')
+            mx_str_printf(out, "\\%c", c);
+        else if (c < 0x20)
+            mx_str_printf(out, "\\u%04x", c);
+        else
+            mx_str_putc(out, *text);
+    }
+    mx_str_putc(out, '"');
 }
 
 const char *mx_json_describe(const cJSON *item, char *buffer, size_t size)

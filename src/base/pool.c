@@ -13,6 +13,7 @@
 
 #include <assert.h>
 #include <pthread.h>
+#include <signal.h>
 #include <stdatomic.h>
 #include <stdbool.h>
 #include <stdint.h>
@@ -125,6 +126,24 @@ static void *worker_main(void *argument)
     }
 }
 
+/* False where one could not be started; pool->threads tells how many were. Signals are the caller's business, and only
+ * where they find the thread that waits for something do they end the wait: workers take none but their own faults. */
+static bool start_workers(struct mx_pool *pool, int threads)
+{
+    sigset_t blocked, before;
+    sigfillset(&blocked);
+    const int faults[] = {SIGBUS, SIGSEGV, SIGFPE, SIGILL, SIGTRAP, SIGABRT};
+    for (size_t i = 0; i < sizeof faults / sizeof *faults; i++) sigdelset(&blocked, faults[i]);
+    pthread_sigmask(SIG_BLOCK, &blocked, &before);
+    for (int i = 1; i < threads; i++) {
+        struct worker *worker = &pool->workers[i];
+        if (pthread_create(&worker->thread, NULL, worker_main, worker) != 0) break;
+        pool->threads = i + 1;
+    }
+    pthread_sigmask(SIG_SETMASK, &before, NULL);
+    return pool->threads == threads;
+}
+
 mx_status mx_pool_open(struct mx_pool **out, int threads, struct mx_error *err)
 {
     *out = NULL;
@@ -138,13 +157,10 @@ mx_status mx_pool_open(struct mx_pool **out, int threads, struct mx_error *err)
     pthread_mutex_init(&pool->mutex, NULL);
     pthread_cond_init(&pool->wake, NULL);
     for (int i = 0; i < threads; i++) pool->workers[i] = (struct worker){.pool = pool, .index = i};
-    for (int i = 1; i < threads; i++) {
-        struct worker *worker = &pool->workers[i];
-        if (pthread_create(&worker->thread, NULL, worker_main, worker) != 0) {
-            mx_pool_close(pool);
-            return mx_fail(err, MX_ERR_LIMIT, "cannot start thread %d of %d; use fewer threads", i + 1, threads);
-        }
-        pool->threads = i + 1;
+    if (!start_workers(pool, threads)) {
+        const int started = pool->threads;
+        mx_pool_close(pool);
+        return mx_fail(err, MX_ERR_LIMIT, "cannot start thread %d of %d; use fewer threads", started + 1, threads);
     }
     *out = pool;
     return MX_OK;

@@ -122,7 +122,7 @@ mx_status mx_cache_save(const struct mx_cache *cache, const char *path, uint64_t
     XXH3_freeState(hash);
 
     struct mx_writer writer;
-    MX_TRY(mx_writer_open(&writer, path, err));
+    MX_TRY(mx_writer_open_private(&writer, path, err));
     struct saving writing = {.writer = &writer};
     save_parts(cache, &header, tokens, &writing);
     const mx_status status = mx_writer_commit(&writer, err);

@@ -112,39 +112,35 @@ mx_status mx_config_with_quantization(struct mx_str *out, const char *config, si
     return mx_str_failed(out) ? mx_fail_memory(err, name, length) : MX_OK;
 }
 
-/* {"group_size": 64, "bits": 4, "mode": "affine", "model.layers.0.mlp.gate": {"group_size": 64, "bits": 8}} as text;
- * the caller frees. NULL when memory runs out. */
-static char *quantization_text(const struct mx_quant *quant, const struct mx_plan *plan)
+/* {"group_size": 64, "bits": 4, "mode": "affine", "model.layers.0.mlp.gate": {"group_size": 64, "bits": 8}} */
+static void quantization_text(const struct mx_quant *quant, const struct mx_plan *plan, struct mx_str *text)
 {
-    cJSON *object = cJSON_CreateObject();
-    cJSON_AddNumberToObject(object, "group_size", quant->group);
-    cJSON_AddNumberToObject(object, "bits", quant->bits);
-    cJSON_AddStringToObject(object, "mode", mx_quant_mode_name(quant->mode));
+    mx_str_printf(text, "{\n    \"group_size\": %d,\n    \"bits\": %d,\n    \"mode\": \"%s\"", quant->group,
+                  quant->bits, mx_quant_mode_name(quant->mode));
     for (size_t i = 0; i < plan->job_count; i++) {
         const struct mx_plan_job *job = &plan->jobs[i];
         if (!job->override) continue;
-        cJSON *numbers = cJSON_AddObjectToObject(object, job->module);
-        cJSON_AddNumberToObject(numbers, "group_size", job->quant.group);
-        cJSON_AddNumberToObject(numbers, "bits", job->quant.bits);
+        mx_str_puts(text, ",\n    ");
+        mx_json_quote(text, job->module);
+        mx_str_printf(text, ": {\"group_size\": %d, \"bits\": %d}", job->quant.group, job->quant.bits);
     }
-    char *text = cJSON_Print(object);
-    cJSON_Delete(object);
-    return text;
+    mx_str_puts(text, "\n  }");
 }
 
 mx_status mx_write_quantized_config(struct mx_checkpoint_writer *writer, const char *source,
                                     const struct mx_quant *quant, const struct mx_plan *plan, struct mx_error *err)
 {
-    struct mx_str text = {0};
-    char *config = NULL, *path = mx_path_join(source, "config.json"), *object = quantization_text(quant, plan);
+    struct mx_str text = {0}, object = {0};
+    char *config = NULL, *path = mx_path_join(source, "config.json");
+    quantization_text(quant, plan, &object);
     size_t length = 0;
-    mx_status status = path && object ? MX_OK : mx_fail_memory(err, "config.json", 0);
+    mx_status status = path && !mx_str_failed(&object) ? MX_OK : mx_fail_memory(err, "config.json", 0);
     if (status == MX_OK) status = mx_file_read(path, CONFIG_LIMIT, &config, &length, err);
-    if (status == MX_OK) status = mx_config_with_quantization(&text, config, length, path, object, err);
+    if (status == MX_OK) status = mx_config_with_quantization(&text, config, length, path, mx_str_text(&object), err);
     if (status == MX_OK) status = mx_checkpoint_writer_file(writer, "config.json", text.data, text.length, err);
     free(config);
     free(path);
-    free(object);
+    mx_str_free(&object);
     mx_str_free(&text);
     return status;
 }

@@ -1,7 +1,6 @@
 /* Writing a checkpoint's folder. */
 #include "checkpoint/writer.h"
 
-#include <cjson/cJSON.h>
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
@@ -13,10 +12,13 @@
 #include <unistd.h>
 
 #include "base/file.h"
+#include "base/json.h"
+#include "base/leftovers.h"
 #include "base/str.h"
 
 struct mx_checkpoint_writer {
     char *target, *folder; /* the final name, and the temporary one */
+    int ticket;            /* of the list of leftovers */
     const struct mx_output *outputs;
     size_t count;
     uint64_t parameters;
@@ -48,8 +50,11 @@ static mx_status check_target(const char *target, struct mx_error *err)
     if (lstat(target, &info) != 0) {
         return errno == ENOENT ? MX_OK : mx_fail(err, MX_ERR_IO, "%s: %s", target, strerror(errno));
     }
-    DIR *stream = S_ISDIR(info.st_mode) ? opendir(target) : NULL;
-    if (!stream) return mx_fail(err, MX_ERR_IO, "%s: is already there; give the name of a new folder", target);
+    if (!S_ISDIR(info.st_mode)) {
+        return mx_fail(err, MX_ERR_IO, "%s: is already there; give the name of a new folder", target);
+    }
+    DIR *stream = opendir(target);
+    if (!stream) return mx_fail(err, MX_ERR_IO, "%s: cannot open: %s", target, strerror(errno));
     bool empty = true;
     for (const struct dirent *entry; (entry = readdir(stream));) empty &= is_dot(entry->d_name);
     closedir(stream);
@@ -59,26 +64,13 @@ static mx_status check_target(const char *target, struct mx_error *err)
 
 static mx_status make_folder(struct mx_checkpoint_writer *writer, struct mx_error *err)
 {
-    if (!mkdtemp(writer->folder)) {
-        const int code = errno;
-        writer->folder[0] = '\0';
-        return mx_fail(err, MX_ERR_IO, "%s: cannot make the folder: %s", writer->target, strerror(code));
-    }
-    const mode_t mask = umask(0); /* mkdtemp makes it private; give it what mkdir() would have given */
-    umask(mask);
-    (void)!chmod(writer->folder, 0777 & ~mask);
-    return MX_OK;
-}
-
-static void remove_folder(const char *folder)
-{
-    DIR *stream = opendir(folder);
-    if (!stream) return;
-    for (const struct dirent *entry; (entry = readdir(stream));) {
-        if (!is_dot(entry->d_name)) (void)!unlinkat(dirfd(stream), entry->d_name, 0);
-    }
-    closedir(stream);
-    rmdir(folder);
+    writer->folder = mx_temporary_name(writer->target);
+    if (!writer->folder) return mx_fail_memory(err, writer->target, strlen(writer->target));
+    writer->ticket = mx_leftover_note(writer->folder);
+    if (mkdir(writer->folder, 0777) == 0) return MX_OK;
+    const int code = errno;
+    writer->folder[0] = '\0'; /* nothing to remove */
+    return mx_fail(err, MX_ERR_IO, "%s: cannot make the folder: %s", writer->target, strerror(code));
 }
 
 /* So that the rename is on the disk, and not only the files' contents. Some file systems refuse; then so be it. */
@@ -133,38 +125,35 @@ static int compare_entries(const void *a, const void *b)
     return strcmp(entry_name(a), entry_name(b));
 }
 
-/* The JSON text of a shard's header; the caller frees. NULL when memory runs out. */
-static char *header_text(const struct entry *entries, size_t count)
+/* The JSON text of a shard's header. */
+static void header_text(const struct entry *entries, size_t count, struct mx_str *text)
 {
-    cJSON *root = cJSON_CreateObject();
+    mx_str_putc(text, '{');
     for (size_t i = 0; i < count; i++) {
         const struct entry *entry = &entries[i];
-        cJSON *object = cJSON_AddObjectToObject(root, entry_name(entry));
+        if (i) mx_str_putc(text, ',');
+        mx_json_quote(text, entry_name(entry));
         if (!entry->output) {
-            cJSON_AddStringToObject(object, "format", "mlx");
+            mx_str_puts(text, ":{\"format\":\"mlx\"}");
             continue;
         }
-        cJSON *offsets = cJSON_AddArrayToObject(object, "data_offsets");
-        cJSON_AddItemToArray(offsets, cJSON_CreateNumber((double)entry->begin));
-        cJSON_AddItemToArray(offsets, cJSON_CreateNumber((double)entry->end));
-        cJSON_AddStringToObject(object, "dtype", mx_storage_name(entry->output->storage));
-        cJSON *shape = cJSON_AddArrayToObject(object, "shape");
+        mx_str_printf(text, ":{\"data_offsets\":[%zu,%zu],\"dtype\":\"%s\",\"shape\":[", entry->begin, entry->end,
+                      mx_storage_name(entry->output->storage));
         for (int d = 0; d < entry->output->rank; d++) {
-            cJSON_AddItemToArray(shape, cJSON_CreateNumber((double)entry->output->shape[d]));
+            mx_str_printf(text, "%s%zu", d ? "," : "", entry->output->shape[d]);
         }
+        mx_str_puts(text, "]}");
     }
-    char *text = cJSON_PrintUnformatted(root);
-    cJSON_Delete(root);
-    return text;
+    mx_str_putc(text, '}');
 }
 
-static mx_status write_header(struct mx_checkpoint_writer *writer, const char *text, struct mx_error *err)
+static mx_status write_header(struct mx_checkpoint_writer *writer, const struct mx_str *text, struct mx_error *err)
 {
-    const uint64_t length = strlen(text);
+    const uint64_t length = text->length;
     uint8_t prefix[8];
     for (int i = 0; i < 8; i++) prefix[i] = (uint8_t)(length >> 8 * i);
     MX_TRY(mx_writer_write(&writer->file, prefix, sizeof prefix, err));
-    return mx_writer_write(&writer->file, text, (size_t)length, err);
+    return mx_writer_write(&writer->file, text->data, text->length, err);
 }
 
 static mx_status open_shard(struct mx_checkpoint_writer *writer, struct mx_error *err)
@@ -186,17 +175,18 @@ static mx_status open_shard(struct mx_checkpoint_writer *writer, struct mx_error
         free(entries);
         return status;
     }
-    char *text = header_text(entries, last - first + 1);
+    struct mx_str text = {0};
+    header_text(entries, last - first + 1, &text);
     free(entries);
     writer->remaining = end;
     char name[64];
     shard_name(writer, writer->shard, name);
     char *path = mx_path_join(writer->folder, name);
-    mx_status status = path && text ? MX_OK : mx_fail_memory(err, "a header", end);
+    mx_status status = path && !mx_str_failed(&text) ? MX_OK : mx_fail_memory(err, "a header", text.length);
     if (status == MX_OK) status = mx_writer_open(&writer->file, path, err);
-    if (status == MX_OK) status = write_header(writer, text, err);
+    if (status == MX_OK) status = write_header(writer, &text, err);
     free(path);
-    free(text);
+    mx_str_free(&text);
     return status;
 }
 
@@ -226,47 +216,47 @@ mx_status mx_checkpoint_writer_write(struct mx_checkpoint_writer *writer, const 
 
 static mx_status write_index(struct mx_checkpoint_writer *writer, struct mx_error *err)
 {
-    cJSON *root = cJSON_CreateObject();
-    cJSON *metadata = cJSON_AddObjectToObject(root, "metadata");
-    cJSON *map = cJSON_AddObjectToObject(root, "weight_map");
     uint64_t total = 0;
+    for (size_t i = 0; i < writer->count; i++) total += mx_output_bytes(&writer->outputs[i]);
+    struct mx_str text = {0};
+    mx_str_printf(&text, "{\n  \"metadata\": {\"total_size\": %llu, \"total_parameters\": %llu},\n  \"weight_map\": {",
+                  (unsigned long long)total, (unsigned long long)writer->parameters);
     for (size_t shard = 0; shard < writer->shard_count; shard++) {
         char name[64];
         shard_name(writer, shard, name);
         for (size_t i = writer->first[shard]; i < writer->first[shard + 1]; i++) {
-            total += mx_output_bytes(&writer->outputs[i]);
-            cJSON_AddStringToObject(map, writer->outputs[i].name, name);
+            mx_str_puts(&text, i ? ",\n    " : "\n    ");
+            mx_json_quote(&text, writer->outputs[i].name);
+            mx_str_printf(&text, ": \"%s\"", name);
         }
     }
-    cJSON_AddNumberToObject(metadata, "total_size", (double)total);
-    cJSON_AddNumberToObject(metadata, "total_parameters", (double)writer->parameters);
-    char *text = cJSON_Print(root);
-    cJSON_Delete(root);
-    if (!text) return mx_fail_memory(err, "the index", writer->count);
-    const mx_status status = mx_checkpoint_writer_file(writer, "model.safetensors.index.json", text, strlen(text), err);
-    free(text);
+    mx_str_puts(&text, "\n  }\n}\n");
+    mx_status status = mx_str_failed(&text) ? mx_fail_memory(err, "the index", text.length) : MX_OK;
+    if (status == MX_OK) {
+        status = mx_checkpoint_writer_file(writer, "model.safetensors.index.json", text.data, text.length, err);
+    }
+    mx_str_free(&text);
     return status;
+}
+
+/* `directory` without slashes at its end, since the temporary folder stands beside and not inside; where it is a link
+ * to a folder, that folder. */
+static char *target_of(const char *directory)
+{
+    char *resolved = realpath(directory, NULL);
+    if (resolved || errno == ENOMEM) return resolved;
+    size_t length = strlen(directory);
+    while (length > 1 && directory[length - 1] == '/') length--;
+    return mx_strndup(directory, length);
 }
 
 static mx_status open_writer(struct mx_checkpoint_writer *writer, const char *directory, size_t shard_bytes,
                              struct mx_error *err)
 {
-    size_t length = strlen(directory);
-    while (length > 1 && directory[length - 1] == '/') length--; /* the temporary folder stands beside, not inside */
-    struct mx_str folder = {0};
-    writer->target = mx_strndup(directory, length);
-    if (writer->target) mx_str_printf(&folder, "%s.tmp-XXXXXX", writer->target);
-    writer->folder = mx_str_failed(&folder) ? NULL : folder.data;
-    if (!writer->folder) {
-        mx_str_free(&folder);
-        return mx_fail_memory(err, directory, length);
-    }
-    mx_status status = check_target(writer->target, err);
-    if (status == MX_OK) status = plan_shards(writer, shard_bytes, err);
-    if (status != MX_OK) {
-        writer->folder[0] = '\0'; /* nothing to remove */
-        return status;
-    }
+    writer->target = target_of(directory);
+    if (!writer->target) return mx_fail_memory(err, directory, strlen(directory));
+    MX_TRY(check_target(writer->target, err));
+    MX_TRY(plan_shards(writer, shard_bytes, err));
     MX_TRY(make_folder(writer, err));
     return open_shard(writer, err);
 }
@@ -278,6 +268,7 @@ mx_status mx_checkpoint_writer_open(struct mx_checkpoint_writer **out, const cha
     *out = NULL;
     struct mx_checkpoint_writer *writer = calloc(1, sizeof *writer);
     if (!writer) return mx_fail_memory(err, directory, sizeof *writer);
+    writer->ticket = -1;
     writer->outputs = outputs;
     writer->count = count;
     writer->parameters = parameters;
@@ -327,7 +318,8 @@ void mx_checkpoint_writer_abort(struct mx_checkpoint_writer *writer)
 {
     if (!writer) return;
     mx_writer_abort(&writer->file);
-    if (writer->folder && writer->folder[0]) remove_folder(writer->folder);
+    if (writer->folder && writer->folder[0]) mx_leftover_remove(writer->folder);
+    mx_leftover_forget(writer->ticket);
     free(writer->target);
     free(writer->folder);
     free(writer->first);

@@ -2,12 +2,14 @@
 #include "cli/engine_flags.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
 #include "base/file.h"
 #include "cli/output.h"
+#include "cli/process.h"
 
 static const char bundled[] = "models/demo-llama-7m";
 static const size_t TEXT_LIMIT = (size_t)1 << 30; /* bytes of a text or token file */
@@ -87,22 +89,27 @@ static mx_status parse_ids(const char *path, const char *text, size_t length, st
     return ids->count ? MX_OK : mx_fail(err, MX_ERR_FORMAT, "%s: no token ids in it", path);
 }
 
-static mx_status read_to_end(FILE *stream, const char *name, struct mx_str *text, struct mx_error *err)
+/* Reads what comes, waiting in a way that Ctrl-C ends. */
+static mx_status read_to_end(int descriptor, const char *name, struct mx_str *text, struct mx_error *err)
 {
     char block[65536];
-    for (size_t got; (got = fread(block, 1, sizeof block, stream)) > 0;) {
-        mx_str_append(text, block, got);
+    for (;;) {
+        if (!mx_process_wait_input(descriptor)) return mx_fail(err, MX_ERR_INTERRUPTED, "interrupted");
+        const ssize_t got = read(descriptor, block, sizeof block);
+        if (got < 0 && (errno == EINTR || errno == EAGAIN)) continue;
+        if (got < 0) return mx_fail(err, MX_ERR_IO, "reading %s: %s", name, strerror(errno));
+        if (got == 0) return MX_OK;
+        mx_str_append(text, block, (size_t)got);
         if (text->length > TEXT_LIMIT) return mx_fail(err, MX_ERR_LIMIT, "%s is longer than 1 GiB", name);
     }
-    return ferror(stream) ? mx_fail(err, MX_ERR_IO, "reading %s: %s", name, strerror(errno)) : MX_OK;
 }
 
 static mx_status read_pipe(const char *path, struct mx_str *text, struct mx_error *err)
 {
-    FILE *stream = fopen(path, "rbe");
-    if (!stream) return mx_fail(err, MX_ERR_IO, "%s: cannot open: %s", path, strerror(errno));
-    const mx_status status = read_to_end(stream, path, text, err);
-    fclose(stream);
+    const int descriptor = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY); /* a writer is waited for below */
+    if (descriptor < 0) return mx_fail(err, MX_ERR_IO, "%s: cannot open: %s", path, strerror(errno));
+    const mx_status status = read_to_end(descriptor, path, text, err);
+    close(descriptor);
     return status;
 }
 
@@ -118,7 +125,8 @@ static mx_status read_file(const char *path, struct mx_str *text, struct mx_erro
 
 mx_status mx_read_text(const char *path, struct mx_str *text, struct mx_error *err)
 {
-    MX_TRY(!path                ? read_to_end(stdin, "standard input", text, err)
+    const bool standard_input = !path || !strcmp(path, "-");
+    MX_TRY(standard_input       ? read_to_end(STDIN_FILENO, "standard input", text, err)
            : mx_is_stream(path) ? read_pipe(path, text, err)
                                 : read_file(path, text, err));
     return mx_str_failed(text) ? mx_fail_memory(err, "the text", text->length) : MX_OK;
@@ -128,7 +136,9 @@ mx_status mx_read_token_file(const char *path, struct mx_ids *ids, struct mx_err
 {
     struct mx_str text = {0};
     mx_status status = mx_read_text(path, &text, err);
-    if (status == MX_OK) status = parse_ids(path ? path : "standard input", mx_str_text(&text), text.length, ids, err);
+    if (status == MX_OK)
+        status = parse_ids(path && strcmp(path, "-") != 0 ? path : "standard input", mx_str_text(&text), text.length,
+                           ids, err);
     mx_str_free(&text);
     return status;
 }

@@ -39,10 +39,10 @@ void mx_note_kv_setup(const struct mx_cli *cli, const struct mx_kv_setup *setup)
 /* "int8+turbo4, applied to 28 of 28 layers" into buffer; returns buffer. */
 const char *mx_kv_setup_text(const struct mx_kv_setup *setup, char buffer[96]);
 
-/* Token ids, separated by white space, from a file or a pipe, or from standard input where `path` is NULL; says where
- * one is not a number. */
+/* Token ids, separated by white space, from a file or a pipe, or from standard input where `path` is NULL or "-"; says
+ * where one is not a number. */
 mx_status mx_read_token_file(const char *path, struct mx_ids *ids, struct mx_error *err);
-/* A text from a file or a pipe, or from standard input where `path` is NULL, appended to `text`. */
+/* A text from a file or a pipe, or from standard input where `path` is NULL or "-", appended to `text`. */
 mx_status mx_read_text(const char *path, struct mx_str *text, struct mx_error *err);
 /* Ids of --tokens-file, or of the text in -f; exactly one is not NULL. The text is encoded with its special tokens. */
 mx_status mx_read_ids(const struct mx_session *session, const char *token_file, const char *text_file,

@@ -25,7 +25,8 @@ static const struct options defaults = {.tokens = 256, .top_p = 1, .repeat_penal
 
 static const struct mx_flag flags[] = {
     {"prompt", 'p', MX_FLAG_TEXT, "TEXT", "the prompt (or -f, or standard input)", offsetof(struct options, prompt)},
-    {"file", 'f', MX_FLAG_PATH, "FILE", "a file that holds the prompt", offsetof(struct options, file)},
+    {"file", 'f', MX_FLAG_PATH, "FILE", "a file that holds the prompt (-: standard input)",
+     offsetof(struct options, file)},
     {"tokens", 'n', MX_FLAG_WHOLE, "N", "at most so many new tokens (default 256)", offsetof(struct options, tokens), 0,
      1 << 24},
     {"ctx", 'c', MX_FLAG_WHOLE, "N", "tokens that the cache holds (default: what prompt and -n need)",
@@ -210,8 +211,10 @@ static mx_status generate(struct job *job)
         fflush(stdout);
     }
     /* Ctrl-C ends the text, and then the reader wants to know how far it came. */
-    if (options->stats || job->generation.finish == MX_FINISH_INTERRUPTED) print_stats(job);
-    return MX_OK;
+    const bool interrupted = job->generation.finish == MX_FINISH_INTERRUPTED;
+    if (options->stats || interrupted) print_stats(job);
+    if (!interrupted) return MX_OK;
+    return mx_fail(job->err, MX_ERR_INTERRUPTED, "interrupted after %zu tokens", job->generation.tokens.count);
 }
 
 static mx_status run_job(struct job *job)

@@ -63,7 +63,8 @@ static mx_status run_with(struct mx_cli *cli, const struct options *options, str
     MX_TRY(mx_writer_open(&sink.writer, options->out, err));
     const mx_status status = compute(*session, ids, &kv, cli, &sink, err);
     mx_writer_abort(&sink.writer);
-    if (status == MX_OK) printf("%s: %zu x %zu float32\n", options->out, ids->count, sink.vocab);
+    if (status == MX_OK && !mx_is_standard_output(options->out))
+        printf("%s: %zu x %zu float32\n", options->out, ids->count, sink.vocab);
     return status;
 }
 

@@ -1,13 +1,13 @@
 /* The program: finds the subcommand, parses its flags, runs it, prints its error, and turns its status into an exit
  * code. Start at command.h. */
 #include <errno.h>
-#include <signal.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
 #include "cli/command.h"
 #include "cli/output.h"
+#include "cli/process.h"
 
 #define MX_COMMAND(name) &mx_command_##name,
 const struct mx_command *const mx_commands[] = {
@@ -17,11 +17,6 @@ const struct mx_command *const mx_commands[] = {
 #undef MX_COMMAND
 
 static atomic_bool interrupted;
-
-static void on_interrupt(int number)
-{
-    atomic_store_explicit(&interrupted, true, memory_order_relaxed);
-}
 
 static bool colour_wanted(int descriptor)
 {
@@ -99,10 +94,19 @@ static int exit_code(mx_status status)
     }
 }
 
+/* What is still in the buffer may not fit the disk, and a wait for a full pipe may be interrupted. */
+static mx_status close_output(struct mx_error *err)
+{
+    const bool failed = ferror(stdout);
+    errno = 0;
+    if (fclose(stdout) == 0 && !failed) return MX_OK;
+    if (atomic_load(&interrupted)) return mx_fail(err, MX_ERR_INTERRUPTED, "interrupted");
+    return mx_fail(err, MX_ERR_IO, "writing the output: %s", errno ? strerror(errno) : "failed");
+}
+
 int main(int argc, char **argv)
 {
-    const struct sigaction action = {.sa_handler = on_interrupt, .sa_flags = SA_RESTART | (int)SA_RESETHAND};
-    sigaction(SIGINT, &action, NULL);
+    mx_process_begin(&interrupted);
     struct mx_cli cli = {.colour_out = colour_wanted(STDOUT_FILENO),
                          .colour_err = colour_wanted(STDERR_FILENO),
                          .terminal_err = isatty(STDERR_FILENO),
@@ -110,9 +114,7 @@ int main(int argc, char **argv)
     struct mx_error err = {0};
     mx_status status = run(&cli, argc, argv, &err);
     mx_progress_bar_end();
-    if (fflush(stdout) != 0 || ferror(stdout)) {
-        if (status == MX_OK) status = mx_fail(&err, MX_ERR_IO, "writing the output: %s", strerror(errno));
-    }
+    if (status == MX_OK) status = close_output(&err);
     if (status != MX_OK) mx_print_error(&cli, &err);
     return exit_code(status);
 }

@@ -5,6 +5,8 @@
 #include <stdarg.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
 
 #include "base/clean.h"
 #include "base/clock.h"
@@ -142,6 +144,13 @@ void mx_json_add_measured(cJSON *object, const char *key, double value)
         cJSON_AddNullToObject(object, key);
 }
 
+bool mx_is_standard_output(const char *path)
+{
+    struct stat there, here;
+    return stat(path, &there) == 0 && fstat(STDOUT_FILENO, &here) == 0 && there.st_dev == here.st_dev &&
+           there.st_ino == here.st_ino;
+}
+
 /* The bar. There is one terminal, so there is one bar. */
 static struct {
     bool drawn;
@@ -170,6 +179,11 @@ void mx_progress_bar_end(void)
 {
     if (bar.drawn) fputs("\r\033[K", stderr);
     bar.drawn = false;
+}
+
+bool mx_progress_bar_drawn(void)
+{
+    return bar.drawn;
 }
 
 struct mx_progress mx_progress_bar(const struct mx_cli *cli)

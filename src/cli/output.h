@@ -28,9 +28,13 @@ mx_status mx_print_json(cJSON *value, struct mx_error *err);
 /* A member of an object: a number, or null where it was not measured (0). */
 void mx_json_add_measured(cJSON *object, const char *key, double value);
 
+/* Whether `path` leads where standard output does (/dev/stdout): then nothing else must be printed there. */
+bool mx_is_standard_output(const char *path);
+
 /* Hooks for long work: a bar on stderr if that is a terminal, and Ctrl-C. The bar disappears when its work is done or
  * at mx_progress_bar_end(), which the program also calls before it prints an error. */
 struct mx_progress mx_progress_bar(const struct mx_cli *cli);
 void mx_progress_bar_end(void);
+bool mx_progress_bar_drawn(void); /* whether it stands on the terminal now */
 
 #endif

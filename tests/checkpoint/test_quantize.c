@@ -182,7 +182,7 @@ static void writes_what_mlx_lm_would(void **state)
     assert_non_null(strstr(config, "\"rope_theta\": 500000.0,"));
     assert_non_null(strstr(config, "\"rms_norm_eps\": 1e-05"));
     assert_non_null(strstr(index, "\"total_parameters\":"));
-    assert_non_null(strstr(index, "\"lm_head.scales\":\t\"model.safetensors\""));
+    assert_non_null(strstr(index, "\"lm_head.scales\": \"model.safetensors\""));
     cJSON *root;
     const struct mx_json_rules rules = {.allow_nan = true};
     assert_ok(mx_json_parse(&root, config, strlen(config), "config.json", &rules, &err));
