@@ -69,7 +69,8 @@ static mx_status build_trie(struct mx_added *added, bool normalized, const struc
         const char *text = token->content;
         size_t length = token->length;
         if (normalized && normalizer->steps) {
-            status = mx_normalizer_apply(normalizer, &state, text, length, &out, &spare, settings->err);
+            bool unused;
+            status = mx_normalizer_apply(normalizer, &state, text, length, &out, &spare, &unused, settings->err);
             length = out.length;
             text = status == MX_OK ? mx_arena_strndup(settings->arena, mx_str_text(&out), length) : NULL;
             if (status == MX_OK && !text) status = mx_fail_memory(settings->err, "the added tokens", length);
@@ -139,14 +140,18 @@ static size_t left_of(const struct mx_added_walk *walk, size_t start)
     return start > walk->done ? start : walk->done;
 }
 
-static size_t right_of(const struct mx_added_walk *walk, size_t end)
+static size_t right_of(struct mx_added_walk *walk, size_t end)
 {
-    while (end < walk->length) {
-        const char *at = walk->text + end;
-        if (!mx_char_is_space(mx_utf8_next(&at))) break;
-        end = (size_t)(at - walk->text);
+    /* Of white space that an earlier token took the end is known: a run of tokens in it is walked once. */
+    if (end < walk->spaces_start || end > walk->spaces_end) {
+        walk->spaces_start = walk->spaces_end = end;
+        while (walk->spaces_end < walk->length) {
+            const char *at = walk->text + walk->spaces_end;
+            if (!mx_char_is_space(mx_utf8_next(&at))) break;
+            walk->spaces_end = (size_t)(at - walk->text);
+        }
     }
-    return end;
+    return walk->spaces_end;
 }
 
 static bool find_token(const struct mx_added *added, const struct mx_trie *trie, struct mx_added_walk *walk)
@@ -159,6 +164,7 @@ static bool find_token(const struct mx_added *added, const struct mx_trie *trie,
         if (token->single_word && !stands_alone(walk, start, end)) continue;
         walk->token_start = token->lstrip ? left_of(walk, start) : start;
         walk->token_end = token->rstrip ? right_of(walk, end) : end;
+        if (walk->token_start >= walk->token_end) continue; /* all of it was white space that the one before took */
         walk->token_id = token->id;
         return true;
     }

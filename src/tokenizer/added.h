@@ -51,6 +51,7 @@ struct mx_added_walk {
     int32_t id;        /* of the token, -1 for text between */
     size_t token_start, token_end;
     int32_t token_id;
+    size_t spaces_start, spaces_end; /* white space that ends at spaces_end; the last that a token took with it */
 };
 /* False at the end of the text. `trie` is one of the two of `added`. */
 bool mx_added_next(const struct mx_added *added, const struct mx_trie *trie, struct mx_added_walk *walk);

@@ -42,10 +42,6 @@ static void close_bpe(struct mx_subword *model)
 static mx_status read_settings(struct bpe *bpe, const struct mx_settings *settings)
 {
     const char *unknown;
-    const cJSON *dropout = mx_json_get_set(settings->json, "dropout");
-    if (dropout && !(cJSON_IsNumber(dropout) && dropout->valuedouble == 0))
-        return mx_fail(settings->err, MX_ERR_UNSUPPORTED,
-                       "%s: model: \"dropout\" makes ids random; set it to null to use this tokenizer", settings->file);
     MX_TRY(mx_settings_bool(settings, "fuse_unk", false, &bpe->fuse_unknown));
     MX_TRY(mx_settings_bool(settings, "byte_fallback", false, &bpe->byte_fallback));
     MX_TRY(mx_settings_bool(settings, "ignore_merges", false, &bpe->ignore_merges));
@@ -84,9 +80,7 @@ static void index_characters(struct bpe *bpe)
 static mx_status open_bpe(struct mx_subword **model, struct mx_subword_source *source)
 {
     struct mx_error *err = source->settings->err;
-    if (source->scores)
-        return mx_fail(err, MX_ERR_FORMAT, "%s: model: the vocabulary of a BPE model is an object, not a list",
-                       source->settings->file);
+    if (source->scores) return mx_fail_listed(source, "BPE");
     if (!source->merges) return mx_fail(err, MX_ERR_FORMAT, "%s: model: \"merges\" is missing", source->settings->file);
     struct bpe *bpe = calloc(1, sizeof *bpe);
     if (!bpe) return mx_fail_memory(err, "a tokenizer", sizeof *bpe);

@@ -7,6 +7,7 @@
 
 #include "base/utf8.h"
 #include "tokenizer/bytes.h"
+#include "tokenizer/limits.h"
 
 /* Marks of a part of a token. A whole token is both. */
 enum { BEGIN = 1, END = 2, WHOLE = BEGIN | END };
@@ -17,7 +18,9 @@ struct mx_decoder_memory {
     struct mx_str gathered; /* parts of a token that the step wants whole */
     struct mx_str held;     /* bytes of an unfinished character, or a token that waits for the next */
     struct mx_str text;     /* what the step is making */
+    struct mx_str spare;    /* while it is being made */
     size_t tokens;          /* how many have begun */
+    uint64_t passed;        /* bytes that came out of the step */
     size_t removed, tail;   /* Strip: taken from the front; held back at the end */
     bool leading;           /* Strip: nothing but content so far */
     bool open;              /* a token has been begun towards the next step and not ended */
@@ -42,6 +45,8 @@ struct mx_decoder_kind {
 static mx_status pass(const struct turn *turn, const char *text, size_t length, int marks)
 {
     const struct turn next = {turn->run, turn->step->next, turn->memory + 1, turn->err};
+    turn->memory->passed += length;
+    if (turn->memory->passed > mx_growth_limit(turn->run->fed)) return mx_fail_growth(turn->err, "decoder");
     if (!next.step) {
         mx_str_append(&turn->run->out, text, length);
         return MX_OK;
@@ -226,6 +231,7 @@ static mx_status token_replace(const struct turn *turn, const char *text, size_t
         mx_str_append(out, text + copied, matches.start - copied);
         mx_str_puts(out, turn->step->text);
         copied = matches.end;
+        if (out->length > mx_growth_limit(turn->run->fed)) break; /* said by pass */
     }
     mx_str_append(out, text + copied, length - copied);
     return pass(turn, mx_str_text(out), out->length, marks);
@@ -239,7 +245,9 @@ static mx_status parse_metaspace(struct mx_decoder_step *step, const struct mx_s
     bool prefix;
     MX_TRY(mx_settings_char(settings, "replacement", "\xe2\x96\x81", &step->text));
     MX_TRY(mx_settings_bool(settings, "add_prefix_space", true, &prefix));
-    MX_TRY(mx_settings_text(settings, "prepend_scheme", prefix ? "always" : "never", &scheme));
+    MX_TRY(mx_settings_text(settings, "prepend_scheme", "always", &scheme));
+    if (!prefix && strcmp(scheme, "never") != 0)
+        return mx_settings_wrong(settings, "prepend_scheme", "never where \"add_prefix_space\" is false");
     step->prefixed = prefix && strcmp(scheme, "never") != 0;
     return MX_OK;
 }
@@ -275,6 +283,21 @@ static void replace_all(struct mx_str *out, const char *text, size_t length, con
     mx_str_append(out, text, length);
 }
 
+/* The blanks that English does without, taken out of `out`, through `spare`. */
+static void clean_up(struct mx_str *out, struct mx_str *spare)
+{
+    static const char *const cleanups[][2] = {{" .", "."},   {" ?", "?"},     {" !", "!"},    {" ,", ","},
+                                              {" ' ", "'"},  {" n't", "n't"}, {" 'm", "'m"},  {" do not", " don't"},
+                                              {" 's", "'s"}, {" 've", "'ve"}, {" 're", "'re"}};
+    for (size_t i = 0; i < sizeof cleanups / sizeof *cleanups; i++) {
+        mx_str_clear(spare);
+        replace_all(spare, mx_str_text(out), out->length, cleanups[i][0], cleanups[i][1]);
+        const struct mx_str swap = *spare;
+        *spare = *out;
+        *out = swap;
+    }
+}
+
 /* WordPiece: tokens that begin with the prefix continue a word, others begin one. */
 
 static mx_status parse_word_piece(struct mx_decoder_step *step, const struct mx_settings *settings)
@@ -286,9 +309,6 @@ static mx_status parse_word_piece(struct mx_decoder_step *step, const struct mx_
 
 static mx_status token_word_piece(const struct turn *turn, const char *text, size_t length, int marks)
 {
-    static const char *const cleanups[][2] = {{" .", "."},   {" ?", "?"},     {" !", "!"},    {" ,", ","},
-                                              {" ' ", "'"},  {" n't", "n't"}, {" 'm", "'m"},  {" do not", " don't"},
-                                              {" 's", "'s"}, {" 've", "'ve"}, {" 're", "'re"}};
     struct mx_str *out = &turn->memory->text, *spare = &turn->memory->held;
     const size_t prefix = strlen(turn->step->text);
     mx_str_clear(out);
@@ -301,14 +321,37 @@ static mx_status token_word_piece(const struct turn *turn, const char *text, siz
         }
     }
     mx_str_append(out, text, length);
-    for (size_t i = 0; turn->step->cleanup && i < sizeof cleanups / sizeof *cleanups; i++) {
-        mx_str_clear(spare);
-        replace_all(spare, mx_str_text(out), out->length, cleanups[i][0], cleanups[i][1]);
-        const struct mx_str swap = *spare;
-        *spare = *out;
-        *out = swap;
-    }
+    if (turn->step->cleanup) clean_up(out, spare);
     return pass(turn, mx_str_text(out), out->length, marks);
+}
+
+/* CTC: of equal neighbours one stays, padding vanishes, the delimiter becomes a space. */
+
+static mx_status parse_ctc(struct mx_decoder_step *step, const struct mx_settings *settings)
+{
+    step->whole = true;
+    MX_TRY(mx_settings_text(settings, "pad_token", NULL, &step->text));
+    MX_TRY(mx_settings_text(settings, "word_delimiter_token", NULL, &step->delimiter));
+    if (!mx_json_get_set(settings->json, "cleanup")) return mx_settings_wrong(settings, "cleanup", "true or false");
+    return mx_settings_bool(settings, "cleanup", true, &step->cleanup);
+}
+
+static mx_status token_ctc(const struct turn *turn, const char *text, size_t length, int marks)
+{
+    struct mx_decoder_memory *memory = turn->memory;
+    struct mx_str *out = &memory->text, *last = &memory->held;
+    if (memory->tokens > 1 && last->length == length && memcmp(mx_str_text(last), text, length) == 0) return MX_OK;
+    mx_str_clear(last);
+    mx_str_append(last, text, length);
+    mx_str_clear(out);
+    replace_all(out, text, length, turn->step->text, "");
+    if (turn->step->cleanup) {
+        clean_up(out, &memory->spare);
+        mx_str_clear(&memory->spare);
+        replace_all(&memory->spare, mx_str_text(out), out->length, turn->step->delimiter, " ");
+        out = &memory->spare;
+    }
+    return out->length ? pass(turn, mx_str_text(out), out->length, WHOLE) : MX_OK;
 }
 
 /* BPEDecoder: the suffix ends a word, so it becomes a space, but not in the last token: each waits for the next. */
@@ -349,6 +392,7 @@ static const struct mx_decoder_kind kinds[] = {
     {"Metaspace", parse_metaspace, token_metaspace, NULL},
     {"WordPiece", parse_word_piece, token_word_piece, NULL},
     {"BPEDecoder", parse_bpe, token_bpe, finish_bpe},
+    {"CTC", parse_ctc, token_ctc, NULL},
     {"Sequence", NULL, NULL, NULL},
 };
 
@@ -396,6 +440,7 @@ mx_status mx_decoder_parse(struct mx_decoder *decoder, const struct mx_settings 
     struct mx_decoder_step **tail = &decoder->steps;
     if (!settings->json || cJSON_IsNull(settings->json)) return add_step(decoder, &tail, &joined, settings);
     MX_TRY(parse_into(decoder, &tail, settings));
+    if (decoder->count > MX_MAX_STEPS) return mx_fail_steps(settings->err, settings->file, settings->place);
     return decoder->count ? MX_OK : add_step(decoder, &tail, &kinds[2], settings); /* an empty sequence: Fuse */
 }
 
@@ -418,7 +463,8 @@ static mx_status check_memory(struct mx_decoder_run *run, struct mx_error *err)
     bool failed = mx_str_failed(&run->out);
     for (size_t i = 0; i < run->decoder->count; i++) {
         const struct mx_decoder_memory *memory = &run->memory[i];
-        failed = failed || memory->gathered.failed || memory->held.failed || memory->text.failed;
+        failed =
+            failed || memory->gathered.failed || memory->held.failed || memory->text.failed || memory->spare.failed;
     }
     return failed ? mx_fail_memory(err, "decoded text", run->out.length) : MX_OK;
 }
@@ -426,6 +472,8 @@ static mx_status check_memory(struct mx_decoder_run *run, struct mx_error *err)
 mx_status mx_decoder_feed(struct mx_decoder_run *run, const char *piece, size_t length, struct mx_error *err)
 {
     const struct turn turn = {run, run->decoder->steps, run->memory, err};
+    run->fed += length;
+    mx_regex_allow(&run->regex, length);
     turn.memory->tokens++;
     MX_TRY(turn.step->kind->token(&turn, piece, length, WHOLE));
     return check_memory(run, err);
@@ -442,8 +490,10 @@ mx_status mx_decoder_finish(struct mx_decoder_run *run, struct mx_error *err)
         mx_str_clear(&memory->gathered);
         mx_str_clear(&memory->held);
         memory->tokens = 0;
+        memory->passed = 0;
         memory->open = false;
     }
+    run->fed = 0;
     return check_memory(run, err);
 }
 
@@ -453,6 +503,7 @@ void mx_decoder_close(struct mx_decoder_run *run)
         mx_str_free(&run->memory[i].gathered);
         mx_str_free(&run->memory[i].held);
         mx_str_free(&run->memory[i].text);
+        mx_str_free(&run->memory[i].spare);
     }
     free(run->memory);
     mx_regex_state_free(&run->regex);

@@ -21,10 +21,11 @@ struct mx_decoder_step {
     const struct mx_decoder_kind *kind;
     bool whole;                /* it must see tokens whole: parts are gathered before it */
     struct mx_pattern pattern; /* Replace */
-    const char *text;          /* Replace, Strip, Metaspace, WordPiece, BPEDecoder: content, prefix or suffix */
-    int64_t start, stop;       /* Strip */
-    bool prefixed;             /* Metaspace: a mark in the first token was put there by the encoder */
-    bool cleanup;              /* WordPiece */
+    const char *text; /* Replace, Strip, Metaspace, WordPiece, BPEDecoder, CTC: content, prefix, suffix or padding */
+    const char *delimiter; /* CTC */
+    int64_t start, stop;   /* Strip */
+    bool prefixed;         /* Metaspace: a mark in the first token was put there by the encoder */
+    bool cleanup;          /* WordPiece, CTC */
     struct mx_decoder_step *next;
 };
 
@@ -44,7 +45,8 @@ struct mx_decoder_run {
     struct mx_decoder_memory *memory; /* [decoder->count] */
     struct mx_regex_state regex;
     struct mx_str out;
-    bool eager; /* hand characters of byte runs on at once, at the price described at mx_text_stream */
+    uint64_t fed; /* bytes of the text's pieces so far */
+    bool eager;   /* hand characters of byte runs on at once, at the price described at mx_text_stream */
 };
 mx_status mx_decoder_open(struct mx_decoder_run *run, const struct mx_decoder *decoder, bool eager,
                           struct mx_error *err);

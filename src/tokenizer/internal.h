@@ -20,6 +20,7 @@ struct mx_tokenizer {
     struct mx_subword *model;
     struct mx_postprocessor post;
     struct mx_decoder decoder;
+    const char *note; /* what the user should know; NULL: nothing */
 };
 
 /* Fills a zeroed tokenizer from JSON text. On failure the caller closes what is there. */

@@ -191,6 +191,10 @@ static mx_status load_model(struct reading *reading, const struct mx_settings *s
         merges = &reading->scan;
         merges->at = reading->merges;
     }
+    /* Random merges help training; a text has one list of ids. */
+    const cJSON *dropout = mx_json_get_set(settings->json, "dropout");
+    if (dropout && !(cJSON_IsNumber(dropout) && dropout->valuedouble == 0))
+        tokenizer->note = "the tokenizer asks for \"dropout\", random merges for training: ignored";
     struct mx_subword_source source = {settings, &tokenizer->vocab, reading->scores, reading->scored, merges};
     const mx_status status = mx_subword_open(&tokenizer->model, &source);
     reading->scores = source.scores;

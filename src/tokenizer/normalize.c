@@ -8,6 +8,19 @@
 
 #include "base/utf8.h"
 #include "tokenizer/bytes.h"
+#include "tokenizer/limits.h"
+
+/* Where the text begins: have its first characters been dropped? Those that a step has put there don't count. */
+struct front {
+    size_t inserted; /* bytes at the beginning that no character of the text stands for */
+    bool dropped;
+};
+
+static void drop_front(struct front *front, size_t bytes)
+{
+    front->dropped = front->dropped || bytes > front->inserted;
+    front->inserted -= bytes < front->inserted ? bytes : front->inserted;
+}
 
 /* One application of one step: `text` is read, the result is appended to `out`. */
 struct job {
@@ -15,6 +28,8 @@ struct job {
     const char *text;
     size_t length;
     struct mx_str *out;
+    uint64_t limit; /* bytes of `out` */
+    struct front *front;
     struct mx_regex_state *state;
     struct mx_error *err;
 };
@@ -51,18 +66,86 @@ static mx_status parse_nfkd(struct mx_normalizer_step *step, const struct mx_set
     return MX_OK;
 }
 
+/* Characters, decomposed; [spare] is as large. */
+struct points {
+    int32_t *data, *spare;
+    size_t count, room;
+};
+
+static bool reserve_points(struct points *points, size_t room)
+{
+    int32_t *data = realloc(points->data, room * sizeof *data);
+    if (data) points->data = data;
+    int32_t *spare = realloc(points->spare, room * sizeof *spare);
+    if (spare) points->spare = spare;
+    if (data && spare) points->room = room;
+    return data && spare;
+}
+
+static bool decompose(int form, const char *text, size_t length, struct points *points)
+{
+    enum { LONGEST = 32 }; /* characters that one may become; Unicode's longest are 18 */
+    for (const char *at = text, *end = text + length; at < end;) {
+        if (points->room - points->count < LONGEST &&
+            !reserve_points(points, points->room ? points->room * 2 : length + LONGEST))
+            return false;
+        int unused = 0;
+        const utf8proc_ssize_t size =
+            utf8proc_decompose_char((utf8proc_int32_t)mx_utf8_next(&at), points->data + points->count, LONGEST,
+                                    (utf8proc_option_t)form, &unused);
+        if (size > 0 && size <= LONGEST) points->count += (size_t)size;
+    }
+    return true;
+}
+
+static int combining_class(int32_t c)
+{
+    return c < 0x300 ? 0 : utf8proc_get_property(c)->combining_class;
+}
+
+/* Orders [from, to), marks all of them, by their classes; of equal classes the order stays. By counting: utf8proc's own
+ * way takes the square of their number. */
+static void order_run(struct points *points, size_t from, size_t to)
+{
+    size_t starts[256] = {0}, sum = from;
+    for (size_t i = from; i < to; i++) starts[combining_class(points->data[i])]++;
+    for (int class = 0; class < 256; class ++) {
+        const size_t count = starts[class];
+        starts[class] = sum;
+        sum += count;
+    }
+    for (size_t i = from; i < to; i++) points->spare[starts[combining_class(points->data[i])]++] = points->data[i];
+    memcpy(points->data + from, points->spare + from, (to - from) * sizeof *points->data);
+}
+
+/* Unicode's canonical ordering (The Unicode Standard, 3.11). */
+static void order_marks(struct points *points)
+{
+    for (size_t i = 0; i < points->count; i++) {
+        const size_t from = i;
+        bool ordered = true;
+        for (int before = 0, class; i < points->count && (class = combining_class(points->data[i])) > 0; i++) {
+            ordered = ordered && before <= class;
+            before = class;
+        }
+        if (!ordered) order_run(points, from, i);
+    }
+}
+
 static mx_status unicode_form(int form, const char *text, size_t length, struct mx_str *out, struct mx_error *err)
 {
-    utf8proc_uint8_t *result = NULL;
-    const utf8proc_ssize_t size = utf8proc_map((const utf8proc_uint8_t *)text, (utf8proc_ssize_t)length, &result,
-                                               (utf8proc_option_t)(form | UTF8PROC_STABLE));
-    if (size < 0)
-        return size == UTF8PROC_ERROR_NOMEM
-                   ? mx_fail_memory(err, "normalized text", length)
-                   : mx_fail(err, MX_ERR_LIMIT, "Unicode normalization failed: %s", utf8proc_errmsg(size));
-    mx_str_append(out, result, (size_t)size);
-    free(result);
-    return MX_OK;
+    struct points points = {0};
+    form |= UTF8PROC_STABLE;
+    const bool enough = decompose(form, text, length, &points);
+    if (enough) {
+        order_marks(&points);
+        const utf8proc_ssize_t count =
+            utf8proc_normalize_utf32(points.data, (utf8proc_ssize_t)points.count, (utf8proc_option_t)form);
+        for (utf8proc_ssize_t i = 0; i < count; i++) mx_utf8_put(out, (uint32_t)points.data[i]);
+    }
+    free(points.data);
+    free(points.spare);
+    return enough ? MX_OK : mx_fail_memory(err, "normalized text", length);
 }
 
 /* Does nothing in any form change this character, and does no other character combine with it? Then the text may be
@@ -117,7 +200,10 @@ static mx_status apply_strip_accents(const struct job *job)
 {
     for (const char *at = job->text, *end = job->text + job->length; at < end;) {
         const char *start = at;
-        if (!mx_char_is_mark(mx_utf8_next(&at))) mx_str_append(job->out, start, (size_t)(at - start));
+        if (!mx_char_is_mark(mx_utf8_next(&at)))
+            mx_str_append(job->out, start, (size_t)(at - start));
+        else if (!job->out->length)
+            drop_front(job->front, (size_t)(at - start));
     }
     return MX_OK;
 }
@@ -126,9 +212,12 @@ static mx_status apply_strip_accents(const struct job *job)
 static mx_status apply_nmt(const struct job *job)
 {
     for (const char *at = job->text, *end = job->text + job->length; at < end;) {
+        const char *start = at;
         const uint32_t c = mx_utf8_next(&at);
-        if ((c >= 0x01 && c <= 0x08) || c == 0x0b || (c >= 0x0e && c <= 0x1f) || c == 0x7f || c == 0x8f || c == 0x9f)
+        if ((c >= 0x01 && c <= 0x08) || c == 0x0b || (c >= 0x0e && c <= 0x1f) || c == 0x7f || c == 0x8f || c == 0x9f) {
+            if (!job->out->length) drop_front(job->front, (size_t)(at - start));
             continue;
+        }
         const bool space = c == 0x09 || c == 0x0a || c == 0x0c || c == 0x0d || c == 0x1680 ||
                            (c >= 0x200b && c <= 0x200f) || c == 0x2028 || c == 0x2029 || c == 0x2581 || c == 0xfeff ||
                            c == 0xfffd;
@@ -164,6 +253,7 @@ static mx_status apply_strip(const struct job *job)
         if (!mx_char_is_space(mx_utf8_before(begin, end, &last))) break;
         end = last;
     }
+    drop_front(job->front, (size_t)(begin - job->text));
     mx_str_append(job->out, begin, (size_t)(end - begin));
     return MX_OK;
 }
@@ -177,7 +267,10 @@ static mx_status parse_prepend(struct mx_normalizer_step *step, const struct mx_
 
 static mx_status apply_prepend(const struct job *job)
 {
-    if (job->length) mx_str_puts(job->out, job->step->text);
+    if (job->length) {
+        mx_str_puts(job->out, job->step->text);
+        job->front->inserted += job->out->length;
+    }
     mx_str_append(job->out, job->text, job->length);
     return MX_OK;
 }
@@ -192,6 +285,7 @@ static mx_status apply_replace(const struct job *job)
 {
     struct mx_matches matches = {.text = job->text, .length = job->length};
     size_t copied = 0;
+    const size_t inserted = job->front->inserted;
     for (;;) {
         bool found;
         MX_TRY(mx_pattern_next(&job->step->pattern, job->state, &matches, &found, job->err));
@@ -199,6 +293,11 @@ static mx_status apply_replace(const struct job *job)
         mx_str_append(job->out, job->text + copied, matches.start - copied);
         mx_str_puts(job->out, job->step->text);
         copied = matches.end;
+        if (!job->out->length)
+            drop_front(job->front, matches.end - matches.start);
+        else if (matches.end <= inserted)
+            job->front->inserted += strlen(job->step->text) - (matches.end - matches.start);
+        if (job->out->length > job->limit) return MX_OK; /* said by the caller */
     }
     mx_str_append(job->out, job->text + copied, job->length - copied);
     return MX_OK;
@@ -227,12 +326,17 @@ static bool is_control(uint32_t c)
     return utf8proc_category((utf8proc_int32_t)c) >= UTF8PROC_CATEGORY_CC;
 }
 
-static void bert_clean(const struct mx_normalizer_step *step, const char *text, size_t length, struct mx_str *out)
+static void bert_clean(const struct mx_normalizer_step *step, const char *text, size_t length, struct mx_str *out,
+                       struct front *front)
 {
     for (const char *at = text, *end = text + length; at < end;) {
+        const char *start = at;
         uint32_t c = mx_utf8_next(&at);
         if (step->clean) {
-            if (c == 0 || c == 0xfffd || is_control(c)) continue;
+            if (c == 0 || c == 0xfffd || is_control(c)) {
+                if (!out->length) drop_front(front, (size_t)(at - start));
+                continue;
+            }
             if (mx_char_is_space(c)) c = ' ';
         }
         const bool apart = step->chinese && is_ideograph(c);
@@ -245,7 +349,7 @@ static void bert_clean(const struct mx_normalizer_step *step, const char *text, 
 static mx_status apply_bert(const struct job *job)
 {
     struct mx_str clean = {0}, apart = {0};
-    bert_clean(job->step, job->text, job->length, &clean);
+    bert_clean(job->step, job->text, job->length, &clean, job->front);
     mx_status status = MX_OK;
     if (job->step->accents)
         status = unicode_form(UTF8PROC_DECOMPOSE, mx_str_text(&clean), clean.length, &apart, job->err);
@@ -253,8 +357,12 @@ static mx_status apply_bert(const struct job *job)
         mx_str_append(&apart, clean.data, clean.length);
     const char *at = mx_str_text(&apart), *end = at + apart.length;
     while (status == MX_OK && at < end) {
+        const char *start = at;
         const uint32_t c = mx_utf8_next(&at);
-        if (job->step->accents && utf8proc_category((utf8proc_int32_t)c) == UTF8PROC_CATEGORY_MN) continue;
+        if (job->step->accents && utf8proc_category((utf8proc_int32_t)c) == UTF8PROC_CATEGORY_MN) {
+            if (!job->out->length) drop_front(job->front, (size_t)(at - start));
+            continue;
+        }
         if (job->step->lower)
             put_lower(job->out, c);
         else
@@ -275,7 +383,7 @@ static mx_status parse_precompiled(struct mx_normalizer_step *step, const struct
 
 static mx_status apply_precompiled(const struct job *job)
 {
-    mx_precompiled_apply(&job->step->charsmap, job->text, job->length, job->out);
+    mx_precompiled_apply(&job->step->charsmap, job->text, job->length, job->limit, job->out);
     return MX_OK;
 }
 
@@ -323,7 +431,11 @@ mx_status mx_normalizer_parse(struct mx_normalizer *normalizer, const struct mx_
 {
     normalizer->steps = NULL;
     struct mx_normalizer_step **tail = &normalizer->steps;
-    return cJSON_IsNull(settings->json) || !settings->json ? MX_OK : parse_into(&tail, settings);
+    if (cJSON_IsNull(settings->json) || !settings->json) return MX_OK;
+    MX_TRY(parse_into(&tail, settings));
+    size_t count = 0;
+    for (const struct mx_normalizer_step *step = normalizer->steps; step; step = step->next) count++;
+    return count > MX_MAX_STEPS ? mx_fail_steps(settings->err, settings->file, settings->place) : MX_OK;
 }
 
 void mx_normalizer_free(struct mx_normalizer *normalizer)
@@ -336,12 +448,16 @@ void mx_normalizer_free(struct mx_normalizer *normalizer)
 }
 
 mx_status mx_normalizer_apply(const struct mx_normalizer *normalizer, struct mx_regex_state *state, const char *text,
-                              size_t length, struct mx_str *out, struct mx_str *spare, struct mx_error *err)
+                              size_t length, struct mx_str *out, struct mx_str *spare, bool *front,
+                              struct mx_error *err)
 {
+    const uint64_t limit = mx_growth_limit(length);
+    struct front start = {0};
     mx_str_clear(out);
     if (!normalizer->steps) mx_str_append(out, text, length);
     for (const struct mx_normalizer_step *step = normalizer->steps; step; step = step->next) {
-        MX_TRY(step->kind->apply(&(struct job){step, text, length, out, state, err}));
+        MX_TRY(step->kind->apply(&(struct job){step, text, length, out, limit, &start, state, err}));
+        if (out->length > limit) return mx_fail_growth(err, "normalizer");
         if (!step->next) break;
         const struct mx_str swap = *spare; /* what came out goes into the next step */
         *spare = *out;
@@ -350,5 +466,6 @@ mx_status mx_normalizer_apply(const struct mx_normalizer *normalizer, struct mx_
         text = mx_str_text(spare);
         length = spare->length;
     }
+    *front = !start.dropped;
     return mx_str_failed(out) || mx_str_failed(spare) ? mx_fail_memory(err, "normalized text", length) : MX_OK;
 }

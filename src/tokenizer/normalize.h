@@ -33,8 +33,11 @@ struct mx_normalizer {
 mx_status mx_normalizer_parse(struct mx_normalizer *normalizer, const struct mx_settings *settings);
 void mx_normalizer_free(struct mx_normalizer *normalizer);
 
-/* Sets `out` to the normalized text (valid UTF-8 in and out); `spare` is scratch. */
+/* Sets `out` to the normalized text (valid UTF-8 in and out); `spare` is scratch. *front is false if characters at the
+ * beginning have been dropped, so that `out` does not begin where the text does. MX_ERR_LIMIT if the text grows beyond
+ * mx_growth_limit. */
 mx_status mx_normalizer_apply(const struct mx_normalizer *normalizer, struct mx_regex_state *state, const char *text,
-                              size_t length, struct mx_str *out, struct mx_str *spare, struct mx_error *err);
+                              size_t length, struct mx_str *out, struct mx_str *spare, bool *front,
+                              struct mx_error *err);
 
 #endif

@@ -1,7 +1,9 @@
 /* Oniguruma and PCRE2 agree on nearly everything. What differs, and is rewritten here:
  *  - sets in sets: [a-z&&[^b]] is an intersection, [a[bc]] a union; PCRE2 has neither, so they become look-aheads and
  *    alternatives that match one character;
- *  - \s, \w, \h: other characters than PCRE2's; x{1,3}+ repeats, where PCRE2 would make it possessive;
+ *  - \s, \w, \h: other characters than PCRE2's, and so \b and \B; x{1,3}+ repeats, where PCRE2 would make it
+ *    possessive;
+ *  - \X: PCRE2 10.42 joins neighbouring pictographs, so the clusters of Unicode's annex 29 are spelled out;
  *  - names of Unicode properties: long names of categories, and scripts (\p{Han} is the script, not its extension);
  *  - (?m) means that '.' matches line ends; {,3} is {0,3}. */
 #include "tokenizer/onig.h"
@@ -177,6 +179,45 @@ static bool class_escape(struct reader *reader, bool in_set, struct items *items
     return false;
 }
 
+/* Extended grapheme clusters (Unicode Standard Annex 29, table 1c), by the properties that PCRE2 has. */
+#define CLUSTER_CONTROL                                                                                                \
+    "\\p{Cc}\\p{Zl}\\p{Zp}\\x{ad}\\x{61c}\\x{180e}\\x{200b}\\x{200e}\\x{200f}\\x{202a}-\\x{202e}"                      \
+    "\\x{2060}-\\x{206f}\\x{feff}\\x{fff0}-\\x{fffb}\\x{13430}-\\x{13438}\\x{1bca0}-\\x{1bca3}\\x{1d173}-\\x{1d17a}"   \
+    "\\x{e0000}-\\x{e001f}\\x{e0080}-\\x{e00ff}\\x{e01f0}-\\x{e0fff}"
+#define CLUSTER_EXTEND "\\p{Grapheme_Extend}\\p{Emoji_Modifier}"
+#define CLUSTER_PREPEND                                                                                                \
+    "\\x{600}-\\x{605}\\x{6dd}\\x{70f}\\x{890}\\x{891}\\x{8e2}\\x{d4e}\\x{110bd}\\x{110cd}\\x{111c2}\\x{111c3}\\x{"    \
+    "1193f}"                                                                                                           \
+    "\\x{11941}\\x{11a3a}\\x{11a84}-\\x{11a89}\\x{11d46}"
+/* Spacing marks but those of Myanmar and a few others, and two vowels. */
+#define CLUSTER_SPACING                                                                                                \
+    "(?![\\x{102b}\\x{102c}\\x{1038}\\x{1062}-\\x{1064}\\x{1067}-\\x{106d}\\x{1083}\\x{1087}-\\x{108c}\\x{108f}"       \
+    "\\x{109a}-\\x{109c}\\x{1a61}\\x{1a63}\\x{1a64}\\x{aa7b}\\x{aa7d}\\x{11720}\\x{11721}])[\\p{Mc}\\x{e33}\\x{eb3}]"
+#define HANGUL_L "[\\x{1100}-\\x{115f}\\x{a960}-\\x{a97c}]"
+#define HANGUL_V "[\\x{1160}-\\x{11a7}\\x{d7b0}-\\x{d7c6}]"
+#define HANGUL_T "[\\x{11a8}-\\x{11ff}\\x{d7cb}-\\x{d7fb}]"
+
+static void grapheme_cluster(struct mx_str *out)
+{
+    mx_str_puts(out, "(?>\\r\\n|[" CLUSTER_CONTROL "]|[" CLUSTER_PREPEND "]*(?:\\p{RI}\\p{RI}|");
+    mx_str_puts(out, HANGUL_L "*(?:" HANGUL_V "+" HANGUL_T "*|[");
+    for (uint32_t lv = 0xac00; lv < 0xd7a4; lv += 28) mx_str_printf(out, "\\x{%x}", (unsigned)lv);
+    mx_str_puts(out, "]" HANGUL_V "*" HANGUL_T "*|[\\x{ac00}-\\x{d7a3}]" HANGUL_T "*)|" HANGUL_L "+|" HANGUL_T "+|");
+    mx_str_puts(out, "\\p{ExtPict}(?:[" CLUSTER_EXTEND "]*\\x{200d}\\p{ExtPict})*|[^" CLUSTER_CONTROL "])");
+    mx_str_puts(out, "(?:[" CLUSTER_EXTEND "\\x{200d}]|" CLUSTER_SPACING ")*)");
+}
+
+/* \b, \B or \X, outside of a set. */
+static void place_or_cluster(char letter, struct mx_str *out)
+{
+    if (letter == 'b')
+        mx_str_puts(out, "(?:(?<=[" WORD "])(?![" WORD "])|(?<![" WORD "])(?=[" WORD "]))");
+    else if (letter == 'B')
+        mx_str_puts(out, "(?:(?<=[" WORD "])(?=[" WORD "])|(?<![" WORD "])(?![" WORD "]))");
+    else
+        grapheme_cluster(out);
+}
+
 /* Copies one character or escape of one character. */
 static void copy_one(struct reader *reader, struct mx_str *out)
 {
@@ -342,6 +383,10 @@ mx_status mx_onig_translate(const char *pattern, size_t length, struct mx_str *o
         } else if (c == '[') {
             atom = out->length;
             MX_TRY(set(&reader, out));
+        } else if (c == '\\' && reader.end - reader.at >= 2 && reader.at[1] && strchr("bBX", reader.at[1])) {
+            atom = out->length;
+            place_or_cluster(reader.at[1], out);
+            reader.at += 2;
         } else if (class_escape(&reader, false, &items)) {
             atom = out->length;
             mx_str_printf(out, "[%s%s]", items.negative ? "^" : "", mx_str_text(&items.text));

@@ -3,6 +3,7 @@
 
 #include <string.h>
 
+#include "tokenizer/limits.h"
 #include "tokenizer/vocab.h"
 
 struct kind {
@@ -11,6 +12,14 @@ struct kind {
 };
 
 static mx_status parse_any(struct mx_postprocessor *post, const struct mx_settings *settings);
+
+static mx_status append(struct mx_ids *ids, int32_t id, const struct mx_settings *settings)
+{
+    if (ids->count == MX_MAX_AROUND)
+        return mx_fail(settings->err, MX_ERR_LIMIT, "%s: %s: more than %d tokens around a text", settings->file,
+                       settings->place, (int)MX_MAX_AROUND);
+    return mx_ids_append(ids, id, settings->err);
+}
 
 static mx_status parse_byte_level(struct mx_postprocessor *post, const struct mx_settings *settings)
 {
@@ -34,8 +43,8 @@ static mx_status parse_cls_sep(struct mx_postprocessor *post, const struct mx_se
     int32_t cls = 0, sep = 0;
     MX_TRY(pair_id(settings, "cls", &cls));
     MX_TRY(pair_id(settings, "sep", &sep));
-    MX_TRY(mx_ids_append(&post->before, cls, settings->err));
-    return mx_ids_append(&post->after, sep, settings->err);
+    MX_TRY(append(&post->before, cls, settings));
+    return append(&post->after, sep, settings);
 }
 
 /* The ids of a special token that a template names, appended. */
@@ -49,7 +58,7 @@ static mx_status template_ids(const struct mx_settings *settings, const char *na
         int64_t id;
         if (!mx_json_whole(item, 0, MX_VOCAB_MAX_ID, &id))
             return mx_settings_wrong(settings, "special_tokens", "ids in the range of token ids");
-        MX_TRY(mx_ids_append(ids, (int32_t)id, settings->err));
+        MX_TRY(append(ids, (int32_t)id, settings));
     }
     return MX_OK;
 }
@@ -77,8 +86,7 @@ static mx_status parse_template(struct mx_postprocessor *post, const struct mx_s
 {
     struct mx_ids before = {0};
     mx_status status = read_template(post, settings, &before);
-    for (size_t i = before.count; i-- > 0 && status == MX_OK;)
-        status = mx_ids_append(&post->before, before.data[i], settings->err);
+    for (size_t i = before.count; i-- > 0 && status == MX_OK;) status = append(&post->before, before.data[i], settings);
     mx_ids_free(&before);
     return status;
 }

@@ -102,10 +102,11 @@ static bool replace(const struct mx_precompiled *table, const char *piece, size_
     return true;
 }
 
-void mx_precompiled_apply(const struct mx_precompiled *table, const char *text, size_t length, struct mx_str *out)
+void mx_precompiled_apply(const struct mx_precompiled *table, const char *text, size_t length, uint64_t limit,
+                          struct mx_str *out)
 {
     const char *at = text, *end = text + length;
-    while (at < end) {
+    while (at < end && out->length <= limit) {
         /* One grapheme cluster. */
         const char *stop = at;
         uint32_t before = mx_utf8_next(&stop);
@@ -122,7 +123,7 @@ void mx_precompiled_apply(const struct mx_precompiled *table, const char *text, 
             at = stop;
             continue;
         }
-        while (at < stop) {
+        while (at < stop && out->length <= limit) {
             const char *start = at;
             mx_utf8_next(&at);
             if (!replace(table, start, (size_t)(at - start), out)) mx_str_append(out, start, (size_t)(at - start));

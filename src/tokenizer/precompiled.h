@@ -21,7 +21,8 @@ struct mx_precompiled {
 mx_status mx_precompiled_parse(struct mx_precompiled *table, const struct mx_settings *settings);
 void mx_precompiled_free(struct mx_precompiled *table);
 
-/* Appends the normalized text (valid UTF-8). */
-void mx_precompiled_apply(const struct mx_precompiled *table, const char *text, size_t length, struct mx_str *out);
+/* Appends the normalized text (valid UTF-8); stops once `out` holds more than `limit` bytes. */
+void mx_precompiled_apply(const struct mx_precompiled *table, const char *text, size_t length, uint64_t limit,
+                          struct mx_str *out);
 
 #endif

@@ -10,6 +10,8 @@
 
 #include "base/utf8.h"
 #include "tokenizer/bytes.h"
+#include "tokenizer/limits.h"
+#include "tokenizer/scripts.h"
 
 /* Where a prefix is put. */
 enum { NEVER, FIRST, ALWAYS };
@@ -222,14 +224,15 @@ static mx_status parse_metaspace(struct mx_pretokenizer_step *step, const struct
     bool prefix;
     MX_TRY(mx_settings_char(settings, "replacement", NULL, &step->text));
     MX_TRY(mx_settings_bool(settings, "split", true, &step->split));
-    MX_TRY(mx_settings_bool(settings, "add_prefix_space", true, &prefix)); /* the older way to say "never" */
-    MX_TRY(mx_settings_text(settings, "prepend_scheme", prefix ? "always" : "never", &scheme));
+    MX_TRY(mx_settings_bool(settings, "add_prefix_space", true, &prefix)); /* the older way to say it */
+    MX_TRY(mx_settings_text(settings, "prepend_scheme", "always", &scheme));
     step->prefix = -1;
     for (int i = 0; i < 3; i++) {
         if (strcmp(scheme, names[i]) == 0) step->prefix = i;
     }
     if (step->prefix < 0) return mx_settings_wrong(settings, "prepend_scheme", "first, never or always");
-    if (!prefix) step->prefix = NEVER;
+    if (!prefix && step->prefix != NEVER)
+        return mx_settings_wrong(settings, "prepend_scheme", "never where \"add_prefix_space\" is false");
     step->pattern = (struct mx_pattern){.literal = step->text, .literal_length = strlen(step->text)};
     return MX_OK;
 }
@@ -319,6 +322,42 @@ static mx_status apply_bert(const struct job *job, const char *text, size_t leng
     return finish(&splitter, length);
 }
 
+/* FixedLength: so many characters each. */
+
+static mx_status parse_fixed_length(struct mx_pretokenizer_step *step, const struct mx_settings *settings)
+{
+    return mx_settings_whole(settings, "length", 5, 1, INT32_MAX, &step->length);
+}
+
+static mx_status apply_fixed_length(const struct job *job, const char *text, size_t length, bool first)
+{
+    struct splitter splitter = start_copy(job, MX_ISOLATED, text, length, first);
+    int64_t characters = 0;
+    for (size_t i = 0; i < length; i += mx_utf8_length(text[i])) {
+        if (characters++ < job->step->length) continue;
+        MX_TRY(piece(&splitter, i, true));
+        characters = 1;
+    }
+    return finish(&splitter, length);
+}
+
+/* UnicodeScripts: runs of one script. Spaces belong to the run before them; those that begin a text are dropped, as is
+ * whatever has no script. */
+
+static mx_status parse_scripts(struct mx_pretokenizer_step *step, const struct mx_settings *settings)
+{
+    char where[MX_PLACE_SIZE];
+    struct mx_str runs = {0};
+    mx_script_runs(&runs);
+    mx_status status = mx_str_failed(&runs) ? mx_fail_memory(settings->err, "a regular expression", runs.length)
+                                            : mx_regex_open(&step->pattern.regex, mx_str_text(&runs),
+                                                            mx_settings_where(settings, where), settings->err);
+    mx_str_free(&runs);
+    step->behavior = MX_REMOVED;
+    step->invert = true;
+    return status;
+}
+
 static const struct mx_pretokenizer_kind kinds[] = {
     {"Split", parse_split, apply_split},
     {"ByteLevel", parse_byte_level, apply_byte_level},
@@ -329,6 +368,8 @@ static const struct mx_pretokenizer_kind kinds[] = {
     {"Punctuation", parse_punctuation, apply_punctuation},
     {"BertPreTokenizer", NULL, apply_bert},
     {"CharDelimiterSplit", parse_delimiter, apply_split},
+    {"FixedLength", parse_fixed_length, apply_fixed_length},
+    {"UnicodeScripts", parse_scripts, apply_split},
     {"Sequence", NULL, NULL},
 };
 /* ByteLevel is two steps: the cut, and the spelling. */
@@ -370,6 +411,9 @@ mx_status mx_pretokenizer_parse(struct mx_pretokenizer *pretokenizer, const stru
     struct mx_pretokenizer_step **tail = &pretokenizer->steps;
     if (cJSON_IsNull(settings->json) || !settings->json) return MX_OK;
     MX_TRY(parse_into(&tail, settings));
+    size_t count = 0;
+    for (const struct mx_pretokenizer_step *step = pretokenizer->steps; step; step = step->next) count++;
+    if (count > MX_MAX_STEPS) return mx_fail_steps(settings->err, settings->file, settings->place);
     for (struct mx_pretokenizer_step **step = &pretokenizer->steps; *step; step = &(*step)->next) {
         if ((*step)->kind != &spelling || (*step)->next) continue;
         pretokenizer->byte_level = true;
@@ -391,6 +435,7 @@ mx_status mx_pretokenizer_apply(const struct mx_pretokenizer *pretokenizer, stru
                                 struct mx_words *spare, struct mx_error *err)
 {
     struct job job = {.state = state, .out = words, .err = err};
+    const uint64_t limit = mx_growth_limit(length);
     mx_str_clear(&words->text);
     mx_str_append(&words->text, text, length);
     words->count = 0;
@@ -405,6 +450,7 @@ mx_status mx_pretokenizer_apply(const struct mx_pretokenizer *pretokenizer, stru
             const struct mx_word *word = &spare->items[i];
             const char *at = mx_str_text(&spare->text) + word->start;
             MX_TRY(job.step->kind->apply(&job, at, word->end - word->start, word->first));
+            if (words->text.length > limit) return mx_fail_growth(err, "pre-tokenizer");
         }
         if (mx_str_failed(&words->text)) break;
     }

@@ -25,6 +25,7 @@ struct mx_pretokenizer_step {
     struct mx_pattern pattern; /* Split, ByteLevel with use_regex */
     const char *text;          /* Metaspace: the replacement; CharDelimiterSplit: the delimiter */
     int prefix;                /* ByteLevel, Metaspace: when something is put in front; see pretokenize.c */
+    int64_t length;            /* FixedLength: characters */
     bool split;                /* Metaspace, ByteLevel */
     struct mx_pretokenizer_step *next;
 };

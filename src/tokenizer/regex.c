@@ -3,6 +3,7 @@
 
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 #define PCRE2_CODE_UNIT_WIDTH 8
 #include <pcre2.h>
 
@@ -11,7 +12,8 @@
 
 enum {
     MAX_PATTERN = 64 * 1024, /* bytes */
-    MATCH_LIMIT = 10000000,  /* backtracking steps of one search; real patterns need a few per character */
+    WINDOW = 1024,           /* places where a match may begin, tried at a time */
+    CLOCK_EVERY = 256,       /* searches */
     HEAP_LIMIT = 256 * 1024, /* KiB */
     STACK_MAX = 8 * 1024 * 1024
 };
@@ -26,7 +28,7 @@ static pcre2_code *compile(const char *pattern, size_t length, int *error, PCRE2
     pcre2_compile_context *context = pcre2_compile_context_create(NULL);
     if (!context) return NULL;
     pcre2_set_newline(context, PCRE2_NEWLINE_LF);
-    const uint32_t options = PCRE2_UTF | PCRE2_UCP | PCRE2_MULTILINE | PCRE2_NEVER_BACKSLASH_C;
+    const uint32_t options = PCRE2_UTF | PCRE2_UCP | PCRE2_MULTILINE | PCRE2_NEVER_BACKSLASH_C | PCRE2_USE_OFFSET_LIMIT;
     pcre2_code *code = pcre2_compile((PCRE2_SPTR)pattern, length, options, error, offset, context);
     pcre2_compile_context_free(context);
     return code;
@@ -89,7 +91,6 @@ static mx_status prepare(struct mx_regex_state *state, struct mx_error *err)
         mx_regex_state_free(state);
         return mx_fail_memory(err, "the state of a regular expression", 0);
     }
-    pcre2_set_match_limit(context, MATCH_LIMIT);
     pcre2_set_heap_limit(context, HEAP_LIMIT);
     if (stack) pcre2_jit_stack_assign(context, NULL, stack);
     return MX_OK;
@@ -103,22 +104,88 @@ void mx_regex_state_free(struct mx_regex_state *state)
     *state = (struct mx_regex_state){0};
 }
 
+void mx_regex_allow(struct mx_regex_state *state, size_t bytes)
+{
+    state->bytes += bytes;
+}
+
+static double processor_seconds(void)
+{
+    struct timespec now;
+    clock_gettime(CLOCK_THREAD_CPUTIME_ID, &now);
+    return (double)now.tv_sec + 1e-9 * (double)now.tv_nsec;
+}
+
+static mx_status fail_work(const struct mx_regex *regex, size_t at, const char *what, struct mx_error *err)
+{
+    return mx_fail(err, MX_ERR_LIMIT,
+                   "the tokenizer's regular expression \"%.80s\" gave up on this text at byte %zu: %s", regex->pattern,
+                   at, what);
+}
+
+/* Quadratic scanning takes no step that is counted, only time. */
+static mx_status check_time(struct mx_regex_state *state, const struct mx_regex *regex, size_t at, struct mx_error *err)
+{
+    const double now = processor_seconds();
+    if (state->started == 0) state->started = now;
+    const double limit = MX_REGEX_SECONDS + MX_REGEX_SECONDS_PER_MB * 1e-6 * (double)state->bytes;
+    return now - state->started > limit
+               ? fail_work(regex, at, "it takes more time than a text of this length is worth", err)
+               : MX_OK;
+}
+
+/* One search, the starts of which lie in [from, last], in at most `steps` steps. */
+static int search(const struct mx_regex *regex, const struct mx_regex_state *state, const char *text, size_t length,
+                  size_t from, size_t last, uint32_t steps)
+{
+    pcre2_set_match_limit(state->context, steps);
+    pcre2_set_offset_limit(state->context, last);
+    const int rc =
+        pcre2_match(regex->code, (PCRE2_SPTR)text, length, from, PCRE2_NO_UTF_CHECK, state->match, state->context);
+    if (rc != PCRE2_ERROR_JIT_STACKLIMIT) return rc;
+    /* The interpreter keeps its stack on the heap, with a larger limit. */
+    return pcre2_match(regex->code, (PCRE2_SPTR)text, length, from, PCRE2_NO_UTF_CHECK | PCRE2_NO_JIT, state->match,
+                       state->context);
+}
+
+/* A search of one window, first in few steps; what needs more is paid for out of the text's account. */
+static mx_status search_window(const struct mx_regex *regex, struct mx_regex_state *state, const char *text,
+                               size_t length, size_t from, size_t last, int *rc, struct mx_error *err)
+{
+    *rc = search(regex, state, text, length, from, last, MX_REGEX_EASY);
+    const uint64_t account = MX_REGEX_STEPS + state->bytes * MX_REGEX_STEPS_PER_BYTE;
+    for (uint32_t steps = MX_REGEX_EASY * 16; *rc == PCRE2_ERROR_MATCHLIMIT; steps *= 4) {
+        if (state->steps >= account || steps > UINT32_MAX / 4)
+            return fail_work(regex, from, "its searches take more steps than a text of this length is worth", err);
+        if (steps > account - state->steps) steps = (uint32_t)(account - state->steps);
+        state->steps += steps;
+        *rc = search(regex, state, text, length, from, last, steps);
+        MX_TRY(check_time(state, regex, from, err));
+    }
+    return MX_OK;
+}
+
 mx_status mx_regex_find(const struct mx_regex *regex, struct mx_regex_state *state, const char *text, size_t length,
                         size_t from, bool *found, size_t *start, size_t *end, struct mx_error *err)
 {
     *found = false;
     MX_TRY(prepare(state, err));
-    int rc = pcre2_match(regex->code, (PCRE2_SPTR)text, length, from, PCRE2_NO_UTF_CHECK, state->match, state->context);
-    if (rc == PCRE2_ERROR_JIT_STACKLIMIT) /* the interpreter keeps its stack on the heap, with a larger limit */
-        rc = pcre2_match(regex->code, (PCRE2_SPTR)text, length, from, PCRE2_NO_UTF_CHECK | PCRE2_NO_JIT, state->match,
-                         state->context);
-    if (rc == PCRE2_ERROR_NOMATCH) return MX_OK;
+    if (state->searches++ % CLOCK_EVERY == 0) MX_TRY(check_time(state, regex, from, err));
+    int rc;
+    for (;;) {
+        size_t last = length - from > WINDOW ? from + WINDOW : length;
+        while (last < length && ((unsigned char)text[last] & 0xc0) == 0x80) last++;
+        MX_TRY(search_window(regex, state, text, length, from, last, &rc, err));
+        if (rc != PCRE2_ERROR_NOMATCH) break;
+        if (last == length) return MX_OK;
+        from = last + 1;
+        while (from < length && ((unsigned char)text[from] & 0xc0) == 0x80) from++;
+        MX_TRY(check_time(state, regex, from, err));
+    }
     if (rc < 0) {
         PCRE2_UCHAR reason[128];
         pcre2_get_error_message(rc, reason, sizeof reason);
-        return mx_fail(err, MX_ERR_LIMIT,
-                       "the tokenizer's regular expression \"%.80s\" gave up on this text at byte %zu: %s",
-                       regex->pattern, from, (const char *)reason);
+        return fail_work(regex, from, (const char *)reason, err);
     }
     const PCRE2_SIZE *bounds = pcre2_get_ovector_pointer(state->match);
     *found = true;

@@ -4,6 +4,7 @@
 #include <endian.h>
 #include <math.h>
 #include <stdint.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -175,28 +176,67 @@ mx_status mx_scan_string(struct mx_scan *scan, const char **text, size_t *length
     return MX_OK;
 }
 
+/* 10^exponent, rounded correctly; infinite above 308. */
+static double power_of_ten(int64_t exponent)
+{
+    char text[16];
+    if (exponent > 308) return INFINITY;
+    /* Up to 22 each product is exact. */
+    if (exponent > 22) {
+        snprintf(text, sizeof text, "1e%d", (int)exponent);
+        return strtod(text, NULL);
+    }
+    double power = 1;
+    while (exponent-- > 0) power *= 10;
+    return power;
+}
+
+/* A number as serde_json reads it without its exact option, for equal sums of scores are decided by the last bit: the
+ * digits as one integer (those beyond 64 bits are dropped), then one product with or quotient by a power of ten. The
+ * text has no terminator; what is no number gives NULL. */
+static const char *read_number(const char *at, const char *end, double *number)
+{
+    const bool negative = at < end && *at == '-';
+    if (negative) at++;
+    uint64_t digits = 0;
+    int64_t exponent = 0;
+    const char *whole = at;
+    bool full = false, fraction = false;
+    for (; at < end; at++) {
+        if (*at == '.' && !fraction && at > whole) {
+            fraction = true;
+            if (at + 1 == end || at[1] < '0' || at[1] > '9') return NULL;
+            continue;
+        }
+        if (*at < '0' || *at > '9') break;
+        const unsigned digit = (unsigned)(*at - '0');
+        if (digits >= UINT64_MAX / 10) full = full || digits > (UINT64_MAX - digit) / 10;
+        if (!full) digits = digits * 10 + digit;
+        exponent += (int)full - (int)fraction;
+    }
+    if (at == whole || (*whole == '0' && at - whole > 1 && whole[1] >= '0' && whole[1] <= '9')) return NULL;
+    if (at < end && (*at == 'e' || *at == 'E')) {
+        at++;
+        const bool less = at < end && *at == '-';
+        if (at < end && (*at == '-' || *at == '+')) at++;
+        int64_t power = 0;
+        const char *first = at;
+        for (; at < end && *at >= '0' && *at <= '9'; at++) power = power < 100000 ? power * 10 + (*at - '0') : power;
+        if (at == first) return NULL;
+        exponent += less ? -power : power;
+    }
+    double value = (double)digits;
+    for (; exponent < -308 && value != 0; exponent += 308) value /= 1e308;
+    if (value != 0) value = exponent < 0 ? value / power_of_ten(-exponent) : value * power_of_ten(exponent);
+    *number = negative ? -value : value;
+    return at;
+}
+
 mx_status mx_scan_number(struct mx_scan *scan, double *number, struct mx_error *err)
 {
-    const char first = mx_scan_peek(scan);
-    const char *at = scan->at;
-    long long whole = 0;
-    while (at < scan->end && *at >= '0' && *at <= '9' && whole < 100000000000000) whole = whole * 10 + (*at++ - '0');
-    if (at > scan->at && at < scan->end && strchr(",]} \n\r\t", *at)) {
-        *number = (double)whole;
-        scan->at = at;
-        return MX_OK;
-    }
-    /* Anything else than a small whole number goes through strtod, in a copy, for the text has no terminator. */
-    char copy[64];
-    size_t length = 0;
-    at = scan->at;
-    while (at < scan->end && length < sizeof copy - 1 && strchr("+-.eE0123456789", *at) && *at) copy[length++] = *at++;
-    copy[length] = '\0';
-    char *stop;
-    const double value = strtod(copy, &stop);
-    if ((first != '-' && (first < '0' || first > '9')) || *stop || !isfinite(value))
-        return mx_scan_fail(scan, MX_ERR_FORMAT, "a number expected here", err);
-    *number = value;
+    mx_scan_peek(scan);
+    const char *at = read_number(scan->at, scan->end, number);
+    if (!at || !isfinite(*number)) return mx_scan_fail(scan, MX_ERR_FORMAT, "a number expected here", err);
     scan->at = at;
     return MX_OK;
 }

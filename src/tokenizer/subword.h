@@ -1,4 +1,5 @@
-/* What turns one word into ids: BPE (bpe.c) or Unigram (unigram.c). */
+/* What turns one word into ids: BPE (bpe.c), Unigram (unigram.c), WordPiece (word_piece.c), WordLevel (word_level.c).
+ */
 #ifndef MX_TOKENIZER_SUBWORD_H
 #define MX_TOKENIZER_SUBWORD_H
 
@@ -11,6 +12,7 @@
 #include "tokenizer/scan.h"
 #include "tokenizer/settings.h"
 #include "tokenizer/tokenizer.h"
+#include "tokenizer/trie.h"
 #include "tokenizer/vocab.h"
 
 /* Scratch of one call, owned by the caller; zero-initialize, free with mx_word_scratch_free. */
@@ -56,6 +58,13 @@ struct mx_subword_kind {
 struct mx_subword {
     const struct mx_subword_kind *kind;
 };
-extern const struct mx_subword_kind mx_subword_bpe, mx_subword_unigram;
+extern const struct mx_subword_kind mx_subword_bpe, mx_subword_unigram, mx_subword_word_piece, mx_subword_word_level;
+
+/* For kinds of models. A trie of all pieces, values their ids; a piece longer than MX_MAX_PIECE is MX_ERR_LIMIT. */
+mx_status mx_vocab_trie(const struct mx_vocab *vocab, const char *file, struct mx_trie *trie, struct mx_error *err);
+/* "the vocabulary of a TYPE model is an object, not a list". */
+mx_status mx_fail_listed(const struct mx_subword_source *source, const char *type);
+/* A word is unknown, and so is its substitute. */
+mx_status mx_fail_unknown(struct mx_error *err);
 
 #endif

@@ -56,6 +56,11 @@ void mx_tokenizer_close(struct mx_tokenizer *tokenizer)
     free(tokenizer);
 }
 
+const char *mx_tokenizer_note(const struct mx_tokenizer *tokenizer)
+{
+    return tokenizer->note;
+}
+
 mx_status mx_ids_append(struct mx_ids *ids, int32_t id, struct mx_error *err)
 {
     if (ids->count == ids->capacity) {
@@ -146,8 +151,10 @@ static mx_status encode_normal(struct encoding *encoding, const char *text, size
 static mx_status encode_text(struct encoding *encoding, const char *text, size_t length, bool first)
 {
     const struct mx_tokenizer *tokenizer = encoding->tokenizer;
+    bool front;
     MX_TRY(mx_normalizer_apply(&tokenizer->normalizer, &encoding->regex, text, length, &encoding->normal,
-                               &encoding->spare, encoding->err));
+                               &encoding->spare, &front, encoding->err));
+    first = first && front;
     struct mx_added_walk walk = {.text = mx_str_text(&encoding->normal), .length = encoding->normal.length};
     while (mx_added_next(&tokenizer->added, &tokenizer->added.normalized, &walk)) {
         MX_TRY(walk.id >= 0
@@ -188,6 +195,7 @@ mx_status mx_tokenizer_encode(const struct mx_tokenizer *tokenizer, const char *
     const size_t before = ids->count;
     struct encoding encoding = {.tokenizer = tokenizer, .ids = ids, .err = err};
     mx_word_cache_open(&encoding.cache, length);
+    mx_regex_allow(&encoding.regex, length);
     const mx_status status = encode_all(&encoding, text, length, add_special);
     if (status != MX_OK) ids->count = before;
     mx_regex_state_free(&encoding.regex);

@@ -27,6 +27,10 @@ mx_status mx_tokenizer_parse(struct mx_tokenizer **tokenizer, const char *json, 
                              struct mx_error *err);
 void mx_tokenizer_close(struct mx_tokenizer *tokenizer); /* NULL is fine */
 
+/* What the file asks for and does not get, one line that a user should see; NULL if there is nothing. Lives as long as
+ * the tokenizer. */
+const char *mx_tokenizer_note(const struct mx_tokenizer *tokenizer);
+
 /* A growing list of ids. Zero-initialize; free with mx_ids_free. */
 struct mx_ids {
     int32_t *data;

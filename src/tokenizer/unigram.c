@@ -30,23 +30,6 @@ static void close_unigram(struct mx_subword *model)
     free(unigram);
 }
 
-static mx_status build_trie(struct unigram *unigram, size_t count, struct mx_error *err)
-{
-    struct mx_trie_key *keys = malloc((count ? count : 1) * sizeof *keys);
-    if (!keys) return mx_fail_memory(err, "the pieces of a tokenizer", count * sizeof *keys);
-    size_t used = 0;
-    for (size_t id = 0; id < count; id++) {
-        size_t length;
-        const char *piece = mx_vocab_piece(unigram->vocab, (int32_t)id, &length);
-        /* Of a piece that stands in the list twice, the later entry counts. */
-        if (!piece || !length || mx_vocab_find(unigram->vocab, piece, length) != (int32_t)id) continue;
-        keys[used++] = (struct mx_trie_key){piece, (uint32_t)length, (int32_t)id};
-    }
-    const mx_status status = mx_trie_build(&unigram->trie, keys, used, false, err);
-    free(keys);
-    return status;
-}
-
 static mx_status open_unigram(struct mx_subword **model, struct mx_subword_source *source)
 {
     const struct mx_settings *settings = source->settings;
@@ -68,7 +51,7 @@ static mx_status open_unigram(struct mx_subword **model, struct mx_subword_sourc
     for (size_t i = 0; i < source->scored; i++) least = fmin(least, source->scores[i]);
     unigram->unknown_score = least - UNKNOWN_PENALTY;
     mx_vocab_byte_ids(source->vocab, unigram->bytes);
-    const mx_status status = build_trie(unigram, source->scored, err);
+    const mx_status status = mx_vocab_trie(source->vocab, settings->file, &unigram->trie, err);
     if (status != MX_OK) {
         close_unigram(&unigram->base);
         return status;
