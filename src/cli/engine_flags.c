@@ -45,7 +45,10 @@ mx_status mx_engine_open(struct mx_session **session, const struct mx_cli *cli, 
     const char *folder;
     MX_TRY(mx_model_folder(flags, buffer, sizeof buffer, &folder, err));
     const struct mx_progress progress = mx_progress_bar(cli);
-    return mx_session_open(session, folder, &options, &progress, err);
+    MX_TRY(mx_session_open(session, folder, &options, &progress, err));
+    const char *note = text ? mx_tokenizer_note(mx_session_tokenizer(*session)) : NULL;
+    if (note) mx_print_note(cli, "%s", note);
+    return MX_OK;
 }
 
 void mx_note_kv_setup(const struct mx_cli *cli, const struct mx_kv_setup *setup)

@@ -14,7 +14,8 @@ struct options {
 };
 
 static const struct mx_flag flags[] = {
-    {"tokenizer", 0, MX_FLAG_PATH, "FILE", "a tokenizer.json", offsetof(struct options, tokenizer)},
+    {"tokenizer", 0, MX_FLAG_PATH, "FILE", "a tokenizer.json, a SentencePiece model or a tekken.json",
+     offsetof(struct options, tokenizer)},
     {"model", 'm', MX_FLAG_PATH, "DIR", "a folder that has one (default: the bundled model)",
      offsetof(struct options, engine.model)},
     {"prompt", 'p', MX_FLAG_TEXT, "TEXT", "the text", offsetof(struct options, text)},
@@ -150,11 +151,7 @@ static mx_status open_tokenizer(struct mx_tokenizer **tokenizer, const struct op
     const char *folder;
     MX_TRY(mx_model_folder(&options->engine, buffer, sizeof buffer, &folder, err));
     if (!mx_is_directory(folder)) return mx_fail(err, MX_ERR_IO, "%s: no such folder", folder);
-    char *path = mx_path_join(folder, "tokenizer.json");
-    if (!path) return mx_fail_memory(err, folder, 0);
-    const mx_status status = mx_tokenizer_open(tokenizer, path, err);
-    free(path);
-    return status;
+    return mx_tokenizer_open(tokenizer, folder, err);
 }
 
 static mx_status check_options(const struct options *options, struct mx_error *err)
@@ -177,6 +174,7 @@ static mx_status run(struct mx_cli *cli, const void *given, struct mx_error *err
     struct mx_tokenizer *tokenizer;
     MX_TRY(check_options(options, err));
     MX_TRY(open_tokenizer(&tokenizer, options, err));
+    if (mx_tokenizer_note(tokenizer)) mx_print_note(cli, "%s", mx_tokenizer_note(tokenizer));
     const mx_status status = options->decode ? decode(options, tokenizer, err) : encode(cli, options, tokenizer, err);
     mx_tokenizer_close(tokenizer);
     return status;

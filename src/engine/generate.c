@@ -106,7 +106,10 @@ static mx_status run(struct loop *loop, const int32_t *prompt, size_t n)
     MX_TRY(mx_sampler_open(&loop->sampler, &loop->options->sampler, arch->vocab,
                            mx_dense_kernels(mx_session_cpu(loop->session)), loop->err));
     const struct mx_tokenizer *tokenizer = mx_session_tokenizer(loop->session);
-    if (tokenizer) MX_TRY(mx_text_stream_open(&loop->stream, tokenizer, true, loop->err));
+    if (tokenizer) {
+        MX_TRY(mx_text_stream_open(&loop->stream, tokenizer, true, loop->err));
+        MX_TRY(mx_text_stream_skip(loop->stream, prompt, n, loop->err));
+    }
     float *logits = NULL;
     const mx_status status = prefill(loop, prompt, n, &logits);
     if (status == MX_ERR_INTERRUPTED) {

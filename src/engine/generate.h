@@ -25,7 +25,7 @@ struct mx_generate_options {
 };
 
 struct mx_generation {
-    struct mx_str text;   /* without the prompt */
+    struct mx_str text;   /* what follows the prompt's: the two together are the text of all tokens */
     struct mx_ids tokens; /* as made; the end token, if one came, is not among them */
     enum mx_finish finish;
     size_t prompt_tokens, reused_tokens; /* of the prompt; those that the cache held already */

@@ -39,14 +39,12 @@ int mx_default_threads(void)
 
 static mx_status open_text(struct mx_session *session, const char *directory, struct mx_error *err)
 {
-    char *path = mx_path_join(directory, "tokenizer.json");
-    if (!path) return mx_fail_memory(err, "a path", strlen(directory));
-    mx_status status = mx_is_file(path) ? mx_tokenizer_open(&session->tokenizer, path, err)
-                                        : mx_fail(err, MX_ERR_IO,
-                                                  "%s is not there: without it the model takes token ids only (logits, "
-                                                  "bench, perplexity)",
-                                                  path);
-    free(path);
+    if (!mx_tokenizer_file(directory))
+        return mx_fail(err, MX_ERR_IO,
+                       "%s/tokenizer.json is not there, nor tokenizer.model or tekken.json: without it the model takes "
+                       "token ids only (logits, bench, perplexity --tokens-file)",
+                       directory);
+    mx_status status = mx_tokenizer_open(&session->tokenizer, directory, err);
     if (status == MX_OK) status = mx_chat_open(&session->chat, directory, session->tokenizer, err);
     return status;
 }

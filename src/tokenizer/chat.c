@@ -8,11 +8,11 @@
 #include "base/json.h"
 #include "tokenizer/template.h"
 
-enum { MAX_FILE = 64 << 20, MAX_EOS = 16 };
+enum { MAX_FILE = 64 << 20, MAX_EOS = 1024 };
 
 struct mx_chat {
-    int32_t bos, pad, eos[MAX_EOS];
-    size_t eos_count;
+    int32_t bos, pad;
+    struct mx_ids eos;
     char *template, *bos_text, *eos_text; /* NULL: none */
     const struct mx_template_family *family;
 };
@@ -25,14 +25,14 @@ struct reading {
     struct mx_error *err;
 };
 
-static mx_status add_eos(struct reading *reading, int32_t id, const char *path)
+static mx_status add_eos(struct reading *reading, int32_t id)
 {
     struct mx_chat *chat = reading->chat;
     if (id < 0 || mx_chat_is_eos(chat, id)) return MX_OK;
-    if (chat->eos_count == MAX_EOS)
-        return mx_fail(reading->err, MX_ERR_LIMIT, "%s: more than %d tokens that end a text", path, (int)MAX_EOS);
-    chat->eos[chat->eos_count++] = id;
-    return MX_OK;
+    if (chat->eos.count == MAX_EOS)
+        return mx_fail(reading->err, MX_ERR_LIMIT, "%s: more than %d tokens that end a text", reading->directory,
+                       (int)MAX_EOS);
+    return mx_ids_append(&chat->eos, id, reading->err);
 }
 
 static mx_status set_text(char **to, const char *text, struct mx_error *err)
@@ -93,7 +93,7 @@ static mx_status take_tokens(struct reading *reading, const cJSON *json, const c
     if (eos) MX_TRY(set_text(&chat->eos_text, eos, reading->err));
     chat->bos = token_id(reading, bos);
     chat->pad = token_id(reading, token_text(json, "pad_token"));
-    MX_TRY(add_eos(reading, token_id(reading, eos), path));
+    MX_TRY(add_eos(reading, token_id(reading, eos)));
     return take_template(reading, json, path);
 }
 
@@ -112,7 +112,7 @@ static mx_status take_ids(struct reading *reading, const cJSON *json, const char
                 return mx_fail(reading->err, MX_ERR_FORMAT, "%s: \"%s\" is neither an id nor a list of ids", path,
                                keys[k]);
             if (!single[k])
-                MX_TRY(add_eos(reading, (int32_t)id, path));
+                MX_TRY(add_eos(reading, (int32_t)id));
             else if (*single[k] < 0)
                 *single[k] = (int32_t)id;
         }
@@ -171,8 +171,8 @@ static mx_status read_all(struct reading *reading)
         const char *piece = mx_tokenizer_piece(reading->tokenizer, chat->bos, NULL);
         if (piece) MX_TRY(set_text(&chat->bos_text, piece, reading->err));
     }
-    if (!chat->eos_text && chat->eos_count) {
-        const char *piece = mx_tokenizer_piece(reading->tokenizer, chat->eos[0], NULL);
+    if (!chat->eos_text && chat->eos.count) {
+        const char *piece = mx_tokenizer_piece(reading->tokenizer, chat->eos.data[0], NULL);
         if (piece) MX_TRY(set_text(&chat->eos_text, piece, reading->err));
     }
     if (!chat->template) return MX_OK;
@@ -180,7 +180,7 @@ static mx_status read_all(struct reading *reading)
     chat->family = mx_template_recognise(chat->template, &memory);
     if (memory.status != MX_OK) return mx_fail_memory(reading->err, "a chat template", strlen(chat->template));
     const char *end = chat->family ? mx_template_end(chat->family) : NULL;
-    return add_eos(reading, token_id(reading, end), reading->directory);
+    return add_eos(reading, token_id(reading, end));
 }
 
 mx_status mx_chat_open(struct mx_chat **chat, const char *directory, const struct mx_tokenizer *tokenizer,
@@ -206,6 +206,7 @@ void mx_chat_close(struct mx_chat *chat)
     free(chat->template);
     free(chat->bos_text);
     free(chat->eos_text);
+    mx_ids_free(&chat->eos);
     free(chat);
 }
 
@@ -221,18 +222,18 @@ int32_t mx_chat_pad(const struct mx_chat *chat)
 
 size_t mx_chat_eos_count(const struct mx_chat *chat)
 {
-    return chat->eos_count;
+    return chat->eos.count;
 }
 
 int32_t mx_chat_eos(const struct mx_chat *chat, size_t index)
 {
-    return chat->eos[index];
+    return chat->eos.data[index];
 }
 
 bool mx_chat_is_eos(const struct mx_chat *chat, int32_t id)
 {
-    for (size_t i = 0; i < chat->eos_count; i++) {
-        if (chat->eos[i] == id) return true;
+    for (size_t i = 0; i < chat->eos.count; i++) {
+        if (chat->eos.data[i] == id) return true;
     }
     return false;
 }

@@ -3,6 +3,7 @@
 #define MX_TOKENIZER_INTERNAL_H
 
 #include "base/arena.h"
+#include "base/json.h"
 #include "tokenizer/added.h"
 #include "tokenizer/decode.h"
 #include "tokenizer/normalize.h"
@@ -21,6 +22,11 @@ struct mx_tokenizer {
     struct mx_postprocessor post;
     struct mx_decoder decoder;
     const char *note; /* what the user should know; NULL: nothing */
+};
+
+/* What stands beside a tokenizer's file and bears on its ids; each NULL if it is not there. */
+struct mx_beside {
+    cJSON *config, *added; /* tokenizer_config.json, added_tokens.json */
 };
 
 /* Fills a zeroed tokenizer from JSON text. On failure the caller closes what is there. */

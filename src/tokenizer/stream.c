@@ -50,6 +50,14 @@ mx_status mx_text_stream_feed(struct mx_text_stream *stream, int32_t id, const c
     return MX_OK;
 }
 
+mx_status mx_text_stream_skip(struct mx_text_stream *stream, const int32_t *ids, size_t count, struct mx_error *err)
+{
+    const char *text;
+    size_t length;
+    for (size_t i = 0; i < count; i++) MX_TRY(mx_text_stream_feed(stream, ids[i], &text, &length, err));
+    return MX_OK;
+}
+
 mx_status mx_text_stream_finish(struct mx_text_stream *stream, const char **text, size_t *length, struct mx_error *err)
 {
     mx_str_clear(&stream->run.out);

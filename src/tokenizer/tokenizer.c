@@ -4,7 +4,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "base/file.h"
 #include "base/utf8.h"
 #include "tokenizer/bytes.h"
 #include "tokenizer/internal.h"
@@ -29,17 +28,6 @@ mx_status mx_tokenizer_parse(struct mx_tokenizer **tokenizer, const char *json, 
     }
     *tokenizer = made;
     return MX_OK;
-}
-
-mx_status mx_tokenizer_open(struct mx_tokenizer **tokenizer, const char *path, struct mx_error *err)
-{
-    struct mx_map map;
-    *tokenizer = NULL;
-    MX_TRY(mx_map_open(&map, path, err));
-    const mx_status status =
-        mx_tokenizer_parse(tokenizer, map.data ? (const char *)map.data : "", map.length, path, err);
-    mx_map_close(&map);
-    return status;
 }
 
 void mx_tokenizer_close(struct mx_tokenizer *tokenizer)

@@ -20,9 +20,13 @@
 
 struct mx_tokenizer;
 
-/* Reads the file at `path`. A component that nothing here implements is MX_ERR_UNSUPPORTED and named. */
+/* The name of the tokenizer's file in a model's folder ("tokenizer.json"); NULL if none is there. */
+const char *mx_tokenizer_file(const char *directory);
+/* Reads the file at `path`, or the one in the folder at `path`. A tokenizer_config.json beside it tells the tokens that
+ * go around a text, where the class that it names does so in transformers (around.h). A component that nothing here
+ * implements is MX_ERR_UNSUPPORTED and named. */
 mx_status mx_tokenizer_open(struct mx_tokenizer **tokenizer, const char *path, struct mx_error *err);
-/* The same from memory; `name` starts every message. */
+/* A tokenizer.json in memory, nothing beside it; `name` starts every message. */
 mx_status mx_tokenizer_parse(struct mx_tokenizer **tokenizer, const char *json, size_t length, const char *name,
                              struct mx_error *err);
 void mx_tokenizer_close(struct mx_tokenizer *tokenizer); /* NULL is fine */
@@ -72,6 +76,9 @@ void mx_text_stream_close(struct mx_text_stream *stream); /* NULL is fine */
 /* Takes one id; *text (`length` bytes, often 0, NUL-terminated) is what can be shown now, valid until the next call. */
 mx_status mx_text_stream_feed(struct mx_text_stream *stream, int32_t id, const char **text, size_t *length,
                               struct mx_error *err);
+/* Takes the ids that stand before those to come, without handing out their text: what follows then begins with the
+ * space that a beginning of text would lose, and ends the character that these leave unfinished. */
+mx_status mx_text_stream_skip(struct mx_text_stream *stream, const int32_t *ids, size_t count, struct mx_error *err);
 /* No more ids: hands out what was held back (an unfinished character as U+FFFD) and makes ready for a new text. */
 mx_status mx_text_stream_finish(struct mx_text_stream *stream, const char **text, size_t *length, struct mx_error *err);
 
