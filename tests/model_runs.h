@@ -54,9 +54,10 @@ struct collected {
     size_t vocab;
 };
 
-static inline void collect(void *context, size_t token, size_t count, float *logits)
+static inline void collect(void *context, size_t segment, size_t token, size_t count, float *logits)
 {
     const struct collected *collected = context;
+    (void)segment;
     memcpy(collected->logits + token * collected->vocab, logits, count * collected->vocab * sizeof *logits);
 }
 
@@ -67,10 +68,12 @@ static inline float *logits_of(struct mx_session *session, const int32_t *ids, s
     struct collected collected = {.vocab = mx_session_arch(session)->vocab};
     collected.logits = malloc(n * collected.vocab * sizeof *collected.logits);
     assert_non_null(collected.logits);
-    const struct mx_logits_taker taker = {.take = collect, .context = &collected};
+    const struct mx_logits_sink sink = {collect, &collected};
+    const struct mx_segment segment = {
+        .sequence = mx_session_sequence(session), .tokens = ids, .n = n, .logits = n > 1 ? n : 1};
     mx_session_clear(session);
-    assert_ok(mx_model_forward(mx_session_model(session), mx_session_workspace(session), mx_session_cache(session), ids,
-                               n, &taker, NULL, &err));
+    assert_ok(
+        mx_model_forward(mx_session_model(session), mx_session_workspace(session), &segment, 1, &sink, NULL, &err));
     mx_session_clear(session);
     return collected.logits;
 }
@@ -96,7 +99,7 @@ static inline void assert_greedy(struct mx_session *session, const int32_t *ids,
     for (size_t i = 0; i < count; i++) {
         const int32_t token = (int32_t)argmax_of(logits, vocab);
         if (token != reference[i]) fail_msg("greedy token %zu is %d, reference %d", i, token, reference[i]);
-        if (i + 1 < count) assert_ok(mx_session_feed(session, &token, 1, &logits, NULL, &err));
+        if (i + 1 < count) assert_ok(mx_session_decode(session, token, &logits, &err));
     }
     mx_session_clear(session);
 }

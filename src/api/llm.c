@@ -63,12 +63,12 @@ void mx_llm_close(struct mx_llm *llm)
 
 const char *mx_llm_cache_mode(const struct mx_llm *llm)
 {
-    return mx_mode_info(mx_cache_setup(mx_session_cache(llm->session))->mode)->name;
+    return mx_mode_info(mx_sequence_setup(mx_session_sequence(llm->session))->mode)->name;
 }
 
 uint64_t mx_llm_cache_bytes(const struct mx_llm *llm)
 {
-    return mx_cache_allocated(mx_session_cache(llm->session));
+    return mx_session_cache_bytes(llm->session);
 }
 
 /* The caller's hook ends a generation by returning false; the engine's by a flag. */

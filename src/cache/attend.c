@@ -1,15 +1,18 @@
-/* Attention on the cache: new tokens are stored, blocks that age are encoded, queries are prepared, and (KV head x
- * range of tokens) pieces are attended (piece.c) and merged. docs/turbo-kv-cache.md explains the whole. */
+/* Attention on sequences: new tokens are stored, blocks that age are encoded, queries are prepared, and (step x KV head
+ * x range of tokens) pieces are attended (piece.c) and merged. docs/turbo-kv-cache.md explains the whole.
+ *
+ * What a row's result is summed from, and in which order, follows from its position: ranges and tiles are cut at
+ * multiples of positions, and their length by the aligned tile that the row is in. */
 #include "cache/attend.h"
 
 #include <math.h>
 #include <string.h>
 
 #include "base/checked.h"
-#include "cache/constant.h"
+#include "cache/center.h"
+#include "cache/step.h"
 
-/* Rows [row, row + rows) of the layer, at most 16 (over all KV heads: row = head * step->rows + row of the head), as
- * the lanes of a panel, and back. */
+/* Rows [row, row + rows), at most 16, as the lanes of a panel, and back. */
 static void gather_rows(float *panel, const float *from, uint32_t row, uint32_t rows, uint32_t dim)
 {
     memset(panel, 0, dim * MX_BLOCK * sizeof(float));
@@ -25,82 +28,87 @@ static void scatter_rows(float *to, const float *panel, uint32_t row, uint32_t r
     }
 }
 
-/* Block b of one side, which is in fp16 still, as codes and scales of that side. */
-static void encode_fp16(const struct mx_cache *cache, const struct kv_layer *layer, enum mx_kv_which which,
-                        uint32_t head, uint64_t b, struct kv_worker *worker, uint8_t *codes, uint16_t *scales,
-                        enum mx_scale_rule rule)
+/* --- storing --- */
+
+static const struct kv_half *half_of(const struct kv_layer *layer, enum mx_kv_which which)
 {
-    const struct kv_run *run = which == MX_KV_K ? &layer->k : &layer->v;
-    const uint32_t dim = run->layout.dim;
-    const enum mx_repr repr = run->layout.repr;
-    const struct mx_kv_kernels *kernels = cache->kernels;
-    const uint8_t *block = (const uint8_t *)kv_fp16_block(run, head, b);
+    return which == MX_KV_K ? &layer->k : &layer->v;
+}
+
+/* Block b of one half, which is in fp16 still, as codes and scales of that half. */
+static void encode_fp16(const struct kv_step *step, enum mx_kv_which which, uint32_t head, uint64_t b,
+                        struct kv_worker *worker, uint8_t *codes, uint16_t *scales, enum mx_scale_rule rule)
+{
+    const struct kv_half *half = half_of(step->layer, which);
+    const uint32_t dim = half->layout.dim;
+    const enum mx_repr repr = half->layout.repr;
+    const struct mx_kv_kernels *kernels = step->sequence->plan->kernels;
+    const uint8_t *block = (const uint8_t *)kv_fp16_block(step->sequence, half, head, b);
     float *panel = worker->panel;
     if (which == MX_KV_K) {
         kernels->k[MX_REPR_FP16].decode(panel, block, NULL, dim);
-        kv_constant_add(cache, layer, head, b, -1, panel);
+        kv_center_add(step->sequence, step->owner, head, b, -1, panel);
     } else {
         kernels->v[MX_REPR_FP16].decode(worker->unpacked, block, NULL, dim);
         for (uint32_t t = 0; t < MX_BLOCK; t++) {
             for (uint32_t i = 0; i < dim; i++) panel[i * MX_BLOCK + t] = worker->unpacked[t * dim + i];
         }
     }
-    if (run->rotated) kernels->rotate(panel, &run->rotation);
+    if (half->rotated) kernels->rotate(panel, &half->rotation);
     if (which == MX_KV_K)
         kernels->k[repr].encode(codes, scales, panel, dim, rule);
     else
         kernels->v[repr].encode(codes, scales, panel, dim, rule);
 }
 
-/* Encodes block b of one side for good. Where its rows have been through codes before, least squares finds the scales
+/* Encodes block b of one half for good. Where its rows have been through codes before, least squares finds the scales
  * they came with again; any other rule would apply itself twice. */
-static void encode_block(const struct mx_cache *cache, const struct kv_layer *layer, enum mx_kv_which which,
-                         uint32_t head, uint64_t b, struct kv_worker *worker)
+static void encode_block(const struct kv_step *step, enum mx_kv_which which, uint32_t head, uint64_t b,
+                         struct kv_worker *worker)
 {
-    const struct kv_run *run = which == MX_KV_K ? &layer->k : &layer->v;
-    encode_fp16(cache, layer, which, head, b, worker, kv_codes(run, head, b), kv_scales(run, head, b),
-                cache->setup.coded_at_once ? MX_SCALE_LS : cache->setup.scale);
+    const struct kv_half *half = half_of(step->layer, which);
+    const struct mx_kv_setup *setup = &step->sequence->plan->setup;
+    encode_fp16(step, which, head, b, worker, kv_codes(step->sequence, half, head, b),
+                kv_scales(step->sequence, half, head, b), setup->coded_at_once ? MX_SCALE_LS : setup->scale);
 }
 
 /* For measurements (setup.coded_at_once): rows [from, to) of block b become what their codes say, in fp16. */
-static void pass_through_codes(const struct mx_cache *cache, const struct kv_layer *layer, enum mx_kv_which which,
-                               uint32_t head, uint64_t b, uint32_t from, uint32_t to, struct kv_worker *worker)
+static void pass_through_codes(const struct kv_step *step, enum mx_kv_which which, uint32_t head, uint64_t b,
+                               uint32_t from, uint32_t to, struct kv_worker *worker)
 {
-    const struct kv_run *run = which == MX_KV_K ? &layer->k : &layer->v;
-    const struct mx_kv_kernels *kernels = cache->kernels;
-    const uint32_t dim = run->layout.dim;
-    const enum mx_repr repr = run->layout.repr;
-    if (repr == MX_REPR_FP16 || run->layout.blocks == 0 || b < run->layout.sinks) return;
+    const struct kv_half *half = half_of(step->layer, which);
+    const struct mx_kv_plan *plan = step->sequence->plan;
+    const uint32_t dim = half->layout.dim;
+    const enum mx_repr repr = half->layout.repr;
+    if (repr == MX_REPR_FP16 || half->layout.blocks == 0 || b < half->layout.sinks) return;
     uint8_t *codes = (uint8_t *)worker->w; /* no scores are there yet */
-    uint16_t *scales = (uint16_t *)(void *)(codes + mx_round_up(run->code_bytes, 64));
-    encode_fp16(cache, layer, which, head, b, worker, codes, scales, cache->setup.scale);
+    uint16_t *scales = (uint16_t *)(void *)(codes + mx_round_up(half->code_bytes, 64));
+    encode_fp16(step, which, head, b, worker, codes, scales, plan->setup.scale);
     float *panel = worker->panel, *rows = worker->unpacked;
     if (which == MX_KV_K) {
-        kernels->k[repr].decode(panel, codes, scales, dim);
+        plan->kernels->k[repr].decode(panel, codes, scales, dim);
     } else {
-        kernels->v[repr].decode(rows, codes, scales, dim);
+        plan->kernels->v[repr].decode(rows, codes, scales, dim);
         gather_rows(panel, rows, 0, MX_BLOCK, dim);
     }
-    if (run->rotated) kernels->rotate_back(panel, &run->rotation);
-    if (which == MX_KV_K) kv_constant_add(cache, layer, head, b, 1, panel);
+    if (half->rotated) plan->kernels->rotate_back(panel, &half->rotation);
+    if (which == MX_KV_K) kv_center_add(step->sequence, step->owner, head, b, 1, panel);
     scatter_rows(rows, panel, 0, MX_BLOCK, dim);
-    uint16_t *block = kv_fp16_block(run, head, b);
+    uint16_t *block = kv_fp16_block(step->sequence, half, head, b);
     for (uint32_t lane = from; lane < to; lane++) {
-        (which == MX_KV_K ? kernels->store_k : kernels->store_v)(block, rows + lane * dim, lane, dim);
+        (which == MX_KV_K ? plan->kernels->store_k : plan->kernels->store_v)(block, rows + lane * dim, lane, dim);
     }
 }
 
-/* Encodes the blocks that queries of block `own` no longer read in fp16. */
-static void encode_aged(const struct kv_step *step, uint32_t head, uint64_t from, uint64_t own,
+/* Encodes blocks [from, end), which queries from now on no longer read in fp16. */
+static void encode_aged(const struct kv_step *step, uint32_t head, uint64_t from, uint64_t end,
                         struct kv_worker *worker)
 {
-    const struct kv_layer *layer = step->layer;
-    const uint64_t end = kv_first_near(step->cache, own);
     for (int which = MX_KV_K; which <= MX_KV_V; which++) {
-        const struct mx_kv_side *side = which == MX_KV_K ? &layer->k.layout : &layer->v.layout;
-        if (side->repr == MX_REPR_FP16 || side->blocks == 0) continue;
-        for (uint64_t b = from > side->sinks ? from : side->sinks; b < end; b++) {
-            encode_block(step->cache, layer, (enum mx_kv_which)which, head, b, worker);
+        const struct mx_kv_half *layout = &half_of(step->layer, (enum mx_kv_which)which)->layout;
+        if (layout->repr == MX_REPR_FP16 || layout->blocks == 0) continue;
+        for (uint64_t b = mx_larger(from, layout->sinks); b < end; b++) {
+            encode_block(step, (enum mx_kv_which)which, head, b, worker);
         }
     }
 }
@@ -109,85 +117,97 @@ static void encode_aged(const struct kv_step *step, uint32_t head, uint64_t from
 static void store_token(const struct kv_step *step, uint32_t head, uint32_t token)
 {
     const struct kv_layer *layer = step->layer;
-    const struct mx_layer *row = step->row;
+    const struct mx_kv_kernels *kernels = step->sequence->plan->kernels;
     const uint64_t position = step->first + token, b = position / MX_BLOCK;
-    const uint32_t lane = position % MX_BLOCK;
-    uint16_t *k = kv_fp16_block(&layer->k, head, b), *v = kv_fp16_block(&layer->v, head, b);
+    const uint32_t lane = position % MX_BLOCK, k_dim = step->shape->k_dim, v_dim = step->shape->v_dim;
+    uint16_t *k = kv_fp16_block(step->sequence, &layer->k, head, b);
+    uint16_t *v = kv_fp16_block(step->sequence, &layer->v, head, b);
     if (lane == 0) {
         memset(k, 0, layer->k.fp16_bytes);
         memset(v, 0, layer->v.fp16_bytes);
     }
-    const size_t at = (size_t)token * row->kv_heads + head;
-    step->cache->kernels->store_k(k, step->k + at * row->k_dim, lane, row->k_dim);
-    step->cache->kernels->store_v(v, step->v + at * row->v_dim, lane, row->v_dim);
+    const size_t at = (size_t)token * step->shape->kv_heads + head;
+    kernels->store_k(k, step->k + at * k_dim, lane, k_dim);
+    kernels->store_v(v, step->v + at * v_dim, lane, v_dim);
 }
 
+/* Stores the step's tokens in a KV head. Before a token, what it and its successors no longer read in fp16 is encoded,
+ * and before the first block is, the offset is decided from all that came before, unless it was at the beginning. */
 static void store_tile(const struct kv_step *step, uint32_t head, struct kv_worker *worker)
 {
-    uint64_t encoded = step->layer->encoded;
+    const struct mx_kv_plan *plan = step->sequence->plan;
+    uint64_t encoded = step->held->encoded;
+    bool decided = step->held->decided || !step->layer->center.centered;
     for (uint32_t token = 0; token < step->n; token++) {
-        const uint64_t own = (step->first + token) / MX_BLOCK, near = kv_first_near(step->cache, own);
-        if (near > encoded) {
-            encode_aged(step, head, encoded, own, worker);
-            encoded = near;
+        const uint64_t own = (step->first + token) / MX_BLOCK, recent = kv_first_recent(plan, own);
+        if (recent > encoded) {
+            if (!decided) {
+                kv_center_decide_late(step->sequence, step->owner, head, own, worker->rows, worker->panel);
+            }
+            decided = true;
+            encode_aged(step, head, encoded, recent, worker);
+            encoded = recent;
         }
         store_token(step, head, token);
-        if (!step->cache->setup.coded_at_once) continue;
+        if (!plan->setup.coded_at_once) continue;
         const uint32_t lane = (step->first + token) % MX_BLOCK;
         if (lane + 1 < MX_BLOCK && token + 1 < step->n) continue;
         const uint32_t from = token < lane ? lane - token : 0; /* of the block's rows, those that are new */
-        pass_through_codes(step->cache, step->layer, MX_KV_K, head, own, from, lane + 1, worker);
-        pass_through_codes(step->cache, step->layer, MX_KV_V, head, own, from, lane + 1, worker);
+        pass_through_codes(step, MX_KV_K, head, own, from, lane + 1, worker);
+        pass_through_codes(step, MX_KV_V, head, own, from, lane + 1, worker);
     }
 }
 
-/* Where a row of the layer stands in q and out, in vectors. */
-static size_t place_of_row(const struct kv_step *step, uint32_t row)
+/* --- queries and results --- */
+
+/* Where a row of a KV head stands in q and out, in vectors. */
+static size_t place_of_row(const struct kv_step *step, uint32_t head, uint32_t row)
 {
-    const uint32_t head = row / step->rows, token = row % step->rows / step->group;
-    return (size_t)token * step->row->heads + head * step->group + row % step->group;
+    return (size_t)(row / step->group) * step->shape->heads + head * step->group + row % step->group;
 }
 
-/* Query rows [row, row + rows) of the layer, at most MX_BLOCK: scaled, rotated, with the score of K's constant, and in
- * the form that kernels take. */
-static void prepare_rows(const struct kv_step *step, uint32_t row, uint32_t rows, struct kv_worker *worker)
+/* Query rows [row, row + rows) of a KV head, at most MX_BLOCK: scaled, rotated, with the score of the keys' offset, and
+ * in the form that kernels take. */
+static void prepare_rows(const struct mx_kv_scratch *scratch, const struct kv_step *step, uint32_t head, uint32_t row,
+                         uint32_t rows, struct kv_worker *worker)
 {
-    const struct mx_cache *cache = step->cache;
-    const struct kv_run *k = &step->layer->k;
-    const struct mx_k_kernels *kernels = cache->kernels->k;
-    const uint32_t dim = step->row->k_dim;
-    const size_t bytes = mx_kv_query_bytes(dim);
-    const float scale = (float)cache->arch->attention_scale;
+    const struct mx_kv_plan *plan = step->sequence->plan;
+    const struct kv_half *k = &step->layer->k;
+    const struct mx_k_kernels *kernels = plan->kernels->k;
+    const uint32_t dim = step->shape->k_dim;
+    const size_t bytes = mx_kv_query_bytes(dim), at = kv_row(step, head) + row;
+    const float scale = (float)plan->arch->attention_scale;
     float *scaled = worker->unpacked, bias[MX_BLOCK];
     for (uint32_t r = 0; r < rows; r++) {
-        const float *q = step->q + place_of_row(step, row + r) * dim;
+        const float *q = step->q + place_of_row(step, head, row + r) * dim;
         float *to = scaled + (size_t)r * dim;
         for (uint32_t i = 0; i < dim; i++) to[i] = q[i] * scale;
-        bias[r] = kv_constant_score(step->layer, (row + r) / step->rows, to, cache->waves + (size_t)(row + r) * dim);
-        kernels[MX_REPR_FP16].prepare(cache->queries_plain + (row + r) * bytes, to, dim, 0);
+        bias[r] = kv_center_score(step->sequence, step->owner, head, to, scratch->waves + (at + r) * dim);
+        kernels[MX_REPR_FP16].prepare(scratch->queries_plain + (at + r) * bytes, to, dim, 0);
     }
     if (k->layout.repr == MX_REPR_FP16) return;
     if (k->rotated) {
         gather_rows(worker->panel, scaled, 0, rows, dim);
-        cache->kernels->rotate(worker->panel, &k->rotation);
+        plan->kernels->rotate(worker->panel, &k->rotation);
         scatter_rows(scaled, worker->panel, 0, rows, dim);
     }
     for (uint32_t r = 0; r < rows; r++) {
-        kernels[k->layout.repr].prepare(cache->queries_coded + (row + r) * bytes, scaled + (size_t)r * dim, dim,
+        kernels[k->layout.repr].prepare(scratch->queries_coded + (at + r) * bytes, scaled + (size_t)r * dim, dim,
                                         bias[r]);
     }
 }
 
 /* What a head's pieces need, done by the first of them; the others wait for it. */
-static void prepare_head(const struct kv_step *step, uint32_t head, struct kv_worker *worker)
+static void prepare_head(const struct mx_kv_scratch *scratch, const struct kv_step *step, uint32_t head,
+                         struct kv_worker *worker)
 {
-    atomic_int *state = &step->cache->heads[head].state;
+    atomic_int *state = &scratch->heads[step->head_at + head].state;
     int expected = HEAD_NEW;
     if (atomic_compare_exchange_strong(state, &expected, HEAD_BUSY)) {
         if (step->k) store_tile(step, head, worker);
         for (uint32_t row = 0; row < step->rows; row += MX_BLOCK) {
-            const uint32_t left = step->rows - row, rows = left < MX_BLOCK ? left : MX_BLOCK;
-            prepare_rows(step, head * step->rows + row, rows, worker);
+            const uint32_t left = step->rows - row;
+            prepare_rows(scratch, step, head, row, left < MX_BLOCK ? left : MX_BLOCK, worker);
         }
         atomic_store_explicit(state, HEAD_READY, memory_order_release);
     }
@@ -196,25 +216,24 @@ static void prepare_head(const struct kv_step *step, uint32_t head, struct kv_wo
 
 /* One row's ranges joined: sum over ranges of acc * e^(max - largest), over the same sum of `sum`. The coded part is
  * left in the row's first partial result, what came from fp16 blocks goes to `out`. */
-static void merge_row(const struct kv_step *step, uint32_t head, uint32_t row)
+static void merge_row(const struct mx_kv_scratch *scratch, const struct kv_step *step, uint32_t head, uint32_t row)
 {
-    const struct mx_cache *cache = step->cache;
-    const uint32_t v_dim = step->row->v_dim;
-    float *out = step->out + place_of_row(step, head * step->rows + row) * v_dim, largest = -INFINITY, total = 0;
+    const uint32_t v_dim = step->shape->v_dim;
+    float *out = step->out + place_of_row(step, head, row) * v_dim, largest = -INFINITY, total = 0;
     for (uint32_t range = 0; range < step->ranges; range++) {
-        const float max = cache->max[kv_partial(step, head, range) + row];
+        const float max = scratch->max[kv_partial(step, head, range) + row];
         largest = max > largest ? max : largest;
     }
     memset(out, 0, v_dim * sizeof(float));
-    float *first = cache->acc + (kv_partial(step, head, 0) + row) * v_dim;
+    float *first = scratch->acc + (kv_partial(step, head, 0) + row) * v_dim;
     for (uint32_t range = 0; range < step->ranges; range++) {
         const size_t at = kv_partial(step, head, range) + row;
-        const float *acc = cache->acc + at * v_dim, *near = cache->near + at * v_dim;
-        const float factor = cache->sum[at] == 0 ? 0 : expf(cache->max[at] - largest); /* 0: sees nothing there */
-        total += cache->sum[at] * factor;
+        const float *acc = scratch->acc + at * v_dim, *recent = scratch->recent + at * v_dim;
+        const float factor = scratch->sum[at] == 0 ? 0 : expf(scratch->max[at] - largest); /* 0: sees nothing there */
+        total += scratch->sum[at] * factor;
         for (uint32_t i = 0; i < v_dim; i++) first[i] = range ? first[i] + acc[i] * factor : acc[i] * factor;
-        if (!cache->near_used[head * step->ranges + range]) continue;
-        for (uint32_t i = 0; i < v_dim; i++) out[i] += near[i] * factor;
+        if (!*kv_recent_used(scratch, step, head, range)) continue;
+        for (uint32_t i = 0; i < v_dim; i++) out[i] += recent[i] * factor;
     }
     const float inverse = 1.0f / total;
     for (uint32_t i = 0; i < v_dim; i++) {
@@ -223,91 +242,161 @@ static void merge_row(const struct kv_step *step, uint32_t head, uint32_t row)
     }
 }
 
-/* Adds the coded part of merged rows [row, end) of the layer to their output, turned back where it is rotated. */
-static void finish_rows(const struct kv_step *step, uint32_t row, uint32_t end, struct kv_worker *worker)
+/* Adds the coded part of a head's merged rows to their output, rotated back where it is rotated. */
+static void finish_rows(const struct mx_kv_scratch *scratch, const struct kv_step *step, uint32_t head,
+                        struct kv_worker *worker)
 {
-    const struct mx_cache *cache = step->cache;
-    const uint32_t v_dim = step->row->v_dim;
-    const struct kv_run *v = &step->layer->v;
-    for (uint32_t from = row; from < end; from += MX_BLOCK) {
-        const uint32_t rows = end - from < MX_BLOCK ? end - from : MX_BLOCK;
-        if (v->rotated) memset(worker->panel, 0, v_dim * MX_BLOCK * sizeof(float));
-        for (uint32_t r = 0; r < rows; r++) {
-            const size_t at = kv_partial(step, (from + r) / step->rows, 0) + (from + r) % step->rows;
-            const float *acc = cache->acc + at * v_dim;
-            float *out = step->out + place_of_row(step, from + r) * v_dim;
-            for (uint32_t i = 0; v->rotated && i < v_dim; i++) worker->panel[i * MX_BLOCK + r] = acc[i];
-            for (uint32_t i = 0; !v->rotated && i < v_dim; i++) out[i] += acc[i];
+    const uint32_t v_dim = step->shape->v_dim;
+    const struct kv_half *v = &step->layer->v;
+    const float *acc = scratch->acc + kv_partial(step, head, 0) * v_dim;
+    for (uint32_t from = 0; from < step->rows; from += MX_BLOCK) {
+        const uint32_t rows = step->rows - from < MX_BLOCK ? step->rows - from : MX_BLOCK;
+        const float *coded = acc + (size_t)from * v_dim;
+        if (v->rotated) {
+            gather_rows(worker->panel, coded, 0, rows, v_dim);
+            step->sequence->plan->kernels->rotate_back(worker->panel, &v->rotation);
+            scatter_rows(worker->unpacked, worker->panel, 0, rows, v_dim);
+            coded = worker->unpacked;
         }
-        if (!v->rotated) continue;
-        cache->kernels->rotate_back(worker->panel, &v->rotation);
-        for (uint32_t r = 0; r < rows; r++) {
-            float *out = step->out + place_of_row(step, from + r) * v_dim;
-            for (uint32_t i = 0; i < v_dim; i++) out[i] += worker->panel[i * MX_BLOCK + r];
+        for (uint32_t r = 0; r < rows; r++, coded += v_dim) {
+            float *out = step->out + place_of_row(step, head, from + r) * v_dim;
+            for (uint32_t i = 0; i < v_dim; i++) out[i] += coded[i];
         }
     }
 }
+
+/* --- loops --- */
 
 /* A head's first piece prepares it, and the one that ends last merges it: the order of the sum is that of the ranges
  * all the same. */
 static void attend_piece(void *context, int piece, int index)
 {
-    const struct kv_step *step = context;
-    struct mx_cache *cache = step->cache;
-    struct kv_worker *worker = &cache->workers[index];
-    const uint32_t head = (uint32_t)piece / step->ranges, range = (uint32_t)piece % step->ranges;
-    prepare_head(step, head, worker);
-    kv_attend_range(step, head, range, worker);
-    if (atomic_fetch_sub_explicit(&cache->heads[head].remaining, 1, memory_order_acq_rel) == 1) {
-        for (uint32_t row = 0; row < step->rows; row++) merge_row(step, head, row);
-        finish_rows(step, head * step->rows, (head + 1) * step->rows, worker);
+    const struct mx_kv_scratch *scratch = context;
+    struct kv_worker *worker = &scratch->workers[index];
+    const struct kv_step *step = scratch->steps;
+    while (step + 1 < scratch->steps + scratch->step_count && (size_t)piece >= step[1].piece_at) step++;
+    const uint32_t own = (uint32_t)((size_t)piece - step->piece_at);
+    const uint32_t head = own / step->ranges, range = own % step->ranges;
+    prepare_head(scratch, step, head, worker);
+    kv_attend_range(scratch, step, head, range, worker);
+    atomic_int *remaining = &scratch->heads[step->head_at + head].remaining;
+    if (atomic_fetch_sub_explicit(remaining, 1, memory_order_acq_rel) == 1) {
+        for (uint32_t row = 0; row < step->rows; row++) merge_row(scratch, step, head, row);
+        finish_rows(scratch, step, head, worker);
     }
 }
 
-/* Cuts the tokens that the step sees into ranges at multiples of a length that depends on their number alone. */
+/* Attends the steps that were added. */
+static void run_loop(struct mx_kv_scratch *scratch)
+{
+    if (scratch->step_count == 0) return;
+    mx_pool_run(scratch->pool, (int)scratch->piece_count, attend_piece, scratch);
+    for (size_t i = 0; i < scratch->step_count; i++) {
+        const struct kv_step *step = &scratch->steps[i];
+        if (!step->k) continue;
+        const uint64_t encoded = kv_first_recent(step->sequence->plan, (step->first + step->n - 1) / MX_BLOCK);
+        if (encoded <= step->held->encoded) continue;
+        step->held->encoded = encoded;
+        step->held->decided = true;
+    }
+    scratch->step_count = scratch->token_count = scratch->row_count = scratch->partial_count = 0;
+    scratch->range_count = scratch->head_count = scratch->piece_count = 0;
+}
+
+/* Cuts the tokens that an aligned tile sees into ranges at multiples of a length that follows from the tile. */
 static void choose_ranges(struct kv_step *step)
 {
-    const uint64_t end = step->first + step->n, first = kv_first_visible(step->row, step->first);
-    const uint64_t most = step->rows <= FEW_ROWS ? DECODE_RANGES : PREFILL_RANGES;
+    const uint64_t begin = step->first / MX_QUERY_TILE * MX_QUERY_TILE, end = begin + MX_QUERY_TILE;
+    const uint64_t first = kv_first_visible(step->shape, begin), most = MOST_RANGES - 1;
     const uint64_t share = mx_round_up((end - first + most - 1) / most, MX_KV_TILE);
     step->range = share > RANGE_TOKENS ? share : RANGE_TOKENS;
     step->range_from = (uint32_t)(first / step->range);
     step->ranges = (uint32_t)((end - 1) / step->range) - step->range_from + 1;
 }
 
-static void run_step(struct kv_step *step, struct kv_layer *layer)
+/* Tokens, of at most n, for whose partial results there is room in an empty loop. */
+static uint32_t tokens_with_room(const struct mx_kv_scratch *scratch, const struct kv_step *step, uint32_t n)
 {
-    struct mx_cache *cache = step->cache;
-    const uint64_t near = kv_first_near(cache, (step->first + step->n - 1) / MX_BLOCK);
-    const struct kv_constant *constant = &layer->constant;
-    if (constant->mean && !constant->known && step->k && near > 0) kv_constant_decide_late(cache, layer, near);
-    choose_ranges(step);
-    for (uint32_t head = 0; head < step->row->kv_heads; head++) {
-        atomic_store_explicit(&cache->heads[head].state, HEAD_NEW, memory_order_relaxed);
-        atomic_store_explicit(&cache->heads[head].remaining, (int)step->ranges, memory_order_relaxed);
-    }
-    mx_pool_run(cache->pool, (int)(step->row->kv_heads * step->ranges), attend_piece, step);
-    if (step->k && near > layer->encoded) layer->encoded = near;
+    const size_t one = (size_t)step->shape->kv_heads * step->ranges * step->group;
+    const size_t room = scratch->most_partials / one;
+    if (room >= n) return n;
+    return (uint32_t)(room > MX_BLOCK ? room / MX_BLOCK * MX_BLOCK : room);
 }
 
-void mx_cache_attend(struct mx_cache *cache, uint32_t layer, const float *q, const float *k, const float *v, float *out,
-                     uint32_t n)
+/* Gives a step its part of the scratch, in a new loop where this one is full. */
+static struct kv_step *add_step(struct mx_kv_scratch *scratch, const struct kv_step *step)
 {
-    const struct mx_layer *row = &cache->arch->layers[layer];
-    struct kv_layer *owner = &cache->layers[cache->layers[layer].owner];
-    if (owner->constant.mean && k && cache->length == 0) kv_constant_decide(cache, owner, k, n);
-    const uint32_t group = row->heads / row->kv_heads;
-    for (uint32_t done = 0; done < n;) {
-        struct kv_step step = {
-            .cache = cache, .row = row, .layer = owner, .first = cache->length + done, .group = group};
-        const uint32_t left = n - done, to_tile = MX_QUERY_TILE - (uint32_t)(step.first % MX_QUERY_TILE);
-        step.n = left < to_tile ? left : to_tile;
-        step.rows = step.n * group;
-        step.q = q + (size_t)done * row->heads * row->k_dim;
-        step.k = k ? k + (size_t)done * row->kv_heads * row->k_dim : NULL;
-        step.v = k ? v + (size_t)done * row->kv_heads * row->v_dim : NULL;
-        step.out = out + (size_t)done * row->heads * row->v_dim;
-        run_step(&step, owner);
-        done += step.n;
+    const size_t heads = step->shape->kv_heads, rows = heads * step->rows, partials = rows * step->ranges;
+    if (scratch->token_count + step->n > scratch->most_tokens || scratch->row_count + rows > scratch->most_rows ||
+        scratch->partial_count + partials > scratch->most_partials) {
+        run_loop(scratch);
     }
+    struct kv_step *added = &scratch->steps[scratch->step_count++];
+    *added = *step;
+    added->row_at = scratch->row_count;
+    added->partial_at = scratch->partial_count;
+    added->range_at = scratch->range_count;
+    added->head_at = scratch->head_count;
+    added->piece_at = scratch->piece_count;
+    scratch->token_count += step->n;
+    scratch->row_count += rows;
+    scratch->partial_count += partials;
+    scratch->range_count += heads * step->ranges;
+    scratch->head_count += heads;
+    scratch->piece_count += heads * step->ranges;
+    for (size_t head = 0; head < heads; head++) {
+        struct kv_head *one = &scratch->heads[added->head_at + head];
+        atomic_store_explicit(&one->state, HEAD_NEW, memory_order_relaxed);
+        atomic_store_explicit(&one->remaining, (int)step->ranges, memory_order_relaxed);
+    }
+    return added;
+}
+
+/* Decides the offset of a text's keys from its first tokens, where they are enough. */
+static void decide_early(const struct mx_kv_scratch *scratch, const struct kv_step *step, const float *k, uint32_t n)
+{
+    if (!step->layer->center.centered || step->held->decided || !k || step->first != 0 || n < KV_CENTER_LEAST) return;
+    for (uint32_t head = 0; head < step->shape->kv_heads; head++) {
+        kv_center_decide(step->sequence, step->owner, head, k, n < KV_CENTER_TOKENS ? n : KV_CENTER_TOKENS,
+                         scratch->workers[0].rows);
+    }
+    step->held->decided = true;
+}
+
+void mx_kv_attend(struct mx_kv_scratch *scratch, uint32_t layer, const struct mx_kv_segment *segments, size_t count,
+                  const float *q, const float *k, const float *v, float *out)
+{
+    for (size_t i = 0; i < count; i++) {
+        struct mx_sequence *sequence = segments[i].sequence;
+        const struct kv_layer *asks = &sequence->plan->layers[layer];
+        const struct mx_kv_shape *shape = &asks->shape;
+        struct kv_step step = {.sequence = sequence,
+                               .shape = shape,
+                               .layer = &sequence->plan->layers[asks->owner],
+                               .owner = asks->owner,
+                               .held = &sequence->held[asks->owner],
+                               .first = sequence->length,
+                               .group = shape->heads / shape->kv_heads,
+                               .decode = segments[i].decode};
+        decide_early(scratch, &step, k, segments[i].n);
+        for (uint32_t done = 0; done < segments[i].n; done += step.n) {
+            const uint32_t left = segments[i].n - done;
+            step.first = sequence->length + done;
+            choose_ranges(&step);
+            step.n = (uint32_t)mx_smaller(left, MX_QUERY_TILE - step.first % MX_QUERY_TILE);
+            step.n = tokens_with_room(scratch, &step, (uint32_t)mx_smaller(step.n, scratch->most_tokens));
+            step.rows = step.n * step.group;
+            step.q = q + (size_t)done * shape->heads * shape->k_dim;
+            step.k = k ? k + (size_t)done * shape->kv_heads * shape->k_dim : NULL;
+            step.v = k ? v + (size_t)done * shape->kv_heads * shape->v_dim : NULL;
+            step.out = out + (size_t)done * shape->heads * shape->v_dim;
+            if (done > 0) run_loop(scratch); /* a step needs what its text's last one stored */
+            add_step(scratch, &step);
+        }
+        q += (size_t)segments[i].n * shape->heads * shape->k_dim;
+        if (k) k += (size_t)segments[i].n * shape->kv_heads * shape->k_dim;
+        if (k) v += (size_t)segments[i].n * shape->kv_heads * shape->v_dim;
+        out += (size_t)segments[i].n * shape->heads * shape->v_dim;
+    }
+    run_loop(scratch);
 }

@@ -1,31 +1,45 @@
-/* One step of attention: some new tokens in one layer. Shared by attend.c (storing, splitting, merging) and piece.c
- * (one range of tokens for one KV head). */
+/* Attention on sequences. A forward pass calls, for the tokens that it brings: mx_sequence_reserve for each sequence,
+ * mx_kv_attend for each attention layer (it stores the layer's new K and V and computes its attention, since in a coded
+ * cache the two interleave: a block is encoded when the queries that still read it in fp16 are through), and
+ * mx_sequence_advance for each sequence at the end.
+ *
+ * The form in which a query sees a token, and the order in which its result is summed, depend on positions alone
+ * (docs/turbo-kv-cache.md, "The hot window"). So the result of a token is the same to the bit however its text was
+ * cut into calls, whatever other sequences share a call, and for any number of threads; only that a token is decoded or
+ * prefilled may tell.
+ */
 #ifndef MX_CACHE_ATTEND_H
 #define MX_CACHE_ATTEND_H
 
-#include "cache/internal.h"
+#include "base/pool.h"
+#include "cache/sequence.h"
 
-/* Positions [first, first + n) of `row`, all in one aligned tile of MX_QUERY_TILE. */
-struct kv_step {
-    struct mx_cache *cache;
-    const struct mx_layer *row;   /* the layer that asks */
-    const struct kv_layer *layer; /* the owner of the runs */
-    uint64_t first;
-    uint32_t n, group;           /* new tokens; query heads per KV head */
-    uint32_t rows;               /* n * group, per KV head */
-    const float *q, *k, *v;      /* the tile's own; k and v NULL where the layer shares */
-    float *out;                  /* [n, heads, v_dim] */
-    uint64_t range;              /* tokens per range, a multiple of MX_KV_TILE */
-    uint32_t range_from, ranges; /* ranges [range_from, range_from + ranges) hold what any query sees */
+/* What attention needs while it runs, whatever the number of sequences. One thread at a time. */
+struct mx_kv_scratch;
+
+/* Bytes of scratch for calls of at most `chunk` tokens on that many threads; a multiple of 64. */
+uint64_t mx_kv_scratch_bytes(const struct mx_arch *arch, uint32_t chunk, int threads);
+
+/* Builds the scratch in `memory`, mx_kv_scratch_bytes() of it from a multiple of 64 on. It is valid as long as the
+ * memory and the pool are, and has nothing to free. */
+struct mx_kv_scratch *mx_kv_scratch_place(void *memory, const struct mx_arch *arch, uint32_t chunk,
+                                          struct mx_pool *pool);
+
+/* The next n tokens of one sequence. */
+struct mx_kv_segment {
+    struct mx_sequence *sequence;
+    uint32_t n;
+    bool decode; /* tokens that the model makes, as against those of a prompt */
 };
 
-/* The partial result of (head, range): `rows` consecutive rows of cache->acc, max and sum from here. */
-static inline size_t kv_partial(const struct kv_step *step, uint32_t head, uint32_t range)
-{
-    return ((size_t)head * step->ranges + range) * step->rows;
-}
-
-/* Attends all rows of a KV head to one range of tokens, into its partial result. */
-void kv_attend_range(const struct kv_step *step, uint32_t head, uint32_t range, struct kv_worker *worker);
+/* Attention of the segments' tokens in `layer`; all sequences have the same plan, none stands twice. Rows of all
+ * segments follow one another, `total` of them at most the scratch's chunk:
+ *   q   [total, heads, k_dim]     after norms and rotary; not scaled
+ *   k   [total, kv_heads, k_dim]  after norms and rotary; NULL where the layer shares another's cache
+ *   v   [total, kv_heads, v_dim]
+ *   out [total, heads, v_dim]     softmax(scale * q k^T, softcapped where softcap > 0, masked) v
+ * Each query sees itself and what its layer's kind (full, sliding, chunked) lets it see. */
+void mx_kv_attend(struct mx_kv_scratch *scratch, uint32_t layer, const struct mx_kv_segment *segments, size_t count,
+                  const float *q, const float *k, const float *v, float *out);
 
 #endif

@@ -8,11 +8,14 @@
 #include "base/checked.h"
 #include "base/clock.h"
 #include "base/random.h"
+#include "cache/attend.h"
 #include "cache/size.h"
 
 struct mx_attention_bench {
     struct mx_arch arch;
-    struct mx_cache *cache;
+    struct mx_sequence *sequence;
+    void *memory; /* the scratch's */
+    struct mx_kv_scratch *scratch;
     float *q, *k, *v, *out;
     struct mx_key_bias key_bias;
     const float **biases;  /* [layers]: all `bias` */
@@ -84,8 +87,7 @@ static mx_status make_bias(struct mx_attention_bench *bench, const struct mx_att
 static mx_status fill_bench(struct mx_attention_bench *bench, const struct mx_attention_shape *shape,
                             struct mx_pool *pool, struct mx_error *err)
 {
-    struct mx_cache_options options = {
-        .context = shape->length + shape->queries, .chunk = shape->queries, .cpu = shape->cpu, .pool = pool};
+    struct mx_kv_plan_options options = {.context = shape->length + shape->queries, .cpu = shape->cpu};
     MX_TRY(make_model(&bench->arch, &options.setup, shape, err));
     MX_TRY(make_bias(bench, shape, err));
     options.key_bias = &bench->key_bias;
@@ -99,9 +101,13 @@ static mx_status fill_bench(struct mx_attention_bench *bench, const struct mx_at
     if (!bench->q || !bench->k || !bench->v || !bench->out) {
         return mx_fail_memory(err, "an attention benchmark", kv * sizeof(float));
     }
-    MX_TRY(mx_cache_open(&bench->cache, &bench->arch, &options, err));
-    mx_cache_fill_random(bench->cache, shape->length, 1);
-    return MX_OK;
+    const uint64_t bytes = mx_kv_scratch_bytes(&bench->arch, shape->queries, mx_pool_threads(pool));
+    bench->memory = mx_aligned_alloc(bytes);
+    if (!bench->memory) return mx_fail_memory(err, "an attention benchmark", bytes);
+    bench->scratch = mx_kv_scratch_place(bench->memory, &bench->arch, shape->queries, pool);
+    MX_TRY(mx_sequence_open_alone(&bench->sequence, &bench->arch, &options, err));
+    MX_TRY(mx_sequence_fill_random(bench->sequence, shape->length, 1, err));
+    return mx_sequence_reserve(bench->sequence, shape->queries, err);
 }
 
 mx_status mx_attention_bench_open(struct mx_attention_bench **out, const struct mx_attention_shape *shape,
@@ -122,7 +128,8 @@ mx_status mx_attention_bench_open(struct mx_attention_bench **out, const struct 
 void mx_attention_bench_close(struct mx_attention_bench *bench)
 {
     if (!bench) return;
-    mx_cache_close(bench->cache);
+    mx_sequence_close(bench->sequence);
+    free(bench->memory);
     free(bench->arch.layers);
     free(bench->q);
     free(bench->k);
@@ -148,19 +155,20 @@ mx_status mx_attention_bench_size(const struct mx_attention_shape *shape, uint64
 
 double mx_attention_bench_run(struct mx_attention_bench *bench)
 {
+    const struct mx_kv_segment segment = {bench->sequence, bench->queries, bench->queries == 1};
     const double start = mx_seconds();
     for (uint32_t i = 0; i < bench->layers; i++) {
-        mx_cache_attend(bench->cache, i, bench->q, bench->k, bench->v, bench->out, bench->queries);
+        mx_kv_attend(bench->scratch, i, &segment, 1, bench->q, bench->k, bench->v, bench->out);
     }
     return mx_seconds() - start;
 }
 
 uint64_t mx_attention_bench_read_bytes(const struct mx_attention_bench *bench)
 {
-    return mx_cache_step_bytes(bench->cache);
+    return mx_sequence_step_bytes(bench->sequence);
 }
 
 uint64_t mx_attention_bench_bytes(const struct mx_attention_bench *bench)
 {
-    return mx_cache_allocated(bench->cache);
+    return mx_sequence_bytes(bench->sequence);
 }

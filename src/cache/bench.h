@@ -3,7 +3,9 @@
 #ifndef MX_CACHE_BENCH_H
 #define MX_CACHE_BENCH_H
 
-#include "cache/cache.h"
+#include "base/pool.h"
+#include "cache/mode.h"
+#include "kernels/cpu.h"
 
 struct mx_attention_shape {
     struct mx_kv_options kv; /* its mode runs as asked, as if forced */

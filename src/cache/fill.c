@@ -1,49 +1,56 @@
-/* A cache full of noise: for benchmarks, which need a long context and not its content. */
+/* A sequence full of noise: for benchmarks, which need a long context and not its content. */
 #include "base/random.h"
-#include "cache/constant.h"
+#include "cache/center.h"
+#include "cache/regions.h"
 
 /* Magnitudes of [0.25, 0.5), either sign. */
-static void fill_fp16(uint16_t *halves, uint64_t count, struct mx_random *random)
+static void fill_fp16(uint8_t *bytes, size_t length, struct mx_random *random)
 {
-    for (uint64_t i = 0; i < count; i += 4) {
+    uint16_t *halves = (uint16_t *)(void *)bytes;
+    const size_t count = length / sizeof *halves;
+    for (size_t i = 0; i < count; i += 4) {
         uint64_t bits = mx_random_u64(random);
-        for (uint64_t j = i; j < i + 4 && j < count; j++, bits >>= 16) {
-            halves[j] = (uint16_t)((bits & 0x83ff) | 0x3400);
-        }
+        for (size_t j = i; j < i + 4 && j < count; j++, bits >>= 16) halves[j] = (uint16_t)((bits & 0x83ff) | 0x3400);
     }
 }
 
-static void fill_side(const struct kv_layer *layer, const struct kv_run *run, uint64_t held, struct mx_random *random)
+static void fill_half(struct mx_sequence *sequence, uint32_t layer, const struct kv_half *half,
+                      struct mx_random *random)
 {
-    const struct mx_kv_side *side = &run->layout;
-    const uint64_t halves = run->fp16_bytes / sizeof(uint16_t);
-    for (uint32_t head = 0; head < layer->row->kv_heads; head++) {
-        uint8_t *base = run->base + head * side->bytes;
-        const uint64_t blocks = held < side->blocks ? held : side->blocks;
-        if (side->repr == MX_REPR_FP16) {
-            fill_fp16((uint16_t *)(void *)base, blocks * halves, random);
-            continue;
+    const struct mx_kv_half *layout = &half->layout;
+    const uint64_t blocks = kv_main_blocks(sequence, layer, half);
+    for (uint32_t head = 0; head < sequence->plan->layers[layer].shape.kv_heads; head++) {
+        for (uint64_t b = 0; b < blocks; b++) {
+            uint8_t *codes = kv_codes(sequence, half, head, b);
+            if (layout->repr == MX_REPR_FP16) {
+                fill_fp16(codes, half->code_bytes, random);
+                continue;
+            }
+            for (size_t i = 0; i < half->code_bytes; i++) codes[i] = (uint8_t)(mx_random_u64(random) >> 56);
+            uint16_t *scales = kv_scales(sequence, half, head, b);
+            for (size_t i = 0; i < MX_BLOCK; i++) scales[i] = 0x2000; /* 1/128 */
         }
-        for (uint64_t i = 0; i < blocks * run->code_bytes; i++) base[i] = (uint8_t)(mx_random_u64(random) >> 56);
-        uint16_t *scales = (uint16_t *)(void *)(base + side->scales_at);
-        for (uint64_t i = 0; i < blocks * MX_BLOCK; i++) scales[i] = 0x2000; /* 1/128 */
-        fill_fp16((uint16_t *)(void *)(base + side->near_at), side->near * halves, random);
-        fill_fp16((uint16_t *)(void *)(base + side->sinks_at), side->sinks * halves, random);
+        if (layout->repr == MX_REPR_FP16) continue;
+        uint8_t *own = kv_own(sequence, half, head);
+        fill_fp16(own + layout->recent_at, layout->recent * half->fp16_bytes, random);
+        fill_fp16(own + layout->sinks_at, layout->sinks * half->fp16_bytes, random);
     }
 }
 
-void mx_cache_fill_random(struct mx_cache *cache, uint64_t length, uint64_t seed)
+mx_status mx_sequence_fill_random(struct mx_sequence *sequence, uint64_t length, uint64_t seed, struct mx_error *err)
 {
-    mx_cache_clear(cache);
-    cache->length = length < cache->context ? length : cache->context;
+    const struct mx_kv_plan *plan = sequence->plan;
+    mx_sequence_clear(sequence);
+    MX_TRY(mx_sequence_reserve(sequence, length, err));
+    sequence->length = length;
     struct mx_random random = {seed};
-    const uint64_t held = (cache->length + MX_BLOCK - 1) / MX_BLOCK;
-    for (uint32_t i = 0; i < cache->arch->layer_count; i++) {
-        struct kv_layer *layer = &cache->layers[i];
-        if (layer->owner != i || layer->row->attention == MX_ATTENTION_NONE) continue;
-        fill_side(layer, &layer->k, held, &random);
-        fill_side(layer, &layer->v, held, &random);
-        layer->encoded = cache->length ? kv_first_near(cache, (cache->length - 1) / MX_BLOCK) : 0;
-        kv_constant_decide_from_noise(layer);
+    for (uint32_t i = 0; i < plan->arch->layer_count; i++) {
+        const struct kv_layer *layer = &plan->layers[i];
+        if (!layer->owns) continue;
+        sequence->held[i].encoded = length ? kv_first_recent(plan, (length - 1) / MX_BLOCK) : 0;
+        fill_half(sequence, i, &layer->k, &random);
+        fill_half(sequence, i, &layer->v, &random);
+        kv_center_decide_from_noise(sequence, i);
     }
+    return MX_OK;
 }

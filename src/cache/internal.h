@@ -1,140 +1,183 @@
-/* Inside of a cache: what cache.c (life cycle), attend.c (attention), saved.c (files) and bench.c share.
+/* What the files of src/cache share: the insides of a plan, a store and a sequence, and where a block stands.
  *
- * Per layer, side and KV head memory holds the four runs of struct mx_kv_side. A token lands in fp16: in the main run
- * of an fp16 side, else in the sinks or the ring of near blocks; a block of a coded side is encoded into the main run
- * right before the first query that reads it in codes, which is also before its place in the ring is taken.
+ * A token lands in fp16: in the main blocks of an fp16 half, else in the sinks or the ring of recent blocks. A block of
+ * a coded half is encoded into the main blocks right before the first query that reads it in codes, which is also
+ * before its place in the ring is taken.
  */
 #ifndef MX_CACHE_INTERNAL_H
 #define MX_CACHE_INTERNAL_H
 
+#include <pthread.h>
 #include <stdatomic.h>
 
-#include "cache/cache.h"
 #include "cache/hadamard.h"
+#include "cache/plan.h"
+#include "cache/sequence.h"
 #include "cache/size.h"
 #include "kernels/kv_kernels.h"
 
-/* One side of one layer. */
-struct kv_run {
-    struct mx_kv_side layout;
-    uint8_t *base;     /* KV head h starts at base + h * layout.bytes */
-    size_t code_bytes; /* of one block in the main run */
-    size_t fp16_bytes; /* of one block in fp16 */
-    bool rotated;      /* codes hold H D x */
+/* K or V of one layer. */
+struct kv_half {
+    struct mx_kv_half layout;
+    size_t code_bytes;            /* of one main block */
+    size_t fp16_bytes;            /* of one block in fp16 */
+    uint64_t own_at;              /* where KV head 0 begins in what the sequence owns */
+    uint64_t codes_at, scales_at; /* paged: where its codes and scales begin in a page, KV head 0 first */
+    bool rotated;                 /* codes hold H D x */
     struct mx_kv_rotation rotation;
 };
 
-/* The constant part of a layer's keys, which is taken off before they are coded: mean + R_t turned at position t
- * (constant.h). Decided from a text's first keys, then frozen. */
-struct kv_constant {
-    float *mean;                   /* [kv_heads][k_dim]; NULL where nothing is ever taken off */
-    float *turned;                 /* the same; NULL where no bias is known to turn */
-    struct mx_kv_turning *turning; /* [kv_heads]: the pairs where `turned` is not zero */
-    const float *bias;             /* [kv_heads][k_dim]: the model's, from which `turned` is chosen; NULL: none */
-    float factor;                  /* of the bias */
-    bool known;                    /* decided */
+/* How the offset of a layer's keys is found (center.h). */
+struct kv_center {
+    bool centered;                    /* an offset may be taken off */
+    uint64_t at;                      /* in what the sequence owns: mean, then what is rotated */
+    bool rotates;                     /* room for the latter is there */
+    const float *bias;                /* [kv_heads][k_dim]: the model's; NULL: none is known */
+    float factor;                     /* of the bias */
+    const struct mx_kv_turns *angles; /* of its rotary embedding; NULL with `bias` */
+    uint64_t lists_at; /* in the sequence's lists: [kv_heads] of struct mx_kv_turning, then their pairs */
 };
 
 struct kv_layer {
-    const struct mx_layer *row;
-    uint32_t owner; /* the layer whose runs it reads; itself as a rule */
-    struct kv_run k, v;
-    struct kv_constant constant;
-    uint64_t encoded; /* blocks [0, encoded) have left fp16 (sinks excepted) */
+    struct mx_kv_shape shape;
+    uint32_t owner; /* the layer whose keys and values it reads; itself as a rule */
+    bool owns;      /* it holds keys and values */
+    struct kv_half k, v;
+    struct kv_center center;
+    uint64_t state_at, state_floats; /* in what the sequence owns */
 };
 
-/* How a block is read. An fp16 side reads its main run in every form. */
-enum kv_form { FORM_SINK, FORM_CODED, FORM_NEAR };
-
-/* Scratch of one worker. */
-struct kv_worker {
-    float *k_tile;           /* [MX_KV_TILE][k_dim]: keys from which a constant is decided (constant.c) */
-    float *w;                /* [ROWS_AT_ONCE][MX_KV_TILE] */
-    float *panel, *unpacked; /* [dim][16]; [16][dim] */
-    float *max, *sum;        /* [rows] of the piece under way: its own lines, which no other thread writes */
-};
-
-enum {
-    ROWS_AT_ONCE = 32,   /* query rows that go through a tile together */
-    FEW_ROWS = 16,       /* a step of so many rows in a KV head, or fewer, is cut as finely as decoding is */
-    DECODE_RANGES = 32,  /* token ranges that one KV head's decode step is cut into, at most (and one more) */
-    PREFILL_RANGES = 8,  /* the same in a prefill, whose partial results are larger */
-    RANGE_TOKENS = 1024, /* the shortest range */
-};
-
-/* How far a step has come in one KV head. */
-struct kv_head {
-    _Alignas(64) atomic_int state; /* new tokens stored and queries prepared? */
-    atomic_int remaining;          /* ranges that have not ended */
-};
-
-enum { HEAD_NEW, HEAD_BUSY, HEAD_READY };
-
-struct mx_cache {
+struct mx_kv_plan {
     const struct mx_arch *arch;
     struct mx_kv_setup setup;
     const struct mx_kv_kernels *kernels;
-    struct mx_pool *pool;
-    uint64_t length, context, allocated;
-    uint32_t chunk;
-    bool shares; /* some layer reads another's runs */
+    uint64_t context;
+    uint64_t page_bytes; /* of all layers */
+    uint64_t own_bytes;  /* that a sequence owns, states included */
+    uint64_t lists_bytes;
+    bool shares;             /* some layer reads another's keys and values */
+    bool centers;            /* some layer takes an offset off its keys */
+    bool pages_hold_fp16;    /* some paged half is in fp16: pages reach to the newest token */
+    bool has_pages, windows; /* some half is paged; some is a ring */
+    bool coded, states;      /* some half is coded; some layer has a recurrent state */
 
-    uint8_t *memory;
-    struct kv_layer *layers; /* [layer_count] */
+    struct kv_layer *layers; /* [arch->layer_count] */
     struct mx_hadamard *hadamards;
     uint32_t hadamard_count;
     float *signs;
-    struct mx_kv_turns turns[2]; /* of each arch->rope by which a bias turns */
-    void *turn_tables;           /* theirs, and each layer's `turning` */
-
-    /* Scratch, sized at open. Query rows of a KV head stand together: row = token of the tile * group + head. */
-    float *waves; /* [kv_heads * rows][k_dim]: what turns in coded scores; empty where no bias does */
-    uint8_t *queries_plain, *queries_coded; /* [kv_heads * rows]: prepared for fp16 blocks, and for coded ones */
-    /* Partial results [kv_heads][ranges][rows] ([v_dim]). Values that are read from fp16 blocks beside rotated codes
-     * are summed apart, in `near`, where near_used [kv_heads][ranges] says so. */
-    float *acc, *near, *max, *sum;
-    bool *near_used;
-    struct kv_head *heads; /* [kv_heads] */
-    struct kv_worker *workers;
-    void *scratch;
+    struct mx_kv_turns angles[2]; /* of each arch->rope by which a bias rotates */
+    void *angle_tables;
 };
 
-static inline const struct kv_layer *kv_owner(const struct mx_cache *cache, uint32_t layer)
+struct mx_kv_store {
+    const struct mx_kv_plan *plan;
+    uint64_t budget, used, peak;
+    bool single;
+    uint8_t *memory;    /* half by half, KV head by KV head: all pages' codes, or scales, side by side */
+    uint64_t reserved;  /* bytes of address space */
+    uint32_t slots;     /* pages that the address space has room for; the budget may allow fewer */
+    atomic_uint *holds; /* [slots]: sequences that hold the page; 0: free */
+    pthread_mutex_t mutex;
+};
+
+/* What a sequence knows of a layer that it holds. */
+struct kv_held {
+    uint64_t encoded;              /* blocks [0, encoded) have left fp16 (sinks excepted) */
+    bool decided;                  /* the offset of its keys is decided */
+    struct mx_kv_turning *rotated; /* [kv_heads]: the pairs of the offset that rotate; NULL: none can */
+};
+
+struct mx_sequence {
+    const struct mx_kv_plan *plan;
+    struct mx_kv_store *store;
+    uint64_t length;
+    uint8_t *own;                  /* rings, sinks, offsets, states */
+    uint32_t *pages;               /* the block table: slots of the store */
+    uint32_t page_count;           /* in use */
+    bool stale;                    /* the newest block may hold numbers of tokens that were cut off */
+    struct kv_held *held;          /* [arch->layer_count] */
+    void *lists;                   /* those of `held` */
+    struct mx_kv_plan *own_plan;   /* of a sequence that stands alone; else NULL */
+    struct mx_kv_store *own_store; /* the same */
+};
+
+/* How a block is read. An fp16 half reads its main blocks in every form. */
+enum kv_form { FORM_SINK, FORM_CODED, FORM_RECENT };
+
+/* Where a stretch of the pages stands: `at` bytes into a page, `bytes` of them for each KV head. All slots of a stretch
+ * lie side by side, so that a text whose pages follow one another is read as if it had no pages. */
+static inline uint8_t *kv_paged(const struct mx_sequence *sequence, uint64_t at, uint64_t bytes, uint32_t head,
+                                uint64_t block)
 {
-    return &cache->layers[cache->layers[layer].owner];
+    const struct mx_kv_store *store = sequence->store;
+    const uint64_t slot = sequence->pages[block / MX_PAGE_BLOCKS];
+    return store->memory + (at + head * bytes) * store->slots + slot * bytes;
 }
 
-/* Where the fp16 form of block b stands on a side, for KV head `head`. */
-static inline uint16_t *kv_fp16_block(const struct kv_run *run, uint32_t head, uint64_t b)
+static inline uint8_t *kv_own(const struct mx_sequence *sequence, const struct kv_half *half, uint32_t head)
 {
-    const struct mx_kv_side *side = &run->layout;
-    uint8_t *base = run->base + head * side->bytes;
-    if (side->repr == MX_REPR_FP16) return (uint16_t *)(void *)(base + b % side->blocks * run->fp16_bytes);
-    if (b < side->sinks) return (uint16_t *)(void *)(base + side->sinks_at + b * run->fp16_bytes);
-    return (uint16_t *)(void *)(base + side->near_at + b % side->near * run->fp16_bytes);
+    return sequence->own + half->own_at + head * half->layout.bytes;
 }
-static inline uint8_t *kv_codes(const struct kv_run *run, uint32_t head, uint64_t b)
+
+/* The main block b of a KV head: codes, or halves of an fp16 half. */
+static inline uint8_t *kv_codes(const struct mx_sequence *sequence, const struct kv_half *half, uint32_t head,
+                                uint64_t b)
 {
-    return run->base + head * run->layout.bytes + b % run->layout.blocks * run->code_bytes;
+    const struct mx_kv_half *layout = &half->layout;
+    if (!layout->paged) return kv_own(sequence, half, head) + b % layout->blocks * half->code_bytes;
+    return kv_paged(sequence, half->codes_at, layout->page_codes, head, b) + b % MX_PAGE_BLOCKS * half->code_bytes;
 }
-static inline uint16_t *kv_scales(const struct kv_run *run, uint32_t head, uint64_t b)
+
+static inline uint16_t *kv_scales(const struct mx_sequence *sequence, const struct kv_half *half, uint32_t head,
+                                  uint64_t b)
 {
-    uint8_t *scales = run->base + head * run->layout.bytes + run->layout.scales_at;
-    return (uint16_t *)(void *)scales + b % run->layout.blocks * MX_BLOCK;
+    const struct mx_kv_half *layout = &half->layout;
+    uint8_t *scales;
+    if (layout->paged) {
+        scales = kv_paged(sequence, half->scales_at, layout->page_scales, head, b);
+        b %= MX_PAGE_BLOCKS;
+    } else {
+        scales = kv_own(sequence, half, head) + layout->scales_at;
+        b %= layout->blocks;
+    }
+    return (uint16_t *)(void *)scales + b * MX_BLOCK;
+}
+
+/* Where the fp16 form of block b stands. */
+static inline uint16_t *kv_fp16_block(const struct mx_sequence *sequence, const struct kv_half *half, uint32_t head,
+                                      uint64_t b)
+{
+    const struct mx_kv_half *layout = &half->layout;
+    if (layout->repr == MX_REPR_FP16) return (uint16_t *)(void *)kv_codes(sequence, half, head, b);
+    uint8_t *own = kv_own(sequence, half, head);
+    if (b < layout->sinks) return (uint16_t *)(void *)(own + layout->sinks_at + b * half->fp16_bytes);
+    return (uint16_t *)(void *)(own + layout->recent_at + b % layout->recent * half->fp16_bytes);
+}
+
+/* Floats of the offset of a layer's keys: the mean [kv_heads][k_dim], and where center.rotates what rotates, the same.
+ */
+static inline float *kv_offset_mean(const struct mx_sequence *sequence, const struct kv_layer *layer)
+{
+    return (float *)(void *)(sequence->own + layer->center.at);
+}
+static inline float *kv_offset_rotated(const struct mx_sequence *sequence, const struct kv_layer *layer)
+{
+    return kv_offset_mean(sequence, layer) + (size_t)layer->shape.kv_heads * layer->shape.k_dim;
 }
 
 /* The first position that the query at `position` sees. */
-static inline uint64_t kv_first_visible(const struct mx_layer *row, uint64_t position)
+static inline uint64_t kv_first_visible(const struct mx_kv_shape *shape, uint64_t position)
 {
-    if (row->attention == MX_ATTENTION_SLIDING) return position + 1 > row->window ? position + 1 - row->window : 0;
-    if (row->attention == MX_ATTENTION_CHUNKED) return position / row->window * row->window;
+    if (shape->attention == MX_ATTENTION_SLIDING)
+        return position + 1 > shape->window ? position + 1 - shape->window : 0;
+    if (shape->attention == MX_ATTENTION_CHUNKED) return position / shape->window * shape->window;
     return 0;
 }
 
 /* The first block that a query in block `own` reads in fp16 though it is no sink. */
-static inline uint64_t kv_first_near(const struct mx_cache *cache, uint64_t own)
+static inline uint64_t kv_first_recent(const struct mx_kv_plan *plan, uint64_t own)
 {
-    const uint64_t recent = cache->setup.recent / MX_BLOCK;
+    const uint64_t recent = plan->setup.recent / MX_BLOCK;
     return own > recent ? own - recent : 0;
 }
 

@@ -6,15 +6,18 @@
 #include <math.h>
 #include <string.h>
 
-#include "cache/attend.h"
+#include "base/checked.h"
+#include "cache/step.h"
 
 /* What the functions below share. */
 struct piece {
+    const struct mx_kv_scratch *scratch;
     const struct kv_step *step;
+    const struct mx_kv_kernels *kernels;
     struct kv_worker *worker;
     uint32_t head;
-    float *acc, *near; /* this partial result's */
-    bool near_used;
+    float *acc, *recent; /* this partial result's */
+    bool recent_used;
 };
 
 /* Rows [row, row + rows) of the KV head, blocks [from, to), all read in one form. */
@@ -24,17 +27,20 @@ struct span {
     enum kv_form form;
 };
 
-static bool reads_codes(const struct kv_run *run, enum kv_form form)
+static bool reads_codes(const struct kv_half *half, enum kv_form form)
 {
-    return run->layout.repr != MX_REPR_FP16 && form == FORM_CODED;
+    return half->layout.repr != MX_REPR_FP16 && form == FORM_CODED;
 }
 
-/* Blocks from b on that lie behind one another on a side. */
-static uint64_t contiguous(const struct kv_run *run, enum kv_form form, uint64_t b)
+/* Blocks from b on that lie behind one another in a half. Of pages no more than one counts: tiles are cut there
+ * whether the next one follows or not, so that results don't depend on it. */
+static uint64_t contiguous(const struct kv_half *half, enum kv_form form, uint64_t b)
 {
-    const struct mx_kv_side *side = &run->layout;
-    if (side->repr == MX_REPR_FP16 || form == FORM_CODED) return side->blocks - b % side->blocks;
-    return form == FORM_SINK ? side->sinks - b : side->near - b % side->near;
+    const struct mx_kv_half *layout = &half->layout;
+    if (layout->repr == MX_REPR_FP16 || form == FORM_CODED) {
+        return layout->paged ? MX_PAGE_BLOCKS - b % MX_PAGE_BLOCKS : layout->blocks - b % layout->blocks;
+    }
+    return form == FORM_SINK ? layout->sinks - b : layout->recent - b % layout->recent;
 }
 
 /* Minus infinity where a row does not see a token of blocks [b, b + blocks). */
@@ -44,7 +50,7 @@ static void mask(const struct piece *piece, float *w, uint32_t row, uint32_t row
     const uint64_t from = b * MX_BLOCK, to = from + blocks * MX_BLOCK;
     for (uint32_t r = 0; r < rows; r++, w += MX_KV_TILE) {
         const uint64_t position = step->first + (row + r) / step->group;
-        const uint64_t low = kv_first_visible(step->row, position);
+        const uint64_t low = kv_first_visible(step->shape, position);
         for (uint64_t t = from; t < low && t < to; t++) w[t - from] = -INFINITY;
         for (uint64_t t = position + 1 > from ? position + 1 : from; t < to; t++) w[t - from] = -INFINITY;
     }
@@ -58,50 +64,62 @@ static void scale_row(float *row, float factor, uint32_t count)
 /* Softmax of `rows` rows of w, and what was accumulated before brought to the new maximum. */
 static void softmax_rows(struct piece *piece, float *w, uint32_t row, uint32_t rows, uint64_t blocks)
 {
-    const struct mx_cache *cache = piece->step->cache;
-    const uint32_t v_dim = piece->step->row->v_dim, count = (uint32_t)blocks * MX_BLOCK;
-    const float cap = (float)cache->arch->attention_softcap;
+    const struct mx_kv_kernels *kernels = piece->kernels;
+    const uint32_t v_dim = piece->step->shape->v_dim, count = (uint32_t)blocks * MX_BLOCK;
+    const float cap = (float)piece->step->sequence->plan->arch->attention_softcap;
     for (uint32_t r = row; r < row + rows; r++, w += MX_KV_TILE) {
-        if (cap > 0) cache->kernels->softcap(w, count, cap);
-        const float factor = cache->kernels->softmax(w, count, &piece->worker->max[r], &piece->worker->sum[r]);
+        if (cap > 0) kernels->softcap(w, count, cap);
+        const float factor = kernels->softmax(w, count, &piece->worker->max[r], &piece->worker->sum[r]);
         if (factor == 1.0f) continue;
         scale_row(piece->acc + (size_t)r * v_dim, factor, v_dim);
-        if (piece->near_used) scale_row(piece->near + (size_t)r * v_dim, factor, v_dim);
+        if (piece->recent_used) scale_row(piece->recent + (size_t)r * v_dim, factor, v_dim);
     }
 }
 
 /* Where values of this form are summed. */
 static float *target(struct piece *piece, enum kv_form form)
 {
-    const struct kv_run *v = &piece->step->layer->v;
+    const struct kv_half *v = &piece->step->layer->v;
     if (!v->rotated || form == FORM_CODED) return piece->acc;
-    if (!piece->near_used) {
-        memset(piece->near, 0, (size_t)piece->step->rows * piece->step->row->v_dim * sizeof(float));
-        piece->near_used = true;
+    if (!piece->recent_used) {
+        memset(piece->recent, 0, (size_t)piece->step->rows * piece->step->shape->v_dim * sizeof(float));
+        piece->recent_used = true;
     }
-    return piece->near;
+    return piece->recent;
+}
+
+/* Rows that are scored for the sake of `rows` rows. A kernel may sum a row's score in another order where it scores few
+ * rows. How many rows of a prompt come together depends on how it was cut into calls, so they are rounded up to what
+ * every kernel takes at once; a decoded token's rows are always as many as its group. What the rows beyond hold is
+ * never read. */
+static uint32_t scored_rows(const struct kv_step *step, uint32_t rows)
+{
+    return step->decode ? rows : (rows + ROWS_ROUNDED - 1) / ROWS_ROUNDED * ROWS_ROUNDED;
 }
 
 /* Scores of a tile. */
 static void score(const struct piece *piece, const struct span *span, uint32_t row, uint32_t rows, uint64_t b,
                   uint64_t blocks)
 {
-    const struct mx_cache *cache = piece->step->cache;
-    const struct kv_run *run = &piece->step->layer->k;
-    const uint32_t dim = run->layout.dim;
-    const size_t query = ((size_t)piece->head * piece->step->rows + row) * mx_kv_query_bytes(dim);
-    if (reads_codes(run, span->form)) {
-        cache->kernels->k[run->layout.repr].scores(piece->worker->w, kv_codes(run, piece->head, b),
-                                                   kv_scales(run, piece->head, b), (uint32_t)blocks,
-                                                   cache->queries_coded + query, rows, dim);
-        const struct mx_kv_turning *turning = piece->step->layer->constant.turning;
-        if (turning && turning[piece->head].count > 0) {
-            const float *waves = cache->waves + ((size_t)piece->head * piece->step->rows + row) * dim;
-            cache->kernels->add_waves(piece->worker->w, waves, dim, &turning[piece->head], b, (uint32_t)blocks, rows);
+    const struct kv_step *step = piece->step;
+    const struct kv_half *half = &step->layer->k;
+    const uint32_t dim = half->layout.dim, scored = scored_rows(step, rows);
+    const size_t at = kv_row(step, piece->head) + row, query = at * mx_kv_query_bytes(dim);
+    float *w = piece->worker->w;
+    if (reads_codes(half, span->form)) {
+        const uint8_t *codes = kv_codes(step->sequence, half, piece->head, b);
+        piece->kernels->k[half->layout.repr].scores(w, codes, kv_scales(step->sequence, half, piece->head, b),
+                                                    (uint32_t)blocks, piece->scratch->queries_coded + query, scored,
+                                                    dim);
+        const struct mx_kv_turning *rotated = step->held->rotated;
+        if (rotated && rotated[piece->head].count > 0) {
+            piece->kernels->add_waves(w, piece->scratch->waves + at * dim, dim, &rotated[piece->head], b,
+                                      (uint32_t)blocks, rows);
         }
     } else {
-        cache->kernels->k[MX_REPR_FP16].scores(piece->worker->w, (const uint8_t *)kv_fp16_block(run, piece->head, b),
-                                               NULL, (uint32_t)blocks, cache->queries_plain + query, rows, dim);
+        const uint8_t *halves = (const uint8_t *)kv_fp16_block(step->sequence, half, piece->head, b);
+        piece->kernels->k[MX_REPR_FP16].scores(w, halves, NULL, (uint32_t)blocks, piece->scratch->queries_plain + query,
+                                               scored, dim);
     }
 }
 
@@ -109,14 +127,16 @@ static void score(const struct piece *piece, const struct span *span, uint32_t r
 static void accumulate(const struct piece *piece, const struct span *span, float *acc, uint32_t rows, uint64_t b,
                        uint64_t blocks)
 {
-    const struct mx_v_kernels *kernels = piece->step->cache->kernels->v;
-    const struct kv_run *run = &piece->step->layer->v;
-    const uint32_t dim = run->layout.dim;
-    if (reads_codes(run, span->form)) {
-        kernels[run->layout.repr].accumulate(acc, dim, kv_codes(run, piece->head, b), kv_scales(run, piece->head, b),
-                                             (uint32_t)blocks, piece->worker->w, rows, dim);
+    const struct mx_v_kernels *kernels = piece->kernels->v;
+    const struct mx_sequence *sequence = piece->step->sequence;
+    const struct kv_half *half = &piece->step->layer->v;
+    const uint32_t dim = half->layout.dim;
+    if (reads_codes(half, span->form)) {
+        kernels[half->layout.repr].accumulate(acc, dim, kv_codes(sequence, half, piece->head, b),
+                                              kv_scales(sequence, half, piece->head, b), (uint32_t)blocks,
+                                              piece->worker->w, rows, dim);
     } else {
-        kernels[MX_REPR_FP16].accumulate(acc, dim, (const uint8_t *)kv_fp16_block(run, piece->head, b), NULL,
+        kernels[MX_REPR_FP16].accumulate(acc, dim, (const uint8_t *)kv_fp16_block(sequence, half, piece->head, b), NULL,
                                          (uint32_t)blocks, piece->worker->w, rows, dim);
     }
 }
@@ -129,7 +149,7 @@ static void attend_tile(struct piece *piece, const struct span *span, uint64_t b
         score(piece, span, row, rows, b, blocks);
         mask(piece, piece->worker->w, row, rows, b, blocks);
         softmax_rows(piece, piece->worker->w, row, rows, blocks);
-        accumulate(piece, span, acc + (size_t)row * piece->step->row->v_dim, rows, b, blocks);
+        accumulate(piece, span, acc + (size_t)row * piece->step->shape->v_dim, rows, b, blocks);
     }
 }
 
@@ -137,23 +157,21 @@ static void attend_span(struct piece *piece, const struct span *span)
 {
     const struct kv_layer *layer = piece->step->layer;
     for (uint64_t b = span->from; b < span->to;) {
-        const uint64_t k = contiguous(&layer->k, span->form, b), v = contiguous(&layer->v, span->form, b);
-        uint64_t blocks = span->to - b < MX_KV_TILE_BLOCKS ? span->to - b : MX_KV_TILE_BLOCKS;
-        blocks = k < blocks ? k : blocks;
-        blocks = v < blocks ? v : blocks;
+        uint64_t blocks = mx_smaller(span->to - b, MX_KV_TILE_BLOCKS - b % MX_KV_TILE_BLOCKS);
+        blocks = mx_smaller(blocks, contiguous(&layer->k, span->form, b));
+        blocks = mx_smaller(blocks, contiguous(&layer->v, span->form, b));
         attend_tile(piece, span, b, blocks);
         b += blocks;
     }
 }
 
-/* Rows [row, row + rows) on blocks [from, to): sinks, codes, fp16, where `near` is the first block read in fp16. */
-static void attend_blocks(struct piece *piece, uint32_t row, uint32_t rows, uint64_t from, uint64_t to, uint64_t near)
+/* Rows [row, row + rows) on blocks [from, to): sinks, codes, fp16, where `recent` is the first block read in fp16. */
+static void attend_blocks(struct piece *piece, uint32_t row, uint32_t rows, uint64_t from, uint64_t to, uint64_t recent)
 {
     const struct kv_layer *layer = piece->step->layer;
-    const uint64_t sinks =
-        layer->k.layout.sinks > layer->v.layout.sinks ? layer->k.layout.sinks : layer->v.layout.sinks;
-    const uint64_t ends[3] = {sinks, near > sinks ? near : sinks, to};
-    static const enum kv_form forms[3] = {FORM_SINK, FORM_CODED, FORM_NEAR};
+    const uint64_t sinks = mx_larger(layer->k.layout.sinks, layer->v.layout.sinks);
+    const uint64_t ends[3] = {sinks, mx_larger(recent, sinks), to};
+    static const enum kv_form forms[3] = {FORM_SINK, FORM_CODED, FORM_RECENT};
     for (int i = 0; i < 3; i++) {
         const uint64_t end = ends[i] < to ? ends[i] : to;
         if (from >= end) continue;
@@ -163,37 +181,42 @@ static void attend_blocks(struct piece *piece, uint32_t row, uint32_t rows, uint
     }
 }
 
-void kv_attend_range(const struct kv_step *step, uint32_t head, uint32_t range, struct kv_worker *worker)
+void kv_attend_range(const struct mx_kv_scratch *scratch, const struct kv_step *step, uint32_t head, uint32_t range,
+                     struct kv_worker *worker)
 {
-    const struct mx_cache *cache = step->cache;
+    const struct mx_kv_plan *plan = step->sequence->plan;
     const size_t at = kv_partial(step, head, range);
-    const size_t v_dim = step->row->v_dim;
-    struct piece piece = {
-        .step = step, .worker = worker, .head = head, .acc = cache->acc + at * v_dim, .near = cache->near + at * v_dim};
+    const size_t v_dim = step->shape->v_dim;
+    struct piece piece = {.scratch = scratch,
+                          .step = step,
+                          .kernels = plan->kernels,
+                          .worker = worker,
+                          .head = head,
+                          .acc = scratch->acc + at * v_dim,
+                          .recent = scratch->recent + at * v_dim};
     memset(piece.acc, 0, step->rows * v_dim * sizeof(float));
     for (uint32_t r = 0; r < step->rows; r++) {
         worker->max[r] = -INFINITY;
         worker->sum[r] = 0;
     }
-    const uint64_t last = step->first + step->n - 1, range_blocks = step->range / MX_BLOCK;
+    const uint64_t tile = step->first / MX_QUERY_TILE * MX_QUERY_TILE, last = step->first + step->n - 1;
+    const uint64_t range_blocks = step->range / MX_BLOCK;
     const uint64_t from = (step->range_from + range) * range_blocks, to = from + range_blocks;
-    const uint64_t seen = kv_first_visible(step->row, step->first) / MX_BLOCK;
-    const uint64_t begin = from > seen ? from : seen;
+    const uint64_t begin = mx_larger(from, kv_first_visible(step->shape, tile) / MX_BLOCK);
 
-    /* What is old for the tile's first query is old for all of them: one pass. The rest, block of queries by block. */
-    const uint64_t common = kv_first_near(cache, step->first / MX_BLOCK);
-    const uint64_t common_end = common < to ? common : to;
+    /* What is old for the aligned tile's first query is old for all of them: one pass. The rest, block of queries by
+     * block. */
+    const uint64_t common = kv_first_recent(plan, tile / MX_BLOCK), common_end = mx_smaller(common, to);
     if (begin < common_end) attend_blocks(&piece, 0, step->rows, begin, common_end, common);
-    const uint64_t rest = begin > common ? begin : common;
+    const uint64_t rest = mx_larger(begin, common);
     for (uint64_t own = step->first / MX_BLOCK; own <= last / MX_BLOCK; own++) {
-        const uint64_t low = own * MX_BLOCK > step->first ? own * MX_BLOCK : step->first;
-        const uint64_t high = (own + 1) * MX_BLOCK < last + 1 ? (own + 1) * MX_BLOCK : last + 1;
-        const uint64_t end = own + 1 < to ? own + 1 : to;
+        const uint64_t low = mx_larger(own * MX_BLOCK, step->first);
+        const uint64_t high = mx_smaller((own + 1) * MX_BLOCK, last + 1), end = mx_smaller(own + 1, to);
         if (rest >= end) continue;
         attend_blocks(&piece, (uint32_t)(low - step->first) * step->group, (uint32_t)(high - low) * step->group, rest,
-                      end, kv_first_near(cache, own));
+                      end, kv_first_recent(plan, own));
     }
-    memcpy(cache->max + at, worker->max, step->rows * sizeof(float));
-    memcpy(cache->sum + at, worker->sum, step->rows * sizeof(float));
-    cache->near_used[head * step->ranges + range] = piece.near_used;
+    memcpy(scratch->max + at, worker->max, step->rows * sizeof(float));
+    memcpy(scratch->sum + at, worker->sum, step->rows * sizeof(float));
+    *kv_recent_used(scratch, step, head, range) = piece.recent_used;
 }

@@ -3,35 +3,86 @@
 
 #include "base/checked.h"
 
-static bool visit_side(const struct mx_cache *cache, const struct kv_layer *layer, const struct kv_run *run,
-                       mx_cache_visitor *visitor, void *context)
+static uint64_t held_blocks(const struct mx_sequence *sequence)
 {
-    const struct mx_kv_side *side = &run->layout;
-    const uint64_t held = (cache->length + MX_BLOCK - 1) / MX_BLOCK;
-    const bool coded = side->repr != MX_REPR_FP16;
-    const uint64_t main_blocks = mx_smaller(side->blocks, coded ? layer->encoded : held);
-    for (uint32_t head = 0; head < layer->row->kv_heads; head++) {
-        uint8_t *base = run->base + head * side->bytes;
-        if (!visitor(context, base, main_blocks * run->code_bytes)) return false;
+    return (sequence->length + MX_BLOCK - 1) / MX_BLOCK;
+}
+
+uint64_t kv_main_blocks(const struct mx_sequence *sequence, uint32_t layer, const struct kv_half *half)
+{
+    const bool coded = half->layout.repr != MX_REPR_FP16;
+    const uint64_t held = coded ? sequence->held[layer].encoded : held_blocks(sequence);
+    return half->layout.paged ? held : mx_smaller(half->layout.blocks, held);
+}
+
+/* Codes, then scales, of the paged main blocks [0, blocks) of a KV head. */
+static bool visit_pages(const struct mx_sequence *sequence, const struct kv_half *half, uint32_t head, uint64_t blocks,
+                        kv_visitor *visitor, void *context)
+{
+    for (uint64_t b = 0; b < blocks; b += MX_PAGE_BLOCKS) {
+        const uint64_t count = mx_smaller(blocks - b, MX_PAGE_BLOCKS);
+        if (!visitor(context, kv_codes(sequence, half, head, b), count * half->code_bytes)) return false;
+    }
+    for (uint64_t b = 0; half->layout.page_scales > 0 && b < blocks; b += MX_PAGE_BLOCKS) {
+        const uint64_t count = mx_smaller(blocks - b, MX_PAGE_BLOCKS);
+        uint8_t *scales = (uint8_t *)kv_scales(sequence, half, head, b);
+        if (!visitor(context, scales, count * mx_repr_scale_bytes(half->layout.repr))) return false;
+    }
+    return true;
+}
+
+static bool visit_half(const struct mx_sequence *sequence, uint32_t index, const struct kv_half *half, bool pages,
+                       kv_visitor *visitor, void *context)
+{
+    const struct mx_kv_half *layout = &half->layout;
+    const uint64_t held = held_blocks(sequence), blocks = kv_main_blocks(sequence, index, half);
+    const bool coded = layout->repr != MX_REPR_FP16;
+    for (uint32_t head = 0; head < sequence->plan->layers[index].shape.kv_heads; head++) {
+        uint8_t *own = kv_own(sequence, half, head);
+        if (layout->paged) {
+            if (pages && !visit_pages(sequence, half, head, blocks, visitor, context)) return false;
+        } else {
+            if (!visitor(context, own, blocks * half->code_bytes)) return false;
+            if (coded && !visitor(context, own + layout->scales_at, blocks * mx_repr_scale_bytes(layout->repr))) {
+                return false;
+            }
+        }
         if (!coded) continue;
-        if (!visitor(context, base + side->scales_at, main_blocks * mx_repr_scale_bytes(side->repr)) ||
-            !visitor(context, base + side->near_at, mx_smaller(side->near, held) * run->fp16_bytes) ||
-            !visitor(context, base + side->sinks_at, mx_smaller(side->sinks, held) * run->fp16_bytes)) {
+        if (!visitor(context, own + layout->recent_at, mx_smaller(layout->recent, held) * half->fp16_bytes) ||
+            !visitor(context, own + layout->sinks_at, mx_smaller(layout->sinks, held) * half->fp16_bytes)) {
             return false;
         }
     }
     return true;
 }
 
-bool mx_cache_visit(const struct mx_cache *cache, mx_cache_visitor *visitor, void *context)
+static bool visit(const struct mx_sequence *sequence, bool pages, kv_visitor *visitor, void *context)
 {
-    for (uint32_t i = 0; i < cache->arch->layer_count; i++) {
-        const struct kv_layer *layer = &cache->layers[i];
-        if (layer->owner != i || layer->row->attention == MX_ATTENTION_NONE) continue;
-        if (!visit_side(cache, layer, &layer->k, visitor, context)) return false;
-        if (!visit_side(cache, layer, &layer->v, visitor, context)) return false;
-        const size_t numbers = mx_kv_constant_numbers(cache->arch, &cache->setup, i);
-        if (numbers && !visitor(context, (uint8_t *)layer->constant.mean, numbers * sizeof(float))) return false;
+    const struct mx_kv_plan *plan = sequence->plan;
+    for (uint32_t i = 0; i < plan->arch->layer_count; i++) {
+        const struct kv_layer *layer = &plan->layers[i];
+        if (layer->owns) {
+            if (!visit_half(sequence, i, &layer->k, pages, visitor, context)) return false;
+            if (!visit_half(sequence, i, &layer->v, pages, visitor, context)) return false;
+        }
+        const size_t floats = (size_t)layer->shape.kv_heads * layer->shape.k_dim * (layer->center.rotates ? 2 : 1);
+        if (layer->center.centered && !visitor(context, sequence->own + layer->center.at, floats * sizeof(float))) {
+            return false;
+        }
+        if (layer->state_floats &&
+            !visitor(context, sequence->own + layer->state_at, layer->state_floats * sizeof(float))) {
+            return false;
+        }
     }
     return true;
+}
+
+bool kv_visit(const struct mx_sequence *sequence, kv_visitor *visitor, void *context)
+{
+    return visit(sequence, true, visitor, context);
+}
+
+bool kv_visit_own(const struct mx_sequence *sequence, kv_visitor *visitor, void *context)
+{
+    return visit(sequence, false, visitor, context);
 }

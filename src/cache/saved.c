@@ -8,10 +8,10 @@
 #include <xxhash.h>
 
 #include "base/file.h"
-#include "cache/constant.h"
+#include "cache/center.h"
 #include "cache/regions.h"
 
-enum { VERSION = 3, ORDER = 0x01020304 };
+enum { VERSION = 4, ORDER = 0x01020304 };
 
 static const char magic[8] = "mxkvsave";
 
@@ -25,44 +25,43 @@ struct header {
     uint32_t mode, recent, sink, boundary_v, center, layers;
 };
 
-/* Encoded blocks, and whether the constant of K is decided, of one layer. */
-static uint64_t pack_layer(const struct kv_layer *layer)
+/* Encoded blocks, and whether the offset of keys is decided, of one layer. */
+static uint64_t pack_layer(const struct kv_held *held)
 {
-    return layer->encoded << 1 | layer->constant.known;
+    return held->encoded << 1 | held->decided;
 }
 
-/* What must agree for the regions to mean the same. The length of a full layer's run need not. */
-static uint64_t hash_shapes(const struct mx_cache *cache)
+/* What must agree for the regions to mean the same. How many blocks a full layer has room for need not. */
+static uint64_t hash_shapes(const struct mx_kv_plan *plan)
 {
     uint64_t hash = 0;
-    for (uint32_t i = 0; i < cache->arch->layer_count; i++) {
-        const struct kv_layer *layer = &cache->layers[i];
-        const struct mx_layer *row = layer->row;
-        const bool full = row->attention == MX_ATTENTION_FULL;
-        const struct mx_kv_side *k = &layer->k.layout, *v = &layer->v.layout;
-        const uint64_t shape[] = {(uint64_t)row->attention,
-                                  row->window,
-                                  row->kv_heads,
-                                  row->k_dim,
-                                  row->v_dim,
+    for (uint32_t i = 0; i < plan->arch->layer_count; i++) {
+        const struct kv_layer *layer = &plan->layers[i];
+        const struct mx_kv_half *k = &layer->k.layout, *v = &layer->v.layout;
+        const uint64_t shape[] = {(uint64_t)layer->shape.attention,
+                                  layer->shape.window,
+                                  layer->shape.kv_heads,
+                                  layer->shape.k_dim,
+                                  layer->shape.v_dim,
                                   layer->owner,
                                   (uint64_t)k->repr,
                                   (uint64_t)v->repr,
-                                  k->near,
-                                  v->near,
+                                  k->recent,
+                                  v->recent,
                                   k->sinks,
                                   v->sinks,
-                                  full ? 0 : k->blocks,
-                                  full ? 0 : v->blocks,
-                                  layer->constant.mean != NULL,
-                                  layer->constant.turning != NULL,
-                                  layer->k.rotated || layer->v.rotated ? cache->setup.sign_seed : 0};
+                                  k->paged ? 0 : k->blocks,
+                                  v->paged ? 0 : v->blocks,
+                                  layer->center.centered,
+                                  layer->center.angles != NULL,
+                                  layer->state_floats,
+                                  layer->k.rotated || layer->v.rotated ? plan->setup.sign_seed : 0};
         hash = XXH3_64bits_withSeed(shape, sizeof shape, hash);
     }
     return hash;
 }
 
-static struct header make_header(const struct mx_cache *cache, uint64_t fingerprint)
+static struct header make_header(const struct mx_sequence *sequence, uint64_t fingerprint)
 {
     struct header header;
     memset(&header, 0, sizeof header); /* padding too: it is written */
@@ -70,14 +69,14 @@ static struct header make_header(const struct mx_cache *cache, uint64_t fingerpr
     header.version = VERSION;
     header.order = ORDER;
     header.fingerprint = fingerprint;
-    header.shapes = hash_shapes(cache);
-    header.length = cache->length;
-    header.mode = (uint32_t)cache->setup.mode;
-    header.recent = cache->setup.recent;
-    header.sink = cache->setup.sink;
-    header.boundary_v = cache->setup.boundary_v;
-    header.center = (uint32_t)cache->setup.center;
-    header.layers = cache->arch->layer_count;
+    header.shapes = hash_shapes(sequence->plan);
+    header.length = sequence->length;
+    header.mode = (uint32_t)sequence->plan->setup.mode;
+    header.recent = sequence->plan->setup.recent;
+    header.sink = sequence->plan->setup.sink;
+    header.boundary_v = sequence->plan->setup.boundary_v;
+    header.center = (uint32_t)sequence->plan->setup.center;
+    header.layers = sequence->plan->arch->layer_count;
     return header;
 }
 
@@ -97,34 +96,34 @@ static bool save_bytes(void *context, uint8_t *bytes, size_t length)
     return true;
 }
 
-static void save_parts(const struct mx_cache *cache, const struct header *header, const int32_t *tokens,
+static void save_parts(const struct mx_sequence *sequence, const struct header *header, const int32_t *tokens,
                        struct saving *saving)
 {
     save_bytes(saving, (uint8_t *)(uintptr_t)header, sizeof *header);
-    save_bytes(saving, (uint8_t *)(uintptr_t)tokens, cache->length * sizeof *tokens);
+    save_bytes(saving, (uint8_t *)(uintptr_t)tokens, sequence->length * sizeof *tokens);
     for (uint32_t i = 0; i < header->layers; i++) {
-        uint64_t packed = pack_layer(&cache->layers[i]);
+        uint64_t packed = pack_layer(&sequence->held[i]);
         save_bytes(saving, (uint8_t *)&packed, sizeof packed);
     }
-    mx_cache_visit(cache, save_bytes, saving);
+    kv_visit(sequence, save_bytes, saving);
 }
 
-mx_status mx_cache_save(const struct mx_cache *cache, const char *path, uint64_t fingerprint, const int32_t *tokens,
-                        struct mx_error *err)
+mx_status mx_sequence_save(const struct mx_sequence *sequence, const char *path, uint64_t fingerprint,
+                           const int32_t *tokens, struct mx_error *err)
 {
-    struct header header = make_header(cache, fingerprint);
+    struct header header = make_header(sequence, fingerprint);
     XXH3_state_t *hash = XXH3_createState();
     if (!hash) return mx_fail_memory(err, "a checksum", sizeof(void *));
     XXH3_64bits_reset(hash);
     struct saving hashing = {.hash = hash};
-    save_parts(cache, &header, tokens, &hashing);
+    save_parts(sequence, &header, tokens, &hashing);
     header.checksum = XXH3_64bits_digest(hash);
     XXH3_freeState(hash);
 
     struct mx_writer writer;
     MX_TRY(mx_writer_open_private(&writer, path, err));
     struct saving writing = {.writer = &writer};
-    save_parts(cache, &header, tokens, &writing);
+    save_parts(sequence, &header, tokens, &writing);
     const mx_status status = mx_writer_commit(&writer, err);
     if (status != MX_OK) mx_writer_abort(&writer);
     return status;
@@ -143,11 +142,11 @@ static bool load_bytes(void *context, uint8_t *bytes, size_t length)
     return true;
 }
 
-/* Whether the header suits this cache. */
-static mx_status check_header(const struct mx_cache *cache, const struct header *header, const char *path,
+/* Whether the header suits this sequence. */
+static mx_status check_header(const struct mx_sequence *sequence, const struct header *header, const char *path,
                               uint64_t fingerprint, struct mx_error *err)
 {
-    const struct header own = make_header(cache, fingerprint);
+    const struct header own = make_header(sequence, fingerprint);
     if (memcmp(header->magic, magic, sizeof magic) != 0) {
         return mx_fail(err, MX_ERR_FORMAT, "%s: is not a saved cache", path);
     }
@@ -164,7 +163,7 @@ static mx_status check_header(const struct mx_cache *cache, const struct header 
     }
     if (header->mode != own.mode) {
         return mx_fail(err, MX_ERR_ARGUMENT, "%s: was saved in mode %s, and this is %s; take cache mode %s", path,
-                       mx_mode_info((enum mx_mode)header->mode)->name, mx_mode_info(cache->setup.mode)->name,
+                       mx_mode_info((enum mx_mode)header->mode)->name, mx_mode_info(sequence->plan->setup.mode)->name,
                        mx_mode_info((enum mx_mode)header->mode)->name);
     }
     if (header->recent != own.recent || header->sink != own.sink || header->boundary_v != own.boundary_v ||
@@ -174,9 +173,9 @@ static mx_status check_header(const struct mx_cache *cache, const struct header 
                        "and the same centering",
                        path, header->recent, header->sink, header->boundary_v);
     }
-    if (header->length > cache->context) {
+    if (header->length > sequence->plan->context) {
         return mx_fail(err, MX_ERR_LIMIT, "%s: holds %llu tokens, the context fits %llu", path,
-                       (unsigned long long)header->length, (unsigned long long)cache->context);
+                       (unsigned long long)header->length, (unsigned long long)sequence->plan->context);
     }
     if (header->shapes != own.shapes) {
         return mx_fail(err, MX_ERR_ARGUMENT, "%s: was saved with other layer shapes or windows than this cache has",
@@ -200,25 +199,38 @@ static mx_status check_sum(const struct mx_map *map, struct header header, const
     return mx_fail(err, MX_ERR_FORMAT, "%s: is damaged: its checksum does not match", path);
 }
 
-/* Fills the cache from a file whose header and checksum hold. */
-static mx_status load_parts(struct mx_cache *cache, const struct mx_map *map, const struct header *header,
+/* Whether a layer has as many coded blocks as its text must have; after cutting back one more. */
+static bool is_possible(const struct mx_sequence *sequence, uint32_t layer)
+{
+    const uint64_t encoded = sequence->held[layer].encoded, length = sequence->length;
+    if (!sequence->plan->layers[layer].owns || length == 0) return encoded == 0;
+    return encoded >= kv_first_recent(sequence->plan, (length - 1) / MX_BLOCK) &&
+           encoded <= kv_first_recent(sequence->plan, length / MX_BLOCK);
+}
+
+/* Fills the sequence from a file whose header and checksum hold. */
+static mx_status load_parts(struct mx_sequence *sequence, const struct mx_map *map, const struct header *header,
                             const char *path, int32_t **tokens, struct mx_error *err)
 {
     const uint64_t fixed = sizeof *header + header->length * sizeof **tokens + header->layers * sizeof(uint64_t);
     if (map->length < fixed) return mx_fail(err, MX_ERR_FORMAT, "%s: is cut short", path);
+    const struct mx_kv_plan *plan = sequence->plan;
+    const uint64_t room = header->length < plan->context ? header->length + 1 : header->length;
+    MX_TRY(mx_sequence_reserve(sequence, room, err));
     const uint8_t *layers = map->data + sizeof *header + header->length * sizeof **tokens;
-    cache->length = header->length;
+    sequence->length = header->length;
     for (uint32_t i = 0; i < header->layers; i++) {
         uint64_t packed;
         memcpy(&packed, layers + i * sizeof packed, sizeof packed);
-        cache->layers[i].encoded = packed >> 1;
-        cache->layers[i].constant.known = packed & 1;
-        if (packed >> 1 > (header->length + MX_BLOCK - 1) / MX_BLOCK) {
-            return mx_fail(err, MX_ERR_FORMAT, "%s: layer %u claims more blocks than there are tokens", path, i);
+        sequence->held[i].encoded = packed >> 1;
+        sequence->held[i].decided = packed & 1;
+        if (!is_possible(sequence, i)) {
+            return mx_fail(err, MX_ERR_FORMAT, "%s: layer %u claims %llu coded blocks, which %llu tokens can't have",
+                           path, i, (unsigned long long)(packed >> 1), (unsigned long long)header->length);
         }
     }
     struct saving counting = {0};
-    mx_cache_visit(cache, save_bytes, &counting);
+    kv_visit(sequence, save_bytes, &counting);
     if (map->length - fixed != counting.bytes) {
         return mx_fail(err, MX_ERR_FORMAT, "%s: holds %llu bytes of blocks, %llu are expected", path,
                        (unsigned long long)(map->length - fixed), (unsigned long long)counting.bytes);
@@ -227,31 +239,31 @@ static mx_status load_parts(struct mx_cache *cache, const struct mx_map *map, co
     if (!*tokens) return mx_fail_memory(err, "the tokens of a saved cache", header->length * sizeof **tokens);
     memcpy(*tokens, map->data + sizeof *header, header->length * sizeof **tokens);
     struct loading loading = {map->data + fixed};
-    mx_cache_visit(cache, load_bytes, &loading);
-    kv_constant_settle(cache);
+    kv_visit(sequence, load_bytes, &loading);
+    kv_center_settle(sequence);
     return MX_OK;
 }
 
-static mx_status load_map(struct mx_cache *cache, const struct mx_map *map, const char *path, uint64_t fingerprint,
-                          int32_t **tokens, struct mx_error *err)
+static mx_status load_map(struct mx_sequence *sequence, const struct mx_map *map, const char *path,
+                          uint64_t fingerprint, int32_t **tokens, struct mx_error *err)
 {
     struct header header;
     if (map->length < sizeof header) return mx_fail(err, MX_ERR_FORMAT, "%s: is not a saved cache", path);
     memcpy(&header, map->data, sizeof header);
-    MX_TRY(check_header(cache, &header, path, fingerprint, err));
+    MX_TRY(check_header(sequence, &header, path, fingerprint, err));
     MX_TRY(check_sum(map, header, path, err));
-    return load_parts(cache, map, &header, path, tokens, err);
+    return load_parts(sequence, map, &header, path, tokens, err);
 }
 
-mx_status mx_cache_load(struct mx_cache *cache, const char *path, uint64_t fingerprint, int32_t **tokens,
-                        struct mx_error *err)
+mx_status mx_sequence_load(struct mx_sequence *sequence, const char *path, uint64_t fingerprint, int32_t **tokens,
+                           struct mx_error *err)
 {
     *tokens = NULL;
-    mx_cache_clear(cache);
+    mx_sequence_clear(sequence);
     struct mx_map map;
     MX_TRY(mx_map_open(&map, path, err));
-    const mx_status status = load_map(cache, &map, path, fingerprint, tokens, err);
-    if (status != MX_OK) mx_cache_clear(cache);
+    const mx_status status = load_map(sequence, &map, path, fingerprint, tokens, err);
+    if (status != MX_OK) mx_sequence_clear(sequence);
     mx_map_close(&map);
     return status;
 }

@@ -1,8 +1,9 @@
-/* What a cache takes, in bytes: the allocator and the estimator both call these, and nothing else counts.
+/* What sequences take, in bytes: the allocator and the estimator both call these, and nothing else counts.
  *
- * A layer's cache is, per KV head and side, a run of blocks of MX_BLOCK tokens in that side's representation, its
- * scales, and where the side is coded an fp16 ring of the newest blocks (the hot window plus the block being filled)
- * and the first blocks (sinks). Windowed layers hold a ring of blocks.
+ * A layer keeps, per KV head and half (K or V), blocks of MX_BLOCK tokens in the half's representation with their
+ * scales; where the half is coded also an fp16 ring of the newest blocks (the recent window plus the blocks being
+ * filled) and the first blocks (sinks). Layers that see the whole text keep the main blocks in pages, which sequences
+ * can share; windowed layers keep a ring of them, which is the sequence's own like all else.
  */
 #ifndef MX_CACHE_SIZE_H
 #define MX_CACHE_SIZE_H
@@ -16,37 +17,51 @@
 #include "config/arch.h"
 
 enum {
-    MX_QUERY_TILE = 64,    /* new tokens that are encoded and attended together in a prefill */
-    MX_CONTEXT_STEP = 256, /* contexts are rounded up to this for allocation */
+    MX_QUERY_TILE = 64,   /* new tokens that are encoded and attended together in a prefill */
+    MX_PAGE_TOKENS = 256, /* tokens of a page */
+    MX_PAGE_BLOCKS = MX_PAGE_TOKENS / MX_BLOCK,
+    MX_CONTEXT_STEP = MX_PAGE_TOKENS, /* contexts are rounded up to this for allocation */
 };
 
-/* How one side of one KV head of a layer lies in memory: four runs, each starting at a multiple of 64 bytes. */
-struct mx_kv_side {
+/* How K or V of one KV head of a layer lies in memory. Blocks are counted over the whole text; each stretch starts at a
+ * multiple of 64 bytes. */
+struct mx_kv_half {
     enum mx_repr repr;
     uint32_t dim;
-    uint64_t blocks; /* main run, a ring where the layer has a window: block b stands at b % blocks */
-    uint64_t near;   /* coded sides: ring of the newest blocks in fp16; block b stands at b % near. fp16 sides: 0 */
-    uint64_t sinks;  /* coded sides of full layers: the first blocks, in fp16 for good */
-    uint64_t scales_at, near_at, sinks_at; /* bytes from the start, where the codes (or fp16 blocks) stand */
-    uint64_t bytes;                        /* of one KV head, a multiple of 64 */
+    bool paged;      /* main blocks stand in pages: block b at b % MX_PAGE_BLOCKS of page b / MX_PAGE_BLOCKS */
+    uint64_t blocks; /* main blocks of a full context; not paged: the ring, block b stands at b % blocks */
+    uint64_t recent; /* coded halves: ring of the newest blocks in fp16; block b stands at b % recent. fp16: 0 */
+    uint64_t sinks;  /* coded halves of full layers: the first blocks, in fp16 for good */
+    uint64_t page_codes, page_scales; /* bytes of a page's codes (or fp16 blocks), and of its scales; 0: not paged */
+    /* The sequence's own memory, bytes from the start, where the main ring's codes stand (if not paged). */
+    uint64_t scales_at, recent_at, sinks_at, bytes;
 };
 enum mx_kv_which { MX_KV_K, MX_KV_V };
-void mx_kv_side_layout(struct mx_kv_side *side, const struct mx_arch *arch, const struct mx_kv_setup *setup,
+void mx_kv_half_layout(struct mx_kv_half *half, const struct mx_arch *arch, const struct mx_kv_setup *setup,
                        uint32_t layer, enum mx_kv_which which, uint64_t context);
 
-/* Whether a layer's K bias reaches the cache as a vector that turns with the position alone: nothing between the bias
+/* Whether a layer's K bias reaches the cache as a vector that rotates with the position alone: nothing between the bias
  * and the rotation, and a rotation that does not change with the length of the text. */
-bool mx_kv_turns_bias(const struct mx_arch *arch, uint32_t layer);
+bool mx_kv_rotates_bias(const struct mx_arch *arch, uint32_t layer);
 
-/* Numbers that a layer keeps of the constant part of its keys (constant.h): [kv_heads, k_dim] once or twice, or none.
- */
-uint64_t mx_kv_constant_numbers(const struct mx_arch *arch, const struct mx_kv_setup *setup, uint32_t layer);
+/* Floats that a sequence keeps of the offset of a layer's keys (center.h): [kv_heads, k_dim] once or twice, or none. */
+uint64_t mx_kv_offset_floats(const struct mx_arch *arch, const struct mx_kv_setup *setup, uint32_t layer);
+
+/* Bytes of one page, all layers: of MX_PAGE_TOKENS tokens. 0 where no layer sees the whole text. */
+uint64_t mx_kv_page_bytes(const struct mx_arch *arch, const struct mx_kv_setup *setup);
+
+/* Pages of a sequence of `length` tokens, whose newest blocks may stand in fp16 rings alone. */
+uint64_t mx_kv_pages(const struct mx_arch *arch, const struct mx_kv_setup *setup, uint64_t length);
 
 /* Bytes of `layer` for a context of `context` tokens (already rounded), one sequence. */
 uint64_t mx_cache_layer_bytes(const struct mx_arch *arch, const struct mx_kv_setup *setup, uint32_t layer,
                               uint64_t context);
 
-/* All layers, one sequence; recurrent state not counted. */
+/* What a sequence with room for `context` tokens (already rounded) owns beside its pages, recurrent state not counted.
+ */
+uint64_t mx_kv_own_bytes(const struct mx_arch *arch, const struct mx_kv_setup *setup, uint64_t context);
+
+/* All layers, one sequence that fills its context: pages and what it owns; recurrent state not counted. */
 uint64_t mx_cache_bytes(const struct mx_arch *arch, const struct mx_kv_setup *setup, uint64_t context);
 
 /* Recurrent and convolution state, f32, one sequence. */

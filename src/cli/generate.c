@@ -127,7 +127,7 @@ static mx_status begin(struct job *job)
                        options->context ? "raise --ctx" : "shorten it, or give --ctx to go beyond");
     }
     MX_TRY(mx_session_begin(job->session, &begin, job->err));
-    mx_note_kv_setup(job->cli, mx_cache_setup(mx_session_cache(job->session)));
+    mx_note_kv_setup(job->cli, mx_sequence_setup(mx_session_sequence(job->session)));
     return options->load_cache ? mx_session_load(job->session, options->load_cache, job->err) : MX_OK;
 }
 
@@ -145,7 +145,7 @@ static void show(void *context, const char *text, size_t length)
 static void print_stats(const struct job *job)
 {
     const struct mx_generation *generation = &job->generation;
-    const struct mx_cache *cache = mx_session_cache(job->session);
+    const struct mx_sequence *sequence = mx_session_sequence(job->session);
     char bytes[16], mode[96];
     fprintf(stderr, "load      %.3f s\n", mx_session_load_seconds(job->session));
     fprintf(stderr, "prefill   %zu tokens, %.1f tok/s", generation->prompt_tokens - generation->reused_tokens,
@@ -153,16 +153,16 @@ static void print_stats(const struct job *job)
     if (generation->reused_tokens) fprintf(stderr, " (%zu more were in the cache)", generation->reused_tokens);
     fprintf(stderr, "\ndecode    %zu tokens, %.1f tok/s (ended by: %s)\n", generation->tokens.count,
             generation->decode_tok_s, mx_finish_name(generation->finish));
-    fprintf(stderr, "KV cache  %s, %s\n", mx_format_bytes(mx_cache_allocated(cache), bytes),
-            mx_kv_setup_text(mx_cache_setup(cache), mode));
+    fprintf(stderr, "KV cache  %s, %s\n", mx_format_bytes(mx_session_cache_bytes(job->session), bytes),
+            mx_kv_setup_text(mx_sequence_setup(sequence), mode));
     fprintf(stderr, "memory    %s resident\n", mx_format_bytes(mx_resident_bytes(), bytes));
 }
 
 static mx_status print_json(const struct job *job)
 {
     const struct mx_generation *generation = &job->generation;
-    const struct mx_cache *cache = mx_session_cache(job->session);
-    const struct mx_kv_setup *setup = mx_cache_setup(cache);
+    const struct mx_sequence *sequence = mx_session_sequence(job->session);
+    const struct mx_kv_setup *setup = mx_sequence_setup(sequence);
     cJSON *root = cJSON_CreateObject();
     cJSON_AddStringToObject(root, "text", mx_str_text(&generation->text));
     cJSON_AddItemToObject(root, "tokens", cJSON_CreateIntArray(generation->tokens.data, (int)generation->tokens.count));
@@ -175,7 +175,7 @@ static mx_status print_json(const struct job *job)
     cJSON_AddNumberToObject(stats, "reused_tokens", (double)generation->reused_tokens);
     cJSON_AddNumberToObject(stats, "prefill_tok_s", generation->prefill_tok_s);
     cJSON_AddNumberToObject(stats, "decode_tok_s", generation->decode_tok_s);
-    cJSON_AddNumberToObject(stats, "cache_bytes", (double)mx_cache_allocated(cache));
+    cJSON_AddNumberToObject(stats, "cache_bytes", (double)mx_session_cache_bytes(job->session));
     cJSON_AddStringToObject(stats, "kv_cache_mode", mx_mode_info(setup->mode)->name);
     cJSON_AddStringToObject(stats, "requested_kv_cache_mode", mx_mode_info(setup->requested)->name);
     cJSON_AddNumberToObject(stats, "applied_layers", setup->applied_layers);

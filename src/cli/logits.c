@@ -29,8 +29,9 @@ struct sink {
     size_t vocab;
 };
 
-static void write_rows(void *context, size_t token, size_t count, float *logits)
+static void write_rows(void *context, size_t segment, size_t token, size_t count, float *logits)
 {
+    (void)segment;
     (void)token;
     struct sink *sink = context;
     (void)mx_writer_write(&sink->writer, logits, count * sink->vocab * sizeof *logits, NULL); /* commit reports it */
@@ -43,12 +44,14 @@ static mx_status compute(struct mx_session *session, const struct mx_ids *ids, c
     const struct mx_session_begin begin = {
         .context = ids->count, .rows = mx_workspace_rows(arch, MX_MODEL_CHUNK), .kv = *kv};
     MX_TRY(mx_session_begin(session, &begin, err));
-    mx_note_kv_setup(cli, mx_cache_setup(mx_session_cache(session)));
+    mx_note_kv_setup(cli, mx_sequence_setup(mx_session_sequence(session)));
     sink->vocab = arch->vocab;
-    const struct mx_logits_taker taker = {.take = write_rows, .context = sink};
+    const struct mx_logits_sink rows = {write_rows, sink};
+    const struct mx_segment segment = {
+        .sequence = mx_session_sequence(session), .tokens = ids->data, .n = ids->count, .logits = ids->count};
     const struct mx_progress progress = mx_progress_bar(cli);
-    MX_TRY(mx_model_forward(mx_session_model(session), mx_session_workspace(session), mx_session_cache(session),
-                            ids->data, ids->count, &taker, &progress, err));
+    MX_TRY(
+        mx_model_forward(mx_session_model(session), mx_session_workspace(session), &segment, 1, &rows, &progress, err));
     return mx_writer_commit(&sink->writer, err);
 }
 

@@ -81,7 +81,7 @@ static mx_status decode(struct loop *loop, float *logits)
         if (mx_progress_interrupted(loop->progress)) generation->finish = MX_FINISH_INTERRUPTED;
         if (generation->finish != MX_FINISH_LENGTH) break;
         const double start = mx_seconds();
-        MX_TRY(mx_session_feed(loop->session, &token, 1, &logits, NULL, loop->err));
+        MX_TRY(mx_session_decode(loop->session, token, &logits, loop->err));
         generation->decode_seconds += mx_seconds() - start;
         generation->decode_steps++;
     }

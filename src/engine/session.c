@@ -18,10 +18,10 @@ struct mx_session {
     struct mx_chat *chat;
     enum mx_cpu_level cpu;
     double load_seconds;
-    struct mx_cache *cache;
+    struct mx_sequence *sequence;
     struct mx_workspace *workspace;
     uint64_t limit;  /* tokens asked for; the cache may hold a few more */
-    int32_t *tokens; /* [mx_cache_context] */
+    int32_t *tokens; /* [mx_sequence_context] */
     size_t count;
 };
 
@@ -77,10 +77,10 @@ mx_status mx_session_open(struct mx_session **out, const char *directory, const 
 
 static void end(struct mx_session *session)
 {
-    mx_cache_close(session->cache);
+    mx_sequence_close(session->sequence);
     mx_workspace_close(session->workspace);
     free(session->tokens);
-    session->cache = NULL;
+    session->sequence = NULL;
     session->workspace = NULL;
     session->tokens = NULL;
     session->count = 0;
@@ -123,18 +123,15 @@ static mx_status begin_parts(struct mx_session *session, const struct mx_session
     const struct mx_arch *arch = mx_model_arch(session->model);
     const uint32_t chunk = begin->chunk ? begin->chunk : MX_MODEL_CHUNK;
     session->limit = begin->context;
-    struct mx_cache_options cache = {.key_bias = mx_model_key_bias(session->model),
-                                     .context = begin->context,
-                                     .chunk = chunk,
-                                     .cpu = session->cpu,
-                                     .pool = session->pool};
+    struct mx_kv_plan_options cache = {
+        .key_bias = mx_model_key_bias(session->model), .context = begin->context, .cpu = session->cpu};
     MX_TRY(mx_kv_resolve(&cache.setup, &begin->kv, arch, err));
     MX_TRY(check_memory(session, begin, chunk, &cache.setup, err));
-    MX_TRY(mx_cache_open(&session->cache, arch, &cache, err));
+    MX_TRY(mx_sequence_open_alone(&session->sequence, arch, &cache, err));
     const struct mx_workspace_options workspace = {
         .chunk = chunk, .rows = begin->rows ? begin->rows : 1, .cpu = session->cpu, .pool = session->pool};
     MX_TRY(mx_workspace_open(&session->workspace, arch, &workspace, err));
-    const size_t bytes = mx_cache_context(session->cache) * sizeof *session->tokens;
+    const size_t bytes = mx_sequence_context(session->sequence) * sizeof *session->tokens;
     session->tokens = malloc(bytes);
     return session->tokens ? MX_OK : mx_fail_memory(err, "the text's tokens", bytes);
 }
@@ -172,9 +169,9 @@ struct mx_pool *mx_session_pool(const struct mx_session *session)
     return session->pool;
 }
 
-struct mx_cache *mx_session_cache(const struct mx_session *session)
+struct mx_sequence *mx_session_sequence(const struct mx_session *session)
 {
-    return session->cache;
+    return session->sequence;
 }
 
 struct mx_workspace *mx_session_workspace(const struct mx_session *session)
@@ -185,6 +182,11 @@ struct mx_workspace *mx_session_workspace(const struct mx_session *session)
 enum mx_cpu_level mx_session_cpu(const struct mx_session *session)
 {
     return session->cpu;
+}
+
+uint64_t mx_session_cache_bytes(const struct mx_session *session)
+{
+    return mx_kv_store_usage(mx_sequence_store(session->sequence)).budget;
 }
 
 uint64_t mx_session_room(const struct mx_session *session)
@@ -203,34 +205,47 @@ const int32_t *mx_session_tokens(const struct mx_session *session, size_t *count
     return session->tokens;
 }
 
-static void keep_logits(void *context, size_t token, size_t count, float *logits)
+static void keep_logits(void *context, size_t segment, size_t token, size_t count, float *logits)
 {
+    (void)segment;
     (void)token;
     (void)count;
     *(float **)context = logits;
 }
 
-mx_status mx_session_feed(struct mx_session *session, const int32_t *tokens, size_t n, float **logits,
-                          const struct mx_progress *progress, struct mx_error *err)
+static mx_status feed(struct mx_session *session, struct mx_segment segment, float **logits,
+                      const struct mx_progress *progress, struct mx_error *err)
 {
     float *last = NULL;
-    if (n > mx_session_room(session)) {
+    if (segment.n > mx_session_room(session)) {
         return mx_fail(err, MX_ERR_LIMIT, "%zu more tokens after %zu do not fit the context of %llu; raise the context",
-                       n, session->count, (unsigned long long)session->limit);
+                       segment.n, session->count, (unsigned long long)session->limit);
     }
-    const struct mx_logits_taker taker = {.first = logits ? n - 1 : n, .take = keep_logits, .context = &last};
-    const mx_status status =
-        mx_model_forward(session->model, session->workspace, session->cache, tokens, n, &taker, progress, err);
-    const size_t fed = mx_cache_length(session->cache) - session->count;
-    memcpy(session->tokens + session->count, tokens, fed * sizeof *tokens);
+    const struct mx_logits_sink sink = {keep_logits, &last};
+    segment.sequence = session->sequence;
+    segment.logits = logits != NULL;
+    const mx_status status = mx_model_forward(session->model, session->workspace, &segment, 1, &sink, progress, err);
+    const size_t fed = mx_sequence_length(session->sequence) - session->count;
+    memcpy(session->tokens + session->count, segment.tokens, fed * sizeof *segment.tokens);
     session->count += fed;
     if (logits) *logits = last;
     return status;
 }
 
+mx_status mx_session_feed(struct mx_session *session, const int32_t *tokens, size_t n, float **logits,
+                          const struct mx_progress *progress, struct mx_error *err)
+{
+    return feed(session, (struct mx_segment){.tokens = tokens, .n = n}, logits, progress, err);
+}
+
+mx_status mx_session_decode(struct mx_session *session, int32_t token, float **logits, struct mx_error *err)
+{
+    return feed(session, (struct mx_segment){.tokens = &token, .n = 1, .decode = true}, logits, NULL, err);
+}
+
 void mx_session_clear(struct mx_session *session)
 {
-    mx_cache_clear(session->cache);
+    mx_sequence_clear(session->sequence);
     session->count = 0;
 }
 
@@ -239,7 +254,7 @@ size_t mx_session_rewind(struct mx_session *session, const int32_t *tokens, size
     size_t same = 0;
     while (same < session->count && same + 1 < n && session->tokens[same] == tokens[same]) same++;
     /* A cache of windows may have forgotten what an earlier position needs: then the text starts anew. */
-    if (mx_cache_truncate(session->cache, same, NULL) != MX_OK) {
+    if (mx_sequence_truncate(session->sequence, same, NULL) != MX_OK) {
         mx_session_clear(session);
         same = 0;
     }
@@ -249,22 +264,22 @@ size_t mx_session_rewind(struct mx_session *session, const int32_t *tokens, size
 
 mx_status mx_session_save(const struct mx_session *session, const char *path, struct mx_error *err)
 {
-    return mx_cache_save(session->cache, path, mx_model_fingerprint(session->model), session->tokens, err);
+    return mx_sequence_save(session->sequence, path, mx_model_fingerprint(session->model), session->tokens, err);
 }
 
 mx_status mx_session_load(struct mx_session *session, const char *path, struct mx_error *err)
 {
     session->count = 0;
     int32_t *tokens = NULL;
-    MX_TRY(mx_cache_load(session->cache, path, mx_model_fingerprint(session->model), &tokens, err));
-    const uint64_t length = mx_cache_length(session->cache);
+    MX_TRY(mx_sequence_load(session->sequence, path, mx_model_fingerprint(session->model), &tokens, err));
+    const uint64_t length = mx_sequence_length(session->sequence);
     if (length <= session->limit) {
         session->count = length;
         memcpy(session->tokens, tokens, length * sizeof *tokens);
     }
     free(tokens);
     if (length <= session->limit) return MX_OK;
-    mx_cache_clear(session->cache);
+    mx_sequence_clear(session->sequence);
     return mx_fail(err, MX_ERR_LIMIT, "%s: holds %llu tokens, the context %llu; raise the context", path,
                    (unsigned long long)length, (unsigned long long)session->limit);
 }

@@ -1,7 +1,7 @@
 /* A session: one model, one text that grows in one cache. Open it (loads the model), begin (makes the cache and the
  * activations, once their size is known), feed tokens, generate. One thread drives it; it owns the thread pool.
  *
- * Read next: generate.h (text out of a prompt), model/model.h, cache/cache.h.
+ * Read next: generate.h (text out of a prompt), model/model.h, cache/sequence.h.
  */
 #ifndef MX_ENGINE_SESSION_H
 #define MX_ENGINE_SESSION_H
@@ -12,7 +12,7 @@
 #include "base/error.h"
 #include "base/pool.h"
 #include "base/progress.h"
-#include "cache/cache.h"
+#include "cache/sequence.h"
 #include "model/model.h"
 #include "tokenizer/chat.h"
 #include "tokenizer/tokenizer.h"
@@ -48,19 +48,23 @@ const struct mx_arch *mx_session_arch(const struct mx_session *session);
 const struct mx_tokenizer *mx_session_tokenizer(const struct mx_session *session); /* NULL without `text` */
 const struct mx_chat *mx_session_chat(const struct mx_session *session);           /* NULL without `text` */
 struct mx_pool *mx_session_pool(const struct mx_session *session);
-struct mx_cache *mx_session_cache(const struct mx_session *session); /* NULL before mx_session_begin */
+struct mx_sequence *mx_session_sequence(const struct mx_session *session); /* NULL before mx_session_begin */
 struct mx_workspace *mx_session_workspace(const struct mx_session *session);
 enum mx_cpu_level mx_session_cpu(const struct mx_session *session);
-uint64_t mx_session_room(const struct mx_session *session); /* tokens that still fit the context */
+uint64_t mx_session_cache_bytes(const struct mx_session *session); /* of a full context: cache/size.h */
+uint64_t mx_session_room(const struct mx_session *session);        /* tokens that still fit the context */
 double mx_session_load_seconds(const struct mx_session *session);
 
 /* The tokens of the text so far: those that the cache holds. */
 const int32_t *mx_session_tokens(const struct mx_session *session, size_t *count);
 
-/* Appends n >= 1 tokens to the text. *logits (may be NULL) is then what follows the last of them, [vocab], valid until
- * the next call, may be changed. Errors as mx_model_forward; the text is then as long as what was fed. */
+/* Appends n >= 1 tokens of a prompt to the text. *logits (may be NULL) is then what follows the last of them, [vocab],
+ * valid until the next call, may be changed. Errors as mx_model_forward; the text is then as long as what was fed. */
 mx_status mx_session_feed(struct mx_session *session, const int32_t *tokens, size_t n, float **logits,
                           const struct mx_progress *progress, struct mx_error *err);
+
+/* The same for a token that the model made (sampled from the last logits). */
+mx_status mx_session_decode(struct mx_session *session, int32_t token, float **logits, struct mx_error *err);
 
 /* Forgets the text, keeps cache and activations. */
 void mx_session_clear(struct mx_session *session);
@@ -69,7 +73,7 @@ void mx_session_clear(struct mx_session *session);
  * prompt), at most n - 1 tokens; returns how many it kept. The rest is to be fed. */
 size_t mx_session_rewind(struct mx_session *session, const int32_t *tokens, size_t n);
 
-/* The cache with its tokens in a file, and back: cache/cache.h. */
+/* The cache with its tokens in a file, and back: cache/sequence.h. */
 mx_status mx_session_save(const struct mx_session *session, const char *path, struct mx_error *err);
 mx_status mx_session_load(struct mx_session *session, const char *path, struct mx_error *err);
 

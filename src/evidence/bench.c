@@ -17,7 +17,7 @@ enum { SEED = 1 };
 
 /* One mode at the depth that runs. */
 struct lane {
-    struct mx_cache *cache;
+    struct mx_sequence *sequence;
     struct mx_bench_cell *cell;
     double *prefill, *decode; /* [repeat] seconds */
 };
@@ -35,34 +35,35 @@ struct benching {
     struct mx_error *err;
 };
 
-static void ignore_logits(void *context, size_t token, size_t count, float *logits)
+static void ignore_logits(void *context, size_t segment, size_t token, size_t count, float *logits)
 {
     (void)context;
+    (void)segment;
     (void)token;
     (void)count;
     (void)logits;
 }
 
 /* Feeds n tokens; the last one's logits are computed, as in use. */
-static mx_status feed(struct benching *job, struct lane *lane, size_t n)
+static mx_status feed(struct benching *job, struct lane *lane, size_t n, bool decode)
 {
-    const struct mx_logits_taker taker = {.first = n - 1, .take = ignore_logits};
-    return mx_model_forward(mx_session_model(job->session), job->workspace, lane->cache, job->tokens, n, &taker, NULL,
-                            job->err);
+    const struct mx_logits_sink sink = {.take = ignore_logits};
+    const struct mx_segment segment = {
+        .sequence = lane->sequence, .tokens = job->tokens, .n = n, .logits = 1, .decode = decode};
+    return mx_model_forward(mx_session_model(job->session), job->workspace, &segment, 1, &sink, NULL, job->err);
 }
 
 /* Brings the cache to the depth, from wherever it is. */
 static mx_status to_depth(struct benching *job, struct lane *lane)
 {
-    if (mx_cache_length(lane->cache) >= job->depth && mx_cache_length(lane->cache) > 0 &&
-        mx_cache_truncate(lane->cache, job->depth, NULL) == MX_OK) {
+    if (mx_sequence_length(lane->sequence) >= job->depth && mx_sequence_length(lane->sequence) > 0 &&
+        mx_sequence_truncate(lane->sequence, job->depth, NULL) == MX_OK) {
         return MX_OK;
     }
-    mx_cache_clear(lane->cache);
+    mx_sequence_clear(lane->sequence);
     if (job->depth == 0) return MX_OK;
-    if (!job->options->fill_random) return feed(job, lane, job->depth);
-    mx_cache_fill_random(lane->cache, job->depth, SEED);
-    return MX_OK;
+    if (!job->options->fill_random) return feed(job, lane, job->depth, false);
+    return mx_sequence_fill_random(lane->sequence, job->depth, SEED, job->err);
 }
 
 static mx_status repetition(struct benching *job, struct lane *lane, uint32_t index)
@@ -72,13 +73,13 @@ static mx_status repetition(struct benching *job, struct lane *lane, uint32_t in
     if (options->prefill) {
         MX_TRY(to_depth(job, lane));
         const double start = mx_seconds();
-        MX_TRY(feed(job, lane, options->prefill));
+        MX_TRY(feed(job, lane, options->prefill, false));
         lane->prefill[index] = mx_seconds() - start;
     }
     if (options->decode) {
         MX_TRY(to_depth(job, lane));
         const double start = mx_seconds();
-        for (uint32_t i = 0; i < options->decode; i++) MX_TRY(feed(job, lane, 1));
+        for (uint32_t i = 0; i < options->decode; i++) MX_TRY(feed(job, lane, 1, true));
         lane->decode[index] = mx_seconds() - start;
     }
     mx_progress_report(job->progress, "benchmark", (double)++job->done / (double)job->steps);
@@ -100,20 +101,20 @@ static mx_status open_lane(struct benching *job, size_t mode)
     const struct mx_arch *arch = mx_session_arch(job->session);
     struct lane *lane = &job->lanes[mode];
     const uint32_t room = options->prefill > options->decode ? options->prefill : options->decode;
-    struct mx_cache_options cache = {.key_bias = mx_model_key_bias(mx_session_model(job->session)),
-                                     .context = (uint64_t)job->depth + room,
-                                     .chunk = MX_MODEL_CHUNK,
-                                     .cpu = mx_session_cpu(job->session),
-                                     .pool = mx_session_pool(job->session)};
+    struct mx_kv_plan_options cache = {.key_bias = mx_model_key_bias(mx_session_model(job->session)),
+                                       .context = (uint64_t)job->depth + room,
+                                       .cpu = mx_session_cpu(job->session)};
     struct mx_kv_options kv = options->kv;
     kv.mode = options->modes[mode];
     MX_TRY(mx_kv_resolve(&cache.setup, &kv, arch, job->err));
-    MX_TRY(mx_cache_open(&lane->cache, arch, &cache, job->err));
+    MX_TRY(mx_sequence_open_alone(&lane->sequence, arch, &cache, job->err));
     lane->cell = &job->result->cells[job->result->count++];
-    *lane->cell = (struct mx_bench_cell){
-        .setup = cache.setup, .depth = job->depth, .cache_bytes = mx_cache_allocated(lane->cache)};
+    *lane->cell = (struct mx_bench_cell){.setup = cache.setup,
+                                         .depth = job->depth,
+                                         .cache_bytes = mx_kv_store_usage(mx_sequence_store(lane->sequence)).budget};
     MX_TRY(to_depth(job, lane));
-    lane->cell->step_bytes = mx_model_step_bytes(mx_session_model(job->session)) + mx_cache_step_bytes(lane->cache);
+    lane->cell->step_bytes =
+        mx_model_step_bytes(mx_session_model(job->session)) + mx_sequence_step_bytes(lane->sequence);
     return MX_OK;
 }
 
@@ -163,8 +164,8 @@ static mx_status run_depth(struct benching *job)
 static void close_lanes(struct benching *job)
 {
     for (size_t i = 0; i < job->options->mode_count; i++) {
-        mx_cache_close(job->lanes[i].cache);
-        job->lanes[i].cache = NULL;
+        mx_sequence_close(job->lanes[i].sequence);
+        job->lanes[i].sequence = NULL;
     }
 }
 

@@ -10,8 +10,8 @@
 
 /* One cache under comparison. */
 struct side {
-    struct mx_cache *cache; /* the reference's belongs to the session */
-    float *kl;              /* [all predictions] */
+    struct mx_sequence *sequence; /* the reference's belongs to the session */
+    float *kl;                    /* [all predictions] */
     size_t kl_count, agreed;
     double nll;
 };
@@ -29,9 +29,10 @@ struct comparing {
     struct side *running;
 };
 
-static void take(void *context, size_t token, size_t count, float *logits)
+static void take(void *context, size_t segment, size_t token, size_t count, float *logits)
 {
     struct comparing *job = context;
+    (void)segment;
     const bool is_reference = job->running == &job->fp16;
     const struct mx_rows_of_logits rows = {.session = job->session,
                                            .targets = job->targets + token,
@@ -53,10 +54,11 @@ static void take(void *context, size_t token, size_t count, float *logits)
 
 static mx_status feed(struct comparing *job, struct side *side, const int32_t *tokens, size_t n, struct mx_error *err)
 {
-    const struct mx_logits_taker taker = {.take = take, .context = job};
+    const struct mx_logits_sink sink = {take, job};
+    const struct mx_segment segment = {.sequence = side->sequence, .tokens = tokens, .n = n, .logits = n};
     job->running = side;
-    return mx_model_forward(mx_session_model(job->session), mx_session_workspace(job->session), side->cache, tokens, n,
-                            &taker, NULL, err);
+    return mx_model_forward(mx_session_model(job->session), mx_session_workspace(job->session), &segment, 1, &sink,
+                            NULL, err);
 }
 
 static mx_status run_windows(struct comparing *job, const struct mx_windows *windows, size_t count,
@@ -64,8 +66,8 @@ static mx_status run_windows(struct comparing *job, const struct mx_windows *win
 {
     for (size_t window = 0; window < count; window++) {
         const int32_t *first = windows->tokens + window * windows->length;
-        mx_cache_clear(job->fp16.cache);
-        for (size_t i = 0; i < job->mode_count; i++) mx_cache_clear(job->modes[i].cache);
+        mx_sequence_clear(job->fp16.sequence);
+        for (size_t i = 0; i < job->mode_count; i++) mx_sequence_clear(job->modes[i].sequence);
         for (size_t done = 0, n; done < windows->length; done += n) {
             n = windows->length - done < job->step ? windows->length - done : job->step;
             if (mx_progress_interrupted(progress)) return mx_fail(err, MX_ERR_INTERRUPTED, "interrupted");
@@ -92,7 +94,7 @@ static void summarize(const struct comparing *job, struct side *side, struct mx_
     for (size_t i = 0; i < side->kl_count; i++) sum += side->kl[i];
     qsort(side->kl, side->kl_count, sizeof *side->kl, compare_floats);
     *result = (struct mx_comparison){
-        .setup = *mx_cache_setup(side->cache),
+        .setup = *mx_sequence_setup(side->sequence),
         .nll = side->nll / total,
         .perplexity_change = 100 * (exp((side->nll - job->fp16.nll) / total) - 1),
         .kl_mean = sum / total,
@@ -108,13 +110,11 @@ static mx_status open_sides(struct comparing *job, const struct mx_windows *wind
     job->modes = calloc(job->mode_count ? job->mode_count : 1, sizeof *job->modes);
     if (!job->modes) return mx_fail_memory(err, "the modes", job->mode_count * sizeof *job->modes);
     for (size_t i = 0; i < job->mode_count; i++) {
-        struct mx_cache_options options = {.key_bias = mx_model_key_bias(mx_session_model(job->session)),
-                                           .context = windows->length,
-                                           .chunk = job->step,
-                                           .cpu = mx_session_cpu(job->session),
-                                           .pool = mx_session_pool(job->session)};
+        struct mx_kv_plan_options options = {.key_bias = mx_model_key_bias(mx_session_model(job->session)),
+                                             .context = windows->length,
+                                             .cpu = mx_session_cpu(job->session)};
         MX_TRY(mx_kv_resolve(&options.setup, &modes[i], arch, err));
-        MX_TRY(mx_cache_open(&job->modes[i].cache, arch, &options, err));
+        MX_TRY(mx_sequence_open_alone(&job->modes[i].sequence, arch, &options, err));
         job->modes[i].kl = malloc(predictions * sizeof *job->modes[i].kl);
         if (!job->modes[i].kl) return mx_fail_memory(err, "the divergences", predictions * sizeof *job->modes[i].kl);
     }
@@ -131,7 +131,7 @@ static mx_status open_sides(struct comparing *job, const struct mx_windows *wind
 static void close_sides(struct comparing *job)
 {
     for (size_t i = 0; job->modes && i < job->mode_count; i++) {
-        mx_cache_close(job->modes[i].cache);
+        mx_sequence_close(job->modes[i].sequence);
         free(job->modes[i].kl);
     }
     free(job->modes);
@@ -153,7 +153,7 @@ mx_status mx_compare_run(struct mx_session *session, const struct mx_windows *wi
     const struct mx_session_begin begin = {
         .context = windows->length, .chunk = job.step, .rows = job.step, .kv = mx_kv_options_default()};
     MX_TRY(mx_session_begin(session, &begin, err));
-    job.fp16.cache = mx_session_cache(session);
+    job.fp16.sequence = mx_session_sequence(session);
     mx_status status = open_sides(&job, windows, modes, window_count * windows->length, err);
     if (status == MX_OK) status = run_windows(&job, windows, window_count, progress, err);
     if (status == MX_OK) {

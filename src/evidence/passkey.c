@@ -35,7 +35,7 @@ static mx_status answer_one(struct mx_session *session, const struct mx_ids *pro
     for (size_t i = 0; *right && i < answer->count; i++) {
         const int32_t token = (int32_t)kernels->argmax(logits, arch->vocab);
         *right = token == answer->data[i];
-        if (*right && i + 1 < answer->count) MX_TRY(mx_session_feed(session, &token, 1, &logits, NULL, err));
+        if (*right && i + 1 < answer->count) MX_TRY(mx_session_decode(session, token, &logits, err));
     }
     return MX_OK;
 }
@@ -83,7 +83,7 @@ static mx_status run_file(struct mx_session *session, const cJSON *root, const c
     }
     const struct mx_session_begin begin = {.context = longest(cases), .kv = *kv};
     MX_TRY(mx_session_begin(session, &begin, err));
-    result->setup = *mx_cache_setup(mx_session_cache(session));
+    result->setup = *mx_sequence_setup(mx_session_sequence(session));
     struct mx_ids prompt = {0}, answer = {0};
     const mx_status status = run_cases(session, cases, progress, &prompt, &answer, result, err);
     mx_ids_free(&prompt);

@@ -13,9 +13,10 @@ struct window {
     double sum;
 };
 
-static void take(void *context, size_t token, size_t count, float *logits)
+static void take(void *context, size_t segment, size_t token, size_t count, float *logits)
 {
     struct window *window = context;
+    (void)segment;
     const struct mx_rows_of_logits rows = {.session = window->session,
                                            .targets = window->targets + token,
                                            .count = count,
@@ -48,11 +49,13 @@ static mx_status run_windows(struct mx_session *session, const struct mx_windows
     for (size_t i = 0; i < result->window_count; i++) {
         const int32_t *first = windows->tokens + i * windows->length;
         struct window window = {.session = session, .targets = first + 1, .nll = nll};
-        const struct mx_logits_taker taker = {.take = take, .context = &window};
+        const struct mx_logits_sink sink = {take, &window};
+        const struct mx_segment segment = {
+            .sequence = mx_session_sequence(session), .tokens = first, .n = windows->length, .logits = windows->length};
         mx_session_clear(session);
         share.window = i;
-        MX_TRY(mx_model_forward(mx_session_model(session), mx_session_workspace(session), mx_session_cache(session),
-                                first, windows->length, &taker, &part, err));
+        MX_TRY(
+            mx_model_forward(mx_session_model(session), mx_session_workspace(session), &segment, 1, &sink, &part, err));
         result->windows[i] = window.sum / windows->length;
         total += window.sum;
     }
@@ -72,7 +75,7 @@ mx_status mx_perplexity_run(struct mx_session *session, const struct mx_windows 
     const struct mx_session_begin begin = {
         .context = windows->length, .rows = mx_workspace_rows(mx_session_arch(session), MX_MODEL_CHUNK), .kv = *kv};
     MX_TRY(mx_session_begin(session, &begin, err));
-    result->setup = *mx_cache_setup(mx_session_cache(session));
+    result->setup = *mx_sequence_setup(mx_session_sequence(session));
     result->windows = calloc(result->window_count, sizeof *result->windows);
     double *nll = calloc(MX_MODEL_CHUNK, sizeof *nll);
     const mx_status status = result->windows && nll

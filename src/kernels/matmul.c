@@ -60,6 +60,7 @@ size_t mx_matmul_scratch_bytes(size_t max_n, size_t max_cols, int threads)
 /* Jobs that share a prepared input, as one parallel loop: the pieces of job 0, then those of job 1, ... */
 struct loop {
     const struct mx_matmul_machine *machine;
+    enum mx_matmul_way way;
     const struct mx_matmul_job *jobs[LOOP_JOBS];
     const struct mx_product_way *ways[LOOP_JOBS];
     size_t piece_rows[LOOP_JOBS];
@@ -154,11 +155,10 @@ static void run_loop(struct loop *loop, bool many)
     mx_pool_run(loop->machine->pool, loop->first_piece[loop->count], rows_piece, loop);
 }
 
-static const struct mx_product_way *way_of(const struct mx_matmul_machine *machine, const struct mx_matrix *matrix,
-                                           size_t n, bool *many)
+static const struct mx_product_way *way_of(const struct loop *loop, const struct mx_matrix *matrix, bool *many)
 {
-    const struct mx_product_kernels *product = &machine->kernels->products[mx_weight_kind(matrix)];
-    *many = n > product->few_tokens;
+    const struct mx_product_kernels *product = &loop->machine->kernels->products[mx_weight_kind(matrix)];
+    *many = loop->way == MX_MATMUL_FASTEST ? loop->n > product->few_tokens : loop->way == MX_MATMUL_GEMM;
     return *many ? &product->many : &product->few;
 }
 
@@ -166,11 +166,11 @@ static const struct mx_product_way *way_of(const struct mx_matmul_machine *machi
 static void run_sharing(struct loop *loop, const struct mx_matmul_job *jobs, int count, int start, bool *done)
 {
     bool many, other_many;
-    const struct mx_product_way *way = way_of(loop->machine, jobs[start].matrix, loop->n, &many);
+    const struct mx_product_way *way = way_of(loop, jobs[start].matrix, &many);
     loop->count = 0;
     for (int j = start; j < count; j++) {
         if (done[j]) continue;
-        const struct mx_product_way *other = way_of(loop->machine, jobs[j].matrix, loop->n, &other_many);
+        const struct mx_product_way *other = way_of(loop, jobs[j].matrix, &other_many);
         if (other_many != many || other->prepare != way->prepare) continue;
         if (way->by_group && jobs[j].matrix->group != jobs[start].matrix->group) continue;
         loop->jobs[loop->count] = &jobs[j];
@@ -184,15 +184,23 @@ static void run_sharing(struct loop *loop, const struct mx_matmul_job *jobs, int
 void mx_matmul_many(const struct mx_matmul_machine *machine, const struct mx_matmul_job *jobs, int count,
                     const float *x, size_t x_stride, size_t n)
 {
+    mx_matmul_in(machine, MX_MATMUL_FASTEST, jobs, count, x, x_stride, n);
+}
+
+void mx_matmul_in(const struct mx_matmul_machine *machine, enum mx_matmul_way way, const struct mx_matmul_job *jobs,
+                  int count, const float *x, size_t x_stride, size_t n)
+{
     assert(count >= 1 && count <= MX_MATMUL_JOBS);
     const size_t cols = jobs[0].matrix->cols, threads = (size_t)mx_pool_threads(machine->pool);
-    struct loop loop = {.machine = machine, .x_stride = x_stride, .scratch_bytes = mx_product_scratch_bytes(cols)};
+    struct loop loop = {
+        .machine = machine, .way = way, .x_stride = x_stride, .scratch_bytes = mx_product_scratch_bytes(cols)};
     loop.scratch = machine->scratch;
     loop.prepared = loop.scratch + threads * loop.scratch_bytes;
-    for (size_t first = 0; first < n; first += MX_CHUNK_TOKENS) {
+    const size_t most = way == MX_MATMUL_GEMV ? MX_FEW_TOKENS : MX_CHUNK_TOKENS; /* that there is room to prepare */
+    for (size_t first = 0; first < n; first += most) {
         loop.first_token = first;
         loop.x = x + first * x_stride;
-        loop.n = n - first < MX_CHUNK_TOKENS ? n - first : MX_CHUNK_TOKENS;
+        loop.n = n - first < most ? n - first : most;
         bool done[MX_MATMUL_JOBS] = {false};
         for (int j = 0; j < count; j++) {
             if (!done[j]) run_sharing(&loop, jobs, count, j, done);

@@ -37,11 +37,24 @@ struct mx_matmul_job {
     bool add;
 };
 
+/* The two ways to multiply: row by row of the input for few (decoding), panel by panel of the weights for many
+ * (prefill). They round differently, so whoever needs results that don't depend on how many rows come together names
+ * one: within a way, a row's result is the same to the bit whatever rows stand beside it. */
+enum mx_matmul_way {
+    MX_MATMUL_FASTEST, /* by the number of rows */
+    MX_MATMUL_GEMV,
+    MX_MATMUL_GEMM,
+};
+
 /* Several matrices with the same x (q, k and v; gate and up) at once: one preparation of x and one parallel loop. At
  * most MX_MATMUL_JOBS; all matrices have the same cols. Matrices have been checked when they were loaded. */
 enum { MX_MATMUL_JOBS = 8 };
 void mx_matmul_many(const struct mx_matmul_machine *machine, const struct mx_matmul_job *jobs, int count,
                     const float *x, size_t x_stride, size_t n);
+
+/* The same in a given way. */
+void mx_matmul_in(const struct mx_matmul_machine *machine, enum mx_matmul_way way, const struct mx_matmul_job *jobs,
+                  int count, const float *x, size_t x_stride, size_t n);
 
 /* One matrix, rows packed: out [n, rows], x [n, cols]. */
 void mx_matmul(const struct mx_matmul_machine *machine, float *out, const float *x, size_t n,

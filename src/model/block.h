@@ -6,6 +6,7 @@
 
 #include <stdbool.h>
 
+#include "cache/attend.h"
 #include "kernels/matmul.h"
 #include "model/model.h"
 #include "model/weights.h"
@@ -17,6 +18,14 @@ struct mx_model {
     struct mx_weights weights;
     struct mx_key_bias key_bias;
     uint64_t fingerprint, step_bytes;
+};
+
+/* The tokens of one segment that a chunk holds: rows [row, row + n). */
+struct mx_part {
+    const struct mx_segment *segment;
+    size_t first; /* of the segment's tokens */
+    size_t row, n;
+    uint64_t length; /* of its sequence before the call */
 };
 
 /* Activations of one chunk; shapes with n = chunk. Each array is part of one allocation. */
@@ -37,18 +46,25 @@ struct mx_workspace {
     float *weight;                /* [n, experts used] */
     uint32_t *chosen;             /* [n, experts used] */
     uint32_t *order, *first;      /* [n * experts used]: (token, place) by expert; [experts + 1]: where each begins */
+    struct mx_kv_scratch *attention;
+    struct mx_part *parts;           /* [n] */
+    struct mx_kv_segment *sequences; /* [n]: the same, for attention */
 };
 
-/* One chunk of n tokens on its way through the layers. */
+/* One chunk of n tokens on its way through the layers. Decoded tokens come first. */
 struct mx_run {
     const struct mx_model *model;
     const struct mx_arch *arch;
     struct mx_workspace *workspace;
     const struct mx_dense_kernels *kernels;
     struct mx_pool *pool;
-    struct mx_cache *cache;
-    size_t n;
+    size_t n, decode; /* tokens; those that are decoded */
+    size_t parts;     /* of workspace->parts */
 };
+
+/* Products of n rows of x, the first `decode` of which are decoded tokens: these as GEMV, the others as GEMM. */
+void mx_products(const struct mx_run *run, const struct mx_matmul_job *jobs, int count, const float *x, size_t x_stride,
+                 size_t n, size_t decode);
 
 /* One row of the model's kind of norm; without weights (and not of the plain kind) it is absent and copies. */
 void mx_norm_row(const struct mx_run *run, const struct mx_norm_weights *norm, float *out, const float *x,
@@ -57,9 +73,9 @@ void mx_norm_row(const struct mx_run *run, const struct mx_norm_weights *norm, f
 /* out [n, hidden] = (add ? out : 0) + attention of layer `index` on x [n, hidden]. Stores the layer's K and V. */
 void mx_attention_block(const struct mx_run *run, uint32_t index, const float *x, float *out, bool add);
 
-/* out [n, hidden] = (add ? out : 0) + down(act(gate x) * up x). */
+/* out [n, hidden] = (add ? out : 0) + down(act(gate x) * up x); the first `decode` rows are decoded tokens. */
 void mx_feed_forward_block(const struct mx_run *run, const struct mx_feed_forward_weights *weights, size_t n,
-                           const float *x, float *out, bool add);
+                           size_t decode, const float *x, float *out, bool add);
 
 /* out [n, hidden] = (add ? out : 0) + the chosen experts' weighted sum and the shared expert. */
 void mx_experts_block(const struct mx_run *run, const struct mx_layer *layer, const struct mx_layer_weights *weights,

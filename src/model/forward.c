@@ -1,6 +1,8 @@
 /* The forward pass: one loop over layers that reads the description. */
 #include <string.h>
 
+#include "base/checked.h"
+#include "cache/size.h"
 #include "model/block.h"
 #include "model/rope.h"
 #include "model/rows.h"
@@ -19,6 +21,20 @@ void mx_norm_row(const struct mx_run *run, const struct mx_norm_weights *norm, f
     }
 }
 
+void mx_products(const struct mx_run *run, const struct mx_matmul_job *jobs, int count, const float *x, size_t x_stride,
+                 size_t n, size_t decode)
+{
+    const struct mx_matmul_machine *machine = &run->workspace->machine;
+    struct mx_matmul_job rest[MX_MATMUL_JOBS];
+    if (decode > 0) mx_matmul_in(machine, MX_MATMUL_GEMV, jobs, count, x, x_stride, decode);
+    if (decode == n) return;
+    for (int i = 0; i < count; i++) {
+        rest[i] = jobs[i];
+        rest[i].out += decode * jobs[i].out_stride;
+    }
+    mx_matmul_in(machine, MX_MATMUL_GEMM, rest, count, x + decode * x_stride, x_stride, n - decode);
+}
+
 /* --- the stream of a layer --- */
 
 static void feed_forward(const struct mx_run *run, uint32_t index, const float *x, float *out, bool add)
@@ -28,7 +44,7 @@ static void feed_forward(const struct mx_run *run, uint32_t index, const float *
     if (layer->feed_forward == MX_FEED_FORWARD_EXPERTS) {
         mx_experts_block(run, layer, weights, x, out, add);
     } else {
-        mx_feed_forward_block(run, &weights->dense, run->n, x, out, add);
+        mx_feed_forward_block(run, &weights->dense, run->n, run->decode, x, out, add);
     }
 }
 
@@ -45,7 +61,7 @@ static void join(const struct mx_run *run, uint32_t index, block_function *block
         return;
     }
     block(run, index, input, workspace->out, false);
-    if (post) mx_norm_rows(run, post, workspace->out, workspace->out, run->arch->hidden);
+    if (post) mx_norm_rows(run, post, run->n, workspace->out, workspace->out, run->arch->hidden);
     mx_add_rows(run, workspace->x, workspace->out, scale, run->arch->hidden);
 }
 
@@ -58,35 +74,33 @@ static void run_layer(const struct mx_run *run, uint32_t index)
     const bool post = shape == MX_BLOCK_POST || shape == MX_BLOCK_SANDWICH;
     const float *input = workspace->x;
     if (shape != MX_BLOCK_POST) {
-        mx_norm_rows(run, &weights->attention_norm, workspace->normed, workspace->x, hidden);
+        mx_norm_rows(run, &weights->attention_norm, run->n, workspace->normed, workspace->x, hidden);
         input = workspace->normed;
     }
     if (shape == MX_BLOCK_PARALLEL_TWO) { /* the feed-forward's input must be taken before attention is added */
-        mx_norm_rows(run, &weights->ffn_norm, workspace->second, workspace->x, hidden);
+        mx_norm_rows(run, &weights->ffn_norm, run->n, workspace->second, workspace->x, hidden);
     }
     join(run, index, mx_attention_block, input, post ? &weights->attention_post_norm : NULL);
     if (shape == MX_BLOCK_PARALLEL_TWO) input = workspace->second;
     if (shape == MX_BLOCK_PRE || shape == MX_BLOCK_SANDWICH) {
-        mx_norm_rows(run, &weights->ffn_norm, workspace->normed, workspace->x, hidden);
+        mx_norm_rows(run, &weights->ffn_norm, run->n, workspace->normed, workspace->x, hidden);
     }
     join(run, index, feed_forward, input, post ? &weights->ffn_post_norm : NULL);
 }
 
 /* --- the ends --- */
 
-struct embedding {
-    const struct mx_run *run;
-    const int32_t *tokens;
-};
-
 static void embed_piece(void *context, size_t first, size_t last)
 {
-    const struct embedding *job = context;
-    const struct mx_arch *arch = job->run->arch;
+    const struct mx_run *run = context;
+    const struct mx_arch *arch = run->arch;
+    const struct mx_part *part = run->workspace->parts;
     for (size_t t = first; t < last; t++) {
-        float *row = job->run->workspace->x + t * arch->hidden;
-        mx_matrix_row(&job->run->model->weights.embedding, (size_t)job->tokens[t], row);
-        if (arch->embedding_scale != 1) job->run->kernels->scale(row, (float)arch->embedding_scale, arch->hidden);
+        while (t >= part->row + part->n) part++;
+        const int32_t token = part->segment->tokens[part->first + t - part->row];
+        float *row = run->workspace->x + t * arch->hidden;
+        mx_matrix_row(&run->model->weights.embedding, (size_t)token, row);
+        if (arch->embedding_scale != 1) run->kernels->scale(row, (float)arch->embedding_scale, arch->hidden);
     }
 }
 
@@ -109,25 +123,91 @@ static void cap_piece(void *context, size_t first, size_t last)
     }
 }
 
-/* Logits of the rows [first, n) of the chunk, whose row 0 is token `start` of the call, a tile at a time. */
-static void take_logits(struct mx_run *run, size_t first, size_t start, const struct mx_logits_taker *taker)
+/* Makes `count` rows of logits from as many normalized ones. */
+static void make_logits(struct mx_run *run, size_t count, enum mx_matmul_way way)
 {
     struct mx_workspace *workspace = run->workspace;
-    const struct mx_weights *weights = &run->model->weights;
-    const size_t end = run->n, hidden = run->arch->hidden;
-    for (size_t row = first, count; row < end; row += count) {
-        count = end - row < workspace->rows ? end - row : workspace->rows;
-        run->n = count;
-        mx_norm_rows(run, &weights->final_norm, workspace->normed, workspace->x + row * hidden, hidden);
-        mx_matmul(&workspace->machine, workspace->logits, workspace->normed, count, &weights->head.matrix,
-                  weights->head.bias);
-        if (run->arch->logit_scale != 1 || run->arch->logit_softcap > 0) {
-            struct cap cap = {run, workspace->logits};
-            mx_rows(run->pool, count, cap_piece, &cap);
-        }
-        taker->take(taker->context, start + row, count, workspace->logits);
+    const struct mx_linear *head = &run->model->weights.head;
+    const struct mx_matmul_job job = {&head->matrix, head->bias, workspace->logits, head->matrix.rows, false};
+    mx_matmul_in(&workspace->machine, way, &job, 1, workspace->normed, run->arch->hidden, count);
+    if (run->arch->logit_scale != 1 || run->arch->logit_softcap > 0) {
+        struct cap cap = {run, workspace->logits};
+        mx_rows(run->pool, count, cap_piece, &cap);
     }
-    run->n = end;
+}
+
+/* One call of mx_model_forward. */
+struct call {
+    struct mx_run run;
+    const struct mx_segment *segments;
+    size_t count;
+    const struct mx_logits_sink *sink;
+    size_t next, done; /* the segment that goes on, and its tokens that were fed; decoding ones come first */
+    bool decodes;      /* `next` counts decoding segments still */
+    size_t total, fed; /* tokens of all segments */
+};
+
+static void take_rows(const struct call *call, const struct mx_part *part, size_t token, size_t count, float *logits)
+{
+    call->sink->take(call->sink->context, (size_t)(part->segment - call->segments), token, count, logits);
+}
+
+/* The first token of the part, counted in its segment, whose logits are wanted; at most its end. */
+static size_t first_wanted(const struct mx_part *part)
+{
+    const size_t wanted = part->segment->n - part->segment->logits;
+    return mx_smaller(mx_larger(wanted, part->first), part->first + part->n);
+}
+
+/* Logits of parts of which many are wanted, a tile at a time. */
+static void take_many(struct call *call, const struct mx_part *part)
+{
+    struct mx_workspace *workspace = call->run.workspace;
+    const size_t hidden = call->run.arch->hidden, end = part->first + part->n;
+    for (size_t token = first_wanted(part), count; token < end; token += count) {
+        count = mx_smaller(end - token, workspace->rows);
+        mx_norm_rows(&call->run, &call->run.model->weights.final_norm, count, workspace->normed,
+                     workspace->x + (part->row + token - part->first) * hidden, hidden);
+        make_logits(&call->run, count, MX_MATMUL_GEMM);
+        take_rows(call, part, token, count, workspace->logits);
+    }
+}
+
+/* Whether the part brings the one row of logits that its segment wants. */
+static bool wants_last(const struct mx_part *part)
+{
+    return part->segment->logits == 1 && part->first + part->n == part->segment->n;
+}
+
+/* Logits of the last tokens of several segments at once. */
+static void take_last(struct call *call)
+{
+    struct mx_workspace *workspace = call->run.workspace;
+    const size_t hidden = call->run.arch->hidden, parts = call->run.parts;
+    for (size_t i = 0, end; i < parts; i = end) {
+        size_t count = 0;
+        for (end = i; end < parts && count < workspace->rows; end++) {
+            const struct mx_part *part = &workspace->parts[end];
+            if (!wants_last(part)) continue;
+            mx_norm_row(&call->run, &call->run.model->weights.final_norm, workspace->normed + count++ * hidden,
+                        workspace->x + (part->row + part->n - 1) * hidden, hidden);
+        }
+        if (count > 0) make_logits(&call->run, count, MX_MATMUL_GEMV);
+        for (size_t j = i, row = 0; j < end; j++) {
+            const struct mx_part *part = &workspace->parts[j];
+            if (!wants_last(part)) continue;
+            take_rows(call, part, part->segment->n - 1, 1, workspace->logits + row++ * call->run.arch->vocab);
+        }
+    }
+}
+
+static void take_logits(struct call *call)
+{
+    const struct mx_part *parts = call->run.workspace->parts;
+    for (size_t i = 0; i < call->run.parts; i++) {
+        if (parts[i].segment->logits > 1) take_many(call, &parts[i]);
+    }
+    take_last(call);
 }
 
 /* --- the call --- */
@@ -142,42 +222,106 @@ static mx_status check_tokens(const struct mx_arch *arch, const int32_t *tokens,
     return MX_OK;
 }
 
-static void prepare_rope(const struct mx_run *run, uint64_t first)
+/* Cosines and sines of all rows. */
+static void prepare_rope(const struct mx_run *run)
 {
     struct mx_workspace *workspace = run->workspace;
     for (uint8_t i = 0; i < run->arch->rope_count; i++) {
-        mx_rope_rows(workspace->inverse[i], run->arch->rope[i].dims / 2, workspace->rope_factor[i], first, run->n,
-                     workspace->cosine[i], workspace->sine[i]);
+        const struct mx_rope *rope = &run->arch->rope[i];
+        const size_t pairs = rope->dims / 2;
+        for (size_t p = 0; p < run->parts; p++) {
+            const struct mx_part *part = &workspace->parts[p];
+            if (p == 0 || rope->type == MX_ROPE_DYNAMIC) {
+                const uint64_t text = part->segment->text ? part->segment->text : part->length + part->segment->n;
+                workspace->rope_factor[i] = mx_rope_frequencies(rope, text, workspace->inverse[i]);
+            }
+            mx_rope_rows(workspace->inverse[i], pairs, workspace->rope_factor[i], part->length + part->first, part->n,
+                         workspace->cosine[i] + part->row * pairs, workspace->sine[i] + part->row * pairs);
+        }
     }
 }
 
-mx_status mx_model_forward(const struct mx_model *model, struct mx_workspace *workspace, struct mx_cache *cache,
-                           const int32_t *tokens, size_t n, const struct mx_logits_taker *taker,
+enum { FIRST_TOKENS = 256 }; /* of a text that go together, for what is decided from them (cache/center.h) */
+
+/* Tokens of a segment that go into a chunk with this much room, after `done`. */
+static size_t tokens_that_fit(const struct call *call, const struct mx_segment *segment, size_t done, size_t room)
+{
+    const struct mx_kv_plan *plan = mx_sequence_plan(segment->sequence);
+    const uint64_t length = mx_sequence_length(segment->sequence);
+    const size_t left = segment->n - done;
+    const size_t together = mx_smaller(mx_smaller(left, FIRST_TOKENS), call->run.workspace->chunk);
+    if (length == 0 && room < together) return 0;
+    const size_t fits = mx_smaller(left, room);
+    return mx_kv_plan_shares_layers(plan) ? mx_smaller(fits, MX_QUERY_TILE - length % MX_QUERY_TILE) : fits;
+}
+
+/* Moves to the next segment that has tokens left, decoding ones first; NULL at the end. */
+static const struct mx_segment *current(struct call *call)
+{
+    for (;; call->next = 0, call->decodes = false) {
+        for (; call->next < call->count; call->next++, call->done = 0) {
+            const struct mx_segment *segment = &call->segments[call->next];
+            if (segment->decode == call->decodes && call->done < segment->n) return segment;
+        }
+        if (!call->decodes) return NULL;
+    }
+}
+
+/* Fills a chunk: of each segment at most one part. */
+static void fill_chunk(struct call *call)
+{
+    struct mx_run *run = &call->run;
+    struct mx_workspace *workspace = run->workspace;
+    run->n = run->decode = run->parts = 0;
+    for (const struct mx_segment *segment; run->n < workspace->chunk && (segment = current(call)) != NULL;) {
+        const size_t n = tokens_that_fit(call, segment, call->done, workspace->chunk - run->n);
+        if (n == 0) break;
+        workspace->parts[run->parts] =
+            (struct mx_part){segment, call->done, run->n, n, mx_sequence_length(segment->sequence) - call->done};
+        workspace->sequences[run->parts++] = (struct mx_kv_segment){segment->sequence, (uint32_t)n, segment->decode};
+        run->n += n;
+        if (segment->decode) run->decode += n;
+        call->done += n;
+        if (call->done < segment->n) break;
+    }
+}
+
+static void run_chunk(struct call *call)
+{
+    struct mx_run *run = &call->run;
+    prepare_rope(run);
+    mx_rows(run->pool, run->n, embed_piece, run);
+    for (uint32_t layer = 0; layer < run->arch->layer_count; layer++) run_layer(run, layer);
+    for (size_t i = 0; i < run->parts; i++) {
+        mx_sequence_advance(run->workspace->sequences[i].sequence, run->workspace->sequences[i].n);
+    }
+    if (call->sink) take_logits(call);
+    call->fed += run->n;
+}
+
+mx_status mx_model_forward(const struct mx_model *model, struct mx_workspace *workspace,
+                           const struct mx_segment *segments, size_t count, const struct mx_logits_sink *sink,
                            const struct mx_progress *progress, struct mx_error *err)
 {
-    const struct mx_arch *arch = &model->arch;
-    MX_TRY(check_tokens(arch, tokens, n, err));
-    MX_TRY(mx_cache_reserve(cache, n, err));
-    struct mx_run run = {.model = model,
-                         .arch = arch,
-                         .workspace = workspace,
-                         .kernels = workspace->machine.kernels,
-                         .pool = workspace->machine.pool,
-                         .cache = cache};
-    for (uint8_t i = 0; i < arch->rope_count; i++) {
-        workspace->rope_factor[i] =
-            mx_rope_frequencies(&arch->rope[i], mx_cache_length(cache) + n, workspace->inverse[i]);
+    struct call call = {.run = {.model = model,
+                                .arch = &model->arch,
+                                .workspace = workspace,
+                                .kernels = workspace->machine.kernels,
+                                .pool = workspace->machine.pool},
+                        .segments = segments,
+                        .count = count,
+                        .sink = sink,
+                        .decodes = true};
+    for (size_t i = 0; i < count; i++) {
+        MX_TRY(check_tokens(&model->arch, segments[i].tokens, segments[i].n, err));
+        call.total += segments[i].n;
     }
-    for (size_t done = 0; done < n; done += run.n) {
-        if (done && mx_progress_interrupted(progress)) return mx_fail(err, MX_ERR_INTERRUPTED, "interrupted");
-        run.n = n - done < workspace->chunk ? n - done : workspace->chunk;
-        prepare_rope(&run, mx_cache_length(cache));
-        struct embedding embedding = {&run, tokens + done};
-        mx_rows(run.pool, run.n, embed_piece, &embedding);
-        for (uint32_t layer = 0; layer < arch->layer_count; layer++) run_layer(&run, layer);
-        mx_cache_advance(cache, (uint32_t)run.n);
-        if (taker->first < done + run.n) take_logits(&run, taker->first > done ? taker->first - done : 0, done, taker);
-        mx_progress_report(progress, "prefill", (double)(done + run.n) / (double)n);
+    for (size_t i = 0; i < count; i++) MX_TRY(mx_sequence_reserve(segments[i].sequence, segments[i].n, err));
+    while (call.fed < call.total) {
+        if (call.fed && mx_progress_interrupted(progress)) return mx_fail(err, MX_ERR_INTERRUPTED, "interrupted");
+        fill_chunk(&call);
+        run_chunk(&call);
+        mx_progress_report(progress, "prefill", (double)call.fed / (double)call.total);
     }
     return MX_OK;
 }

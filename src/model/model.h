@@ -2,7 +2,8 @@
  * pass, one loop over layers that reads the description and knows no model's name.
  *
  * A model is read-only once opened: several workspaces may run on it, each in a thread of its own. A workspace holds
- * the activations of one chunk of tokens; what it takes can be asked beforehand. The token loop allocates nothing.
+ * the activations of one chunk of tokens and the scratch of attention; what it takes can be asked beforehand. A chunk
+ * may hold tokens of any number of sequences. The token loop allocates nothing.
  *
  * Read next: weights.h (what was resolved), forward.c (the loop), attention.c, feed_forward.c, experts.c (the blocks).
  */
@@ -15,7 +16,7 @@
 #include "base/error.h"
 #include "base/pool.h"
 #include "base/progress.h"
-#include "cache/cache.h"
+#include "cache/sequence.h"
 #include "checkpoint/checkpoint.h"
 #include "config/arch.h"
 #include "kernels/cpu.h"
@@ -35,7 +36,7 @@ const struct mx_checkpoint *mx_model_checkpoint(const struct mx_model *model);
 /* Tells checkpoints apart: a hash of all names, shapes and a sample of each tensor's bytes. */
 uint64_t mx_model_fingerprint(const struct mx_model *model);
 
-/* What a cache of this model needs to know of K biases: mx_cache_options.key_bias. */
+/* What a cache of this model needs to know of K biases: mx_kv_plan_options.key_bias. */
 const struct mx_key_bias *mx_model_key_bias(const struct mx_model *model);
 
 /* Bytes of weights that decoding one token reads: every matrix once; of the experts those that a token uses; of an
@@ -45,7 +46,7 @@ uint64_t mx_model_step_bytes(const struct mx_model *model);
 enum { MX_MODEL_CHUNK = 512 }; /* tokens that a prefill feeds at a time, unless asked otherwise */
 
 struct mx_workspace_options {
-    uint32_t chunk; /* the largest number of tokens fed at a time; equals the cache's */
+    uint32_t chunk; /* the largest number of tokens fed at a time, all sequences together */
     uint32_t rows;  /* the largest number of rows of logits made at a time; at most `chunk` */
     enum mx_cpu_level cpu;
     struct mx_pool *pool; /* borrowed; must outlive the workspace */
@@ -53,7 +54,8 @@ struct mx_workspace_options {
 
 struct mx_workspace;
 
-/* Bytes that a workspace for this model takes with `threads` threads; UINT64_MAX if the size overflows. */
+/* Bytes that a workspace for this model takes with `threads` threads, attention's scratch included; UINT64_MAX if the
+ * size overflows. */
 uint64_t mx_workspace_bytes(const struct mx_arch *arch, uint32_t chunk, uint32_t rows, int threads);
 
 /* Rows that keep the logits of one tile within 32 MiB, at most `chunk`. */
@@ -64,22 +66,35 @@ mx_status mx_workspace_open(struct mx_workspace **out, const struct mx_arch *arc
                             const struct mx_workspace_options *options, struct mx_error *err);
 void mx_workspace_close(struct mx_workspace *workspace); /* NULL is fine */
 
-/* Which of the n tokens' logits are wanted, and who takes them. `take` is called in the order of the tokens, with rows
- * [count, vocab] that are valid during the call and may be changed; it runs in the calling thread and may use the
- * pool. */
-struct mx_logits_taker {
-    size_t first; /* rows first .. n - 1 are wanted; n - 1: the last; n: none */
-    void (*take)(void *context, size_t token, size_t count, float *logits);
+/* The next n tokens of one sequence. */
+struct mx_segment {
+    struct mx_sequence *sequence;
+    const int32_t *tokens; /* [n] */
+    size_t n;
+    size_t logits; /* of how many of the tokens, from the last one on backwards, logits are wanted */
+    bool decode;   /* tokens that the model has made; otherwise those of a prompt */
+    uint64_t text; /* tokens that the prompt has in all, where this is a part; 0: up to the end of this */
+};
+
+/* Receives logits: rows [count, vocab] after tokens token .. token + count - 1 of a segment, in the order of its
+ * tokens. They are valid during the call and may be changed. Runs in the calling thread and may use the pool. */
+struct mx_logits_sink {
+    void (*take)(void *context, size_t segment, size_t token, size_t count, float *logits);
     void *context;
 };
 
-/* Feeds n tokens at the cache's present length, in chunks, and leaves them in the cache. Fails with MX_ERR_ARGUMENT on
- * a token beyond the vocabulary, MX_ERR_LIMIT where they don't fit (both before anything is computed) and
- * MX_ERR_INTERRUPTED; the cache then holds the whole chunks that were fed.
- * A rope that depends on the length (dynamic) takes the length that the text has after this call for all n tokens, as
- * the reference does in one pass. */
-mx_status mx_model_forward(const struct mx_model *model, struct mx_workspace *workspace, struct mx_cache *cache,
-                           const int32_t *tokens, size_t n, const struct mx_logits_taker *taker,
+/* Feeds the segments' tokens to their sequences, all of one plan and none twice, in chunks, and leaves them there.
+ * `sink` may be NULL where no segment wants logits, `progress` always. Fails with MX_ERR_ARGUMENT on a token beyond the
+ * vocabulary, MX_ERR_LIMIT where they don't fit (both before anything is computed) and MX_ERR_INTERRUPTED between
+ * chunks; each sequence then holds what was fed.
+ *
+ * What a segment gets is the same to the bit whatever other segments stand beside it, however a prompt is cut into
+ * segments (the first has min(text, 256) tokens at least, and `text` is said where the rotary embedding is dynamic),
+ * and for any number of threads. Decoded tokens are multiplied in another way than those of prompts, and so is the last
+ * token's row of logits where it is the only one that is wanted.
+ * A dynamic rope takes the length that the text has after its prompt, as the reference does in one pass. */
+mx_status mx_model_forward(const struct mx_model *model, struct mx_workspace *workspace,
+                           const struct mx_segment *segments, size_t count, const struct mx_logits_sink *sink,
                            const struct mx_progress *progress, struct mx_error *err);
 
 #endif

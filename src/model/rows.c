@@ -39,11 +39,11 @@ static void norm_piece(void *context, size_t first, size_t last)
     }
 }
 
-void mx_norm_rows(const struct mx_run *run, const struct mx_norm_weights *norm, float *out, const float *x,
+void mx_norm_rows(const struct mx_run *run, const struct mx_norm_weights *norm, size_t n, float *out, const float *x,
                   size_t width)
 {
     struct norm_rows job = {run, norm, out, x, width};
-    mx_rows(run->pool, run->n, norm_piece, &job);
+    mx_rows(run->pool, n, norm_piece, &job);
 }
 
 struct activate_rows {

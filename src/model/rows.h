@@ -12,7 +12,7 @@ void mx_rows(struct mx_pool *pool, size_t n, mx_rows_work *work, void *context);
 
 /* out [n, width] = the model's norm of x [n, width]. A norm without a weight that the description does not ask to be
  * plain is absent: out = x. `out` may be x. */
-void mx_norm_rows(const struct mx_run *run, const struct mx_norm_weights *norm, float *out, const float *x,
+void mx_norm_rows(const struct mx_run *run, const struct mx_norm_weights *norm, size_t n, float *out, const float *x,
                   size_t width);
 
 /* out [n, width] = act(gate) * up, or act(up) where gate is NULL. `out` may be gate; it may be up only

@@ -47,7 +47,8 @@ static void *take(struct cursor *cursor, size_t rows, size_t cols, size_t size)
     return start;
 }
 
-static void lay_out(struct mx_workspace *workspace, struct cursor *cursor, const struct mx_arch *arch, int threads)
+/* Lays the workspace out; returns where the scratch of attention is to be built. */
+static void *lay_out(struct mx_workspace *workspace, struct cursor *cursor, const struct mx_arch *arch, int threads)
 {
     const struct widths widths = widths_of(arch);
     const size_t n = workspace->chunk, used = arch->experts.used;
@@ -79,6 +80,9 @@ static void lay_out(struct mx_workspace *workspace, struct cursor *cursor, const
     const size_t scratch = mx_matmul_scratch_bytes(n, widths.cols, threads);
     if (!scratch) cursor->overflow = true;
     workspace->machine.scratch = take(cursor, 1, 1, scratch);
+    workspace->parts = take(cursor, n, 1, sizeof *workspace->parts);
+    workspace->sequences = take(cursor, n, 1, sizeof *workspace->sequences);
+    return take(cursor, 1, 1, mx_kv_scratch_bytes(arch, workspace->chunk, threads));
 }
 
 uint64_t mx_workspace_bytes(const struct mx_arch *arch, uint32_t chunk, uint32_t rows, int threads)
@@ -110,7 +114,8 @@ mx_status mx_workspace_open(struct mx_workspace **out, const struct mx_arch *arc
     }
     *workspace = (struct mx_workspace){.chunk = options->chunk, .rows = options->rows, .memory = memory};
     struct cursor cursor = {.base = memory};
-    lay_out(workspace, &cursor, arch, threads);
+    void *scratch = lay_out(workspace, &cursor, arch, threads);
+    workspace->attention = mx_kv_scratch_place(scratch, arch, options->chunk, options->pool);
     workspace->machine.kernels = mx_dense_kernels(options->cpu);
     workspace->machine.pool = options->pool;
     *out = workspace;

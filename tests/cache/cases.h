@@ -9,6 +9,7 @@
 #include "cache/reference.h"
 
 static struct mx_error err;
+static struct mx_kv_scratch *scratch; /* of the case that was opened last */
 
 struct test_case {
     enum mx_mode mode;
@@ -37,7 +38,7 @@ static inline void hostile_vector(struct mx_random *random, float *x, uint32_t d
 }
 
 static inline void open_case(const struct test_case *c, struct model *model, struct mx_pool *pool,
-                             struct mx_cache **cache, uint32_t chunk)
+                             struct mx_sequence **cache, uint32_t chunk)
 {
     model_init(model, "qwen3_next", 2, c->kv_heads * c->group, c->kv_heads, c->k_dim);
     for (uint32_t i = 0; i < 2; i++) {
@@ -55,17 +56,15 @@ static inline void open_case(const struct test_case *c, struct model *model, str
     request.sink = c->sink;
     request.center = c->center;
     request.coded_at_once = c->coded_at_once;
-    struct mx_cache_options options = {.key_bias = c->bias > 0 ? &model->key_bias : NULL,
-                                       .context = c->length + 8,
-                                       .chunk = chunk,
-                                       .cpu = c->cpu,
-                                       .pool = pool};
+    struct mx_kv_plan_options options = {
+        .key_bias = c->bias > 0 ? &model->key_bias : NULL, .context = c->length + 8, .cpu = c->cpu};
+    free(scratch);
+    scratch = scratch_of(&model->arch, chunk, pool);
     assert_ok(mx_kv_resolve(&options.setup, &request, &model->arch, &err));
-    assert_ok(mx_cache_open(cache, &model->arch, &options, &err));
-    assert_int_equal(mx_cache_allocated(*cache), mx_cache_bytes(&model->arch, &options.setup, options.context));
+    assert_ok(mx_sequence_open_alone(cache, &model->arch, &options, &err));
 }
 
-static inline void history_init(struct history *h, const struct test_case *c, const struct mx_cache *cache,
+static inline void history_init(struct history *h, const struct test_case *c, const struct mx_sequence *cache,
                                 float offset)
 {
     const size_t tokens = (c->length + MX_BLOCK) / MX_BLOCK * MX_BLOCK;
@@ -128,14 +127,14 @@ static float *make_queries(const struct test_case *c)
 }
 
 /* Feeds tokens [from, to) in one chunk. */
-static inline void feed(struct mx_cache *cache, const struct history *h, const struct test_case *c, const float *q,
+static inline void feed(struct mx_sequence *cache, const struct history *h, const struct test_case *c, const float *q,
                         float *out, uint64_t from, uint64_t to)
 {
     const size_t heads = c->kv_heads * c->group;
-    assert_ok(mx_cache_reserve(cache, to - from, &err));
-    mx_cache_attend(cache, 1, q + from * heads * c->k_dim, h->k + from * c->kv_heads * c->k_dim,
-                    h->v + from * c->kv_heads * c->v_dim, out + from * heads * c->v_dim, (uint32_t)(to - from));
-    mx_cache_advance(cache, (uint32_t)(to - from));
+    assert_ok(mx_sequence_reserve(cache, to - from, &err));
+    attend(scratch, cache, 1, q + from * heads * c->k_dim, h->k + from * c->kv_heads * c->k_dim,
+           h->v + from * c->kv_heads * c->v_dim, out + from * heads * c->v_dim, (uint32_t)(to - from));
+    mx_sequence_advance(cache, (uint32_t)(to - from));
 }
 
 /* How far a result may be from the reference's. Everything rounds as f32 does: a few units in the last place of a
@@ -181,7 +180,7 @@ static inline void run_case(const struct test_case *c)
 {
     struct mx_pool *pool;
     struct model model;
-    struct mx_cache *cache;
+    struct mx_sequence *cache;
     assert_ok(mx_pool_open(&pool, 2, &err));
     open_case(c, &model, pool, &cache, 160);
     struct history h;
@@ -200,7 +199,7 @@ static inline void run_case(const struct test_case *c)
     history_free(&h);
     free(q);
     free(out);
-    mx_cache_close(cache);
+    mx_sequence_close(cache);
     mx_pool_close(pool);
 }
 

@@ -16,23 +16,29 @@ struct inside_constant {
     const float *mean, *turned;
 };
 
-static inline struct inside_side inside_side(const struct mx_cache *cache, uint32_t layer, enum mx_kv_which which)
+static inline const struct kv_layer *inside_owner(const struct mx_sequence *sequence, uint32_t layer)
 {
-    const struct kv_layer *owner = kv_owner(cache, layer);
-    const struct kv_run *run = which == MX_KV_K ? &owner->k : &owner->v;
-    return (struct inside_side){run->layout.repr, run->rotated ? &run->rotation : NULL};
+    return &sequence->plan->layers[sequence->plan->layers[layer].owner];
 }
 
-static inline struct inside_constant inside_constant(const struct mx_cache *cache, uint32_t layer)
+static inline struct inside_side inside_side(const struct mx_sequence *sequence, uint32_t layer, enum mx_kv_which which)
 {
-    const struct kv_constant *constant = &kv_owner(cache, layer)->constant;
-    if (!constant->mean) return (struct inside_constant){NULL, NULL};
-    return (struct inside_constant){constant->mean, constant->turning ? constant->turned : NULL};
+    const struct kv_layer *owner = inside_owner(sequence, layer);
+    const struct kv_half *half = which == MX_KV_K ? &owner->k : &owner->v;
+    return (struct inside_side){half->layout.repr, half->rotated ? &half->rotation : NULL};
 }
 
-static inline const struct mx_arch *inside_arch(const struct mx_cache *cache)
+static inline struct inside_constant inside_constant(const struct mx_sequence *sequence, uint32_t layer)
 {
-    return cache->arch;
+    const struct kv_layer *owner = inside_owner(sequence, layer);
+    if (!owner->center.centered) return (struct inside_constant){NULL, NULL};
+    return (struct inside_constant){kv_offset_mean(sequence, owner),
+                                    owner->center.angles ? kv_offset_rotated(sequence, owner) : NULL};
+}
+
+static inline const struct mx_arch *inside_arch(const struct mx_sequence *sequence)
+{
+    return sequence->plan->arch;
 }
 
 #endif

@@ -5,8 +5,10 @@
 #include <math.h>
 #include <stdio.h>
 
+#include "base/arena.h"
 #include "base/random.h"
-#include "cache/cache.h"
+#include "cache/attend.h"
+#include "cache/size.h"
 #include "config/arch.h"
 
 enum { MODEL_MAX_LAYERS = 32 };
@@ -75,6 +77,21 @@ static inline void model_add_turned(const struct mx_arch *arch, uint64_t t, cons
         x[i] += sign * (v[i] * cos(angle) - v[j] * sin(angle));
         x[j] += sign * (v[j] * cos(angle) + v[i] * sin(angle));
     }
+}
+
+/* The scratch of attention on a model; to be freed. */
+static inline struct mx_kv_scratch *scratch_of(const struct mx_arch *arch, uint32_t chunk, struct mx_pool *pool)
+{
+    void *memory = mx_aligned_alloc(mx_kv_scratch_bytes(arch, chunk, mx_pool_threads(pool)));
+    return memory ? mx_kv_scratch_place(memory, arch, chunk, pool) : NULL;
+}
+
+/* Attention of one sequence alone; a single token counts as decoded. */
+static inline void attend(struct mx_kv_scratch *scratch, struct mx_sequence *sequence, uint32_t layer, const float *q,
+                          const float *k, const float *v, float *out, uint32_t n)
+{
+    const struct mx_kv_segment segment = {sequence, n, n == 1};
+    mx_kv_attend(scratch, layer, &segment, 1, q, k, v, out);
 }
 
 #endif

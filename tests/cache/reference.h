@@ -12,7 +12,7 @@
 
 /* One layer's history. */
 struct history {
-    const struct mx_cache *cache;
+    const struct mx_sequence *cache;
     uint32_t layer;
     float *k, *v;             /* [length, kv_heads, dim], as given */
     double *k_fp16, *k_coded; /* the same, as read in either form */
@@ -181,7 +181,7 @@ static inline void reference_encode(struct history *history, uint64_t from, uint
 static inline void reference_read(const struct history *history, enum mx_kv_which which, uint64_t position, uint64_t t,
                                   uint32_t head, double *x)
 {
-    const struct mx_kv_setup *setup = mx_cache_setup(history->cache);
+    const struct mx_kv_setup *setup = mx_sequence_setup(history->cache);
     const struct mx_layer *layer = &inside_arch(history->cache)->layers[history->layer];
     const uint32_t dim = which == MX_KV_K ? layer->k_dim : layer->v_dim;
     const size_t at = (t * layer->kv_heads + head) * dim;

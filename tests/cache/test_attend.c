@@ -39,7 +39,7 @@ static void count_tokens(const struct test_case *c, bool by_block)
 {
     struct mx_pool *pool;
     struct model model;
-    struct mx_cache *cache;
+    struct mx_sequence *cache;
     assert_ok(mx_pool_open(&pool, 2, &err));
     open_case(c, &model, pool, &cache, 160);
     const uint32_t dim = c->v_dim;
@@ -76,7 +76,7 @@ static void count_tokens(const struct test_case *c, bool by_block)
     free(h.v);
     free(q);
     free(out);
-    mx_cache_close(cache);
+    mx_sequence_close(cache);
     mx_pool_close(pool);
 }
 
@@ -205,7 +205,7 @@ static void shared_and_boundary_layers(void **state)
 {
     struct model model;
     struct mx_pool *pool;
-    struct mx_cache *cache;
+    struct mx_sequence *cache;
     assert_ok(mx_pool_open(&pool, 2, &err));
     model_init(&model, "gemma3n", 5, 4, 2, 64);
     model.layers[4].cache_copies = 0;
@@ -214,27 +214,30 @@ static void shared_and_boundary_layers(void **state)
     request.mode = MX_MODE_INT8_TURBO4;
     request.boundary_v = 1;
     request.recent = 16;
-    struct mx_cache_options options = {.context = 500, .chunk = 512, .cpu = mx_cpu_detect(), .pool = pool};
+    struct mx_kv_plan_options options = {.context = 500, .cpu = mx_cpu_detect()};
     assert_ok(mx_kv_resolve(&options.setup, &request, &model.arch, &err));
-    assert_ok(mx_cache_open(&cache, &model.arch, &options, &err));
-    assert_int_equal(mx_cache_allocated(cache), mx_cache_bytes(&model.arch, &options.setup, 500));
+    assert_ok(mx_sequence_open_alone(&cache, &model.arch, &options, &err));
+    assert_true(mx_kv_plan_shares_layers(mx_sequence_plan(cache)));
+    struct mx_kv_scratch *own_scratch = scratch_of(&model.arch, 512, pool);
     enum { Q = 4 * 64, K = 2 * 64 };
     static float q[64 * Q], k[64 * K], own[64 * Q], shared[64 * Q];
     struct mx_random random = {3};
-    while (mx_cache_length(cache) < 400) {
-        uint32_t n = mx_cache_chunk(cache);
-        assert_in_range(n, 1, 64);
+    while (mx_sequence_length(cache) < 400) {
+        uint32_t n = MX_QUERY_TILE - (uint32_t)(mx_sequence_length(cache) % MX_QUERY_TILE);
         if (mx_random_u64(&random) % 3 == 0) n = 1;
+        assert_ok(mx_sequence_reserve(cache, n, &err));
         for (uint32_t i = 0; i < n * Q; i++) q[i] = mx_random_normal(&random);
         for (uint32_t i = 0; i < n * K; i++) k[i] = mx_random_normal(&random);
         for (uint32_t layer = 0; layer < 4; layer++) {
-            mx_cache_attend(cache, layer, q, k, k, layer == 1 ? own : shared, n);
+            attend(own_scratch, cache, layer, q, k, k, layer == 1 ? own : shared, n);
         }
-        mx_cache_attend(cache, 4, q, NULL, NULL, shared, n);
+        attend(own_scratch, cache, 4, q, NULL, NULL, shared, n);
         assert_memory_equal(own, shared, n * Q * sizeof(float));
-        mx_cache_advance(cache, n);
+        mx_sequence_advance(cache, n);
     }
-    mx_cache_close(cache);
+    assert_int_equal(mx_sequence_bytes(cache), mx_cache_bytes(&model.arch, &options.setup, 400));
+    free(own_scratch);
+    mx_sequence_close(cache);
     mx_pool_close(pool);
 }
 
@@ -253,7 +256,7 @@ static void threads_change_nothing(void **state)
         for (int run = 0; run < 2; run++) {
             struct mx_pool *pool;
             struct model model;
-            struct mx_cache *cache;
+            struct mx_sequence *cache;
             struct history h;
             assert_ok(mx_pool_open(&pool, run ? 3 : 1, &err));
             open_case(&c, &model, pool, &cache, 512);
@@ -263,7 +266,7 @@ static void threads_change_nothing(void **state)
             for (uint64_t at = 0; at < 1190; at += 238) feed(cache, &h, &c, q, outs[run], at, at + 238);
             for (uint64_t at = 1190; at < 1200; at++) feed(cache, &h, &c, q, outs[run], at, at + 1);
             history_free(&h);
-            mx_cache_close(cache);
+            mx_sequence_close(cache);
             mx_pool_close(pool);
         }
         assert_memory_equal(outs[0], outs[1], count * sizeof(float));
@@ -286,7 +289,7 @@ static void truncate_and_copy(void **state)
         c.cpu = mx_cpu_detect();
         struct mx_pool *pool;
         struct model model;
-        struct mx_cache *cache, *other;
+        struct mx_sequence *cache, *other;
         struct history h;
         assert_ok(mx_pool_open(&pool, 1, &err));
         open_case(&c, &model, pool, &cache, 160);
@@ -299,17 +302,15 @@ static void truncate_and_copy(void **state)
         for (uint64_t at = 320; at < 380; at++) feed(cache, &h, &c, q, first, at, at + 1);
         const size_t from = (size_t)350 * c.kv_heads * c.group * c.v_dim,
                      to = (size_t)380 * c.kv_heads * c.group * c.v_dim;
-        assert_ok(mx_cache_truncate(cache, 350, &err));
-        assert_int_equal(mx_cache_length(cache), 350);
+        assert_ok(mx_sequence_truncate(cache, 350, &err));
+        assert_int_equal(mx_sequence_length(cache), 350);
 
-        struct mx_cache_options options = {.setup = *mx_cache_setup(cache),
-                                           .key_bias = c.bias > 0 ? &model.key_bias : NULL,
-                                           .context = c.length + 8,
-                                           .chunk = 160,
-                                           .cpu = c.cpu,
-                                           .pool = pool};
-        assert_ok(mx_cache_open(&other, &model.arch, &options, &err));
-        assert_ok(mx_cache_copy(other, cache, &err));
+        struct mx_kv_plan_options options = {.setup = *mx_sequence_setup(cache),
+                                             .key_bias = c.bias > 0 ? &model.key_bias : NULL,
+                                             .context = c.length + 8,
+                                             .cpu = c.cpu};
+        assert_ok(mx_sequence_open_alone(&other, &model.arch, &options, &err));
+        assert_ok(mx_sequence_fork(other, cache, 350, &err));
         for (uint64_t at = 350; at < 380; at++) feed(cache, &h, &c, q, second, at, at + 1);
         assert_memory_equal(first + from, second + from, (to - from) * sizeof(float));
         memset(second, 0, count * sizeof(float));
@@ -317,13 +318,14 @@ static void truncate_and_copy(void **state)
         assert_memory_equal(first + from, second + from, (to - from) * sizeof(float));
 
         if (mode == MX_MODE_FP16) { /* fp16 goes anywhere; coded caches no further than their ring */
-            assert_ok(mx_cache_truncate(cache, 20, &err));
+            assert_ok(mx_sequence_truncate(cache, 20, &err));
         } else {
-            assert_fails(mx_cache_truncate(cache, 100 + 3, &err), MX_ERR_UNSUPPORTED, "cannot go back from 380 to 103");
-            assert_int_equal(mx_cache_length(cache), 380);
+            assert_fails(mx_sequence_truncate(cache, 100 + 3, &err), MX_ERR_UNSUPPORTED,
+                         "cannot go back from 380 to 103");
+            assert_int_equal(mx_sequence_length(cache), 380);
         }
-        assert_fails(mx_cache_truncate(cache, 500, &err), MX_ERR_ARGUMENT, "to 500");
-        assert_ok(mx_cache_truncate(cache, 0, &err));
+        assert_fails(mx_sequence_truncate(cache, 500, &err), MX_ERR_ARGUMENT, "to 500");
+        assert_ok(mx_sequence_truncate(cache, 0, &err));
         memset(second, 0, count * sizeof(float));
         for (uint64_t at = 0; at < 320; at += 160) feed(cache, &h, &c, q, second, at, at + 160);
         assert_memory_equal(first, second, (size_t)320 * c.kv_heads * c.group * c.v_dim * sizeof(float));
@@ -331,8 +333,8 @@ static void truncate_and_copy(void **state)
         free(q);
         free(first);
         free(second);
-        mx_cache_close(cache);
-        mx_cache_close(other);
+        mx_sequence_close(cache);
+        mx_sequence_close(other);
         mx_pool_close(pool);
     }
 }
@@ -341,23 +343,23 @@ static void refusals(void **state)
 {
     struct model model;
     struct mx_pool *pool;
-    struct mx_cache *cache;
+    struct mx_sequence *cache;
     assert_ok(mx_pool_open(&pool, 1, &err));
     model_init(&model, "deepseek_v3", 2, 4, 1, 64);
-    struct mx_cache_options options = {.context = 100, .chunk = 10, .pool = pool};
+    struct mx_kv_plan_options options = {.context = 100};
     struct mx_kv_options request = mx_kv_options_default();
     assert_ok(mx_kv_resolve(&options.setup, &request, &model.arch, &err));
-    assert_ok(mx_cache_open(&cache, &model.arch, &options, &err));
-    assert_int_equal(mx_cache_context(cache), 256);
-    assert_fails(mx_cache_reserve(cache, 257, &err), MX_ERR_LIMIT, "the context is full");
-    mx_cache_close(cache);
+    assert_ok(mx_sequence_open_alone(&cache, &model.arch, &options, &err));
+    assert_int_equal(mx_sequence_context(cache), 256);
+    assert_fails(mx_sequence_reserve(cache, 257, &err), MX_ERR_LIMIT, "the context is full");
+    mx_sequence_close(cache);
     model.layers[1].attention = MX_ATTENTION_LATENT;
-    assert_fails(mx_cache_open(&cache, &model.arch, &options, &err), MX_ERR_UNSUPPORTED, "layer 1");
+    assert_fails(mx_sequence_open_alone(&cache, &model.arch, &options, &err), MX_ERR_UNSUPPORTED, "layer 1");
     assert_null(cache);
     model.layers[1].attention = MX_ATTENTION_FULL;
     options.context = 0;
-    assert_fails(mx_cache_open(&cache, &model.arch, &options, &err), MX_ERR_ARGUMENT, "a context of");
-    mx_cache_close(NULL);
+    assert_fails(mx_sequence_open_alone(&cache, &model.arch, &options, &err), MX_ERR_ARGUMENT, "a context of");
+    mx_sequence_close(NULL);
     mx_pool_close(pool);
 }
 

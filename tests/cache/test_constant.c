@@ -47,7 +47,7 @@ static double error_with_bias(enum mx_center center, bool by_token, float bias, 
     c.bias = turns ? bias : 0;
     struct mx_pool *pool;
     struct model model;
-    struct mx_cache *cache;
+    struct mx_sequence *cache;
     assert_ok(mx_pool_open(&pool, 1, &err));
     open_case(&c, &model, pool, &cache, 280);
     struct history h;
@@ -83,7 +83,7 @@ static double error_with_bias(enum mx_center center, bool by_token, float bias, 
     history_free(&h);
     free(q);
     free(out);
-    mx_cache_close(cache);
+    mx_sequence_close(cache);
     mx_pool_close(pool);
     return sqrt(error / size);
 }

@@ -14,19 +14,19 @@ enum { TOKENS = 300, FINGERPRINT = 0x1234, HEADS = 4, KV_HEADS = 2, DIM = 64 };
 struct fixture {
     struct mx_pool *pool;
     struct model model;
-    struct mx_cache *cache;
+    struct mx_kv_scratch *scratch;
+    struct mx_sequence *cache;
 };
 
-static struct mx_cache *open_cache(struct fixture *f, enum mx_mode mode, int recent, uint64_t context)
+static struct mx_sequence *open_cache(struct fixture *f, enum mx_mode mode, int recent, uint64_t context)
 {
     struct mx_kv_options request = mx_kv_options_default();
     request.mode = mode;
     request.recent = recent;
-    struct mx_cache_options options = {
-        .key_bias = &f->model.key_bias, .context = context, .chunk = 128, .cpu = mx_cpu_detect(), .pool = f->pool};
-    struct mx_cache *cache;
+    struct mx_kv_plan_options options = {.key_bias = &f->model.key_bias, .context = context, .cpu = mx_cpu_detect()};
+    struct mx_sequence *cache;
     assert_ok(mx_kv_resolve(&options.setup, &request, &f->model.arch, &err));
-    assert_ok(mx_cache_open(&cache, &f->model.arch, &options, &err));
+    assert_ok(mx_sequence_open_alone(&cache, &f->model.arch, &options, &err));
     return cache;
 }
 
@@ -38,19 +38,21 @@ static void open_fixture(struct fixture *f, enum mx_mode mode, bool bias)
     f->model.layers[1].attention = MX_ATTENTION_SLIDING;
     f->model.layers[1].window = 100;
     if (bias) model_bias(&f->model, DIM, false, 10);
+    f->scratch = scratch_of(&f->model.arch, 128, f->pool);
     f->cache = open_cache(f, mode, -1, 512);
 }
 
 /* Feeds n tokens that follow from their position; returns the last layer's last output. */
-static void feed(struct mx_cache *cache, uint32_t n, float last[HEADS * DIM])
+static void feed(const struct fixture *f, struct mx_sequence *cache, uint32_t n, float last[HEADS * DIM])
 {
     float *q = malloc(n * HEADS * DIM * sizeof(float)), *k = malloc(n * KV_HEADS * DIM * sizeof(float));
     float *out = malloc(n * HEADS * DIM * sizeof(float));
-    struct mx_random random = {mx_cache_length(cache)};
+    struct mx_random random = {mx_sequence_length(cache)};
     for (size_t i = 0; i < n * HEADS * DIM; i++) q[i] = mx_random_normal(&random);
     for (size_t i = 0; i < n * KV_HEADS * DIM; i++) k[i] = mx_random_normal(&random);
-    for (uint32_t layer = 0; layer < 3; layer++) mx_cache_attend(cache, layer, q, k, k, out, n);
-    mx_cache_advance(cache, n);
+    assert_ok(mx_sequence_reserve(cache, n, &err));
+    for (uint32_t layer = 0; layer < 3; layer++) attend(f->scratch, cache, layer, q, k, k, out, n);
+    mx_sequence_advance(cache, n);
     memcpy(last, out + (n - 1) * HEADS * DIM, HEADS * DIM * sizeof(float));
     free(q);
     free(k);
@@ -67,15 +69,16 @@ static int32_t *make_tokens(void)
 static void fill_and_save(struct fixture *f)
 {
     float last[HEADS * DIM];
-    for (int i = 0; i < TOKENS / 100; i++) feed(f->cache, 100, last);
+    for (int i = 0; i < TOKENS / 100; i++) feed(f, f->cache, 100, last);
     int32_t *tokens = make_tokens();
-    assert_ok(mx_cache_save(f->cache, path, FINGERPRINT, tokens, &err));
+    assert_ok(mx_sequence_save(f->cache, path, FINGERPRINT, tokens, &err));
     free(tokens);
 }
 
 static void close_fixture(struct fixture *f)
 {
-    mx_cache_close(f->cache);
+    free(f->scratch);
+    mx_sequence_close(f->cache);
     mx_pool_close(f->pool);
     unlink(path);
 }
@@ -87,21 +90,21 @@ static void round_trip(void **state)
         struct fixture f;
         open_fixture(&f, (enum mx_mode)mode, i % 2);
         fill_and_save(&f);
-        struct mx_cache *loaded = open_cache(&f, (enum mx_mode)mode, -1, 2048); /* a larger one will do */
+        struct mx_sequence *loaded = open_cache(&f, (enum mx_mode)mode, -1, 2048); /* a larger one will do */
         int32_t *tokens;
-        assert_ok(mx_cache_load(loaded, path, FINGERPRINT, &tokens, &err));
-        assert_int_equal(mx_cache_length(loaded), TOKENS);
+        assert_ok(mx_sequence_load(loaded, path, FINGERPRINT, &tokens, &err));
+        assert_int_equal(mx_sequence_length(loaded), TOKENS);
         int32_t *expected = make_tokens();
         assert_memory_equal(tokens, expected, TOKENS * sizeof *tokens);
         float a[HEADS * DIM], b[HEADS * DIM];
         for (int token = 0; token < 40; token++) {
-            feed(f.cache, 1, a);
-            feed(loaded, 1, b);
+            feed(&f, f.cache, 1, a);
+            feed(&f, loaded, 1, b);
             assert_memory_equal(a, b, sizeof a);
         }
         free(tokens);
         free(expected);
-        mx_cache_close(loaded);
+        mx_sequence_close(loaded);
         close_fixture(&f);
     }
 }
@@ -112,29 +115,29 @@ static void foreign_files_are_refused(void **state)
     open_fixture(&f, MX_MODE_INT8_TURBO4, false);
     fill_and_save(&f);
     int32_t *tokens;
-    assert_fails(mx_cache_load(f.cache, path, 99, &tokens, &err), MX_ERR_ARGUMENT, "another model's weights");
+    assert_fails(mx_sequence_load(f.cache, path, 99, &tokens, &err), MX_ERR_ARGUMENT, "another model's weights");
     assert_null(tokens);
-    assert_int_equal(mx_cache_length(f.cache), 0);
-    struct mx_cache *other = open_cache(&f, MX_MODE_INT8, -1, 512);
-    assert_fails(mx_cache_load(other, path, FINGERPRINT, &tokens, &err), MX_ERR_ARGUMENT,
+    assert_int_equal(mx_sequence_length(f.cache), 0);
+    struct mx_sequence *other = open_cache(&f, MX_MODE_INT8, -1, 512);
+    assert_fails(mx_sequence_load(other, path, FINGERPRINT, &tokens, &err), MX_ERR_ARGUMENT,
                  "was saved in mode int8+turbo4");
-    mx_cache_close(other);
+    mx_sequence_close(other);
     other = open_cache(&f, MX_MODE_INT8_TURBO4, 128, 512);
-    assert_fails(mx_cache_load(other, path, FINGERPRINT, &tokens, &err), MX_ERR_ARGUMENT, "a recent window of 64");
-    mx_cache_close(other);
+    assert_fails(mx_sequence_load(other, path, FINGERPRINT, &tokens, &err), MX_ERR_ARGUMENT, "a recent window of 64");
+    mx_sequence_close(other);
     other = open_cache(&f, MX_MODE_INT8_TURBO4, -1, 256);
-    assert_fails(mx_cache_load(other, path, FINGERPRINT, &tokens, &err), MX_ERR_LIMIT, "holds 300 tokens");
-    mx_cache_close(other);
+    assert_fails(mx_sequence_load(other, path, FINGERPRINT, &tokens, &err), MX_ERR_LIMIT, "holds 300 tokens");
+    mx_sequence_close(other);
     f.model.layers[1].window = 90;
     other = open_cache(&f, MX_MODE_INT8_TURBO4, -1, 512);
-    assert_fails(mx_cache_load(other, path, FINGERPRINT, &tokens, &err), MX_ERR_ARGUMENT, "other layer shapes");
-    mx_cache_close(other);
+    assert_fails(mx_sequence_load(other, path, FINGERPRINT, &tokens, &err), MX_ERR_ARGUMENT, "other layer shapes");
+    mx_sequence_close(other);
     f.model.layers[1].window = 100;
     model_bias(&f.model, DIM, false, 10);
     other = open_cache(&f, MX_MODE_INT8_TURBO4, -1, 512);
-    assert_fails(mx_cache_load(other, path, FINGERPRINT, &tokens, &err), MX_ERR_ARGUMENT, "other layer shapes");
-    mx_cache_close(other);
-    assert_fails(mx_cache_load(f.cache, "/tmp/absent.tmp", FINGERPRINT, &tokens, &err), MX_ERR_IO, "absent.tmp");
+    assert_fails(mx_sequence_load(other, path, FINGERPRINT, &tokens, &err), MX_ERR_ARGUMENT, "other layer shapes");
+    mx_sequence_close(other);
+    assert_fails(mx_sequence_load(f.cache, "/tmp/absent.tmp", FINGERPRINT, &tokens, &err), MX_ERR_IO, "absent.tmp");
     close_fixture(&f);
 }
 
@@ -152,14 +155,14 @@ static void damaged_files_are_refused(void **state)
         const size_t at = mx_random_u64(&random) % (i % 3 ? length : 88);
         bytes[at] ^= (char)(1 << i % 8);
         assert_ok(mx_file_write(path, bytes, length, &err));
-        assert_int_not_equal(mx_cache_load(f.cache, path, FINGERPRINT, &tokens, &err), MX_OK);
+        assert_int_not_equal(mx_sequence_load(f.cache, path, FINGERPRINT, &tokens, &err), MX_OK);
         assert_null(tokens);
-        assert_int_equal(mx_cache_length(f.cache), 0);
+        assert_int_equal(mx_sequence_length(f.cache), 0);
         bytes[at] ^= (char)(1 << i % 8);
     }
     for (int i = 0; i < 20; i++) {
         assert_ok(mx_file_write(path, bytes, i == 0 ? 0 : mx_random_u64(&random) % length, &err));
-        assert_int_equal(mx_cache_load(f.cache, path, FINGERPRINT, &tokens, &err), MX_ERR_FORMAT);
+        assert_int_equal(mx_sequence_load(f.cache, path, FINGERPRINT, &tokens, &err), MX_ERR_FORMAT);
     }
     free(bytes);
     close_fixture(&f);

@@ -98,7 +98,7 @@ static void test_saved_cache(void **state)
     mx_session_close(session);
     session = session_of("tests/data/families/mistral", mx_cpu_detect(), 1, 64, 32);
     assert_int_not_equal(mx_session_load(session, path, &err), MX_OK);
-    assert_int_equal(mx_cache_length(mx_session_cache(session)), 0);
+    assert_int_equal(mx_sequence_length(mx_session_sequence(session)), 0);
     mx_session_close(session);
     unlink(path);
 }
@@ -134,7 +134,7 @@ static void test_too_large_a_context(void **state)
     assert_ok(mx_session_open(&session, LLAMA, &options, NULL, &err));
     const struct mx_session_begin begin = {.context = (uint64_t)1 << 40, .kv = mx_kv_options_default()};
     assert_fails(mx_session_begin(session, &begin, &err), MX_ERR_LIMIT, "lower the context");
-    assert_null(mx_session_cache(session));
+    assert_null(mx_session_sequence(session));
     mx_session_close(session);
 }
 

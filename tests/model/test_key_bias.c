@@ -28,9 +28,7 @@ static void turn_by_model(const struct mx_rope *rope, const float *inverse, floa
 static void check_rope(struct mx_rope rope)
 {
     static struct model model;
-    struct mx_pool *pool;
-    struct mx_cache *cache;
-    assert_ok(mx_pool_open(&pool, 1, &err));
+    struct mx_sequence *cache;
     model_init(&model, "qwen2", 2, 4, HEADS, DIM);
     model_bias(&model, rope.dims, rope.interleaved, 1);
     model.arch.rope[0] = rope;
@@ -39,24 +37,24 @@ static void check_rope(struct mx_rope rope)
     struct mx_kv_options request = mx_kv_options_default();
     request.mode = MX_MODE_INT8;
     request.center = MX_CENTER_ON;
-    struct mx_cache_options options = {.key_bias = &model.key_bias, .context = CONTEXT, .chunk = 64, .pool = pool};
+    struct mx_kv_plan_options options = {.key_bias = &model.key_bias, .context = CONTEXT};
     assert_ok(mx_kv_resolve(&options.setup, &request, &model.arch, &err));
-    assert_ok(mx_cache_open(&cache, &model.arch, &options, &err));
-    mx_cache_fill_random(cache, 64, 1);
+    assert_ok(mx_sequence_open_alone(&cache, &model.arch, &options, &err));
+    assert_ok(mx_sequence_fill_random(cache, 64, 1, &err));
 
     /* All of it is to be taken, whatever a cache would choose. */
-    const struct kv_constant *constant = &cache->layers[1].constant;
+    struct mx_kv_turning *rotated = cache->held[1].rotated;
     float whole[HEADS * DIM];
     for (int i = 0; i < HEADS * DIM; i++) whole[i] = factor * model.bias[i];
-    for (uint32_t p = 0; p < rope.dims / 2; p++) constant->turning[1].pairs[p] = (uint16_t)p;
-    constant->turning[1].count = rope.dims / 2;
+    for (uint32_t p = 0; p < rope.dims / 2; p++) rotated[1].pairs[p] = (uint16_t)p;
+    rotated[1].count = rope.dims / 2;
     for (size_t n = 0; n < sizeof positions / sizeof *positions; n++) {
         _Alignas(64) float panel[DIM * MX_BLOCK] = {0};
         float key[DIM];
         const uint64_t t = positions[n];
         memcpy(key, model.bias + DIM, sizeof key);
         turn_by_model(&rope, model.inverse, factor, t, key);
-        cache->kernels->add_turned(panel, whole + DIM, 1, &constant->turning[1], t / MX_BLOCK);
+        cache->plan->kernels->add_turned(panel, whole + DIM, 1, &rotated[1], t / MX_BLOCK);
         for (uint32_t i = 0; i < rope.dims; i++) {
             /* the model's angles are f32 products: half a unit in the last place of the largest, times |(a, b)| */
             const double tolerance = 4 * (1e-6 + (double)t * 0x1p-24);
@@ -64,8 +62,7 @@ static void check_rope(struct mx_rope rope)
         }
         for (uint32_t i = rope.dims; i < DIM; i++) assert_true(panel[i * MX_BLOCK + t % MX_BLOCK] == 0);
     }
-    mx_cache_close(cache);
-    mx_pool_close(pool);
+    mx_sequence_close(cache);
 }
 
 static void every_rope(void **state)
@@ -94,18 +91,18 @@ static void where_no_bias_turns(void **state)
     (void)state;
     static struct model model;
     model_init(&model, "qwen2", 2, 4, HEADS, DIM);
-    assert_false(mx_kv_turns_bias(&model.arch, 0));
+    assert_false(mx_kv_rotates_bias(&model.arch, 0));
     model_bias(&model, DIM, false, 1);
-    assert_true(mx_kv_turns_bias(&model.arch, 0));
+    assert_true(mx_kv_rotates_bias(&model.arch, 0));
     model.arch.rope[0].type = MX_ROPE_DYNAMIC; /* frequencies change with the length of the text */
-    assert_false(mx_kv_turns_bias(&model.arch, 0));
+    assert_false(mx_kv_rotates_bias(&model.arch, 0));
     model.arch.rope[0].type = MX_ROPE_DEFAULT;
     model.arch.qk_norm = MX_QK_NORM_HEAD; /* no longer a sum */
-    assert_false(mx_kv_turns_bias(&model.arch, 0));
+    assert_false(mx_kv_rotates_bias(&model.arch, 0));
     model.arch.qk_norm = MX_QK_NORM_NONE;
     model.layers[1].rope = false; /* constant: the mean holds it */
-    assert_true(mx_kv_turns_bias(&model.arch, 0));
-    assert_false(mx_kv_turns_bias(&model.arch, 1));
+    assert_true(mx_kv_rotates_bias(&model.arch, 0));
+    assert_false(mx_kv_rotates_bias(&model.arch, 1));
 }
 
 int main(void)

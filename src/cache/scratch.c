@@ -1,0 +1,94 @@
+/* The scratch of attention: one function lays it out, which the count of its bytes calls too. */
+#include "base/arena.h"
+#include "base/checked.h"
+#include "cache/attend.h"
+#include "cache/center.h"
+#include "cache/step.h"
+
+/* The largest needs of any layer. */
+struct needs {
+    size_t k_dim, v_dim, heads, rows, all_rows, partials, query_bytes; /* rows: of one KV head; the next two of all */
+    bool waves;
+};
+
+static struct needs find_needs(const struct mx_arch *arch, size_t tile)
+{
+    struct needs needs = {1, 1, 1, 1, 1, 1, 64, false};
+    for (uint32_t i = 0; i < arch->layer_count; i++) {
+        const struct mx_kv_shape shape = mx_layer_kv_shape(&arch->layers[i]);
+        if (shape.attention == MX_ATTENTION_NONE || shape.kv_heads == 0) continue;
+        const size_t group = shape.heads / shape.kv_heads, one = MOST_RANGES * group;
+        const size_t many = RANGES_AT_TILE * tile * mx_smaller(group, GROUP_AT_TILE);
+        needs.k_dim = mx_larger(needs.k_dim, shape.k_dim);
+        needs.v_dim = mx_larger(needs.v_dim, shape.v_dim);
+        needs.heads = mx_larger(needs.heads, tile * shape.kv_heads);
+        needs.rows = mx_larger(needs.rows, tile * group);
+        needs.all_rows = mx_larger(needs.all_rows, tile * shape.heads);
+        needs.partials = mx_larger(needs.partials, shape.kv_heads * mx_larger(one, many));
+        needs.query_bytes = mx_larger(needs.query_bytes, mx_kv_query_bytes(shape.k_dim));
+        needs.waves |= mx_kv_rotates_bias(arch, i);
+    }
+    return needs;
+}
+
+/* Cuts `bytes` (rounded up to a cache line) from a block that is measured first, with block == NULL, and then handed
+ * out. */
+static void *cut(uint8_t *block, size_t *at, size_t bytes)
+{
+    void *part = block ? block + *at : NULL;
+    *at += mx_round_up(bytes, 64);
+    return part;
+}
+
+static size_t lay_out(struct mx_kv_scratch *scratch, const struct needs *needs, int workers, uint8_t *block, size_t at)
+{
+    const size_t dim = mx_larger(needs->k_dim, needs->v_dim), f = sizeof(float);
+    const size_t rows = needs->all_rows + ROWS_ROUNDED; /* the last ones are scored with rows that are none */
+    scratch->steps = cut(block, &at, scratch->most_tokens * sizeof *scratch->steps);
+    scratch->waves = cut(block, &at, needs->waves ? rows * needs->k_dim * f : 0);
+    scratch->queries_plain = cut(block, &at, rows * needs->query_bytes);
+    scratch->queries_coded = cut(block, &at, rows * needs->query_bytes);
+    scratch->acc = cut(block, &at, needs->partials * needs->v_dim * f);
+    scratch->recent = cut(block, &at, needs->partials * needs->v_dim * f);
+    scratch->recent_used = cut(block, &at, needs->partials * sizeof *scratch->recent_used);
+    scratch->max = cut(block, &at, needs->partials * f);
+    scratch->sum = cut(block, &at, needs->partials * f);
+    scratch->heads = cut(block, &at, needs->heads * sizeof *scratch->heads);
+    scratch->workers = cut(block, &at, (size_t)workers * sizeof *scratch->workers);
+    for (int i = 0; i < workers; i++) {
+        // cppcheck-suppress uninitvar ; only written to
+        struct kv_worker unused, *worker = block ? &scratch->workers[i] : &unused;
+        worker->rows = cut(block, &at, KV_CENTER_TOKENS * needs->k_dim * f);
+        worker->w = cut(block, &at, ROWS_AT_ONCE * MX_KV_TILE * f);
+        worker->panel = cut(block, &at, MX_BLOCK * dim * f);
+        worker->unpacked = cut(block, &at, MX_BLOCK * dim * f);
+        worker->max = cut(block, &at, needs->rows * f);
+        worker->sum = cut(block, &at, needs->rows * f);
+    }
+    return at;
+}
+
+static size_t place(struct mx_kv_scratch *scratch, const struct mx_arch *arch, uint32_t chunk, int threads,
+                    uint8_t *block)
+{
+    const size_t tile = mx_smaller(chunk, MX_QUERY_TILE);
+    const struct needs needs = find_needs(arch, tile);
+    *scratch = (struct mx_kv_scratch){
+        .most_tokens = tile, .most_rows = needs.all_rows, .most_partials = needs.partials, .most_heads = needs.heads};
+    return lay_out(scratch, &needs, threads, block, mx_round_up(sizeof *scratch, 64));
+}
+
+uint64_t mx_kv_scratch_bytes(const struct mx_arch *arch, uint32_t chunk, int threads)
+{
+    struct mx_kv_scratch scratch;
+    return place(&scratch, arch, chunk, threads, NULL);
+}
+
+struct mx_kv_scratch *mx_kv_scratch_place(void *memory, const struct mx_arch *arch, uint32_t chunk,
+                                          struct mx_pool *pool)
+{
+    struct mx_kv_scratch *scratch = memory;
+    place(scratch, arch, chunk, mx_pool_threads(pool), memory);
+    scratch->pool = pool;
+    return scratch;
+}

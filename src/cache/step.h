@@ -1,0 +1,91 @@
+/* One step of attention: some new tokens of one sequence in one layer. Shared by attend.c (storing, splitting,
+ * merging), scratch.c (what steps need) and piece.c (one range of tokens for one KV head). */
+#ifndef MX_CACHE_STEP_H
+#define MX_CACHE_STEP_H
+
+#include "base/pool.h"
+#include "cache/internal.h"
+
+enum {
+    ROWS_AT_ONCE = 32,   /* query rows that go through a tile together */
+    ROWS_ROUNDED = 8,    /* rows of prompts are scored in multiples of this (piece.c) */
+    MOST_RANGES = 33,    /* token ranges of a step, at most */
+    RANGES_AT_TILE = 9,  /* ranges for which a whole tile of a prompt has room; fewer tokens go at a time beyond, */
+    GROUP_AT_TILE = 16,  /* and where the query heads of a KV head are more */
+    RANGE_TOKENS = 1024, /* the shortest range */
+};
+
+/* Scratch of one worker. */
+struct kv_worker {
+    float *rows;             /* [KV_CENTER_TOKENS][k_dim]: keys from which an offset is decided */
+    float *w;                /* [ROWS_AT_ONCE][MX_KV_TILE] */
+    float *panel, *unpacked; /* [dim][16]; [16][dim] */
+    float *max, *sum;        /* [rows] of the piece under way: its own lines, which no other thread writes */
+};
+
+/* How far a step has come in one KV head. */
+struct kv_head {
+    _Alignas(64) atomic_int state; /* new tokens stored and queries prepared? */
+    atomic_int remaining;          /* ranges that have not ended */
+};
+
+enum { HEAD_NEW, HEAD_BUSY, HEAD_READY };
+
+/* Positions [first, first + n) of one sequence, all in one aligned tile of MX_QUERY_TILE. */
+struct kv_step {
+    struct mx_sequence *sequence;
+    const struct mx_kv_shape *shape; /* of the layer that asks */
+    const struct kv_layer *layer;    /* the owner of the keys and values */
+    uint32_t owner;                  /* its index */
+    struct kv_held *held;            /* the sequence's */
+    uint64_t first;
+    uint32_t n, group; /* new tokens; query heads per KV head */
+    uint32_t rows;     /* n * group, per KV head */
+    bool decode;
+    const float *q, *k, *v;      /* the step's own; k and v NULL where the layer shares */
+    float *out;                  /* [n, heads, v_dim] */
+    uint64_t range;              /* tokens per range, a multiple of MX_KV_TILE */
+    uint32_t range_from, ranges; /* ranges [range_from, range_from + ranges) hold what any query sees */
+    /* Where the step's part of the scratch begins: query rows, partial results (row by row, and range by range), KV
+     * heads, pieces of the loop. */
+    size_t row_at, partial_at, range_at, head_at, piece_at;
+};
+
+struct mx_kv_scratch {
+    struct mx_pool *pool;
+    size_t most_tokens, most_rows, most_partials, most_heads; /* of one loop: tokens; the others over all KV heads */
+    struct kv_step *steps;                                    /* [most_tokens] */
+    size_t step_count, token_count, row_count, partial_count, range_count, head_count, piece_count; /* of this loop */
+
+    /* Query rows of a KV head stand together: row = token of the step * group + head. */
+    float *waves;                           /* [rows][k_dim]: what rotates in coded scores; empty where no bias does */
+    uint8_t *queries_plain, *queries_coded; /* [rows]: prepared for fp16 blocks, and for coded ones */
+    /* Partial results of a step [kv_heads][ranges][rows] ([v_dim]). Values that are read from fp16 blocks beside
+     * rotated codes are summed apart, in `recent`, where recent_used [kv_heads][ranges] says so. */
+    float *acc, *recent, *max, *sum;
+    bool *recent_used;
+    struct kv_head *heads;
+    struct kv_worker *workers;
+};
+
+/* The partial result of (head, range): step->rows consecutive rows of acc, max and sum from here. */
+static inline size_t kv_partial(const struct kv_step *step, uint32_t head, uint32_t range)
+{
+    return step->partial_at + ((size_t)head * step->ranges + range) * step->rows;
+}
+static inline bool *kv_recent_used(const struct mx_kv_scratch *scratch, const struct kv_step *step, uint32_t head,
+                                   uint32_t range)
+{
+    return &scratch->recent_used[step->range_at + (size_t)head * step->ranges + range];
+}
+/* The first query row of a KV head. */
+static inline size_t kv_row(const struct kv_step *step, uint32_t head)
+{
+    return step->row_at + (size_t)head * step->rows;
+}
+
+/* Attends all rows of a KV head to one range of tokens, into its partial result. */
+void kv_attend_range(const struct mx_kv_scratch *scratch, const struct kv_step *step, uint32_t head, uint32_t range,
+                     struct kv_worker *worker);
+
+#endif
