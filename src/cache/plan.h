@@ -43,7 +43,9 @@ uint64_t mx_kv_plan_context(const struct mx_kv_plan *plan); /* tokens that fit a
  * MX_QUERY_TILE positions, since a ring may not run ahead of the layers that still read it. */
 bool mx_kv_plan_shares_layers(const struct mx_kv_plan *plan);
 
-/* True where codes depend on an offset that the text's first tokens decide (cache/center.h). */
-bool mx_kv_plan_centers(const struct mx_kv_plan *plan);
+/* The shortest beginning that texts may share: longer ones hold the same numbers whatever follows. Where an offset is
+ * decided from a text's first tokens these are meant (cache/center.h); where the rotary embedding depends on the length
+ * of the text none is, UINT64_MAX. */
+uint64_t mx_kv_plan_least_shared(const struct mx_kv_plan *plan);
 
 #endif
