@@ -1,6 +1,7 @@
 /* Candidates, the choice among them, and what to warn about. */
 #include "advisor/weights_advice.h"
 
+#include <math.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
@@ -18,6 +19,16 @@ double mx_decode_weight_bytes(const struct mx_subject *subject, double parameter
     return (double)(counted ? subject->parameters.active : subject->count) * parameter_bytes;
 }
 
+static int stored_bits(const struct mx_subject *subject)
+{
+    if (subject->quant_kind != MX_QUANT_NONE && subject->quant.bits > 0) return subject->quant.bits;
+    if (subject->quant_kind != MX_QUANT_NONE) /* a scheme that doesn't say: what the bytes tell */
+        return subject->parameter_bytes > 0 ? (int)ceil(8 * subject->parameter_bytes) : 16;
+    if (!strcmp(subject->dtype, "float32")) return 32;
+    if (!strncmp(subject->dtype, "float8", 6)) return 8;
+    return 16;
+}
+
 static mx_status add(struct mx_weights_advice *advice, const struct mx_subject *subject,
                      const struct mx_weights_request *request, const char *name, int bits, double parameter_bytes,
                      struct mx_error *err)
@@ -28,7 +39,7 @@ static mx_status add(struct mx_weights_advice *advice, const struct mx_subject *
     const bool as_is = !strcmp(name, "as-is");
     one->exact = as_is && subject->basis == MX_BASIS_EXACT;
     one->bytes = as_is ? subject->weights : (uint64_t)((double)subject->count * parameter_bytes);
-    one->needs_original = !as_is && parameter_bytes > subject->parameter_bytes * 1.02;
+    one->needs_original = !as_is && bits > stored_bits(subject);
     struct mx_estimate estimate;
     MX_TRY(mx_estimate_with(&estimate, subject, one->bytes, &request->estimate, err));
     one->total = estimate.total;
@@ -47,14 +58,6 @@ static mx_status add(struct mx_weights_advice *advice, const struct mx_subject *
 static const char *half_name(const struct mx_subject *subject)
 {
     return !strcmp(subject->dtype, "float16") ? "fp16" : "bf16";
-}
-
-static int stored_bits(const struct mx_subject *subject)
-{
-    if (subject->quant_kind != MX_QUANT_NONE && subject->quant.bits > 0) return subject->quant.bits;
-    if (!strcmp(subject->dtype, "float32")) return 32;
-    if (!strncmp(subject->dtype, "float8", 6)) return 8;
-    return 16;
 }
 
 static void warn(struct mx_weights_advice *advice, const char *format, ...) __attribute__((format(printf, 2, 3)));
@@ -91,8 +94,8 @@ static void warn_of_checkpoint(struct mx_weights_advice *advice, const struct mx
 {
     if (subject->quant_kind == MX_QUANT_FOREIGN)
         warn(advice,
-             "the weights are in %s's format, which this program does not run: take the original or an MLX "
-             "checkpoint",
+             "the weights are in another program's format (%s), which this one does not run: take the original or an "
+             "MLX checkpoint",
              subject->quant_method);
     else if (!strncmp(subject->dtype, "float8", 6))
         warn(advice, "no fast path for 8-bit floats: take a bf16 or an MLX checkpoint");

@@ -12,6 +12,7 @@
 #include "base/json.h"
 #include "base/str.h"
 #include "checkpoint/checkpoint_impl.h"
+#include "checkpoint/place.h"
 
 enum {
     SHARD_LIMIT = 100000,
@@ -22,12 +23,15 @@ enum {
 
 static const char suffix[] = ".safetensors";
 
-/* MLX loads exactly these: model*.safetensors. */
-static bool is_shard_name(const char *name)
+/* What MLX loads: model*.safetensors. Where there is none, any name will do: consolidated.safetensors of Mistral's own
+ * layout, or whatever the index calls them. An adapter's weights are never the model's. */
+enum naming { USUAL, ANY_NAME, NAMINGS };
+
+static bool is_shard_name(const char *name, enum naming naming)
 {
-    const size_t length = strlen(name);
-    return strncmp(name, "model", 5) == 0 && length >= 5 + sizeof suffix - 1 &&
-           strcmp(name + length - (sizeof suffix - 1), suffix) == 0;
+    if (!mx_ends_with(name, suffix) || strlen(name) < sizeof suffix) return false;
+    if (naming == USUAL) return strncmp(name, "model", 5) == 0;
+    return name[0] != '.' && strncmp(name, "adapter", 7) != 0;
 }
 
 static char *arena_path(struct mx_arena *arena, const char *directory, const char *name)
@@ -43,7 +47,8 @@ bool mx_checkpoint_present(const char *directory)
     DIR *stream = opendir(directory);
     if (!stream) return false;
     bool found = false;
-    for (const struct dirent *entry; !found && (entry = readdir(stream));) found = is_shard_name(entry->d_name);
+    for (const struct dirent *entry; !found && (entry = readdir(stream));)
+        found = is_shard_name(entry->d_name, ANY_NAME);
     closedir(stream);
     return found;
 }
@@ -60,13 +65,13 @@ static const struct mx_shard *find_shard(const struct mx_checkpoint *checkpoint,
     return bsearch(&key, checkpoint->shards, checkpoint->shard_count, sizeof key, compare_shards);
 }
 
-/* Fills shards[] with names and paths, sorted. */
-static mx_status list_shards(struct mx_checkpoint *checkpoint, DIR *stream, struct mx_error *err)
+/* Fills shards[] with names and paths. */
+static mx_status add_shards(struct mx_checkpoint *checkpoint, DIR *stream, enum naming naming, struct mx_error *err)
 {
     const char *directory = checkpoint->directory;
     size_t capacity = 0;
     for (const struct dirent *entry; (entry = readdir(stream));) {
-        if (!is_shard_name(entry->d_name)) continue;
+        if (!is_shard_name(entry->d_name, naming)) continue;
         if (checkpoint->shard_count == SHARD_LIMIT) {
             return mx_fail(err, MX_ERR_LIMIT, "%s: more than %d shards", directory, SHARD_LIMIT);
         }
@@ -84,8 +89,17 @@ static mx_status list_shards(struct mx_checkpoint *checkpoint, DIR *stream, stru
         if (!shard->name || !shard->path) return mx_fail_memory(err, directory, strlen(entry->d_name));
         checkpoint->shard_count++;
     }
+    return MX_OK;
+}
+
+static mx_status list_shards(struct mx_checkpoint *checkpoint, DIR *stream, struct mx_error *err)
+{
+    for (int naming = USUAL; naming < NAMINGS && !checkpoint->shard_count; naming++) {
+        rewinddir(stream);
+        MX_TRY(add_shards(checkpoint, stream, (enum naming)naming, err));
+    }
     if (!checkpoint->shard_count) {
-        return mx_fail(err, MX_ERR_IO, "%s: no weights here (looked for model*.safetensors)", directory);
+        return mx_fail(err, MX_ERR_IO, "%s: no weights here (looked for *.safetensors)", checkpoint->directory);
     }
     qsort(checkpoint->shards, checkpoint->shard_count, sizeof *checkpoint->shards, compare_shards);
     return MX_OK;
@@ -220,6 +234,11 @@ static mx_status load(struct mx_checkpoint *checkpoint, const char *directory, c
     MX_TRY(read_quantization(checkpoint, config, err));
     for (size_t i = 0; i < checkpoint->shard_count; i++) {
         struct mx_shard *shard = &checkpoint->shards[i];
+        unsigned long long bytes;
+        if (mx_is_lfs_pointer(shard->path, &bytes)) {
+            return mx_fail(err, MX_ERR_IO, "%s: a git-lfs pointer, not the weights; git lfs pull fetches them",
+                           shard->path);
+        }
         MX_TRY(mx_map_open(&shard->map, shard->path, err));
         MX_TRY(mx_safetensors_read(&shard->header, &checkpoint->arena, shard->path, shard->map.data, shard->map.length,
                                    err));
@@ -248,12 +267,20 @@ mx_status mx_checkpoint_open(struct mx_checkpoint **out, const char *directory, 
 {
     MX_TRY(mx_checkpoint_load(out, directory, config, err));
     const struct mx_quantization *quantization = &(*out)->quantization;
-    if (quantization->kind != MX_QUANT_FOREIGN) return MX_OK;
-    const mx_status status =
-        mx_fail(err, MX_ERR_UNSUPPORTED,
-                "%s: its weights are quantized by \"%.40s\", which cannot be run; take the original "
-                "model, or an MLX conversion of it",
-                directory, quantization->method);
+    const struct mx_tensor *strange = NULL;
+    for (size_t i = 0; i < (*out)->count && !strange; i++)
+        if ((*out)->tensors[i]->storage == MX_STORAGE_OTHER) strange = (*out)->tensors[i];
+    mx_status status = MX_OK;
+    if (quantization->kind == MX_QUANT_FOREIGN) {
+        status = mx_fail(err, MX_ERR_UNSUPPORTED,
+                         "%s: its weights are quantized by \"%.40s\", which cannot be run; take the original "
+                         "model, or an MLX conversion of it",
+                         directory, quantization->method);
+    } else if (strange) {
+        status = mx_fail(err, MX_ERR_UNSUPPORTED, "%s: tensor \"%.100s\": unknown dtype \"%s\"", strange->file,
+                         strange->name, strange->dtype);
+    }
+    if (status == MX_OK) return MX_OK;
     mx_checkpoint_close(*out);
     *out = NULL;
     return status;

@@ -1,4 +1,5 @@
-/* A directory with a model's weights: model.safetensors, or shards model*.safetensors with or without an index.
+/* A directory with a model's weights: model.safetensors, or shards model*.safetensors with or without an index, or
+ * where there are none of these *.safetensors of any name.
  *
  * Two depths. A survey reads headers only and keeps nothing: what the advisor asks, in milliseconds. An open
  * checkpoint keeps the files mapped, read-only, and hands out weights in place.
@@ -26,7 +27,8 @@ struct mx_checkpoint_survey {
     uint64_t bytes; /* of all tensors */
     uint64_t bytes_by_storage[MX_STORAGE_COUNT];
     uint64_t elements_by_storage[MX_STORAGE_COUNT];
-    uint64_t parameters; /* weights: packed words count as the codes in them, scales and offsets do not count */
+    uint64_t parameters;   /* weights: packed words count as the codes in them, scales and offsets do not count */
+    bool parameters_known; /* false where words are packed by a scheme whose width is not known */
     uint64_t quantized_parameters; /* those among them that are packed codes */
     uint64_t quantized_bytes;      /* of packed codes with their scales and offsets */
     enum mx_quant_kind kind;
@@ -39,8 +41,17 @@ struct mx_checkpoint_survey {
 mx_status mx_checkpoint_survey(struct mx_checkpoint_survey *survey, const char *directory, const cJSON *config,
                                struct mx_error *err);
 
-/* True if `directory` holds a file model*.safetensors. */
+/* True if `directory` holds a file *.safetensors that is no adapter's. */
 bool mx_checkpoint_present(const char *directory);
+
+/* What stands in for weights that are not there: git-lfs pointers, or an index alone that says how many bytes there
+ * are. */
+struct mx_checkpoint_absent {
+    size_t pointers;  /* files that are pointers */
+    uint64_t pointed; /* bytes of the files that they stand for */
+    uint64_t indexed; /* "total_size" of an index; 0: none, or it does not say */
+};
+void mx_checkpoint_look(struct mx_checkpoint_absent *absent, const char *directory);
 
 struct mx_checkpoint;
 

@@ -1,6 +1,7 @@
 /* config.json's quantization object. */
 #include "checkpoint/quantization.h"
 
+#include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -19,15 +20,6 @@ static const struct {
     [MX_QUANT_NVFP4] = {"nvfp4", 4, 16, 1u << 4, 16},
 };
 enum { MODE_COUNT = sizeof modes / sizeof *modes, LARGEST_GROUP = 128 };
-
-/* Bits per weight of schemes whose configs do not say. */
-static const struct {
-    const char *method;
-    int bits;
-} foreign_bits[] = {
-    {"awq", 4},        {"bitnet", 2}, {"bitsandbytes", 4}, {"compressed-tensors", 4},
-    {"fbgemm_fp8", 8}, {"fp8", 8},    {"gptq", 4},         {"mxfp4", 4},
-};
 
 const char *mx_quant_mode_name(enum mx_quant_mode mode)
 {
@@ -116,38 +108,54 @@ static mx_status read_overrides(struct mx_quantization *out, struct mx_arena *ar
 static mx_status read_foreign(struct mx_quantization *out, struct mx_arena *arena, const cJSON *object,
                               const char *name, struct mx_error *err)
 {
-    const char *method = mx_json_get(object, "quant_method")->valuestring;
+    bool quantized;
+    MX_TRY(mx_scheme_read(&out->scheme, &quantized, arena, object, name, err));
+    if (!quantized) return MX_OK;
     out->kind = MX_QUANT_FOREIGN;
-    out->method = mx_arena_strndup(arena, method, strlen(method));
-    if (!out->method) return mx_fail_memory(err, name, strlen(method));
-    for (size_t i = 0; i < sizeof foreign_bits / sizeof *foreign_bits; i++) {
-        if (strcmp(method, foreign_bits[i].method) == 0) out->quant.bits = foreign_bits[i].bits;
-    }
-    int64_t bits;
-    if (mx_json_whole(mx_json_get(object, "bits"), 1, 16, &bits)) out->quant.bits = (int)bits;
+    out->method = mx_arena_strndup(arena, out->scheme.method, strlen(out->scheme.method));
+    if (!out->method) return mx_fail_memory(err, name, strlen(out->scheme.method));
+    out->quant.bits = out->scheme.width.bits > 0 ? (int)ceil(out->scheme.width.bits) : 0;
     return MX_OK;
+}
+
+/* The object that describes quantized weights: in the config, or in its text model's. */
+static const cJSON *find_object(const cJSON *config)
+{
+    static const char *const nested[] = {"text_config", "llm_config", "language_config", "thinker_config"};
+    const cJSON *object = mx_json_get_set(config, "quantization");
+    if (!object) object = mx_json_get_set(config, "quantization_config");
+    for (size_t i = 0; !object && i < sizeof nested / sizeof *nested; i++) {
+        const cJSON *inner = mx_json_get_set(config, nested[i]);
+        if (inner) object = find_object(inner); /* as deep as JSON may nest */
+    }
+    return object;
 }
 
 mx_status mx_quantization_read(struct mx_quantization *out, struct mx_arena *arena, const cJSON *config,
                                const char *name, struct mx_error *err)
 {
     *out = (struct mx_quantization){0};
-    const cJSON *object = mx_json_get_set(config, "quantization");
-    if (!object) {
-        object = mx_json_get_set(config, "quantization_config");
-        if (!object) object = mx_json_get_set(mx_json_get(config, "text_config"), "quantization_config");
-        if (cJSON_IsString(mx_json_get(object, "quant_method"))) return read_foreign(out, arena, object, name, err);
-    }
+    const cJSON *object = find_object(config);
     if (!object) return MX_OK;
     if (!cJSON_IsObject(object)) {
         char text[64];
         return mx_fail(err, MX_ERR_FORMAT, "%s: \"%s\" must be an object, not %s", name, object->string,
                        mx_json_describe(object, text, sizeof text));
     }
+    if (!object->child && !strcmp(object->string, "quantization_config")) return MX_OK; /* describes nothing */
+    if (mx_scheme_is(object)) return read_foreign(out, arena, object, name, err);
     if (read_quant(object, object->string, &out->quant, err) != MX_OK) return mx_fail_prefix(err, "%s", name);
     MX_TRY(read_overrides(out, arena, object, name, err));
     out->kind = MX_QUANT_MLX;
     return MX_OK;
+}
+
+mx_status mx_quantization_read_scheme(struct mx_quantization *out, struct mx_arena *arena, const cJSON *object,
+                                      const char *name, struct mx_error *err)
+{
+    *out = (struct mx_quantization){0};
+    const cJSON *inner = mx_json_get_set(object, "quantization"); /* hf_quant_config.json */
+    return read_foreign(out, arena, inner ? inner : object, name, err);
 }
 
 const struct mx_quant_override *mx_quantization_override(const struct mx_quantization *quantization, const char *module)

@@ -10,6 +10,7 @@
 
 #include "base/arena.h"
 #include "base/error.h"
+#include "checkpoint/scheme.h"
 
 enum mx_quant_mode {
     MX_QUANT_AFFINE, /* value = scale * code + bias, per group */
@@ -42,8 +43,9 @@ struct mx_quant_override {
 
 struct mx_quantization {
     enum mx_quant_kind kind;
-    struct mx_quant quant; /* of every quantized module without override; for a foreign scheme, its bits */
-    const char *method;    /* foreign: quant_method, never NULL then */
+    struct mx_quant quant;   /* of every quantized module without override; for a foreign scheme, its bits */
+    const char *method;      /* foreign: its name, never NULL then */
+    struct mx_scheme scheme; /* foreign; bits of `quant` are then its width rounded up, 0 where unknown */
     const struct mx_quant_override *overrides; /* sorted by module */
     size_t override_count;
 };
@@ -52,6 +54,11 @@ struct mx_quantization {
  * belongs to `arena`; nothing of `config` is kept. A config without quantization gives MX_QUANT_NONE. */
 mx_status mx_quantization_read(struct mx_quantization *out, struct mx_arena *arena, const cJSON *config,
                                const char *name, struct mx_error *err);
+
+/* The same for a file that holds another tool's scheme alone: hf_quant_config.json, quantize_config.json,
+ * quant_config.json. */
+mx_status mx_quantization_read_scheme(struct mx_quantization *out, struct mx_arena *arena, const cJSON *object,
+                                      const char *name, struct mx_error *err);
 
 /* The override of `module`; NULL if it has none. */
 const struct mx_quant_override *mx_quantization_override(const struct mx_quantization *quantization,

@@ -17,7 +17,7 @@ static const struct {
     [MX_STORAGE_F8_E8M0] = {"F8_E8M0", 1}, [MX_STORAGE_U64] = {"U64", 8},         [MX_STORAGE_U32] = {"U32", 4},
     [MX_STORAGE_U16] = {"U16", 2},         [MX_STORAGE_U8] = {"U8", 1},           [MX_STORAGE_I64] = {"I64", 8},
     [MX_STORAGE_I32] = {"I32", 4},         [MX_STORAGE_I16] = {"I16", 2},         [MX_STORAGE_I8] = {"I8", 1},
-    [MX_STORAGE_BOOL] = {"BOOL", 1},       [MX_STORAGE_C64] = {"C64", 8},
+    [MX_STORAGE_BOOL] = {"BOOL", 1},       [MX_STORAGE_C64] = {"C64", 8},         [MX_STORAGE_OTHER] = {"unknown", 0},
 };
 
 enum { LENGTH_BYTES = 8 };
@@ -43,17 +43,19 @@ const char *mx_shape_text(int rank, const size_t *shape, char buffer[160])
     return buffer;
 }
 
-static mx_status check_dtype(struct mx_tensor *tensor, const struct mx_header_entry *entry, struct mx_error *err)
+static mx_status read_dtype(struct mx_tensor *tensor, struct mx_arena *arena, const struct mx_header_entry *entry,
+                            struct mx_error *err)
 {
-    for (int i = 0; i < MX_STORAGE_COUNT; i++) {
+    const size_t shown = entry->dtype_length < 40 ? entry->dtype_length : 40;
+    tensor->dtype = mx_arena_strndup(arena, entry->dtype, shown);
+    if (!tensor->dtype) return mx_fail_memory(err, tensor->file, shown);
+    tensor->storage = MX_STORAGE_OTHER;
+    for (int i = 0; i < MX_STORAGE_OTHER; i++) {
         const char *name = storages[i].name;
-        if (strlen(name) != entry->dtype_length || memcmp(name, entry->dtype, entry->dtype_length) != 0) continue;
-        tensor->storage = (enum mx_storage)i;
-        return MX_OK;
+        if (strlen(name) == entry->dtype_length && !memcmp(name, entry->dtype, entry->dtype_length))
+            tensor->storage = (enum mx_storage)i;
     }
-    const int shown = entry->dtype_length < 40 ? (int)entry->dtype_length : 40;
-    return mx_fail(err, MX_ERR_UNSUPPORTED, "%s: tensor \"%.100s\": unknown dtype \"%.*s\"", tensor->file, tensor->name,
-                   shown, entry->dtype);
+    return MX_OK;
 }
 
 static mx_status check_shape(struct mx_tensor *tensor, const struct mx_header_entry *entry, struct mx_error *err)
@@ -85,6 +87,7 @@ static mx_status check_span(struct mx_tensor *tensor, const struct mx_header_ent
                        "fetch it again",
                        tensor->file, tensor->name, end, data_bytes);
     }
+    if (tensor->storage == MX_STORAGE_OTHER) tensor->bytes = (size_t)(end - begin);
     if (end - begin != tensor->bytes) {
         char shape[160];
         return mx_fail(err, MX_ERR_FORMAT, "%s: tensor \"%.100s\": %s %s takes %zu bytes, \"data_offsets\" span %llu",
@@ -142,7 +145,7 @@ static mx_status check_entries(struct mx_safetensors *out, struct mx_arena *aren
         tensor->file = path;
         tensor->name = mx_arena_strndup(arena, entry->name, entry->name_length);
         if (!tensor->name) return mx_fail_memory(err, path, entry->name_length);
-        MX_TRY(check_dtype(tensor, entry, err));
+        MX_TRY(read_dtype(tensor, arena, entry, err));
         MX_TRY(check_shape(tensor, entry, err));
         MX_TRY(check_span(tensor, entry, data_start, length - data_start, err));
         tensor->data = data + tensor->offset;

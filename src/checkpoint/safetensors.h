@@ -2,7 +2,8 @@
  * themselves are not touched. Format: 8 bytes little-endian header length, that many bytes of JSON, then the data.
  *
  * The file is hostile until checked: what comes out of mx_safetensors_read lies inside the file, has span = shape x
- * size, and its tensors cover the data section without overlap or hole. See checkpoint.h for whole directories.
+ * size (for each dtype that is known), and its tensors cover the data section without overlap or hole. See checkpoint.h
+ * for whole directories.
  */
 #ifndef MX_CHECKPOINT_SAFETENSORS_H
 #define MX_CHECKPOINT_SAFETENSORS_H
@@ -31,12 +32,13 @@ enum mx_storage {
     MX_STORAGE_I16,
     MX_STORAGE_I8,
     MX_STORAGE_BOOL,
-    MX_STORAGE_C64, /* complex: two f32 */
+    MX_STORAGE_C64,   /* complex: two f32 */
+    MX_STORAGE_OTHER, /* a dtype that is not known: its bytes are those that the offsets span */
     MX_STORAGE_COUNT,
 };
 
 const char *mx_storage_name(enum mx_storage storage); /* as in the file: "BF16" */
-size_t mx_storage_size(enum mx_storage storage);      /* bytes of one element */
+size_t mx_storage_size(enum mx_storage storage);      /* bytes of one element; OTHER: 0 */
 
 enum {
     MX_TENSOR_RANK = 8,                      /* the most dimensions accepted */
@@ -47,6 +49,7 @@ struct mx_tensor {
     const char *name; /* owned by the arena */
     const char *file; /* path of its file, for messages; owned by whoever called mx_safetensors_read */
     enum mx_storage storage;
+    const char *dtype; /* as in the file, cut to 40 bytes; owned by the arena */
     int rank;
     size_t shape[MX_TENSOR_RANK]; /* outermost first; a scalar has rank 0 */
     size_t elements, bytes;

@@ -184,9 +184,9 @@ const char *mx_shell_path(const char *path, char *buffer, size_t size)
 const char *mx_try_command(const struct mx_model_advice *advice, enum mx_mode mode, char *buffer, size_t size)
 {
     char path[512];
-    const bool weights = advice->subject.basis == MX_BASIS_EXACT;
+    const bool weights = advice->subject.weights_here;
     snprintf(buffer, size, "mlxcel bench -m %s --depth %llu --modes %s%s",
-             weights ? mx_shell_path(advice->subject.path, path, sizeof path) : "DIR",
+             weights ? mx_shell_path(advice->subject.place.folder, path, sizeof path) : "DIR",
              (unsigned long long)advice->request.context, mode == MX_MODE_FP16 ? "" : "fp16,",
              mx_mode_info(mode)->name);
     return buffer;
@@ -210,7 +210,7 @@ void mx_print_model_lines(const struct mx_adviser *adviser, const struct mx_mode
 {
     const struct mx_subject *subject = &advice->subject;
     const struct mx_arch *arch = &subject->arch;
-    char one[160], two[64], layers[256], bytes[16], total[16];
+    char one[160], two[96], layers[256], bytes[16], total[16];
     struct mx_str text = {0};
 
     mx_str_printf(&text, "%s%s%s%s, %s", arch->outer_type, arch->outer_type[0] ? " with " : "", arch->model_type,
@@ -226,7 +226,7 @@ void mx_print_model_lines(const struct mx_adviser *adviser, const struct mx_mode
     else
         mx_str_printf(&text, "%s, %s (%s)", mx_format_bytes(subject->weights, bytes), mx_basis_name(subject->basis),
                       subject->weights_from);
-    if (subject->basis == MX_BASIS_EXACT)
+    if (subject->basis == MX_BASIS_EXACT && subject->count)
         mx_str_printf(&text, "; %s parameters, %s", parameters_text(subject->count, one),
                       mx_subject_storage(subject, two));
     if (arch->experts.count && subject->parameters.active)
@@ -252,5 +252,6 @@ void mx_print_model_lines(const struct mx_adviser *adviser, const struct mx_mode
     else
         mx_str_puts(&text, "unknown; --budget 8GB says what to plan for");
     print_line("Memory", mx_str_text(&text));
+    for (int i = 0; i < subject->note_count; i++) print_line("Note", subject->notes[i]);
     mx_str_free(&text);
 }

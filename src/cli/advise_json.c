@@ -69,6 +69,8 @@ static cJSON *start(const struct mx_adviser *adviser, const struct mx_model_advi
     add_bytes(parameters, "total", subject->parameters.total, counted);
     add_bytes(parameters, "active", subject->parameters.active, counted);
     cJSON_AddBoolToObject(parameters, "complete", subject->parameters.complete);
+    cJSON *notes = cJSON_AddArrayToObject(root, "notes");
+    for (int i = 0; i < subject->note_count; i++) cJSON_AddItemToArray(notes, cJSON_CreateString(subject->notes[i]));
     const struct mx_machine *machine = &adviser->machine;
     cJSON *object = cJSON_AddObjectToObject(root, "machine");
     cJSON_AddStringToObject(object, "cpu", machine->cpu);
@@ -91,6 +93,7 @@ static void add_memory(cJSON *root, const struct mx_model_advice *model)
     cJSON *memory = cJSON_AddObjectToObject(root, "memory");
     add_bytes(memory, "weights", estimate->weights, known);
     cJSON_AddStringToObject(memory, "weights_basis", mx_basis_name(model->subject.basis));
+    cJSON_AddStringToObject(memory, "weights_from", model->subject.weights_from);
     add_bytes(memory, "cache", estimate->cache, true);
     add_bytes(memory, "state", estimate->state, true);
     add_bytes(memory, "activations", estimate->activations, true);
@@ -146,7 +149,11 @@ static void add_page(cJSON *root, const struct mx_model_advice *model)
         add_bytes(object, "pays_from", row->pays_from, row->pays_from > 0);
         add_rate(object, "decode_bound_ratio", row->speed_up);
         add_evidence(object, &row->evidence);
-        cJSON_AddStringToObject(object, "command", mx_try_command(model, (enum mx_mode)mode, command, sizeof command));
+        if (model->subject.arch.runnable)
+            cJSON_AddStringToObject(object, "command",
+                                    mx_try_command(model, (enum mx_mode)mode, command, sizeof command));
+        else
+            cJSON_AddNullToObject(object, "command");
     }
 }
 
@@ -203,7 +210,7 @@ static void add_weights(cJSON *root, const struct mx_model_advice *model)
 {
     const struct mx_weights_advice *advice = &model->weights;
     const bool known = model->subject.basis != MX_BASIS_UNKNOWN;
-    char text[64];
+    char text[96];
     cJSON *weights = cJSON_AddObjectToObject(root, "weights");
     if (advice->recommended < 0)
         cJSON_AddNullToObject(weights, "recommended");

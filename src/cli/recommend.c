@@ -113,14 +113,14 @@ static void print_kv(const struct mx_adviser *adviser, const struct mx_model_adv
                      2, 100);
     for (int range = 0; range < MX_RANGE_COUNT; range++)
         print_range(cli, &model->kv.lines[range], (enum mx_range)range);
-    char path[512];
-    mx_shell_path(model->subject.path, path, sizeof path);
+    char path[512], own[512];
+    mx_shell_path(model->subject.path, own, sizeof own);
     if (model->subject.arch.runnable)
         printf("\n  To try:              mlxcel bench -m %s --depth 0,4096,16384 --modes all\n",
-               model->subject.basis == MX_BASIS_EXACT ? path : "DIR");
+               model->subject.weights_here ? mx_shell_path(model->subject.place.folder, path, sizeof path) : "DIR");
     else
         putchar('\n');
-    printf("  Each mode's memory:  mlxcel inspect %s --ctx 32k\n  The rules:           docs/advisor.md\n", path);
+    printf("  Each mode's memory:  mlxcel inspect %s --ctx 32k\n  The rules:           docs/advisor.md\n", own);
 }
 
 /* One row per model. Names longer than their column are cut at the front, where folders of one family agree. */

@@ -87,7 +87,7 @@ static void a_stale_index_hides_nothing(void **state)
 
 static void reports_what_is_missing(void **state)
 {
-    assert_fails(try_open(), MX_ERR_IO, "no weights here (looked for model*.safetensors)");
+    assert_fails(try_open(), MX_ERR_IO, "no weights here (looked for *.safetensors)");
     assert_false(mx_checkpoint_present(folder));
     put_safetensors(folder, "model.safetensors", "{" TENSOR("a", "U8", "[]", 0, 1) "}", 1);
     put_text(folder, "model.safetensors.index.json", "{\"weight_map\":{\"a\":\"x\",\"b\":\"model-2.safetensors\"}}");
@@ -192,7 +192,7 @@ static void reads_quantization(void **state)
     assert_ok(read_config("{\"text_config\":{\"quantization_config\":{\"quant_method\":\"awq\"}}}", &q, &arena));
     assert_int_equal(q.kind, MX_QUANT_FOREIGN);
     assert_string_equal(q.method, "awq");
-    assert_int_equal(q.quant.bits, 4);
+    assert_int_equal(q.quant.bits, 0); /* it does not say: never 4 by default */
     mx_arena_free(&arena);
 }
 

@@ -1,0 +1,571 @@
+/* Reading published schemes: the tables of scheme.h. Next: scheme_match.c applies the rules to modules. */
+#include "checkpoint/scheme.h"
+
+#include <ctype.h>
+#include <math.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "base/clean.h"
+#include "base/json.h"
+
+enum { MAX_GROUP = 1 << 20, RULES_LIMIT = 1 << 16 };
+static const double UNKNOWN = -1;
+
+/* ---- words for widths ---- */
+
+/* A part of a name in lower-case letters and digits, the most telling first. */
+static const struct word {
+    const char *word;
+    struct mx_width width;
+} words[] = {
+    {"nvfp4", {4, 16, 1, 1}},       {"mxfp4", {4, 32, 1, 1}},    {"mxfp6", {6, 32, 1, 1}},
+    {"mxfp8", {8, 32, 1, 1}},       {"mxint8", {8, 32, 1, 1}},   {"w4a16", {4, 128, 1, 2}},
+    {"w4a8", {4, 128, 1, 2}},       {"int4awq", {4, 128, 1, 2}}, {"w8a", {8, 0, 1, 4}},
+    {"int4weight", {4, 128, 1, 4}}, /* before "int8": int8 activations with int4 weights */
+    {"int8weight", {8, 0, 1, 4}},   {"uint1", {1, 64, 1, 4}},    {"uint2", {2, 64, 1, 4}},
+    {"uint3", {3, 64, 1, 4}},       {"uint4", {4, 64, 1, 4}},    {"uint5", {5, 64, 1, 4}},
+    {"uint6", {6, 64, 1, 4}},       {"uint7", {7, 64, 1, 4}},    {"uint8", {8, 64, 1, 4}},
+    {"int1", {1, 32, 1, 4}},        {"int2", {2, 32, 1, 4}},     {"int3", {3, 32, 1, 4}},
+    {"int4", {4, 128, 1, 4}},       {"int5", {5, 32, 1, 4}},     {"int6", {6, 32, 1, 4}},
+    {"int7", {7, 32, 1, 4}},        {"int8", {8, 0, 1, 4}},      {"fp4", {4, 32, 1, 1}},
+    {"float4", {4, 32, 1, 1}},      {"fp6", {6, 0, 1, 2}},       {"fp8", {8, 0, 1, 4}},
+    {"float8", {8, 0, 1, 4}},       {"e4m3", {8, 0, 1, 4}},      {"e5m2", {8, 0, 1, 4}},
+    {"e2m1", {4, 32, 1, 1}},
+};
+
+static bool width_of_word(const char *text, struct mx_width *width)
+{
+    char plain[128];
+    size_t length = 0;
+    for (; *text && length < sizeof plain - 1; text++)
+        if (isalnum((unsigned char)*text)) plain[length++] = (char)tolower((unsigned char)*text);
+    plain[length] = '\0';
+    for (size_t i = 0; i < sizeof words / sizeof *words; i++) {
+        if (!strstr(plain, words[i].word)) continue;
+        *width = words[i].width;
+        return true;
+    }
+    return false;
+}
+
+/* ---- methods ---- */
+
+static const struct row {
+    const char *method;
+    enum mx_scope scope;
+    const char *bits;  /* dotted paths of the field, separated by '|'; "" where the method has one width */
+    double usual_bits; /* of such a method; 0: the config must say */
+    const char *group;
+    uint32_t usual_group;
+    double scale_bytes;
+    bool zeros;         /* a zero point as wide as a code per group */
+    const char *ignore; /* lists of modules that are left alone */
+    const char *head;   /* bits of the output matrix */
+} rows[] = {
+    {.method = "auto-round",
+     .bits = "bits",
+     .group = "group_size",
+     .usual_group = 128,
+     .scale_bytes = 2,
+     .zeros = true,
+     .ignore = "modules_to_not_convert"},
+    {.method = "awq",
+     .bits = "bits|w_bit",
+     .group = "group_size|q_group_size",
+     .usual_group = 128,
+     .scale_bytes = 2,
+     .zeros = true,
+     .ignore = "modules_to_not_convert"},
+    {.method = "bitnet", .bits = "", .usual_bits = 2, .group = "", .ignore = "modules_to_not_convert"},
+    {.method = "eetq", .bits = "", .usual_bits = 8, .group = "", .scale_bytes = 2, .ignore = "modules_to_not_convert"},
+    {.method = "exl2", .bits = "bits", .group = "", .head = "head_bits"},
+    {.method = "exl3", .bits = "bits", .group = "", .head = "head_bits"},
+    {.method = "experts_int8", .scope = MX_SCOPE_EXPERTS, .bits = "", .usual_bits = 8, .group = "", .scale_bytes = 4},
+    {.method = "fbgemm_fp8",
+     .bits = "",
+     .usual_bits = 8,
+     .group = "",
+     .scale_bytes = 4,
+     .ignore = "modules_to_not_convert"},
+    {.method = "fp8",
+     .bits = "",
+     .usual_bits = 8,
+     .group = "weight_block_size",
+     .scale_bytes = 4,
+     .ignore = "modules_to_not_convert|ignored_layers|ignore"},
+    {.method = "gptq",
+     .bits = "bits",
+     .group = "group_size",
+     .usual_group = 128,
+     .scale_bytes = 2,
+     .zeros = true,
+     .ignore = "modules_to_not_convert"},
+    {.method = "higgs",
+     .bits = "bits",
+     .group = "group_size",
+     .usual_group = 256,
+     .scale_bytes = 2,
+     .ignore = "modules_to_not_convert"},
+    {.method = "hqq",
+     .bits = "quant_config.weight_quant_params.nbits|weight_quant_params.nbits|nbits|weight_bits|bits",
+     .group = "quant_config.weight_quant_params.group_size|weight_quant_params.group_size|group_size",
+     .usual_group = 64,
+     .scale_bytes = 4,
+     .ignore = "skip_modules|modules_to_not_convert"},
+    {.method = "mxfp4",
+     .scope = MX_SCOPE_EXPERTS,
+     .bits = "",
+     .usual_bits = 4,
+     .group = "",
+     .usual_group = 32,
+     .scale_bytes = 1,
+     .ignore = "modules_to_not_convert"},
+    {.method = "sinq",
+     .bits = "nbits|bits",
+     .group = "group_size",
+     .usual_group = 64,
+     .scale_bytes = 4,
+     .ignore = "modules_to_not_convert"},
+    {.method = "spqr", .bits = "bits", .group = "", .scale_bytes = 2, .ignore = "modules_to_not_convert"},
+};
+/* What no row names: a number of bits counts where one is said. */
+static const struct row any = {.bits = "bits|num_bits|w_bit|wbits|nbits|weight_bits",
+                               .group = "group_size",
+                               .usual_group = 128,
+                               .scale_bytes = 2,
+                               .ignore = "modules_to_not_convert|ignore|exclude|ignored_layers"};
+
+/* Other names of the same. */
+static const struct {
+    const char *name, *method;
+} synonyms[] = {
+    {"auto-gptq", "gptq"},
+    {"auto_round", "auto-round"},
+    {"autoround", "auto-round"},
+    {"gptq_marlin", "gptq"},
+    {"gptqmodel", "gptq"},
+    {"inc", "auto-round"},
+    {"intel/auto-round", "auto-round"},
+    {"awq_marlin", "awq"},
+    {"autoawq", "awq"},
+    {"fbgemm", "fbgemm_fp8"},
+    {"finegrained_fp8", "fp8"},
+    {"gpt-oss-mxfp4", "mxfp4"},
+    {"bnb", "bitsandbytes"},
+};
+
+static const struct row *find_row(const char *method)
+{
+    for (size_t i = 0; i < sizeof synonyms / sizeof *synonyms; i++)
+        if (!strcmp(method, synonyms[i].name)) method = synonyms[i].method;
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++)
+        if (!strcmp(method, rows[i].method)) return &rows[i];
+    return &any;
+}
+
+/* ---- reading fields ---- */
+
+struct reader {
+    struct mx_scheme *scheme;
+    struct mx_arena *arena;
+    const char *where;
+    struct mx_error *err;
+    struct mx_scheme_rule *rules;
+    size_t count, capacity;
+};
+
+/* The member at the first of several dotted paths that is there and not null. */
+static const cJSON *at(const cJSON *object, const char *paths)
+{
+    char step[96];
+    while (paths && *paths) {
+        const cJSON *item = object;
+        const size_t path = strcspn(paths, "|");
+        for (size_t i = 0; i < path && item;) {
+            size_t length = strcspn(paths + i, ".|");
+            snprintf(step, sizeof step, "%.*s", (int)length, paths + i);
+            item = mx_json_get_set(item, step);
+            i += length + 1;
+        }
+        if (item && item != object) return item;
+        paths += path + (paths[path] == '|');
+    }
+    return NULL;
+}
+
+/* A width in bits that makes sense, fractions included; false if the item is none. */
+static bool bits_of(const cJSON *item, double *bits)
+{
+    const double value = cJSON_GetNumberValue(item);
+    if (!cJSON_IsNumber(item) || !(value > 0 && value <= 64)) return false;
+    *bits = value;
+    return true;
+}
+
+static uint32_t group_of(const cJSON *item, uint32_t usual)
+{
+    int64_t group;
+    if (!item) return usual;
+    return mx_json_whole(item, 1, MAX_GROUP, &group) ? (uint32_t)group : 0; /* -1 and 0: a whole row */
+}
+
+/* A block [rows, cols] that shares a scale. */
+static bool block_of(const cJSON *item, struct mx_width *width)
+{
+    int64_t block_rows, block_cols;
+    if (cJSON_GetArraySize(item) != 2 || !mx_json_whole(cJSON_GetArrayItem(item, 0), 1, MAX_GROUP, &block_rows) ||
+        !mx_json_whole(cJSON_GetArrayItem(item, 1), 1, MAX_GROUP, &block_cols))
+        return false;
+    width->group_rows = (uint32_t)block_rows;
+    width->group = (uint32_t)block_cols;
+    return true;
+}
+
+static mx_status add_rule(struct reader *reader, const char *pattern, struct mx_width width)
+{
+    static const char *const classes[] = {"Linear", "torch.nn.Linear", "re:Linear", "*"};
+    for (size_t i = 0; i < sizeof classes / sizeof *classes; i++)
+        if (!strcmp(pattern, classes[i])) return MX_OK;
+    if (reader->count == RULES_LIMIT)
+        return mx_fail(reader->err, MX_ERR_LIMIT, "%s: more than %d modules with a width of their own", reader->where,
+                       RULES_LIMIT);
+    if (reader->count == reader->capacity) {
+        const size_t capacity = reader->capacity ? 2 * reader->capacity : 32;
+        struct mx_scheme_rule *wider = mx_arena_array(reader->arena, capacity, sizeof *wider);
+        if (!wider) return mx_fail_memory(reader->err, reader->where, capacity * sizeof *wider);
+        if (reader->count) memcpy(wider, reader->rules, reader->count * sizeof *wider);
+        reader->rules = wider;
+        reader->capacity = capacity;
+    }
+    const bool regex = !strncmp(pattern, "re:", 3);
+    const char *text = regex ? pattern + 3 : pattern;
+    struct mx_scheme_rule *rule = &reader->rules[reader->count];
+    *rule = (struct mx_scheme_rule){.width = width,
+                                    .kind = regex                 ? MX_PATTERN_REGEX
+                                            : strpbrk(text, "*?") ? MX_PATTERN_GLOB
+                                                                  : MX_PATTERN_NAME};
+    rule->pattern = mx_arena_strndup(reader->arena, text, strlen(text));
+    if (!rule->pattern) return mx_fail_memory(reader->err, reader->where, strlen(text));
+    reader->count++;
+    return MX_OK;
+}
+
+static mx_status add_list(struct reader *reader, const cJSON *list, struct mx_width width)
+{
+    const cJSON *item;
+    if (cJSON_IsString(list)) return add_rule(reader, list->valuestring, width);
+    cJSON_ArrayForEach (item, list)
+        if (cJSON_IsString(item)) MX_TRY(add_rule(reader, item->valuestring, width));
+    return MX_OK;
+}
+
+/* Every list that is named, not the first alone. */
+static mx_status add_ignored(struct reader *reader, const cJSON *object, const char *names)
+{
+    static const struct mx_width plain = {0};
+    char name[64];
+    while (names && *names) {
+        const size_t length = strcspn(names, "|");
+        snprintf(name, sizeof name, "%.*s", (int)length, names);
+        MX_TRY(add_list(reader, mx_json_get_set(object, name), plain));
+        names += length + (names[length] == '|');
+    }
+    return MX_OK;
+}
+
+/* ---- configs that nest ---- */
+
+/* compressed-tensors' description of weights: {num_bits, type, group_size, strategy, block_structure, symmetric}. */
+static struct mx_width width_of_weights(const cJSON *weights)
+{
+    struct mx_width width = {.bits = UNKNOWN};
+    if (!bits_of(mx_json_get(weights, "num_bits"), &width.bits)) return width;
+    const cJSON *type = mx_json_get(weights, "type");
+    const bool floats = cJSON_IsString(type) && !strcmp(type->valuestring, "float");
+    width.group = group_of(mx_json_get_set(weights, "group_size"), 0);
+    if (!width.group) block_of(mx_json_get_set(weights, "block_structure"), &width);
+    width.group_bytes = floats && width.bits < 8 ? 1 : floats ? 4 : 2;
+    if (cJSON_IsFalse(mx_json_get(weights, "symmetric"))) width.group_bytes += width.bits / 8;
+    return width;
+}
+
+/* config_groups of compressed-tensors and modelopt. A group whose targets are classes of layers is the rule, one whose
+ * targets are modules an exception to it. *found: some group quantizes weights. */
+static mx_status read_groups(struct reader *reader, const cJSON *object, bool *found)
+{
+    const cJSON *group;
+    *found = false;
+    cJSON_ArrayForEach (group, mx_json_get_set(object, "config_groups")) {
+        const cJSON *weights = mx_json_get_set(group, "weights"), *targets = mx_json_get_set(group, "targets");
+        if (!cJSON_IsObject(weights)) continue;
+        const struct mx_width width = width_of_weights(weights);
+        const size_t before = reader->count;
+        MX_TRY(add_list(reader, targets, width));
+        if (reader->count == before) reader->scheme->width = width;
+        *found = true;
+    }
+    return MX_OK;
+}
+
+static mx_status read_compressed_tensors(struct reader *reader, const cJSON *object, bool *quantized)
+{
+    const cJSON *format = mx_json_get_set(object, "format");
+    /* What is ignored comes before what is targeted. */
+    MX_TRY(add_ignored(reader, object, "ignore"));
+    MX_TRY(read_groups(reader, object, quantized));
+    if (*quantized || !cJSON_IsString(format)) return MX_OK;
+    *quantized = width_of_word(format->valuestring, &reader->scheme->width);
+    return MX_OK;
+}
+
+/* modelopt: quant_algo, or groups; mixed precision by module. */
+static mx_status read_modelopt(struct reader *reader, const cJSON *object, bool *quantized)
+{
+    struct mx_scheme *scheme = reader->scheme;
+    const cJSON *algorithm = mx_json_get_set(object, "quant_algo"), *layer;
+    const cJSON *layers = mx_json_get_set(object, "quantized_layers");
+    struct mx_width width;
+    bool groups;
+    MX_TRY(add_ignored(reader, object, "ignore|exclude_modules"));
+    cJSON_ArrayForEach (layer, layers) {
+        const cJSON *own = mx_json_get_set(layer, "quant_algo");
+        if (!layer->string || !cJSON_IsString(own) || !width_of_word(own->valuestring, &width)) continue;
+        width.group = group_of(mx_json_get_set(layer, "group_size"), width.group);
+        MX_TRY(add_rule(reader, layer->string, width));
+    }
+    MX_TRY(read_groups(reader, object, &groups));
+    *quantized = groups || cJSON_IsString(algorithm) || layers != NULL;
+    if (!cJSON_IsString(algorithm)) return MX_OK;
+    snprintf(scheme->method, sizeof scheme->method, "modelopt %.28s", algorithm->valuestring);
+    if (groups) return MX_OK;
+    if (width_of_word(algorithm->valuestring, &width)) {
+        width.group = group_of(mx_json_get_set(object, "group_size"), width.group);
+        scheme->width = width;
+    } else {
+        scheme->width = (struct mx_width){.bits = layers ? 0 : UNKNOWN};
+    }
+    return MX_OK;
+}
+
+/* A torchao config: {"_type": "Int4WeightOnlyConfig", "_data": {...}}, or an old name with keyword arguments. */
+static struct mx_width width_of_torchao(const cJSON *config, const cJSON *arguments)
+{
+    struct mx_width width = {.bits = UNKNOWN};
+    const cJSON *data = mx_json_get_set(config, "_data"), *type = mx_json_get_set(config, "_type");
+    const char *name = cJSON_IsString(config) ? config->valuestring : cJSON_IsString(type) ? type->valuestring : "";
+    if (!data) data = arguments;
+    if (!width_of_word(name, &width)) width = (struct mx_width){UNKNOWN, 32, 1, 4};
+    const cJSON *dtype = at(data, "weight_dtype._data|weight_dtype|dtype._data|dtype"),
+                *bits = at(data, "bit_width|nbits");
+    struct mx_width said;
+    if (cJSON_IsString(dtype) && width_of_word(dtype->valuestring, &said)) width.bits = said.bits;
+    bits_of(bits, &width.bits);
+    const cJSON *exponent = at(data, "ebits"), *mantissa = at(data, "mbits");
+    if (cJSON_IsNumber(exponent) && cJSON_IsNumber(mantissa))
+        width.bits = 1 + exponent->valuedouble + mantissa->valuedouble;
+    if (!(width.bits > 0 && width.bits <= 64)) width.bits = UNKNOWN;
+    const cJSON *group = at(data, "group_size|granularity._data.group_size|weight_granularity._data.group_size");
+    if (group) width.group = group_of(group, width.group);
+    return width;
+}
+
+static mx_status read_torchao(struct reader *reader, const cJSON *object, bool *quantized)
+{
+    struct mx_scheme *scheme = reader->scheme;
+    const cJSON *type = mx_json_get_set(object, "quant_type"),
+                *arguments = mx_json_get_set(object, "quant_type_kwargs");
+    const cJSON *whole = mx_json_get_set(type, "default"), *own;
+    *quantized = true;
+    if (!whole) whole = type;
+    MX_TRY(add_ignored(reader, object, "modules_to_not_convert"));
+    const cJSON *modules = at(whole, "_data.module_fqn_to_config|_data.fqn_to_config");
+    cJSON_ArrayForEach (own, modules) {
+        if (!own->string || !strcmp(own->string, "_default")) continue;
+        struct mx_width width = {0};
+        if (!cJSON_IsNull(own)) width = width_of_torchao(own, NULL);
+        MX_TRY(add_rule(reader, own->string, width));
+    }
+    scheme->width = modules ? (struct mx_width){0} : width_of_torchao(whole, arguments);
+    const cJSON *rest = mx_json_get_set(modules, "_default");
+    if (rest) scheme->width = width_of_torchao(rest, NULL);
+    if (cJSON_IsTrue(mx_json_get(object, "include_input_output_embeddings"))) scheme->head = scheme->width;
+    return MX_OK;
+}
+
+/* Quark: a weight's {dtype, qscheme, group_size}, or a list of such that follow each other. */
+static struct mx_width width_of_quark(const cJSON *config)
+{
+    const cJSON *weight = mx_json_get_set(config, "weight");
+    if (cJSON_IsArray(weight)) weight = weight->child;
+    const cJSON *dtype = mx_json_get_set(weight, "dtype");
+    struct mx_width width = {.bits = UNKNOWN};
+    if (!weight) return (struct mx_width){0};
+    if (!cJSON_IsString(dtype) || !width_of_word(dtype->valuestring, &width)) return (struct mx_width){.bits = UNKNOWN};
+    width.group = group_of(mx_json_get_set(weight, "group_size"), 0);
+    const cJSON *rule = mx_json_get_set(weight, "qscheme");
+    if (cJSON_IsString(rule) && strcmp(rule->valuestring, "per_group") != 0) width.group = 0;
+    return width;
+}
+
+static mx_status read_quark(struct reader *reader, const cJSON *object, bool *quantized)
+{
+    const cJSON *own;
+    MX_TRY(add_ignored(reader, object, "exclude"));
+    cJSON_ArrayForEach (own, mx_json_get_set(object, "layer_quant_config"))
+        if (own->string) MX_TRY(add_rule(reader, own->string, width_of_quark(own)));
+    const cJSON *global = mx_json_get_set(object, "global_quant_config");
+    *quantized = true;
+    reader->scheme->width = global ? width_of_quark(global) : (struct mx_width){.bits = UNKNOWN};
+    return MX_OK;
+}
+
+static mx_status read_bitsandbytes(struct reader *reader, const cJSON *object, bool *quantized)
+{
+    struct mx_width *width = &reader->scheme->width;
+    const bool eight = cJSON_IsTrue(at(object, "load_in_8bit|_load_in_8bit"));
+    const bool four = cJSON_IsTrue(at(object, "load_in_4bit|_load_in_4bit"));
+    *quantized = true;
+    if (eight && !four)
+        *width = (struct mx_width){8, 0, 1, 4};
+    else if (four && !eight) /* a scale per 64; with double quantization the scales are 8 bits, with one per 256 */
+        *width = (struct mx_width){4, 64, 1, cJSON_IsTrue(at(object, "bnb_4bit_use_double_quant")) ? 1 + 4.0 / 256 : 4};
+    return add_ignored(reader, object, "llm_int8_skip_modules|modules_to_not_convert");
+}
+
+/* AQLM: codes of several codebooks for each group of numbers. */
+static mx_status read_aqlm(struct reader *reader, const cJSON *object, bool *quantized)
+{
+    double codebook, count, in, out = 1;
+    *quantized = true;
+    if (bits_of(at(object, "nbits_per_codebook"), &codebook) && bits_of(at(object, "num_codebooks"), &count) &&
+        bits_of(at(object, "in_group_size"), &in)) {
+        bits_of(at(object, "out_group_size"), &out);
+        reader->scheme->width = (struct mx_width){codebook * count / in / out, 0, 1, 2};
+    }
+    return add_ignored(reader, object, "linear_weights_not_to_quantize|modules_to_not_convert");
+}
+
+static const struct {
+    const char *method;
+    mx_status (*read)(struct reader *reader, const cJSON *object, bool *quantized);
+} nested[] = {
+    {"aqlm", read_aqlm},
+    {"bitsandbytes", read_bitsandbytes},
+    {"bnb", read_bitsandbytes},
+    {"compressed-tensors", read_compressed_tensors},
+    {"compressed_tensors", read_compressed_tensors},
+    {"modelopt", read_modelopt},
+    {"modelopt_fp4", read_modelopt},
+    {"modelopt_mixed", read_modelopt},
+    {"quark", read_quark},
+    {"torchao", read_torchao},
+};
+
+/* Widths by module: AutoRound's extra_config, GPTQModel's dynamic ("-:" before what is left alone, "+:" before others,
+ * regular expressions all). */
+static mx_status read_overrides(struct reader *reader, const cJSON *object)
+{
+    const cJSON *own;
+    cJSON_ArrayForEach (own, mx_json_get_set(object, "extra_config")) {
+        struct mx_width width = reader->scheme->width;
+        if (!own->string || !bits_of(mx_json_get(own, "bits"), &width.bits)) continue;
+        if (width.bits >= 16) width = (struct mx_width){0};
+        MX_TRY(add_rule(reader, own->string, width));
+    }
+    cJSON_ArrayForEach (own, mx_json_get_set(object, "dynamic")) {
+        struct mx_width width = reader->scheme->width;
+        if (!own->string) continue;
+        char pattern[512];
+        const bool skip = own->string[0] == '-' && own->string[1] == ':';
+        const bool plus = own->string[0] == '+' && own->string[1] == ':';
+        if (skip)
+            width = (struct mx_width){0};
+        else
+            bits_of(mx_json_get(own, "bits"), &width.bits);
+        snprintf(pattern, sizeof pattern, "re:%s", own->string + (skip || plus ? 2 : 0));
+        MX_TRY(add_rule(reader, pattern, width));
+    }
+    return MX_OK;
+}
+
+static mx_status read_row(struct reader *reader, const struct row *row, const cJSON *object)
+{
+    struct mx_scheme *scheme = reader->scheme;
+    struct mx_width width = {.bits = row->usual_bits ? row->usual_bits : UNKNOWN, .group_bytes = row->scale_bytes};
+    bits_of(at(object, row->bits), &width.bits);
+    const cJSON *group = at(object, row->group);
+    if (!block_of(group, &width)) width.group = group_of(group, row->usual_group);
+    if (row->zeros && width.bits > 0) width.group_bytes += width.bits / 8;
+    scheme->scope = row->scope;
+    scheme->width = width;
+    if (width.bits >= 16) scheme->width = (struct mx_width){0};
+    bits_of(at(object, row->head), &scheme->head.bits);
+    if (cJSON_IsTrue(mx_json_get(object, "lm_head"))) scheme->head = width;
+    MX_TRY(read_overrides(reader, object));
+    /* One width for the experts beside that of the rest: its list of ignored modules speaks of the experts' alone. */
+    const cJSON *experts = mx_json_get_set(object, "moe_quant_algo");
+    struct mx_width own;
+    if (cJSON_IsString(experts) && width_of_word(experts->valuestring, &own)) {
+        MX_TRY(add_rule(reader, "experts", own));
+        reader->rules[reader->count - 1].experts = true;
+        return MX_OK;
+    }
+    return add_ignored(reader, object, row->ignore);
+}
+
+bool mx_scheme_is(const cJSON *object)
+{
+    if (!cJSON_IsObject(object)) return false;
+    return cJSON_IsString(mx_json_get(object, "quant_method")) || mx_json_get_set(object, "quant_algo") ||
+           mx_json_get_set(object, "config_groups") || mx_json_get_set(object, "qformat_weight") ||
+           mx_json_get_set(object, "w_bit") || mx_json_get_set(object, "load_in_8bit") ||
+           mx_json_get_set(object, "load_in_4bit") || mx_json_get_set(object, "kv_cache_scheme");
+}
+
+/* The method where no quant_method says it. */
+static const char *guess_method(const cJSON *object)
+{
+    if (mx_json_get_set(object, "quant_algo")) return "modelopt";
+    if (mx_json_get_set(object, "config_groups")) return "compressed-tensors";
+    if (mx_json_get_set(object, "w_bit")) return "awq";
+    if (mx_json_get_set(object, "load_in_8bit") || mx_json_get_set(object, "load_in_4bit")) return "bitsandbytes";
+    if (mx_json_get_set(object, "damp_percent") || mx_json_get_set(object, "desc_act")) return "gptq";
+    return "";
+}
+
+mx_status mx_scheme_read(struct mx_scheme *scheme, bool *quantized, struct mx_arena *arena, const cJSON *object,
+                         const char *where, struct mx_error *err)
+{
+    struct reader reader = {.scheme = scheme, .arena = arena, .where = where, .err = err};
+    *scheme = (struct mx_scheme){.width = {.bits = UNKNOWN}};
+    *quantized = false;
+    const cJSON *named = mx_json_get(object, "quant_method"), *words_ = mx_json_get_set(object, "qformat_weight");
+    const char *method = cJSON_IsString(named) ? named->valuestring : guess_method(object);
+    mx_clean_copy(scheme->method, sizeof scheme->method, *method ? method : "unnamed");
+    bool done = false;
+    for (size_t i = 0; i < sizeof nested / sizeof *nested && !done; i++) {
+        if (strcmp(method, nested[i].method) != 0) continue;
+        MX_TRY(nested[i].read(&reader, object, quantized));
+        done = true;
+    }
+    if (!done && cJSON_IsString(words_)) { /* Mistral's params.json */
+        *quantized = width_of_word(words_->valuestring, &scheme->width);
+        mx_clean_copy(scheme->method, sizeof scheme->method, words_->valuestring);
+    } else if (!done && *method) {
+        MX_TRY(read_row(&reader, find_row(method), object));
+        *quantized = scheme->width.bits != 0;
+    }
+    scheme->rules = reader.rules;
+    scheme->rule_count = reader.count;
+    return MX_OK;
+}
+
+double mx_width_bytes(const struct mx_width *width, double rows_, double cols, double plain)
+{
+    if (width->bits < 0) return -1;
+    if (width->bits == 0) return rows_ * cols * plain;
+    const double across = width->group ? ceil(cols / width->group) : 1;
+    const double down = width->group_rows > 1 ? ceil(rows_ / width->group_rows) : rows_;
+    return rows_ * cols * width->bits / 8 + across * down * width->group_bytes;
+}
