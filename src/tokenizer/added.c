@@ -24,7 +24,8 @@ static mx_status read_token(struct mx_added_token *token, const struct mx_settin
     return mx_settings_bool(settings, "normalized", !token->special, &token->normalized);
 }
 
-static mx_status read_tokens(struct mx_added *added, const struct mx_settings *settings, const struct mx_vocab *model)
+static mx_status read_tokens(struct mx_added *added, const struct mx_settings *settings, const struct mx_vocab *model,
+                             bool exact)
 {
     const cJSON *item;
     struct mx_settings inner = *settings;
@@ -36,6 +37,11 @@ static mx_status read_tokens(struct mx_added *added, const struct mx_settings *s
         if (!token.length) continue;
         const int32_t known = mx_vocab_find(&added->vocab, token.content, token.length);
         token.id = known >= 0 ? known : mx_vocab_find(model, token.content, token.length);
+        if (exact) {
+            int64_t given;
+            MX_TRY(mx_settings_whole(&inner, "id", -1, 0, MX_VOCAB_MAX_ID, &given));
+            if (known < 0) token.id = (int32_t)given;
+        }
         const int64_t id = token.id >= 0 ? token.id : next;
         if (known < 0 && mx_vocab_piece(&added->vocab, (int32_t)id, NULL))
             return mx_fail(settings->err, MX_ERR_FORMAT, "%s: %s: the added token \"%.40s\" would share the id %lld",
@@ -69,8 +75,8 @@ static mx_status build_trie(struct mx_added *added, bool normalized, const struc
         const char *text = token->content;
         size_t length = token->length;
         if (normalized && normalizer->steps) {
-            bool unused;
-            status = mx_normalizer_apply(normalizer, &state, text, length, &out, &spare, &unused, settings->err);
+            bool front = false;
+            status = mx_normalizer_apply(normalizer, &state, text, length, &out, &spare, &front, settings->err);
             length = out.length;
             text = status == MX_OK ? mx_arena_strndup(settings->arena, mx_str_text(&out), length) : NULL;
             if (status == MX_OK && !text) status = mx_fail_memory(settings->err, "the added tokens", length);
@@ -90,7 +96,7 @@ static mx_status build_trie(struct mx_added *added, bool normalized, const struc
 }
 
 mx_status mx_added_parse(struct mx_added *added, const struct mx_settings *settings, const struct mx_vocab *model,
-                         const struct mx_normalizer *normalizer)
+                         const struct mx_normalizer *normalizer, bool exact)
 {
     *added = (struct mx_added){0};
     if (settings->json && !cJSON_IsNull(settings->json)) {
@@ -100,7 +106,7 @@ mx_status mx_added_parse(struct mx_added *added, const struct mx_settings *setti
         added->tokens = mx_arena_array(settings->arena, room, sizeof *added->tokens);
         if (!added->tokens) return mx_fail_memory(settings->err, "the added tokens", room * sizeof *added->tokens);
         MX_TRY(mx_vocab_reserve(&added->vocab, model->size + room, 0, settings->file, settings->err));
-        MX_TRY(read_tokens(added, settings, model));
+        MX_TRY(read_tokens(added, settings, model, exact));
     }
     added->by_id = mx_table_alloc(added->vocab.size + 1, sizeof *added->by_id);
     if (!added->by_id) return mx_fail_memory(settings->err, "the added tokens", added->vocab.size * sizeof(void *));

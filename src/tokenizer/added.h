@@ -33,9 +33,10 @@ struct mx_added {
 };
 
 /* settings->json is the list; null gives none. An id is the one that the model has for that spelling; a spelling that
- * it does not have gets the next free id, whatever the file says: that is what the `tokenizers` library does. */
+ * it does not have gets the next free id, whatever the file says: that is what the `tokenizers` library does. With
+ * `exact` it is the one in the list. */
 mx_status mx_added_parse(struct mx_added *added, const struct mx_settings *settings, const struct mx_vocab *model,
-                         const struct mx_normalizer *normalizer);
+                         const struct mx_normalizer *normalizer, bool exact);
 /* The token with this id; NULL if it is none. */
 const struct mx_added_token *mx_added_of(const struct mx_added *added, int32_t id);
 void mx_added_free(struct mx_added *added);

@@ -9,20 +9,23 @@
 #include "tokenizer/internal.h"
 #include "tokenizer/tokenizer.h"
 
-struct class
-{
+struct tokenizer_class {
     const char *name;
     struct mx_around_defaults defaults;
-};
-static const struct class classes[] = {
-    {"LlamaTokenizer", {true, false, "<s>", "</s>"}},
-    {"CodeLlamaTokenizer", {true, false, "<s>", "</s>"}},
-    {"GemmaTokenizer", {true, false, "<bos>", "<eos>"}},
-    {"CohereTokenizer", {true, false, "<BOS_TOKEN>", "<|END_OF_TURN_TOKEN|>"}},
-    {"GPTNeoXTokenizer", {false, false, "<|endoftext|>", "<|endoftext|>"}},
+    bool keeps; /* the post-processor of a tokenizer.json: the defaults are for files without one */
 };
 
-static const struct mx_around_defaults *find_class(const cJSON *config)
+static const struct tokenizer_class classes[] = {
+    {"LlamaTokenizer", {true, false, "<s>", "</s>"}, false},
+    {"CodeLlamaTokenizer", {true, false, "<s>", "</s>"}, false},
+    {"GemmaTokenizer", {true, false, "<bos>", "<eos>"}, false},
+    {"CohereTokenizer", {true, false, "<BOS_TOKEN>", "<|END_OF_TURN_TOKEN|>"}, false},
+    {"GPTNeoXTokenizer", {false, false, "<|endoftext|>", "<|endoftext|>"}, false},
+    {"T5Tokenizer", {false, true, NULL, "</s>"}, true},
+};
+
+/* "LlamaTokenizer" or "LlamaTokenizerFast". */
+static const struct tokenizer_class *find_class(const cJSON *config)
 {
     const cJSON *name = mx_json_get(config, "tokenizer_class");
     if (!cJSON_IsString(name)) return NULL;
@@ -30,7 +33,7 @@ static const struct mx_around_defaults *find_class(const cJSON *config)
         const size_t length = strlen(classes[i].name);
         if (strncmp(name->valuestring, classes[i].name, length) != 0) continue;
         const char *rest = name->valuestring + length;
-        if (!*rest || strcmp(rest, "Fast") == 0) return &classes[i].defaults;
+        if (!*rest || strcmp(rest, "Fast") == 0) return &classes[i];
     }
     return NULL;
 }
@@ -63,9 +66,8 @@ static mx_status put(const struct mx_tokenizer *tokenizer, const cJSON *config, 
 mx_status mx_around_apply(struct mx_tokenizer *tokenizer, const cJSON *config,
                           const struct mx_around_defaults *defaults, const char *file, struct mx_error *err)
 {
-    const struct mx_around_defaults *class = find_class(config);
-    if (!defaults && mx_json_get(config, "backend")) class = NULL;
-    if (class) defaults = class;
+    const struct tokenizer_class *known = find_class(config);
+    if (known && (defaults || !(known->keeps || mx_json_get(config, "backend")))) defaults = &known->defaults;
     if (!defaults) return MX_OK;
     struct mx_postprocessor *post = &tokenizer->post;
     MX_TRY(put(tokenizer, config, defaults->add_bos, "add_bos_token",

@@ -22,7 +22,9 @@ struct bpe {
     struct mx_subword base;
     const struct mx_vocab *vocab;
     struct mx_merges merges;
-    int32_t unknown; /* id, or NONE */
+    const uint8_t *uses;           /* by id, enum mx_use; NULL: all MX_USE_TEXT */
+    const struct mx_trie *symbols; /* pieces that are symbols wherever they stand; NULL: none */
+    int32_t unknown;               /* id, or NONE */
     bool fuse_unknown, byte_fallback, ignore_merges;
     bool all_bytes;              /* every byte has its piece */
     const char *prefix, *suffix; /* of continuing symbols, of the last symbol; NULL if none */
@@ -58,6 +60,13 @@ static mx_status read_settings(struct bpe *bpe, const struct mx_settings *settin
     return MX_OK;
 }
 
+/* The id of a piece that stands for this text, or NONE. */
+static int32_t find_text(const struct bpe *bpe, const char *text, size_t length)
+{
+    const int32_t id = mx_vocab_find(bpe->vocab, text, length);
+    return id >= 0 && bpe->uses && bpe->uses[id] == MX_USE_NEVER ? NONE : id;
+}
+
 static void index_characters(struct bpe *bpe)
 {
     for (uint32_t c = 0; c < DIRECT; c++) {
@@ -70,7 +79,7 @@ static void index_characters(struct bpe *bpe)
             bytes[0] = (char)(0xc0 | c >> 6);
             bytes[1] = (char)(0x80 | (c & 0x3f));
         }
-        bpe->direct[c] = mx_vocab_find(bpe->vocab, bytes, mx_utf8_length(bytes[0]));
+        bpe->direct[c] = find_text(bpe, bytes, mx_utf8_length(bytes[0]));
     }
     mx_vocab_byte_ids(bpe->vocab, bpe->bytes);
     bpe->all_bytes = true;
@@ -81,13 +90,21 @@ static mx_status open_bpe(struct mx_subword **model, struct mx_subword_source *s
 {
     struct mx_error *err = source->settings->err;
     if (source->scores) return mx_fail_listed(source, "BPE");
-    if (!source->merges) return mx_fail(err, MX_ERR_FORMAT, "%s: model: \"merges\" is missing", source->settings->file);
+    if (!source->merges && !source->ready)
+        return mx_fail(err, MX_ERR_FORMAT, "%s: model: \"merges\" is missing", source->settings->file);
     struct bpe *bpe = calloc(1, sizeof *bpe);
     if (!bpe) return mx_fail_memory(err, "a tokenizer", sizeof *bpe);
     bpe->base.kind = &mx_subword_bpe;
     bpe->vocab = source->vocab;
+    bpe->uses = source->uses;
+    bpe->symbols = source->symbols;
     mx_status status = read_settings(bpe, source->settings);
-    if (status == MX_OK) status = mx_merges_read(&bpe->merges, bpe->vocab, bpe->prefix, source->merges, err);
+    if (status == MX_OK && source->ready) {
+        bpe->merges = *source->ready;
+        *source->ready = (struct mx_merges){0};
+    } else if (status == MX_OK) {
+        status = mx_merges_read(&bpe->merges, bpe->vocab, bpe->prefix, source->merges, err);
+    }
     if (status != MX_OK) {
         close_bpe(&bpe->base);
         return status;
@@ -111,7 +128,22 @@ static int32_t character_id(const struct bpe *bpe, const char *at, size_t length
 {
     const char *end = at;
     const uint32_t c = mx_utf8_next(&end);
-    return c < DIRECT ? bpe->direct[c] : mx_vocab_find(bpe->vocab, at, length);
+    return c < DIRECT ? bpe->direct[c] : find_text(bpe, at, length);
+}
+
+/* The longest symbol at the start of `text`: its id and length; NONE if there is none. */
+static int32_t find_symbol(const struct bpe *bpe, const char *text, size_t length, size_t *size)
+{
+    int32_t id = NONE;
+    uint32_t node = 0;
+    for (size_t i = 0; bpe->symbols && i < length; i++) {
+        node = mx_trie_step(bpe->symbols, node, (uint8_t)text[i]);
+        if (!node) break;
+        if (bpe->symbols->nodes[node].value < 0) continue;
+        id = bpe->symbols->nodes[node].value;
+        *size = i + 1;
+    }
+    return id;
 }
 
 /* The character with the model's prefix and suffix around it. */
@@ -136,9 +168,11 @@ static size_t start_symbols(const struct bpe *bpe, const char *word, size_t leng
     for (size_t i = 0; i < length;) {
         const char *at = word + i;
         size_t size = mx_utf8_length(*at);
+        const int32_t symbol = find_symbol(bpe, at, length - i, &size);
         const bool first = i == 0, last = i + size == length;
         i += size;
-        const int32_t id = (bpe->prefix && !first) || (bpe->suffix && last)
+        const int32_t id = symbol >= 0 ? symbol
+                           : (bpe->prefix && !first) || (bpe->suffix && last)
                                ? decorated_id(bpe, at, size, first, last, text, &size)
                                : character_id(bpe, at, size);
         const char *spelled = (bpe->prefix && !first) || (bpe->suffix && last) ? text : at;

@@ -19,6 +19,8 @@ struct mx_tokenizer {
     struct mx_pretokenizer pretokenizer;
     struct mx_vocab vocab; /* of the model, without added tokens */
     struct mx_subword *model;
+    struct mx_sp_normalizer sentencepiece; /* of a SentencePiece model */
+    struct mx_trie symbols;                /* likewise: pieces that stand as they are */
     struct mx_postprocessor post;
     struct mx_decoder decoder;
     const char *note; /* what the user should know; NULL: nothing */
@@ -32,6 +34,13 @@ struct mx_beside {
 /* Fills a zeroed tokenizer from JSON text. On failure the caller closes what is there. */
 mx_status mx_tokenizer_load(struct mx_tokenizer *tokenizer, const char *json, size_t length, const char *name,
                             struct mx_error *err);
+
+/* The same from a SentencePiece model and from a tekken.json, with what stands beside it. */
+mx_status mx_tokenizer_load_sentencepiece(struct mx_tokenizer *tokenizer, const char *bytes, size_t length,
+                                          const char *name, const struct mx_beside *beside, struct mx_error *err);
+bool mx_is_tekken(const char *json, size_t length); /* a tekken.json, not a tokenizer.json */
+mx_status mx_tokenizer_load_tekken(struct mx_tokenizer *tokenizer, const char *json, size_t length, const char *name,
+                                   const struct mx_beside *beside, struct mx_error *err);
 
 /* What the decoder is fed for an id; NULL for nothing. */
 const char *mx_tokenizer_spelling(const struct mx_tokenizer *tokenizer, int32_t id, bool skip_special, size_t *length);

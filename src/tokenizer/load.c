@@ -215,7 +215,7 @@ static mx_status load_stages(struct reading *reading, const cJSON *root)
 #undef STAGE
     MX_TRY(load_model(reading, &model));
     MX_TRY(mx_normalizer_parse(&tokenizer->normalizer, &normalizer));
-    MX_TRY(mx_added_parse(&tokenizer->added, &added, &tokenizer->vocab, &tokenizer->normalizer));
+    MX_TRY(mx_added_parse(&tokenizer->added, &added, &tokenizer->vocab, &tokenizer->normalizer, false));
     MX_TRY(mx_pretokenizer_parse(&tokenizer->pretokenizer, &words));
     MX_TRY(mx_postprocessor_parse(&tokenizer->post, &post));
     return mx_decoder_parse(&tokenizer->decoder, &decoder);

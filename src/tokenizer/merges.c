@@ -174,17 +174,21 @@ static mx_status add_batch(struct reader *reader, struct batch *batch, struct mx
     return MX_OK;
 }
 
+static mx_status open_tables(struct mx_merges *merges, const struct mx_vocab *vocab, struct mx_error *err)
+{
+    size_t size = 1024;
+    /* A vocabulary of n pieces usually has about n merges, sometimes 2n. */
+    while (size < 3 * vocab->count) size *= 2;
+    merges->reach = calloc(REACH_BITS / 64, sizeof *merges->reach);
+    return merges->reach ? resize(merges, size, err) : mx_fail_memory(err, "the merges of a tokenizer", REACH_BITS / 8);
+}
+
 mx_status mx_merges_read(struct mx_merges *merges, const struct mx_vocab *vocab, const char *prefix,
                          struct mx_scan *scan, struct mx_error *err)
 {
     struct reader reader = {.merges = merges, .vocab = vocab, .prefix = prefix, .scan = scan};
     struct batch batch = {.count = 0};
-    size_t size = 1024;
-    /* A vocabulary of n pieces usually has about n merges, sometimes 2n. */
-    while (size < 3 * vocab->count) size *= 2;
-    merges->reach = calloc(REACH_BITS / 64, sizeof *merges->reach);
-    mx_status status =
-        merges->reach ? resize(merges, size, err) : mx_fail_memory(err, "the merges of a tokenizer", REACH_BITS / 8);
+    mx_status status = open_tables(merges, vocab, err);
     if (status == MX_OK) status = mx_scan_expect(scan, '[', err);
     for (uint32_t rank = 0; status == MX_OK; rank++) {
         bool more;
@@ -198,6 +202,40 @@ mx_status mx_merges_read(struct mx_merges *merges, const struct mx_vocab *vocab,
     mx_str_free(&batch.text);
     mx_str_free(&reader.joined);
     return status;
+}
+
+/* All ways to cut a piece in two. */
+static mx_status add_cuts(struct mx_merges *merges, const struct mx_vocab *vocab, const uint32_t *ranks, int32_t id,
+                          size_t *count, struct mx_error *err)
+{
+    size_t length;
+    const char *piece = mx_vocab_piece(vocab, id, &length);
+    for (size_t at = mx_utf8_length(*piece); at < length; at += mx_utf8_length(piece[at])) {
+        const int32_t left = mx_vocab_find(vocab, piece, at);
+        const int32_t right = left < 0 || !ranks[left] ? -1 : mx_vocab_find(vocab, piece + at, length - at);
+        if (right < 0 || !ranks[right]) continue;
+        if (++*count > merges->mask / 4 * 3) MX_TRY(resize(merges, (merges->mask + 1) * 2, err));
+        merges->slots[mx_merges_slot(merges, left, right)] = (struct mx_merge){left, right, ranks[id], id};
+        note_reach(merges, piece, at, length);
+    }
+    return MX_OK;
+}
+
+mx_status mx_merges_make(struct mx_merges *merges, const struct mx_vocab *vocab, const uint32_t *ranks,
+                         struct mx_error *err)
+{
+    size_t count = 0;
+    mx_status status = open_tables(merges, vocab, err);
+    for (size_t id = 0; id < vocab->size && status == MX_OK; id++) {
+        if (ranks[id]) status = add_cuts(merges, vocab, ranks, (int32_t)id, &count, err);
+    }
+    if (status != MX_OK) mx_merges_free(merges);
+    return status;
+}
+
+void mx_merges_bind(struct mx_merges *merges, const char *text, size_t length)
+{
+    for (size_t at = 0; at < length; at += mx_utf8_length(text[at])) note_reach(merges, text, at, length);
 }
 
 void mx_merges_free(struct mx_merges *merges)

@@ -29,6 +29,12 @@ struct mx_merges {
  * in what a merge makes. Every piece must be in the vocabulary. */
 mx_status mx_merges_read(struct mx_merges *merges, const struct mx_vocab *vocab, const char *prefix,
                          struct mx_scan *scan, struct mx_error *err);
+/* Makes them from the ranks of pieces, [vocab->size] by id, 0 for one that takes no part: each way to cut a piece into
+ * two others is a merge of the rank of that piece. Of equal ranks the leftmost place in a word comes first. */
+mx_status mx_merges_make(struct mx_merges *merges, const struct mx_vocab *vocab, const uint32_t *ranks,
+                         struct mx_error *err);
+/* Forbids to cut a word between the characters of this text. */
+void mx_merges_bind(struct mx_merges *merges, const char *text, size_t length);
 void mx_merges_free(struct mx_merges *merges);
 
 /* Can any merge join a symbol that ends in `before` with one that begins with `after`? (Now and then yes where it

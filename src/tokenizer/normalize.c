@@ -429,7 +429,7 @@ static mx_status parse_into(struct mx_normalizer_step ***tail, const struct mx_s
 
 mx_status mx_normalizer_parse(struct mx_normalizer *normalizer, const struct mx_settings *settings)
 {
-    normalizer->steps = NULL;
+    *normalizer = (struct mx_normalizer){0};
     struct mx_normalizer_step **tail = &normalizer->steps;
     if (cJSON_IsNull(settings->json) || !settings->json) return MX_OK;
     MX_TRY(parse_into(&tail, settings));
@@ -454,7 +454,12 @@ mx_status mx_normalizer_apply(const struct mx_normalizer *normalizer, struct mx_
     const uint64_t limit = mx_growth_limit(length);
     struct front start = {0};
     mx_str_clear(out);
-    if (!normalizer->steps) mx_str_append(out, text, length);
+    if (normalizer->sentencepiece) {
+        mx_sp_normalize(normalizer->sentencepiece, text, length, *front, limit, out);
+        if (out->length > limit) return mx_fail_growth(err, "normalizer");
+    } else if (!normalizer->steps) {
+        mx_str_append(out, text, length);
+    }
     for (const struct mx_normalizer_step *step = normalizer->steps; step; step = step->next) {
         MX_TRY(step->kind->apply(&(struct job){step, text, length, out, limit, &start, state, err}));
         if (out->length > limit) return mx_fail_growth(err, "normalizer");
@@ -466,6 +471,6 @@ mx_status mx_normalizer_apply(const struct mx_normalizer *normalizer, struct mx_
         text = mx_str_text(spare);
         length = spare->length;
     }
-    *front = !start.dropped;
+    *front = *front && !start.dropped;
     return mx_str_failed(out) || mx_str_failed(spare) ? mx_fail_memory(err, "normalized text", length) : MX_OK;
 }

@@ -10,6 +10,7 @@
 #include "tokenizer/precompiled.h"
 #include "tokenizer/regex.h"
 #include "tokenizer/settings.h"
+#include "tokenizer/sp_normalize.h"
 
 struct mx_normalizer_kind;
 
@@ -26,15 +27,17 @@ struct mx_normalizer_step {
 };
 
 struct mx_normalizer {
-    struct mx_normalizer_step *steps; /* NULL: none */
+    struct mx_normalizer_step *steps;             /* NULL: none */
+    const struct mx_sp_normalizer *sentencepiece; /* instead of steps; not owned; NULL: none */
 };
 
 /* settings->json is the component; null gives no steps. */
 mx_status mx_normalizer_parse(struct mx_normalizer *normalizer, const struct mx_settings *settings);
 void mx_normalizer_free(struct mx_normalizer *normalizer);
 
-/* Sets `out` to the normalized text (valid UTF-8 in and out); `spare` is scratch. *front is false if characters at the
- * beginning have been dropped, so that `out` does not begin where the text does. MX_ERR_LIMIT if the text grows beyond
+/* Sets `out` to the normalized text (valid UTF-8 in and out); `spare` is scratch. *front comes in as true if the text
+ * is the beginning of what the user gave; it stays so unless characters there are dropped, so that `out` does not begin
+ * where the text does. MX_ERR_LIMIT if the text grows beyond
  * mx_growth_limit. */
 mx_status mx_normalizer_apply(const struct mx_normalizer *normalizer, struct mx_regex_state *state, const char *text,
                               size_t length, struct mx_str *out, struct mx_str *spare, bool *front,

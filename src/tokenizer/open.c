@@ -4,6 +4,7 @@
 
 #include "base/file.h"
 #include "base/json.h"
+#include "base/str.h"
 #include "tokenizer/around.h"
 #include "tokenizer/internal.h"
 #include "tokenizer/tokenizer.h"
@@ -12,8 +13,8 @@ enum { MAX_CONFIG = 64 << 20 }; /* bytes of tokenizer_config.json and added_toke
 
 const char *mx_tokenizer_file(const char *directory)
 {
-    static const char *const names[] = {"tokenizer.json",          "tokenizer.model", "spiece.model",
-                                        "sentencepiece.bpe.model", "spm.model",       "tekken.json"};
+    /* Not sentencepiece.bpe.model: the tokenizers that call it so number its pieces anew. */
+    static const char *const names[] = {"tokenizer.json", "tokenizer.model", "spiece.model", "tekken.json"};
     for (size_t i = 0; i < sizeof names / sizeof *names; i++) {
         char *path = mx_path_join(directory, names[i]);
         const bool there = path && mx_is_file(path);
@@ -35,15 +36,31 @@ static mx_status read_beside(const char *directory, const char *name, cJSON **ro
     return status;
 }
 
+/* By its first character, or else its name. */
+static bool is_json(const char *path, const char *data, size_t length)
+{
+    size_t at = 0;
+    while (at < length && (data[at] == ' ' || data[at] == '\t' || data[at] == '\r' || data[at] == '\n')) at++;
+    return (at < length && data[at] == '{') || mx_ends_with(path, ".json");
+}
+
 static mx_status load(struct mx_tokenizer *tokenizer, const char *path, const struct mx_beside *beside,
                       struct mx_error *err)
 {
     struct mx_map map;
     MX_TRY(mx_map_open(&map, path, err));
     const char *data = map.data ? (const char *)map.data : "";
-    mx_status status = mx_tokenizer_load(tokenizer, data, map.length, path, err);
+    mx_status status;
+    if (!is_json(path, data, map.length)) {
+        status = mx_tokenizer_load_sentencepiece(tokenizer, data, map.length, path, beside, err);
+    } else if (mx_is_tekken(data, map.length)) {
+        status = mx_tokenizer_load_tekken(tokenizer, data, map.length, path, beside, err);
+    } else {
+        status = mx_tokenizer_load(tokenizer, data, map.length, path, err);
+        if (status == MX_OK) status = mx_around_apply(tokenizer, beside->config, NULL, "tokenizer_config.json", err);
+    }
     mx_map_close(&map);
-    return status == MX_OK ? mx_around_apply(tokenizer, beside->config, NULL, "tokenizer_config.json", err) : status;
+    return status;
 }
 
 static mx_status open_file(struct mx_tokenizer *tokenizer, const char *path, const char *directory,

@@ -9,29 +9,28 @@
 #include <utf8proc.h>
 
 #include "base/utf8.h"
-
-/* Standard base64 with padding. Returns the number of bytes, or SIZE_MAX if it is no such thing. */
-static size_t decode_base64(const char *text, uint8_t *out)
-{
-    static const char digits[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
-    int8_t value[256];
-    memset(value, -1, sizeof value);
-    for (int i = 0; i < 64; i++) value[(uint8_t)digits[i]] = (int8_t)i;
-    size_t length = 0, digit = 0;
-    uint32_t bits = 0;
-    for (; *text && *text != '='; text++, digit++) {
-        const int v = value[(uint8_t)*text];
-        if (v < 0) return SIZE_MAX;
-        bits = bits << 6 | (uint32_t)v;
-        if (digit % 4) out[length++] = (uint8_t)(bits >> (6 - 2 * (digit % 4)));
-    }
-    const size_t padding = strspn(text, "=");
-    return digit % 4 == 1 || text[padding] || padding > 2 || (digit + padding) % 4 ? SIZE_MAX : length;
-}
+#include "tokenizer/base64.h"
 
 static uint32_t read_unit(const uint8_t *bytes)
 {
     return bytes[0] | (uint32_t)bytes[1] << 8 | (uint32_t)bytes[2] << 16 | (uint32_t)bytes[3] << 24;
+}
+
+/* Takes `data`, which holds `length` bytes and room for one more. */
+static mx_status take(struct mx_precompiled *table, uint8_t *data, size_t length, const char *where,
+                      struct mx_error *err)
+{
+    const size_t trie = length != SIZE_MAX && length >= 4 ? read_unit(data) : SIZE_MAX;
+    if (trie == SIZE_MAX || trie > length - 4 || trie < 4) {
+        free(data);
+        return mx_fail(err, MX_ERR_FORMAT, "%s: \"precompiled_charsmap\" is no SentencePiece table", where);
+    }
+    data[length] = '\0';
+    *table = (struct mx_precompiled){data, trie / 4, (const char *)data + 4 + trie, length - 4 - trie};
+    if (mx_utf8_valid_length(table->replacements, table->replacements_length) == table->replacements_length)
+        return MX_OK;
+    mx_precompiled_free(table);
+    return mx_fail(err, MX_ERR_FORMAT, "%s: \"precompiled_charsmap\" holds text that is not UTF-8", where);
 }
 
 mx_status mx_precompiled_parse(struct mx_precompiled *table, const struct mx_settings *settings)
@@ -40,24 +39,23 @@ mx_status mx_precompiled_parse(struct mx_precompiled *table, const struct mx_set
     const cJSON *json = mx_json_get_set(settings->json, "precompiled_charsmap");
     if (!json || (cJSON_IsString(json) && !*json->valuestring)) return MX_OK;
     if (!cJSON_IsString(json)) return mx_settings_wrong(settings, "precompiled_charsmap", "a string");
-    const size_t room = strlen(json->valuestring) + 1;
+    const size_t room = strlen(json->valuestring) + 1; /* base64 is longer than what it stands for */
     uint8_t *data = malloc(room);
     if (!data) return mx_fail_memory(settings->err, "precompiled_charsmap", room);
-    const size_t length = decode_base64(json->valuestring, data);
-    const size_t trie = length != SIZE_MAX && length >= 4 ? read_unit(data) : SIZE_MAX;
-    if (trie == SIZE_MAX || trie > length - 4 || trie < 4) {
-        free(data);
-        return mx_fail(settings->err, MX_ERR_FORMAT, "%s: %s: \"precompiled_charsmap\" is no SentencePiece table",
-                       settings->file, settings->place);
-    }
-    data[length] = '\0'; /* base64 is longer than what it stands for, so there is room */
-    *table = (struct mx_precompiled){data, trie / 4, (const char *)data + 4 + trie, length - 4 - trie};
-    if (mx_utf8_valid_length(table->replacements, table->replacements_length) != table->replacements_length) {
-        mx_precompiled_free(table);
-        return mx_fail(settings->err, MX_ERR_FORMAT, "%s: %s: \"precompiled_charsmap\" holds text that is not UTF-8",
-                       settings->file, settings->place);
-    }
-    return MX_OK;
+    char where[MX_PLACE_SIZE];
+    const size_t length = mx_base64_decode(json->valuestring, strlen(json->valuestring), data);
+    return take(table, data, length, mx_settings_where(settings, where), settings->err);
+}
+
+mx_status mx_precompiled_copy(struct mx_precompiled *table, const void *bytes, size_t length, const char *where,
+                              struct mx_error *err)
+{
+    *table = (struct mx_precompiled){0};
+    if (!length) return MX_OK;
+    uint8_t *data = malloc(length + 1);
+    if (!data) return mx_fail_memory(err, "precompiled_charsmap", length);
+    memcpy(data, bytes, length);
+    return take(table, data, length, where, err);
 }
 
 void mx_precompiled_free(struct mx_precompiled *table)
@@ -71,35 +69,51 @@ static uint32_t offset_of(uint32_t unit)
     return (unit >> 10) << ((unit & (1u << 9)) >> 6);
 }
 
-/* The replacement of the shortest prefix of `text` that has one; NULL if none has. */
-static const char *lookup(const struct mx_precompiled *table, const char *text, size_t length)
+/* The replacement of the shortest or longest prefix of `text` that has one, and its length; NULL if none has. A value
+ * that points into a character (a broken table) would make broken text: it counts as none. */
+static const char *lookup(const struct mx_precompiled *table, const char *text, size_t length, bool longest,
+                          size_t *used)
 {
+    const char *found = NULL;
     if (!table->units) return NULL;
     const uint8_t *trie = table->data + 4;
     size_t node = offset_of(read_unit(trie));
-    for (size_t i = 0; i < length && text[i]; i++) {
+    for (size_t i = 0; i < length && text[i] && (longest || !found); i++) {
         const uint8_t byte = (uint8_t)text[i];
         node ^= byte;
-        if (node >= table->units) return NULL;
+        if (node >= table->units) break;
         const uint32_t unit = read_unit(trie + 4 * node);
-        if ((unit & 0x800000ffu) != byte) return NULL;
+        if ((unit & 0x800000ffu) != byte) break;
         node ^= offset_of(unit);
         if (!(unit >> 8 & 1)) continue;
-        if (node >= table->units) return NULL;
+        if (node >= table->units) break;
         const uint32_t value = read_unit(trie + 4 * node) & 0x7fffffffu;
-        return value < table->replacements_length ? table->replacements + value : NULL;
+        const char *to = value < table->replacements_length ? table->replacements + value : NULL;
+        if (!to || ((unsigned char)*to & 0xc0) == 0x80) {
+            if (longest) continue;
+            break;
+        }
+        found = to;
+        *used = i + 1;
     }
-    return NULL;
+    return found;
 }
 
-/* Appends the replacement of a piece, or says that there is none. A value that points into a character (a broken
- * table) would make broken text: it counts as none. */
+const char *mx_precompiled_longest(const struct mx_precompiled *table, const char *text, size_t length, size_t *used)
+{
+    enum { LONGEST = 256 }; /* bytes that a rule may look at; a table whose trie runs in a circle would look for ever */
+    const char *found = lookup(table, text, length < LONGEST ? length : LONGEST, true, used);
+    /* A rule that ends within a character is a broken one. */
+    return found && (*used == length || ((unsigned char)text[*used] & 0xc0) != 0x80) ? found : NULL;
+}
+
+/* Appends the replacement of a piece, or says that there is none. */
 static bool replace(const struct mx_precompiled *table, const char *piece, size_t length, struct mx_str *out)
 {
-    const char *text = lookup(table, piece, length);
-    if (!text || ((unsigned char)*text & 0xc0) == 0x80) return false;
-    mx_str_puts(out, text);
-    return true;
+    size_t unused;
+    const char *text = lookup(table, piece, length, false, &unused);
+    if (text) mx_str_puts(out, text);
+    return text != NULL;
 }
 
 void mx_precompiled_apply(const struct mx_precompiled *table, const char *text, size_t length, uint64_t limit,

@@ -35,7 +35,8 @@ mx_status mx_subword_open(struct mx_subword **model, struct mx_subword_source *s
     return ((const struct row *)row)->kind->open(model, source);
 }
 
-mx_status mx_vocab_trie(const struct mx_vocab *vocab, const char *file, struct mx_trie *trie, struct mx_error *err)
+mx_status mx_vocab_trie(const struct mx_vocab *vocab, const uint8_t *uses, enum mx_use from, enum mx_use to,
+                        const char *file, struct mx_trie *trie, struct mx_error *err)
 {
     struct mx_trie_key *keys = malloc((vocab->size + 1) * sizeof *keys);
     if (!keys) return mx_fail_memory(err, "the pieces of a tokenizer", vocab->size * sizeof *keys);
@@ -43,6 +44,7 @@ mx_status mx_vocab_trie(const struct mx_vocab *vocab, const char *file, struct m
     mx_status status = MX_OK;
     for (size_t id = 0; id < vocab->size && status == MX_OK; id++) {
         size_t length;
+        if (uses && (uses[id] < from || uses[id] > to)) continue;
         const char *piece = mx_vocab_piece(vocab, (int32_t)id, &length);
         /* Of a piece that stands in the list twice, the later entry counts. */
         if (!piece || !length || mx_vocab_find(vocab, piece, length) != (int32_t)id) continue;

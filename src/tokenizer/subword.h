@@ -9,6 +9,7 @@
 
 #include "base/error.h"
 #include "base/str.h"
+#include "tokenizer/merges.h"
 #include "tokenizer/scan.h"
 #include "tokenizer/settings.h"
 #include "tokenizer/tokenizer.h"
@@ -26,6 +27,13 @@ void mx_word_scratch_free(struct mx_word_scratch *scratch);
 
 struct mx_subword;
 
+/* What a piece of the vocabulary is for. */
+enum mx_use {
+    MX_USE_TEXT,   /* it stands for its spelling */
+    MX_USE_SYMBOL, /* so does this, wherever it stands, whatever would be more likely */
+    MX_USE_NEVER,  /* no text becomes it: control tokens, bytes */
+};
+
 /* What load.c has read, for a model to be made of. */
 struct mx_subword_source {
     const struct mx_settings *settings; /* settings->json is the "model" object, without vocab and merges */
@@ -33,6 +41,11 @@ struct mx_subword_source {
     double *scores;                     /* [scored] of a scored vocabulary (a list), by id; NULL for an object */
     size_t scored;
     struct mx_scan *merges; /* at the value of "merges"; NULL if there is none */
+    /* Of SentencePiece and tiktoken, which come without a list of merges: */
+    struct mx_merges *ready;       /* made by the caller; taken; NULL: none */
+    const uint8_t *uses;           /* [vocab->size] enum mx_use, lives as long as the model; NULL: all MX_USE_TEXT */
+    const struct mx_trie *symbols; /* the MX_USE_SYMBOL ones; lives as long; NULL: none */
+    bool single;                   /* sums of scores are rounded to single precision */
 };
 
 /* The model that the settings ask for. Takes source->scores if it needs them (and sets that to NULL). */
@@ -60,8 +73,10 @@ struct mx_subword {
 };
 extern const struct mx_subword_kind mx_subword_bpe, mx_subword_unigram, mx_subword_word_piece, mx_subword_word_level;
 
-/* For kinds of models. A trie of all pieces, values their ids; a piece longer than MX_MAX_PIECE is MX_ERR_LIMIT. */
-mx_status mx_vocab_trie(const struct mx_vocab *vocab, const char *file, struct mx_trie *trie, struct mx_error *err);
+/* For kinds of models. A trie of the pieces from `from` to `to` (an enum mx_use; `uses` as above), values their ids; a
+ * piece longer than MX_MAX_PIECE is MX_ERR_LIMIT. */
+mx_status mx_vocab_trie(const struct mx_vocab *vocab, const uint8_t *uses, enum mx_use from, enum mx_use to,
+                        const char *file, struct mx_trie *trie, struct mx_error *err);
 /* "the vocabulary of a TYPE model is an object, not a list". */
 mx_status mx_fail_listed(const struct mx_subword_source *source, const char *type);
 /* A word is unknown, and so is its substitute. */

@@ -40,6 +40,8 @@ void mx_tokenizer_close(struct mx_tokenizer *tokenizer)
     mx_postprocessor_free(&tokenizer->post);
     mx_decoder_free(&tokenizer->decoder);
     mx_vocab_free(&tokenizer->vocab);
+    mx_precompiled_free(&tokenizer->sentencepiece.charsmap);
+    mx_trie_free(&tokenizer->symbols);
     mx_arena_free(&tokenizer->arena);
     free(tokenizer);
 }
@@ -139,10 +141,8 @@ static mx_status encode_normal(struct encoding *encoding, const char *text, size
 static mx_status encode_text(struct encoding *encoding, const char *text, size_t length, bool first)
 {
     const struct mx_tokenizer *tokenizer = encoding->tokenizer;
-    bool front;
     MX_TRY(mx_normalizer_apply(&tokenizer->normalizer, &encoding->regex, text, length, &encoding->normal,
-                               &encoding->spare, &front, encoding->err));
-    first = first && front;
+                               &encoding->spare, &first, encoding->err));
     struct mx_added_walk walk = {.text = mx_str_text(&encoding->normal), .length = encoding->normal.length};
     while (mx_added_next(&tokenizer->added, &tokenizer->added.normalized, &walk)) {
         MX_TRY(walk.id >= 0

@@ -18,6 +18,8 @@ struct unigram {
     double unknown_score;
     int32_t unknown; /* id, or -1 */
     bool byte_fallback;
+    bool by_text;       /* a run of unknown characters that is a piece after all becomes that */
+    bool single;        /* sums of scores are rounded to single precision, as SentencePiece does */
     int32_t bytes[256]; /* ids of the byte pieces, -1 where missing */
     struct mx_trie trie;
 };
@@ -48,10 +50,15 @@ static mx_status open_unigram(struct mx_subword **model, struct mx_subword_sourc
     unigram->unknown = (int32_t)unknown;
     unigram->byte_fallback = byte_fallback;
     double least = INFINITY;
-    for (size_t i = 0; i < source->scored; i++) least = fmin(least, source->scores[i]);
+    for (size_t i = 0; i < source->scored; i++) {
+        if (!source->uses || source->uses[i] == MX_USE_TEXT) least = fmin(least, source->scores[i]);
+    }
     unigram->unknown_score = least - UNKNOWN_PENALTY;
+    unigram->by_text = !source->uses;
+    unigram->single = source->single;
     mx_vocab_byte_ids(source->vocab, unigram->bytes);
-    const mx_status status = mx_vocab_trie(source->vocab, settings->file, &unigram->trie, err);
+    const mx_status status =
+        mx_vocab_trie(source->vocab, source->uses, MX_USE_TEXT, MX_USE_SYMBOL, settings->file, &unigram->trie, err);
     if (status != MX_OK) {
         close_unigram(&unigram->base);
         return status;
@@ -69,9 +76,10 @@ struct best {
     int32_t start; /* of its last piece; -1: no way yet */
 };
 
-static void offer(struct best *best, double score, int32_t id, size_t start)
+static void offer(const struct unigram *unigram, struct best *best, double score, int32_t id, size_t start)
 {
-    if (best->start < 0 || score > best->score) *best = (struct best){score, id, (int32_t)start};
+    if (best->start >= 0 && !(score > best->score)) return;
+    *best = (struct best){unigram->single ? (double)(float)score : score, id, (int32_t)start};
 }
 
 /* Fills best[0, length]. False if a character is unknown and the model has no unknown id. */
@@ -88,12 +96,12 @@ static bool find_best(const struct unigram *unigram, const char *word, size_t le
             end++;
             const int32_t id = unigram->trie.nodes[node].value;
             if (id < 0) continue;
-            offer(&best[end], best[i].score + unigram->scores[id], id, i);
+            offer(unigram, &best[end], best[i].score + unigram->scores[id], id, i);
             known = known || end - i == character;
         }
         if (!known) {
             if (unigram->unknown < 0) return false;
-            offer(&best[i + character], best[i].score + unigram->unknown_score, unigram->unknown, i);
+            offer(unigram, &best[i + character], best[i].score + unigram->unknown_score, unigram->unknown, i);
         }
         i += character;
     }
@@ -101,11 +109,11 @@ static bool find_best(const struct unigram *unigram, const char *word, size_t le
 }
 
 /* A piece that Viterbi took, or neighbouring unknown characters as one. */
-static mx_status put_piece(const struct unigram *unigram, const char *text, size_t length, struct mx_ids *ids,
-                           struct mx_error *err)
+static mx_status put_piece(const struct unigram *unigram, const char *text, size_t length, int32_t id,
+                           struct mx_ids *ids, struct mx_error *err)
 {
-    const int32_t id = mx_vocab_find(unigram->vocab, text, length);
-    if (id >= 0) return mx_ids_append(ids, id, err);
+    if (unigram->by_text) id = mx_vocab_find(unigram->vocab, text, length);
+    if (id >= 0 && (unigram->by_text || id != unigram->unknown)) return mx_ids_append(ids, id, err);
     bool as_bytes = unigram->byte_fallback;
     for (size_t i = 0; i < length && as_bytes; i++) as_bytes = unigram->bytes[(uint8_t)text[i]] >= 0;
     if (!as_bytes) return mx_ids_append(ids, unigram->unknown, err);
@@ -137,7 +145,7 @@ static mx_status encode_unigram(const struct mx_subword *model, struct mx_word_s
         if (best[end].id == unigram->unknown && unigram->unknown >= 0) {
             while (end < length && best[best[end].start].id == unigram->unknown) end = (size_t)best[end].start;
         }
-        MX_TRY(put_piece(unigram, word + at, end - at, ids, err));
+        MX_TRY(put_piece(unigram, word + at, end - at, best[end].id, ids, err));
         at = end;
     }
     return MX_OK;

@@ -49,7 +49,8 @@ static mx_status open_word_piece(struct mx_subword **model, struct mx_subword_so
     pieces->base.kind = &mx_subword_word_piece;
     pieces->max_letters = max_letters;
     pieces->unknown = mx_vocab_find(source->vocab, unknown, strlen(unknown));
-    const mx_status status = mx_vocab_trie(source->vocab, settings->file, &pieces->trie, settings->err);
+    const mx_status status =
+        mx_vocab_trie(source->vocab, NULL, MX_USE_TEXT, MX_USE_TEXT, settings->file, &pieces->trie, settings->err);
     if (status != MX_OK) {
         close_word_piece(&pieces->base);
         return status;

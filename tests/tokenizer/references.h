@@ -143,8 +143,8 @@ static void expect_text(const char *what, size_t index, const struct mx_str *exp
 
 /* Checks one tokenizer against one list of references: encoding with and without special tokens, decoding at once and
  * as a stream with and without them. */
-static void check_references(const struct mx_tokenizer *tokenizer, const char *name, const char *path,
-                             const struct mx_str *texts, size_t count)
+static inline void check_references(const struct mx_tokenizer *tokenizer, const char *name, const char *path,
+                                    const struct mx_str *texts, size_t count)
 {
     char *data;
     struct mx_scan scan = scan_file(path, &data);
