@@ -37,6 +37,7 @@ static mx_status advise(struct mx_model_advice *advice, const struct mx_advise_r
                                             .parameters = advice->subject.parameters.total,
                                             .prefer_memory = request->prefer_memory};
     MX_TRY(mx_kv_advise(&advice->kv, &advice->subject.arch, &kv, err));
+    if (advice->subject.gguf) mx_llama_cpp_caches(advice->llama_cpp, &advice->subject.arch, advice->request.context);
     return mx_page_fill(advice->page, &advice->subject, &advice->request, &kv, err);
 }
 

@@ -10,6 +10,7 @@
 #include "advisor/estimate.h"
 #include "advisor/evidence.h"
 #include "advisor/kv_advice.h"
+#include "advisor/llama_cpp.h"
 #include "advisor/page.h"
 #include "advisor/subject.h"
 #include "advisor/weights_advice.h"
@@ -37,6 +38,7 @@ struct mx_model_advice {
     struct mx_weights_advice weights;
     struct mx_kv_advice kv;
     struct mx_page_row page[MX_MODE_COUNT];
+    struct mx_llama_cpp_cache llama_cpp[MX_LLAMA_CPP_CACHES]; /* at that context, where the subject is a .gguf */
 };
 
 /* `path` must outlive *advice, what `request` points to only the call. After a failure *advice needs no closing. */

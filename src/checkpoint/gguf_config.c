@@ -255,6 +255,21 @@ static uint64_t layer_count(const struct reading *reading)
     return all >= 1 && all <= LIST_LIMIT ? (uint64_t)(extra > 0 && extra < all ? all - extra : all) : 0;
 }
 
+/* Gemma 4's full layers may have fewer K/V heads than those with a window, which a list says. */
+static void set_global_heads(struct reading *reading, const struct mx_gguf_pair *kv)
+{
+    const struct mx_gguf_pair *pattern = find(reading, "attention.sliding_window_pattern");
+    double full = 0, sliding = 0;
+    for (uint64_t i = 0; i < layer_count(reading); i++) {
+        double *heads = of_layer(pattern, i, 1) > 0 ? &sliding : &full;
+        if (!*heads) *heads = of_layer(kv, i, 0);
+    }
+    if (sliding > 0) set(reading, "num_key_value_heads", sliding);
+    if (full <= 0 || full == sliding) return;
+    set(reading, "num_global_key_value_heads", full);
+    set_flag(reading, "attention_k_eq_v", true);
+}
+
 static void set_heads(struct reading *reading)
 {
     const struct mx_gguf_pair *heads = find(reading, "attention.head_count"),
@@ -272,6 +287,10 @@ static void set_heads(struct reading *reading)
     if (most_heads > 0) set(reading, "num_attention_heads", most_heads);
     if (most_kv > 0) set(reading, "num_key_value_heads", most_kv);
     if (is(reading, "openelm") || is(reading, "nemotron-nas")) return; /* their own lists: below */
+    if (is(reading, "gemma4_text")) {
+        set_global_heads(reading, kv);
+        return;
+    }
     if (!same_heads) copy_key(reading, "attention.head_count", "num_attention_heads");
     if (!same_kv && layers) {
         cJSON_DeleteItemFromObjectCaseSensitive(reading->config, "num_key_value_heads");
@@ -498,7 +517,18 @@ static void set_twists(struct reading *reading)
         set(reading, "intermediate_size", 2 * number_or(reading, "feed_forward_length", 0));
     if (is(reading, "llama4_text")) {
         set(reading, "intermediate_size_mlp", number_or(reading, "feed_forward_length", 0));
-        set(reading, "intermediate_size", number_or(reading, "expert_feed_forward_length", 0));
+        copy_key(reading, "expert_feed_forward_length", "intermediate_size");
+    }
+    if (is(reading, "nemotron_h")) { /* 0 where a layer is a mixer alone; all others are alike */
+        const struct mx_gguf_pair *ffn = find(reading, "feed_forward_length");
+        double most = 0;
+        for (uint64_t i = 0; i < layer_count(reading); i++)
+            if (of_layer(ffn, i, 0) > most) most = of_layer(ffn, i, 0);
+        if (most > 0) set(reading, "intermediate_size", most);
+    }
+    if (is(reading, "gemma4_text")) {
+        set_flag(reading, "enable_moe_block", number_or(reading, "expert_count", 0) > 0);
+        set(reading, "hidden_size_per_layer_input", number_or(reading, "embedding_length_per_layer_input", 0));
     }
     if (is(reading, "openelm")) set_openelm(reading);
     if (is(reading, "nemotron-nas")) set_blocks(reading);

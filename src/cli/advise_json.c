@@ -107,6 +107,23 @@ static void add_memory(cJSON *root, const struct mx_model_advice *model)
     }
 }
 
+/* Only for a .gguf. */
+static void add_llama_cpp(cJSON *root, const struct mx_model_advice *model)
+{
+    if (!model->subject.gguf) return;
+    cJSON *list = cJSON_AddArrayToObject(root, "llama_cpp");
+    for (int i = 0; i < MX_LLAMA_CPP_CACHES; i++) {
+        const struct mx_llama_cpp_cache *one = &model->llama_cpp[i];
+        cJSON *object = cJSON_CreateObject();
+        cJSON_AddItemToArray(list, object);
+        cJSON_AddStringToObject(object, "type_k", one->type_k);
+        cJSON_AddStringToObject(object, "type_v", one->type_v);
+        cJSON_AddStringToObject(object, "like", mode_name(one->like));
+        add_bytes(object, "cache", one->bytes, one->possible);
+        add_bytes(object, "bytes_per_token", (uint64_t)(one->bytes_per_token + 0.5), one->possible);
+    }
+}
+
 static void add_evidence(cJSON *object, const struct mx_mode_evidence *found)
 {
     if (!found->evidence) {
@@ -184,6 +201,7 @@ cJSON *mx_inspect_json(const struct mx_adviser *adviser, const struct mx_model_a
         add_bytes(largest, mode_name((enum mx_mode)mode), model->page[mode].estimate.max_context,
                   model->page[mode].estimate.max_context_known);
     add_page(root, model);
+    add_llama_cpp(root, model);
     return root;
 }
 
@@ -248,5 +266,6 @@ cJSON *mx_recommend_json(const struct mx_adviser *adviser, const struct mx_model
         add_line(advice, &model->kv.lines[range], (enum mx_range)range);
     add_weights(root, model);
     add_memory(root, model);
+    add_llama_cpp(root, model);
     return root;
 }

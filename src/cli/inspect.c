@@ -192,6 +192,30 @@ static void print_cache_line(const struct mx_model_advice *model)
     mx_print_wrapped(text, 11, 100);
 }
 
+/* What the user of a .gguf can run now. */
+static mx_status print_llama_cpp(const struct mx_adviser *adviser, const struct mx_model_advice *model,
+                                 struct mx_error *err)
+{
+    if (!model->subject.gguf || !model->estimate.setup.cache_layers) return MX_OK;
+    struct mx_table table;
+    char count[32], bytes[16];
+    printf("  llama.cpp's own caches for this file, with %s tokens in one sequence:\n",
+           mx_format_count(model->request.context, count));
+    mx_table_start(&table, "-ctk|-ctv|>B/token|>cache|like");
+    for (int i = 0; i < MX_LLAMA_CPP_CACHES; i++) {
+        const struct mx_llama_cpp_cache *one = &model->llama_cpp[i];
+        mx_table_cell(&table, MX_STYLE_PLAIN, "%s", one->type_k);
+        mx_table_cell(&table, MX_STYLE_PLAIN, "%s", one->type_v);
+        mx_table_cell(&table, MX_STYLE_PLAIN, "%s", mx_format_count((uint64_t)(one->bytes_per_token + 0.5), count));
+        mx_table_cell(&table, MX_STYLE_PLAIN, "%s",
+                      one->possible ? mx_format_bytes(one->bytes, bytes) : "needs heads of a multiple of 32");
+        mx_table_cell(&table, MX_STYLE_DIM, "%s", mx_mode_info(one->like)->name);
+    }
+    MX_TRY(mx_table_print(&table, 2, adviser->cli->colour_out, err));
+    fputs("\n  Here, with the weights converted to MLX safetensors:\n", stdout);
+    return MX_OK;
+}
+
 static mx_status print_page(const struct mx_adviser *adviser, const struct mx_model_advice *model, struct mx_error *err)
 {
     const struct mx_cli *cli = adviser->cli;
@@ -205,6 +229,7 @@ static mx_status print_page(const struct mx_adviser *adviser, const struct mx_mo
     print_bar(cli, &model->estimate);
     print_verdict(cli, model);
     putchar('\n');
+    MX_TRY(print_llama_cpp(adviser, model, err));
     MX_TRY(print_modes(adviser, model, err));
     print_notes(model);
     return MX_OK;
@@ -235,7 +260,8 @@ const struct mx_command mx_command_inspect = {
     .operands = "MODEL",
     .min_operands = 1,
     .max_operands = 1,
-    .about = "MODEL is a folder with a config.json, with or without weights, or the file itself.\n",
+    .about = "MODEL is a folder with a config.json, with or without weights, the file itself, a .gguf file, or\n"
+             "a root of the Hugging Face cache.\n",
     .flags = flags,
     .examples = {"mlxcel inspect examples/llama-3.1-8b --ctx 32k --budget 24GB",
                  "mlxcel inspect examples/phi-2 --kv-cache-mode int8+turbo4 --json"},

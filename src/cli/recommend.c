@@ -113,6 +113,18 @@ static void print_kv(const struct mx_adviser *adviser, const struct mx_model_adv
                      2, 100);
     for (int range = 0; range < MX_RANGE_COUNT; range++)
         print_range(cli, &model->kv.lines[range], (enum mx_range)range);
+    if (model->subject.gguf && model->estimate.setup.cache_layers) {
+        const struct mx_llama_cpp_cache *plain = &model->llama_cpp[0], *eight = &model->llama_cpp[1];
+        char text[400], one[16], two[16], count[32];
+        snprintf(
+            text, sizeof text,
+            "llama.cpp runs this file now: its cache takes %s at %s tokens in f16, %s in q8_0 (-ctk q8_0 -ctv q8_0); "
+            "the modes above need the weights converted to MLX safetensors",
+            mx_format_bytes(plain->bytes, one), mx_format_count(model->request.context, count),
+            eight->possible ? mx_format_bytes(eight->bytes, two) : "more than that (heads of no multiple of 32)");
+        fputs("\n  ", stdout);
+        mx_print_wrapped(text, 2, 100);
+    }
     char path[512], own[512];
     mx_shell_path(model->subject.path, own, sizeof own);
     if (model->subject.arch.runnable)
@@ -222,8 +234,9 @@ const struct mx_command mx_command_recommend = {
     .operands = "MODEL...",
     .min_operands = 1,
     .max_operands = 64,
-    .about = "MODEL is a folder with a config.json, with or without weights, or the file itself. Several are\n"
-             "compared side by side. Nothing is loaded and nothing is changed: this is advice.\n",
+    .about = "MODEL is a folder with a config.json, with or without weights, the file itself, a .gguf file, or\n"
+             "a root of the Hugging Face cache. Several are compared side by side. Nothing is loaded, fetched\n"
+             "or changed: this is advice.\n",
     .flags = flags,
     .examples = {"mlxcel recommend examples/qwen2.5-7b-instruct-4bit",
                  "mlxcel recommend examples/llama-3.1-8b examples/gemma-3-12b-it --budget 24GB --ctx 32k"},
