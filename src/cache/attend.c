@@ -383,7 +383,7 @@ void mx_kv_attend(struct mx_kv_scratch *scratch, uint32_t layer, const struct mx
             const uint32_t left = segments[i].n - done;
             step.first = sequence->length + done;
             choose_ranges(&step);
-            step.n = (uint32_t)mx_smaller(left, MX_QUERY_TILE - step.first % MX_QUERY_TILE);
+            step.n = step.decode ? 1 : (uint32_t)mx_smaller(left, MX_QUERY_TILE - step.first % MX_QUERY_TILE);
             step.n = tokens_with_room(scratch, &step, (uint32_t)mx_smaller(step.n, scratch->most_tokens));
             step.rows = step.n * step.group;
             step.q = q + (size_t)done * shape->heads * shape->k_dim;

@@ -29,7 +29,7 @@ struct mx_kv_scratch *mx_kv_scratch_place(void *memory, const struct mx_arch *ar
 struct mx_kv_segment {
     struct mx_sequence *sequence;
     uint32_t n;
-    bool decode; /* tokens that the model makes, as against those of a prompt */
+    bool decode; /* tokens that the model makes, as against those of a prompt: several are as if they came singly */
 };
 
 /* Attention of the segments' tokens in `layer`; all sequences have the same plan, none stands twice. Rows of all

@@ -91,12 +91,13 @@ struct mx_sequence {
     const struct mx_kv_plan *plan;
     struct mx_kv_store *store;
     uint64_t length;
-    uint8_t *own;                  /* rings, sinks, offsets, states */
-    uint32_t *pages;               /* the block table: slots of the store */
-    uint32_t page_count;           /* in use */
-    bool stale;                    /* the newest block may hold numbers of tokens that were cut off */
-    struct kv_held *held;          /* [arch->layer_count] */
-    void *lists;                   /* those of `held` */
+    uint64_t reached;     /* tokens that it held before it was cut back: rings have forgotten as much as that took */
+    uint8_t *own;         /* rings, sinks, offsets, states */
+    uint32_t *pages;      /* the block table: slots of the store */
+    uint32_t page_count;  /* in use */
+    bool stale;           /* the newest block may hold numbers of tokens that were cut off */
+    struct kv_held *held; /* [arch->layer_count] */
+    void *lists;          /* those of `held` */
     struct mx_kv_plan *own_plan;   /* of a sequence that stands alone; else NULL */
     struct mx_kv_store *own_store; /* the same */
 };

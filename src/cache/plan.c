@@ -207,3 +207,8 @@ uint64_t mx_kv_plan_least_shared(const struct mx_kv_plan *plan)
     }
     return plan->centers ? KV_CENTER_TOKENS : 1;
 }
+
+bool mx_kv_plan_cuts_anywhere(const struct mx_kv_plan *plan)
+{
+    return !plan->coded && !plan->windows && !plan->states;
+}

@@ -48,4 +48,8 @@ bool mx_kv_plan_shares_layers(const struct mx_kv_plan *plan);
  * of the text none is, UINT64_MAX. */
 uint64_t mx_kv_plan_least_shared(const struct mx_kv_plan *plan);
 
+/* True where sequences can be cut back to any length (mx_sequence_nearest gives what it is asked for): everything is
+ * held in fp16, without windows or states. */
+bool mx_kv_plan_cuts_anywhere(const struct mx_kv_plan *plan);
+
 #endif

@@ -19,9 +19,9 @@ struct header {
     char magic[8];
     uint32_t version, order;
     uint64_t checksum;
-    uint64_t fingerprint; /* of the weights */
-    uint64_t shapes;      /* a hash of every layer's layout */
-    uint64_t length;
+    uint64_t fingerprint;     /* of the weights */
+    uint64_t shapes;          /* a hash of every layer's layout */
+    uint64_t length, reached; /* tokens; before it was cut back, which rings remember */
     uint32_t mode, recent, sink, boundary_v, center, layers;
 };
 
@@ -71,6 +71,7 @@ static struct header make_header(const struct mx_sequence *sequence, uint64_t fi
     header.fingerprint = fingerprint;
     header.shapes = hash_shapes(sequence->plan);
     header.length = sequence->length;
+    header.reached = sequence->reached;
     header.mode = (uint32_t)sequence->plan->setup.mode;
     header.recent = sequence->plan->setup.recent;
     header.sink = sequence->plan->setup.sink;
@@ -219,6 +220,7 @@ static mx_status load_parts(struct mx_sequence *sequence, const struct mx_map *m
     MX_TRY(mx_sequence_reserve(sequence, room, err));
     const uint8_t *layers = map->data + sizeof *header + header->length * sizeof **tokens;
     sequence->length = header->length;
+    sequence->reached = header->reached;
     for (uint32_t i = 0; i < header->layers; i++) {
         uint64_t packed;
         memcpy(&packed, layers + i * sizeof packed, sizeof packed);

@@ -280,7 +280,7 @@ void mx_sequence_advance(struct mx_sequence *sequence, uint64_t n)
 void mx_sequence_clear(struct mx_sequence *sequence)
 {
     drop_pages(sequence, 0);
-    sequence->length = 0;
+    sequence->length = sequence->reached = 0;
     sequence->stale = false;
     for (uint32_t i = 0; i < sequence->plan->arch->layer_count; i++) {
         const struct kv_layer *layer = &sequence->plan->layers[i];
@@ -295,13 +295,15 @@ static bool still_held(const struct mx_sequence *sequence, uint32_t index, const
 {
     const struct mx_kv_half *layout = &half->layout;
     const struct mx_kv_shape *shape = &sequence->plan->layers[index].shape;
-    const uint64_t newest = (sequence->length - 1) / MX_BLOCK, last = (length - 1) / MX_BLOCK;
+    const uint64_t reached = mx_larger(sequence->length, sequence->reached);
+    const uint64_t newest = (reached - 1) / MX_BLOCK, last = (length - 1) / MX_BLOCK;
     const uint64_t first = kv_first_visible(shape, length) / MX_BLOCK;
     if (layout->repr == MX_REPR_FP16) return layout->paged || first > last || first + layout->blocks > newest;
     const uint64_t recent = kv_first_recent(sequence->plan, length / MX_BLOCK);
     const uint64_t ring_first = mx_larger(recent, layout->sinks);
     if (ring_first <= last && ring_first + layout->recent <= newest) return false;
-    return layout->paged || first >= recent || first + layout->blocks >= sequence->held[index].encoded;
+    const uint64_t encoded = mx_larger(sequence->held[index].encoded, kv_first_recent(sequence->plan, newest));
+    return layout->paged || first >= recent || first + layout->blocks >= encoded;
 }
 
 /* The first layer that no longer holds what `length` tokens need; the number of layers where all do. */
@@ -338,6 +340,7 @@ static void cut_back(struct mx_sequence *sequence, uint64_t length)
     for (uint32_t i = 0; i < plan->arch->layer_count; i++) {
         sequence->held[i].encoded = mx_smaller(sequence->held[i].encoded, recent);
     }
+    sequence->reached = mx_larger(sequence->reached, sequence->length);
     sequence->length = length;
     sequence->stale = true;
     drop_pages(sequence, pages_kept(sequence, length));
@@ -420,6 +423,7 @@ mx_status mx_sequence_fork(struct mx_sequence *to, const struct mx_sequence *fro
         to->held[i].decided = from->held[i].decided;
     }
     to->length = from->length;
+    to->reached = from->reached;
     to->stale = from->stale;
     kv_center_settle(to);
     cut_back(to, length);

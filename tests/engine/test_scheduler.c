@@ -1,0 +1,227 @@
+/* The scheduler: what each of many texts gets is what it gets alone, in every mode, with shared beginnings, with a
+ * budget so small that texts are parked, and when others are cancelled. */
+#include "model_runs.h"
+
+#include "base/random.h"
+#include "cache/size.h"
+#include "engine/generate.h"
+#include "engine/scheduler.h"
+
+#define DATA "tests/data/families/"
+
+enum { TEXTS = 9, LONGEST = 330, MADE = 40, CONTEXT = 512 };
+
+static struct mx_error err;
+
+struct text {
+    int32_t prompt[LONGEST], alone[MADE], together[MADE];
+    size_t length, alone_count, count, shared;
+    struct mx_sampler_options sampler;
+    enum mx_finish finish;
+    unsigned done;
+    size_t cancel_after; /* 0: never */
+    struct mx_running *handle;
+};
+
+/* Texts of several lengths; from the fourth on they begin alike, two of them even longer. Every third is drawn with a
+ * temperature. */
+static void make_texts(struct text texts[TEXTS], size_t vocab, size_t common)
+{
+    for (size_t i = 0; i < TEXTS; i++) {
+        struct mx_random own = {i + 1}, same = {100};
+        texts[i] =
+            (struct text){.length = i < 3 ? 1 + i * 17 : common + 5 + i * 3, .sampler = mx_sampler_options_default()};
+        if (i % 3 == 2) texts[i].sampler = (struct mx_sampler_options){.temperature = 1, .top_p = 0.9, .seed = i};
+        if (i % 3 == 2) texts[i].sampler.repeat_penalty = 1.1;
+        for (size_t t = 0; t < texts[i].length; t++) {
+            const uint64_t a = mx_random_u64(&same), b = mx_random_u64(&own);
+            texts[i].prompt[t] = (int32_t)((i >= 3 && t < common + (i > 6 ? 20 : 0) ? a : b) % vocab);
+        }
+    }
+}
+
+static struct mx_session *open_session(const char *family, int threads)
+{
+    char directory[160];
+    struct mx_session *session;
+    snprintf(directory, sizeof directory, DATA "%s", family);
+    const struct mx_session_options options = {.threads = threads, .cpu = mx_cpu_detect()};
+    assert_ok(mx_session_open(&session, directory, &options, NULL, &err));
+    return session;
+}
+
+static void run_alone(struct mx_session *session, const struct mx_kv_options *kv, struct text texts[TEXTS])
+{
+    for (size_t i = 0; i < TEXTS; i++) {
+        const struct mx_session_begin begin = {.context = CONTEXT, .kv = *kv};
+        const struct mx_generate_options options = {.max_tokens = MADE, .sampler = texts[i].sampler};
+        struct mx_generation generation;
+        assert_ok(mx_session_begin(session, &begin, &err));
+        assert_ok(mx_generate(session, texts[i].prompt, texts[i].length, &options, NULL, &generation, &err));
+        texts[i].alone_count = generation.tokens.count;
+        memcpy(texts[i].alone, generation.tokens.data, generation.tokens.count * sizeof *texts[i].alone);
+        mx_generation_free(&generation);
+    }
+}
+
+static void on_token(void *context, int32_t token)
+{
+    struct text *text = context;
+    assert_true(text->count < MADE);
+    text->together[text->count++] = token;
+    if (text->count == text->cancel_after) mx_scheduler_cancel(text->handle);
+}
+
+static void on_done(void *context, const struct mx_generation *generation, const struct mx_error *failure)
+{
+    struct text *text = context;
+    if (failure) fail_msg("%s", failure->message);
+    assert_int_equal(generation->tokens.count, text->count);
+    assert_int_equal(generation->prompt_tokens, text->length);
+    text->shared = generation->reused_tokens;
+    text->finish = generation->finish;
+    text->done++;
+}
+
+static struct mx_scheduler_stats run_together(struct mx_session *session, const struct mx_scheduler_options *options,
+                                              struct text texts[TEXTS])
+{
+    struct mx_scheduler *scheduler;
+    assert_ok(mx_scheduler_open(&scheduler, session, options, &err));
+    for (size_t i = 0; i < TEXTS; i++) {
+        const struct mx_request request = {.prompt = texts[i].prompt,
+                                           .prompt_tokens = texts[i].length,
+                                           .max_tokens = MADE,
+                                           .sampler = texts[i].sampler,
+                                           .events = {.token = on_token, .done = on_done, .context = &texts[i]}};
+        texts[i].count = texts[i].done = 0;
+        assert_ok(mx_scheduler_add(scheduler, &request, &texts[i].handle, &err));
+    }
+    while (mx_scheduler_busy(scheduler)) assert_ok(mx_scheduler_step(scheduler, &err));
+    const struct mx_scheduler_stats stats = mx_scheduler_stats(scheduler);
+    assert_int_equal(stats.requests, TEXTS);
+    assert_true(stats.cache.peak <= stats.cache.budget);
+    for (size_t i = 0; i < TEXTS; i++) assert_int_equal(texts[i].done, 1);
+    mx_scheduler_close(scheduler);
+    return stats;
+}
+
+static void compare(const char *family, const struct mx_kv_options *kv, const struct text texts[TEXTS])
+{
+    for (size_t i = 0; i < TEXTS; i++) {
+        const size_t count = texts[i].cancel_after ? texts[i].cancel_after : texts[i].alone_count;
+        if (texts[i].count == count && memcmp(texts[i].alone, texts[i].together, count * sizeof(int32_t)) == 0)
+            continue;
+        fail_msg("%s in %s: text %zu is another one in company (%zu tokens, alone %zu)", family,
+                 mx_mode_info(kv->mode)->name, i, texts[i].count, count);
+    }
+}
+
+static void texts_are_what_they_are_alone(void **state)
+{
+    static const char *const families[] = {"llama", "llama_bias", "qwen2_sliding", "qwen3_moe", "llama_rope_dynamic"};
+    static const enum mx_mode modes[] = {MX_MODE_FP16, MX_MODE_INT8_TURBO4, MX_MODE_TURBO4};
+    static struct text texts[TEXTS];
+    for (size_t f = 0; f < sizeof families / sizeof *families; f++) {
+        struct mx_session *session = open_session(families[f], 2);
+        for (size_t m = 0; m < (SANITIZED ? 2 : 3); m++) {
+            struct mx_kv_options kv = mx_kv_options_default();
+            kv.mode = modes[m];
+            kv.force = true;
+            make_texts(texts, mx_session_arch(session)->vocab, 280);
+            run_alone(session, &kv, texts);
+            struct mx_scheduler_options options = {.context = CONTEXT, .parallel = 4, .kv = kv};
+            struct mx_scheduler_stats stats = run_together(session, &options, texts);
+            compare(families[f], &kv, texts);
+            const bool shares = strcmp(families[f], "llama_rope_dynamic") != 0;
+            for (size_t i = 4; i < TEXTS; i++) {
+                if (shares ? texts[i].shared >= 280 : texts[i].shared == 0) continue;
+                fail_msg("%s in %s: text %zu shares %zu tokens", families[f], mx_mode_info(kv.mode)->name, i,
+                         texts[i].shared);
+            }
+            assert_int_equal(stats.prefilled + stats.shared_tokens, stats.prompt_tokens);
+            assert_int_equal(stats.parkings, 0);
+
+            options.parallel = 6; /* with room for two */
+            struct mx_kv_setup setup;
+            assert_ok(mx_kv_resolve(&setup, &kv, mx_session_arch(session), &err));
+            options.budget = 2 * mx_cache_bytes(mx_session_arch(session), &setup, CONTEXT) + 1000;
+            run_together(session, &options, texts);
+            compare(families[f], &kv, texts);
+
+            options =
+                (struct mx_scheduler_options){.context = CONTEXT, .parallel = 3, .chunk = 256, .keep = 4, .kv = kv};
+            texts[1].cancel_after = 3;
+            texts[5].cancel_after = 1;
+            run_together(session, &options, texts);
+            assert_int_equal(texts[1].finish, MX_FINISH_INTERRUPTED);
+            compare(families[f], &kv, texts);
+        }
+        mx_session_close(session);
+    }
+}
+
+/* A budget that runs short while texts grow: some are parked, and get the same all the same. */
+static void parked_texts_go_on(void **state)
+{
+    static struct text texts[TEXTS];
+    struct mx_session *session = open_session("qwen3", 2);
+    struct mx_kv_options kv = mx_kv_options_default();
+    const uint64_t page = mx_kv_page_bytes(mx_session_arch(session), &(struct mx_kv_setup){0});
+    make_texts(texts, mx_session_arch(session)->vocab, 280);
+    for (size_t i = 0; i < TEXTS; i++) texts[i].length = 240 + i % 3; /* all grow into a second page */
+    run_alone(session, &kv, texts);
+    struct mx_scheduler_options options = {.context = CONTEXT, .parallel = 4, .budget = 5 * page, .kv = kv};
+    for (size_t i = 0; i < TEXTS; i++) texts[i].prompt[0] = (int32_t)i; /* nothing in common */
+    run_alone(session, &kv, texts);
+    const struct mx_scheduler_stats stats = run_together(session, &options, texts);
+    compare("qwen3", &kv, texts);
+    assert_true(stats.parkings > 0);
+    mx_session_close(session);
+}
+
+static void on_failure(void *context, const struct mx_generation *generation, const struct mx_error *failure)
+{
+    fail_msg("called back");
+}
+
+static void refusals(void **state)
+{
+    struct mx_session *session = open_session("llama", 1);
+    struct mx_scheduler *scheduler;
+    struct mx_scheduler_options options = {.context = 64, .parallel = 0, .kv = mx_kv_options_default()};
+    assert_fails(mx_scheduler_open(&scheduler, session, &options, &err), MX_ERR_ARGUMENT, "1 to 4096 texts");
+    options.parallel = 2;
+    options.budget = 1000;
+    assert_fails(mx_scheduler_open(&scheduler, session, &options, &err), MX_ERR_LIMIT, "the budget is");
+    assert_null(scheduler);
+    options.budget = 0;
+    assert_ok(mx_scheduler_open(&scheduler, session, &options, &err));
+    int32_t prompt[65] = {1, 2, 3};
+    struct mx_request request = {.prompt = prompt, .max_tokens = 1, .events = {.done = on_failure}};
+    request.sampler = mx_sampler_options_default();
+    assert_fails(mx_scheduler_add(scheduler, &request, NULL, &err), MX_ERR_ARGUMENT, "empty");
+    request.prompt_tokens = 65;
+    assert_fails(mx_scheduler_add(scheduler, &request, NULL, &err), MX_ERR_LIMIT, "65 tokens");
+    request.prompt_tokens = 3;
+    request.sampler.top_p = 2;
+    assert_fails(mx_scheduler_add(scheduler, &request, NULL, &err), MX_ERR_ARGUMENT, "top-p");
+    request.sampler.top_p = 1;
+    prompt[2] = -4;
+    assert_fails(mx_scheduler_add(scheduler, &request, NULL, &err), MX_ERR_ARGUMENT, "number 3");
+    prompt[2] = 4;
+    assert_ok(mx_scheduler_add(scheduler, &request, NULL, &err));
+    assert_true(mx_scheduler_busy(scheduler));
+    mx_scheduler_close(scheduler); /* gives it up without calling back */
+    mx_session_close(session);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(texts_are_what_they_are_alone),
+        cmocka_unit_test(parked_texts_go_on),
+        cmocka_unit_test(refusals),
+    };
+    return cmocka_run_group_tests_name("scheduler", tests, NULL, NULL);
+}
