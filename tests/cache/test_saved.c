@@ -8,7 +8,7 @@
 #include "cache/models.h"
 
 static struct mx_error err;
-static const char path[] = "/tmp/mlxcel_test_saved_cache.tmp";
+static char path[] = "/tmp/mlxcel-saved-XXXXXX";
 enum { TOKENS = 300, FINGERPRINT = 0x1234, HEADS = 4, KV_HEADS = 2, DIM = 64 };
 
 struct fixture {
@@ -199,6 +199,9 @@ static void bench_runs(void **state)
 
 int main(void)
 {
+    const int file = mkstemp(path);
+    if (file < 0) return 1;
+    close(file);
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(round_trip),
         cmocka_unit_test(foreign_files_are_refused),

@@ -1,0 +1,187 @@
+#!/usr/bin/env bash
+# Tests the tests: changes the sources in small ways, and runs the tests that should notice (tests/mutants/README.md).
+# Each mutant is compiled under the address and undefined-behaviour sanitizers and linked anew with the tests of the build
+# that scripts/test.sh asan makes; the sources stay as they are.
+# usage: scripts/mutants.sh [named [PATTERN...]]       every mutant that is written down, or those whose names match
+#        scripts/mutants.sh part SECONDS               a part of them, another for each commit, for so long
+#        scripts/mutants.sh random SEED COUNT [FILE...]    drawn from all that can be changed (in these files)
+# JOBS=N runs N at once (default: the number of processors).
+set -uo pipefail
+cd "$(dirname "$0")/.." || exit
+top=$PWD build=$PWD/build/asan work=$PWD/build/mutants
+harmless=tests/mutants/harmless.txt
+kind=${1:-named}
+shift || true
+
+# ---- the build to start from, and what is known of it ----
+
+# A name, a folder and a command for each test, quickest first.
+list_tests() {
+    local folder name command
+    for folder in "$build"/tests/*/; do
+        [ -f "$folder/CTestTestfile.cmake" ] || continue
+        sed -nE 's/^add_test\(\[=\[(.*)\]=\] (.*)\)$/\1\t\2/p' "$folder/CTestTestfile.cmake" |
+            while IFS=$'\t' read -r name command; do
+                printf '%s\t%s\t%s\t%s\n' \
+                    "$(awk -v name="$name" '$1 == name { print $3 }' "$work/costs" | grep . || echo 5)" \
+                    "$name" "$(basename "$folder")" "$command"
+            done
+    done | sort -g | cut -f 2-
+}
+
+prepare() {
+    mkdir -p "$work"
+    [ -f "$build/build.ninja" ] || cmake --preset asan >/dev/null || exit 1
+    cmake --build "$build" >"$work/build.log" || { tail -n 40 "$work/build.log"; exit 1; }
+    cat "$build/Testing/Temporary/CTestCostData.txt" >"$work/costs" 2>/dev/null || : >"$work/costs"
+    list_tests >"$work/tests"
+    # an object and the command that makes it
+    sed -nE 's/^  "command": "(.*)",$/\1/p' "$build/compile_commands.json" | sed 's/\\\(.\)/\1/g' |
+        sed -E 's/^(.* -o ([^ ]+) -c .*)$/\2\t\1/' >"$work/objects"
+    # a source or header and each object that it is part of
+    (cd "$build" && ninja -t deps) | awk -v top="$top/" '
+        /^[^ ].*: #deps/ { object = substr($1, 1, length($1) - 1) }
+        /^    / { sub(/^    (\.\.\/\.\.\/)?/, ""); sub("^" top, ""); if (/^(src|include)\//) print $0 "\t" object }' >"$work/deps"
+    cut -f 1 "$work/objects" | grep '^CMakeFiles/mlxcel_objects.dir/' >"$work/members"
+    cp "$build/tests/mutants/mutate" "$work/mutate"
+}
+
+# ---- one mutant ----
+
+# Compiles what the changed FILE is part of, into the folder $here.
+compile_mutant() { # FILE OBJECT
+    local command
+    command=$(awk -F '\t' -v object="$2" '$1 == object { print $2 }' "$work/objects")
+    command=${command/ -Werror / }
+    command=${command/ -I/ -I"$here/src" -I}
+    command=${command/ -o $2 / -o "$here/$2" }
+    command=${command/-c $top\/$1/-c $here\/$1}
+    mkdir -p "$(dirname "$here/$2")"
+    (cd "$build" && eval "$command") 2>>"$here/log"
+}
+
+# Links a program of the build anew, as $here/PROGRAM.
+link_mutant() { # PROGRAM
+    local command object
+    command=$(cd "$build" && ninja -t commands "$1" | tail -n 1)
+    command=${command#: && } command=${command% && :}
+    for object in $command; do
+        [[ $object == *.o && -f $here/$object ]] && command=${command/$object/$here/$object}
+    done
+    command=${command/ libmlxcel.a/ $here/libmlxcel.a}
+    command=${command/ -o / -Wl,-S -o }
+    command=${command/ -o $1 / -o "$here/$1" }
+    mkdir -p "$(dirname "$here/$1")"
+    (cd "$build" && eval "$command") 2>>"$here/log"
+}
+
+# Runs one test with mutated programs in place of the build's. Fails where the test does.
+run_test() { # COMMAND...
+    local command=() word program
+    for word in "$@"; do
+        if [[ $word == "$build"/* && -f $word && -x $word ]]; then
+            program=${word#"$build/"}
+            if [ ! -f "$here/$program" ]; then
+                link_mutant "$program" || return 0
+            fi
+            word=$here/$program
+        fi
+        command+=("$word")
+    done
+    TMPDIR=$here timeout -k 5 "${LIMIT:-120}" "${command[@]}" >>"$here/log" 2>&1 </dev/null
+}
+
+# A line for a mutant: killed (by which test), survived, harmless, or broken (it does not compile).
+judge() { # NAME FILE LINE OFFSET LENGTH TO TESTS BEFORE AFTER
+    local name=$1 file=$2 object status=survived by='' folder member
+    here=$work/run/$name
+    rm -rf "$here"
+    mkdir -p "$here/$(dirname "$file")"
+    {
+        head -c "$4" "$file"
+        printf '%b' "$6"
+        tail -c +$(($4 + $5 + 1)) "$file"
+    } >"$here/$file"
+    if grep -qF "$file"$'\t'"$8"$'\t'"$9" "$harmless"; then
+        status=harmless
+    else
+        while read -r object; do
+            compile_mutant "$file" "$object" || status=broken
+            [ "$status" = broken ] && break
+        done < <(awk -F '\t' -v file="$file" '$1 == file { print $2 }' "$work/deps")
+    fi
+    if [ "$status" = survived ]; then
+        while read -r member; do
+            [ -f "$here/$member" ] && member=$here/$member
+            echo "$member"
+        done <"$work/members" >"$here/members"
+        (cd "$build" && xargs ar rcT "$here/libmlxcel.a") <"$here/members"
+        folder=$(echo "$file" | cut -d / -f 2)
+        while IFS=$'\t' read -r test _ command; do
+            if ! eval "run_test $command"; then
+                status=killed by=$test
+                break
+            fi
+        done < <(if [ "$7" = - ]; then
+            awk -F '\t' -v folder="$folder" '$2 == folder' "$work/tests"
+            awk -F '\t' -v folder="$folder" '$2 != folder' "$work/tests"
+        else
+            for test in $7; do
+                awk -F '\t' -v test="$test" '$1 == test' "$work/tests"
+            done
+        fi)
+    fi
+    printf '%s\t%s\t%s:%s\t%s\t%s\t%s\n' "$status" "$name" "$file" "$3" "$by" "$8" "$9"
+    [ "$status" = survived ] || rm -rf "$here"
+}
+
+if [ "$kind" = judge ]; then # one line of the tool, from xargs below
+    if [ -z "${DEADLINE:-}" ] || [ "$(date +%s)" -lt "$DEADLINE" ]; then
+        IFS=$'\t' read -r -a line <<<"$1"
+        judge "${line[@]}"
+    fi
+    exit 0
+fi
+
+prepare
+case $kind in
+named)
+    "$work/mutate" named tests/mutants/*.list >"$work/mutants" || exit 1
+    if [ $# -gt 0 ]; then grep -E "^($(IFS='|'; echo "$*"))" "$work/mutants" >"$work/some"; mv "$work/some" "$work/mutants"; fi
+    ;;
+part)
+    "$work/mutate" named tests/mutants/*.list >"$work/all" || exit 1
+    "$work/mutate" harmless "$harmless" || exit 1
+    # from a place that the commit chooses, once around
+    awk -v start="$((16#$(git rev-parse HEAD | cut -c 1-6)))" '
+        { lines[NR] = $0 }
+        END { for (i = 0; i < NR; i++) print lines[(start + i) % NR + 1] }' "$work/all" >"$work/mutants"
+    export DEADLINE=$(($(date +%s) + ${1:-100}))
+    ;;
+random)
+    "$work/mutate" harmless "$harmless" || exit 1
+    seed=$1 count=$2
+    shift 2
+    # shellcheck disable=SC2046 # names of sources have no blanks
+    [ $# -gt 0 ] || set -- $(git ls-files 'src/*.c')
+    "$work/mutate" random "$seed" "$count" "$@" >"$work/mutants" || exit 1
+    ;;
+*)
+    echo "usage: $0 [named [PATTERN...] | part SECONDS | random SEED COUNT [FILE...]]" >&2
+    exit 2
+    ;;
+esac
+
+unknown=$(cut -f 7 "$work/mutants" | tr ' ' '\n' | sort -u | grep -vxF -e - -f <(cut -f 1 "$work/tests"))
+[ -z "$unknown" ] || { echo "mutants: no such test: ${unknown//$'\n'/ }"; exit 1; }
+tr '\n' '\0' <"$work/mutants" | xargs -0 -P "${JOBS:-$(nproc)}" -n 1 "$0" judge | tee "$work/results" |
+    awk -F '\t' '$1 == "survived" { printf "SURVIVED %s %s: %s  ==>  %s\n", $2, $3, $5, $6; fflush() }
+                 $1 == "broken" && $2 !~ /^[0-9]+-/ { printf "BROKEN %s does not compile\n", $2; fflush() }'
+awk -F '\t' -v kind="$kind" -v all="$(wc -l <"$work/mutants")" '
+    { count[$1]++ }
+    $1 == "broken" && $2 !~ /^[0-9]+-/ { bad++ }
+    END {
+        printf "mutants: %d killed, %d survived, %d harmless, %d did not compile, of %d\n", count["killed"], count["survived"],
+            count["harmless"], count["broken"], all
+        exit count["survived"] + bad + (NR == 0) > 0
+    }' "$work/results"
