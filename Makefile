@@ -3,7 +3,7 @@ BUILD := build/release
 PREFIX ?= /usr/local
 MODEL ?=
 
-.PHONY: all run test bench format lint fuzz sanitize install clean
+.PHONY: all run test bench format lint fuzz sanitize mutants install clean
 
 all: $(BUILD)/build.ninja
 	@cmake --build $(BUILD)
@@ -37,6 +37,10 @@ sanitize: ## the tests under address, undefined-behaviour and thread sanitizers
 	@scripts/setup.sh
 	@scripts/test.sh asan
 	@scripts/test.sh tsan
+
+mutants: ## change the sources in small ways, each of which the tests must notice
+	@scripts/setup.sh
+	@scripts/mutants.sh named
 
 install: all ## program, libraries, header, pkg-config file, man page, completions
 	@cmake --install $(BUILD) --prefix $(PREFIX)

@@ -15,16 +15,17 @@ shift || true
 
 # ---- the build to start from, and what is known of it ----
 
-# A name, a folder and a command for each test, quickest first.
+# A name, a folder, the seconds that it may take and a command for each test, quickest first.
 list_tests() {
-    local folder name command
+    local folder name command cost
     for folder in "$build"/tests/*/; do
         [ -f "$folder/CTestTestfile.cmake" ] || continue
         sed -nE 's/^add_test\(\[=\[(.*)\]=\] (.*)\)$/\1\t\2/p' "$folder/CTestTestfile.cmake" |
             while IFS=$'\t' read -r name command; do
-                printf '%s\t%s\t%s\t%s\n' \
-                    "$(awk -v name="$name" '$1 == name { print $3 }' "$work/costs" | grep . || echo 5)" \
-                    "$name" "$(basename "$folder")" "$command"
+                cost=$(awk -v name="$name" '$1 == name { print $3 }' "$work/costs")
+                cost=${cost:-5}
+                printf '%s\t%s\t%s\t%s\t%s\n' "$cost" "$name" "$(basename "$folder")" \
+                    "$(awk -v cost="$cost" 'BEGIN { print int(20 + 5 * cost) }')" "$command"
             done
     done | sort -g | cut -f 2-
 }
@@ -75,20 +76,21 @@ link_mutant() { # PROGRAM
     (cd "$build" && eval "$command") 2>>"$here/log"
 }
 
-# Runs one test with mutated programs in place of the build's. Fails where the test does.
-run_test() { # COMMAND...
-    local command=() word program
+# Runs one test with mutated programs in place of the build's. Fails where the test does, or runs for ever.
+run_test() { # SECONDS COMMAND...
+    local command=() word program limit=$1
+    shift
     for word in "$@"; do
         if [[ $word == "$build"/* && -f $word && -x $word ]]; then
             program=${word#"$build/"}
             if [ ! -f "$here/$program" ]; then
-                link_mutant "$program" || return 0
+                link_mutant "$program" || return 200
             fi
             word=$here/$program
         fi
         command+=("$word")
     done
-    TMPDIR=$here timeout -k 5 "${LIMIT:-120}" "${command[@]}" >>"$here/log" 2>&1 </dev/null
+    TMPDIR=$here timeout -k 5 "$limit" "${command[@]}" >>"$here/log" 2>&1 </dev/null
 }
 
 # A line for a mutant: killed (by which test), survived, harmless, or broken (it does not compile).
@@ -112,16 +114,14 @@ judge() { # NAME FILE LINE OFFSET LENGTH TO TESTS BEFORE AFTER
     fi
     if [ "$status" = survived ]; then
         while read -r member; do
-            [ -f "$here/$member" ] && member=$here/$member
-            echo "$member"
+            if [ -f "$here/$member" ]; then echo "$here/$member"; else echo "$build/$member"; fi
         done <"$work/members" >"$here/members"
-        (cd "$build" && xargs ar rcT "$here/libmlxcel.a") <"$here/members"
+        xargs ar rcT "$here/libmlxcel.a" <"$here/members" # thin: paths alone
         folder=$(echo "$file" | cut -d / -f 2)
-        while IFS=$'\t' read -r test _ command; do
-            if ! eval "run_test $command"; then
-                status=killed by=$test
-                break
-            fi
+        while IFS=$'\t' read -r test _ limit command; do
+            eval "run_test $limit $command" && continue
+            if [ $? = 200 ]; then status=broken; else status=killed by=$test; fi
+            break
         done < <(if [ "$7" = - ]; then
             awk -F '\t' -v folder="$folder" '$2 == folder' "$work/tests"
             awk -F '\t' -v folder="$folder" '$2 != folder' "$work/tests"
@@ -137,7 +137,7 @@ judge() { # NAME FILE LINE OFFSET LENGTH TO TESTS BEFORE AFTER
 
 if [ "$kind" = judge ]; then # one line of the tool, from xargs below
     if [ -z "${DEADLINE:-}" ] || [ "$(date +%s)" -lt "$DEADLINE" ]; then
-        IFS=$'\t' read -r -a line <<<"$1"
+        IFS=$'\37' read -r -a line < <(tr '\t' '\37' <<<"$1") # tabs side by side would count as one
         judge "${line[@]}"
     fi
     exit 0
@@ -153,7 +153,7 @@ part)
     "$work/mutate" named tests/mutants/*.list >"$work/all" || exit 1
     "$work/mutate" harmless "$harmless" || exit 1
     # from a place that the commit chooses, once around
-    awk -v start="$((16#$(git rev-parse HEAD | cut -c 1-6)))" '
+    awk -v start="$((16#$(git rev-parse HEAD 2>/dev/null | cut -c 1-6 | grep . || echo 0)))" '
         { lines[NR] = $0 }
         END { for (i = 0; i < NR; i++) print lines[(start + i) % NR + 1] }' "$work/all" >"$work/mutants"
     export DEADLINE=$(($(date +%s) + ${1:-100}))

@@ -121,12 +121,28 @@ static void units_parse(void **state)
     static const struct {
         const char *text;
         uint64_t bytes;
-    } good[] = {{"8GB", 8000000000u}, {"8 gib", 8589934592u}, {"1.5k", 1536}, {"4096", 4096}, {"2G", 2147483648u}};
+    } good[] = {{"8GB", 8000000000u},
+                {"8 gib", 8589934592u},
+                {"1.5k", 1536},
+                {"4096", 4096},
+                {"1", 1},
+                {"12 b", 12},
+                {"3kB", 3000},
+                {"3KiB", 3072},
+                {"3m", 3145728},
+                {"3MB", 3000000},
+                {"3MiB", 3145728},
+                {"2G", 2147483648u},
+                {"3t", 3298534883328},
+                {"3TB", 3000000000000},
+                {"3TiB", 3298534883328},
+                {"1048576t", 1152921504606846976}};
     for (size_t i = 0; i < sizeof good / sizeof *good; i++) {
         assert_ok(mx_parse_bytes(good[i].text, "--budget", &bytes, &err));
         assert_int_equal(bytes, good[i].bytes);
     }
-    static const char *const bad[] = {"", "GB", "-1", "0", "1e400", "nan", "inf", "0x10", "8 bananas", "8GB8"};
+    static const char *const bad[] = {"",    "GB",   "-1",        "0",    "1e400", "nan",
+                                      "inf", "0x10", "8 bananas", "8GB8", "0.9",   "1048577t"};
     for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) {
         assert_fails(mx_parse_bytes(bad[i], "--budget", &bytes, &err), MX_ERR_ARGUMENT, "--budget");
     }

@@ -361,10 +361,10 @@ static void find_condition(const struct source *source, int t)
     if (close <= open + 1) return;
     const char *text;
     const int length = span(source, open + 1, close - 1, &text);
-    static const char *const forms[] = {"!(%.*s)", "false && (%.*s)", "true || (%.*s)"};
+    static const char *const forms[] = {"!", "false && ", "true || "};
     for (size_t i = 0; i < (is(source, t, "while") ? 2 : 3); i++) {
         char to[MAX_LINE];
-        if (snprintf(to, sizeof to, forms[i], length, text) < (int)sizeof to) /* NOLINT: the formats stand above */
+        if (snprintf(to, sizeof to, "%s(%.*s)", forms[i], length, text) < (int)sizeof to)
             add(source, CONDITION, tokens[open + 1].at, (size_t)length, to);
     }
 }
