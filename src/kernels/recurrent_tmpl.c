@@ -1,0 +1,154 @@
+/* The recurrences of recurrent.h in plain C, compiled once per level: MX_LEVEL names the level and MX_LEVEL_INDEX is
+ * its enum mx_cpu_level. Columns of a state go through registers sixteen at a time, as GCC vectors that every level has
+ * (in pieces where its registers are shorter). */
+#include <string.h>
+
+#include "kernels/dense.h"
+#include "kernels/recurrent_levels.h"
+
+#if !defined MX_LEVEL || !defined MX_LEVEL_INDEX
+#error "MX_LEVEL and MX_LEVEL_INDEX say which level this is compiled for"
+#endif
+
+enum { LANES = 16, WIDE = 4 }; /* columns of a vector; vectors that a pass over the rows keeps in registers */
+typedef float vector __attribute__((vector_size(LANES * sizeof(float)), aligned(sizeof(float)), may_alias));
+
+/* The vector of columns at an address of any alignment. */
+#define AT(address) (*(vector *)(address))
+#define READ(address) (*(const vector *)(address))
+
+static void conv(float *out, size_t out_stride, const float *x, size_t x_stride, size_t n, const float *weight,
+                 const float *bias, float *state, size_t width, size_t channels)
+{
+    for (size_t t = 0; t < n; t++) {
+        memmove(state, state + channels, (width - 1) * channels * sizeof *state);
+        memcpy(state + (width - 1) * channels, x + t * x_stride, channels * sizeof *state);
+        float *row = out + t * out_stride;
+        if (bias)
+            memcpy(row, bias, channels * sizeof *row);
+        else
+            memset(row, 0, channels * sizeof *row);
+        for (size_t j = 0; j < width; j++) {
+            const float *restrict w = weight + j * channels, *restrict s = state + j * channels;
+            for (size_t c = 0; c < channels; c++) row[c] += w[c] * s[c];
+        }
+    }
+}
+
+/* `vectors` vectors of columns, a constant where this is inlined. */
+static inline __attribute__((always_inline)) void linear_columns(float *restrict out, float *restrict state,
+                                                                 const float *restrict q, const float *restrict k,
+                                                                 const float *restrict v, float decay, size_t dk,
+                                                                 size_t dv, size_t vectors)
+{
+    vector sum[WIDE], value[WIDE];
+    for (size_t j = 0; j < vectors; j++) {
+        sum[j] = (vector){0};
+        value[j] = READ(v + j * LANES);
+    }
+    for (size_t i = 0; i < dk; i++) {
+        float *row = state + i * dv;
+        for (size_t j = 0; j < vectors; j++) {
+            const vector s = decay * READ(row + j * LANES) + k[i] * value[j];
+            AT(row + j * LANES) = s;
+            sum[j] += q[i] * s;
+        }
+    }
+    for (size_t j = 0; j < vectors; j++) AT(out + j * LANES) = sum[j];
+}
+
+static void linear(float *out, float *state, const float *q, const float *k, const float *v, float decay, size_t dk,
+                   size_t dv)
+{
+    size_t j = 0;
+    for (; j + WIDE * LANES <= dv; j += WIDE * LANES)
+        linear_columns(out + j, state + j, q, k, v + j, decay, dk, dv, WIDE);
+    for (; j + LANES <= dv; j += LANES) linear_columns(out + j, state + j, q, k, v + j, decay, dk, dv, 1);
+    for (; j < dv; j++) {
+        float sum = 0;
+        for (size_t i = 0; i < dk; i++) {
+            const float s = decay * state[i * dv + j] + k[i] * v[j];
+            state[i * dv + j] = s;
+            sum += q[i] * s;
+        }
+        out[j] = sum;
+    }
+}
+
+/* Two passes over the rows: what the key recalls, then the correction and what the query reads. */
+static inline __attribute__((always_inline)) void delta_columns(float *restrict out, float *restrict state,
+                                                                const float *restrict q, const float *restrict k,
+                                                                const float *restrict v, const float *restrict decay,
+                                                                int per_row, float beta, size_t dk, size_t dv,
+                                                                size_t vectors)
+{
+    vector sum[WIDE], change[WIDE];
+    for (size_t j = 0; j < vectors; j++) sum[j] = (vector){0};
+    for (size_t i = 0; i < dk; i++) {
+        float *row = state + i * dv;
+        const float keep = decay[per_row ? i : 0];
+        for (size_t j = 0; j < vectors; j++) {
+            const vector s = keep * READ(row + j * LANES);
+            AT(row + j * LANES) = s;
+            sum[j] += k[i] * s;
+        }
+    }
+    for (size_t j = 0; j < vectors; j++) {
+        change[j] = beta * (READ(v + j * LANES) - sum[j]);
+        sum[j] = (vector){0};
+    }
+    for (size_t i = 0; i < dk; i++) {
+        float *row = state + i * dv;
+        for (size_t j = 0; j < vectors; j++) {
+            const vector s = READ(row + j * LANES) + k[i] * change[j];
+            AT(row + j * LANES) = s;
+            sum[j] += q[i] * s;
+        }
+    }
+    for (size_t j = 0; j < vectors; j++) AT(out + j * LANES) = sum[j];
+}
+
+static void delta(float *out, float *state, const float *q, const float *k, const float *v, const float *decay,
+                  int per_row, float beta, size_t dk, size_t dv)
+{
+    size_t j = 0;
+    for (; j + WIDE * LANES <= dv; j += WIDE * LANES)
+        delta_columns(out + j, state + j, q, k, v + j, decay, per_row, beta, dk, dv, WIDE);
+    for (; j + LANES <= dv; j += LANES) delta_columns(out + j, state + j, q, k, v + j, decay, per_row, beta, dk, dv, 1);
+    for (; j < dv; j++) {
+        float recalled = 0, sum = 0;
+        for (size_t i = 0; i < dk; i++) {
+            state[i * dv + j] *= decay[per_row ? i : 0];
+            recalled += k[i] * state[i * dv + j];
+        }
+        const float change = beta * (v[j] - recalled);
+        for (size_t i = 0; i < dk; i++) {
+            state[i * dv + j] += k[i] * change;
+            sum += q[i] * state[i * dv + j];
+        }
+        out[j] = sum;
+    }
+}
+
+static void scan(float *out, float *state, const float *x, const float *dt, const float *a, const float *b,
+                 const float *c, const float *d, float *scratch, size_t states, size_t channels)
+{
+    const struct mx_dense_kernels *dense = mx_dense_kernels(MX_LEVEL_INDEX);
+    for (size_t i = 0; i < channels; i++) out[i] = 0;
+    for (size_t s = 0; s < states; s++) {
+        float *restrict row = state + s * channels;
+        const float *restrict rate = a + s * channels;
+        for (size_t i = 0; i < channels; i++) scratch[i] = dt[i] * rate[i];
+        dense->exp(scratch, scratch, channels);
+        for (size_t i = 0; i < channels; i++) {
+            row[i] = scratch[i] * row[i] + dt[i] * b[s] * x[i];
+            out[i] += c[s] * row[i];
+        }
+    }
+    for (size_t i = 0; i < channels; i++) out[i] += d[i] * x[i];
+}
+
+void MX_RECURRENT_FILL(MX_LEVEL)(struct mx_recurrent_kernels *table)
+{
+    *table = (struct mx_recurrent_kernels){.conv = conv, .linear = linear, .delta = delta, .scan = scan};
+}
