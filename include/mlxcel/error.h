@@ -19,7 +19,8 @@ typedef enum mx_status {
     MX_ERR_UNSUPPORTED, /* well-formed, but nothing here can run or read it */
     MX_ERR_LIMIT,       /* exceeds a stated limit, or would not fit in memory */
     MX_ERR_MEMORY,      /* an allocation failed */
-    MX_ERR_INTERRUPTED  /* the caller's interrupt flag was raised */
+    MX_ERR_INTERRUPTED, /* the caller's interrupt flag was raised */
+    MX_ERR_NOT_A_NUMBER /* the model's output is NaN or infinite */
 } mx_status;
 
 struct mx_error {

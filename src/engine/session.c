@@ -225,6 +225,7 @@ static mx_status feed(struct mx_session *session, struct mx_segment segment, flo
     segment.sequence = session->sequence;
     segment.logits = logits != NULL;
     const mx_status status = mx_model_forward(session->model, session->workspace, &segment, 1, &sink, progress, err);
+    if (status == MX_ERR_NOT_A_NUMBER) session->count = 0;
     const size_t fed = mx_sequence_length(session->sequence) - session->count;
     memcpy(session->tokens + session->count, segment.tokens, fed * sizeof *segment.tokens);
     session->count += fed;

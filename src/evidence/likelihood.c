@@ -67,7 +67,7 @@ static void diverge_row(void *context, int piece, int worker)
         job->kernels->exp(tile, p + start, count);
         for (size_t i = 0; i < count; i++) sum += (double)tile[i] * (double)(p[start + i] - q[start + i]);
     }
-    job->kl[piece] = sum > 0 ? (float)sum : 0; /* rounding may leave a tiny negative */
+    job->kl[piece] = sum < 0 ? 0 : (float)sum; /* rounding may leave a tiny negative; NaN stays NaN */
 }
 
 void mx_divergences(const struct mx_session *session, const float *p, const float *q, size_t count, size_t vocab,

@@ -11,6 +11,8 @@
 #include "model/model.h"
 #include "model/weights.h"
 
+struct mx_run;
+
 struct mx_model {
     struct mx_arch arch;
     struct mx_checkpoint *checkpoint;
@@ -51,6 +53,18 @@ struct mx_workspace {
     struct mx_kv_segment *sequences; /* [n]: the same, for attention */
 };
 
+/* Where numbers stop being numbers, looked for in a second pass (finite.c). */
+struct mx_watch {
+    const char *block; /* "embedding", "attention", "feed-forward"; NULL: nowhere yet */
+    uint32_t layer;
+};
+
+/* Is each of the n numbers finite? */
+bool mx_all_finite(const float *x, size_t n);
+
+/* Notes the first place where the residual stream is not finite. */
+void mx_watch_stream(const struct mx_run *run, uint32_t layer, const char *block);
+
 /* One chunk of n tokens on its way through the layers. Decoded tokens come first. */
 struct mx_run {
     const struct mx_model *model;
@@ -58,8 +72,9 @@ struct mx_run {
     struct mx_workspace *workspace;
     const struct mx_dense_kernels *kernels;
     struct mx_pool *pool;
-    size_t n, decode; /* tokens; those that are decoded */
-    size_t parts;     /* of workspace->parts */
+    size_t n, decode;       /* tokens; those that are decoded */
+    size_t parts;           /* of workspace->parts */
+    struct mx_watch *watch; /* NULL but in a second pass */
 };
 
 /* Products of n rows of x, the first `decode` of which are decoded tokens: these as GEMV, the others as GEMM. */

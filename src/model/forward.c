@@ -1,4 +1,5 @@
 /* The forward pass: one loop over layers that reads the description. */
+#include <stdio.h>
 #include <string.h>
 
 #include "base/checked.h"
@@ -81,11 +82,13 @@ static void run_layer(const struct mx_run *run, uint32_t index)
         mx_norm_rows(run, &weights->ffn_norm, run->n, workspace->second, workspace->x, hidden);
     }
     join(run, index, mx_attention_block, input, post ? &weights->attention_post_norm : NULL);
+    mx_watch_stream(run, index, "attention");
     if (shape == MX_BLOCK_PARALLEL_TWO) input = workspace->second;
     if (shape == MX_BLOCK_PRE || shape == MX_BLOCK_SANDWICH) {
         mx_norm_rows(run, &weights->ffn_norm, run->n, workspace->normed, workspace->x, hidden);
     }
     join(run, index, feed_forward, input, post ? &weights->ffn_post_norm : NULL);
+    mx_watch_stream(run, index, "feed-forward");
 }
 
 /* --- the ends --- */
@@ -142,13 +145,23 @@ struct call {
     const struct mx_segment *segments;
     size_t count;
     const struct mx_logits_sink *sink;
-    size_t next, done; /* the segment that goes on, and its tokens that were fed; decoding ones come first */
-    bool decodes;      /* `next` counts decoding segments still */
-    size_t total, fed; /* tokens of all segments */
+    size_t next, done;         /* the segment that goes on, and its tokens that were fed; decoding ones come first */
+    bool decodes;              /* `next` counts decoding segments still */
+    size_t total, fed;         /* tokens of all segments */
+    const struct mx_part *bad; /* the first part that gave logits that are no numbers, and the token; NULL: none */
+    size_t bad_token;
 };
 
-static void take_rows(const struct call *call, const struct mx_part *part, size_t token, size_t count, float *logits)
+/* Hands rows on, but none that are no numbers, nor any after them. */
+static void take_rows(struct call *call, const struct mx_part *part, size_t token, size_t count, float *logits)
 {
+    const size_t vocab = call->run.arch->vocab;
+    for (size_t i = 0; i < count && !call->bad; i++) {
+        if (mx_all_finite(logits + i * vocab, vocab)) continue;
+        call->bad = part;
+        call->bad_token = token + i;
+    }
+    if (call->bad) return;
     call->sink->take(call->sink->context, (size_t)(part->segment - call->segments), token, count, logits);
 }
 
@@ -291,12 +304,45 @@ static void run_chunk(struct call *call)
     struct mx_run *run = &call->run;
     prepare_rope(run);
     mx_rows(run->pool, run->n, embed_piece, run);
+    mx_watch_stream(run, 0, "embedding");
     for (uint32_t layer = 0; layer < run->arch->layer_count; layer++) run_layer(run, layer);
     for (size_t i = 0; i < run->parts; i++) {
         mx_sequence_advance(run->workspace->sequences[i].sequence, run->workspace->sequences[i].n);
     }
     if (call->sink) take_logits(call);
     call->fed += run->n;
+}
+
+/* The part that went wrong once more, each block's output looked at: from where the sequence stood before the call if
+ * it can go back, else behind what it holds, where the first block that fails is the same. */
+static mx_status find_first(const struct call *failed, const struct mx_model *model, struct mx_error *err)
+{
+    struct mx_segment segment = *failed->bad->segment;
+    struct mx_watch watch = {0};
+    struct call call = {.run = failed->run, .segments = &segment, .count = 1, .decodes = true};
+    call.run.watch = &watch;
+    segment.logits = 0;
+    segment.n = call.total = failed->bad_token + 1;
+    if (mx_sequence_truncate(segment.sequence, failed->bad->length, NULL) != MX_OK) {
+        segment.tokens += segment.n - 1;
+        segment.n = call.total = 1;
+    }
+    bool room = mx_sequence_reserve(segment.sequence, segment.n, NULL) == MX_OK;
+    while (room && !watch.block && call.fed < call.total) {
+        fill_chunk(&call);
+        run_chunk(&call);
+    }
+    mx_sequence_clear(segment.sequence);
+    char place[64] = "the output matrix";
+    if (watch.block && strcmp(watch.block, "embedding") != 0)
+        snprintf(place, sizeof place, "layer %u, its %s", (unsigned)watch.layer, watch.block);
+    else if (watch.block || !room)
+        snprintf(place, sizeof place, watch.block ? "the embedding" : "some layer: the full context leaves no room to look");
+    return mx_fail(err, MX_ERR_NOT_A_NUMBER,
+                   "the logits after token %llu are NaN or infinite; the first such numbers come from %s (layers count "
+                   "from 0 to %u): the weights are damaged, or their products exceed float32",
+                   (unsigned long long)(failed->bad->length + failed->bad_token + 1), place,
+                   model->arch.layer_count - 1);
 }
 
 mx_status mx_model_forward(const struct mx_model *model, struct mx_workspace *workspace,
@@ -321,6 +367,11 @@ mx_status mx_model_forward(const struct mx_model *model, struct mx_workspace *wo
         if (call.fed && mx_progress_interrupted(progress)) return mx_fail(err, MX_ERR_INTERRUPTED, "interrupted");
         fill_chunk(&call);
         run_chunk(&call);
+        if (call.bad) {
+            const struct mx_part bad = *call.bad; /* the second pass uses its place */
+            call.bad = &bad;
+            return find_first(&call, model, err);
+        }
         mx_progress_report(progress, "prefill", (double)call.fed / (double)call.total);
     }
     return MX_OK;

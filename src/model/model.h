@@ -86,7 +86,8 @@ struct mx_logits_sink {
 /* Feeds the segments' tokens to their sequences, all of one plan and none twice, in chunks, and leaves them there.
  * `sink` may be NULL where no segment wants logits, `progress` always. Fails with MX_ERR_ARGUMENT on a token beyond the
  * vocabulary, MX_ERR_LIMIT where they don't fit (both before anything is computed) and MX_ERR_INTERRUPTED between
- * chunks; each sequence then holds what was fed.
+ * chunks; each sequence then holds what was fed. Logits that are NaN or infinite are never handed out: the call ends
+ * with MX_ERR_NOT_A_NUMBER and names the first layer that made them; the sequence of those is empty then.
  *
  * What a segment gets is the same to the bit whatever other segments stand beside it, however a prompt is cut into
  * segments (the first has min(text, 256) tokens at least, and `text` is said where the rotary embedding is dynamic),

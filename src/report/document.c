@@ -20,7 +20,7 @@ static void *with_room(void *items, size_t count, size_t *capacity, size_t size)
     return items;
 }
 
-static char *format_text(struct doc *doc, const char *format, va_list args)
+__attribute__((format(printf, 2, 0))) static char *format_text(struct doc *doc, const char *format, va_list args)
 {
     va_list again;
     va_copy(again, args);
