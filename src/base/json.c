@@ -216,19 +216,24 @@ bool mx_json_whole(const cJSON *item, int64_t low, int64_t high, int64_t *out)
     return true;
 }
 
-void mx_json_quote(struct mx_str *out, const char *text)
+void mx_json_quote_bytes(struct mx_str *out, const char *text, size_t length)
 {
     mx_str_putc(out, '"');
-    for (; *text; text++) {
-        const unsigned char c = (unsigned char)*text;
+    for (size_t i = 0; i < length; i++) {
+        const unsigned char c = (unsigned char)text[i];
         if (c == '"' || c == '\\')
             mx_str_printf(out, "\\%c", c);
         else if (c < 0x20)
             mx_str_printf(out, "\\u%04x", c);
         else
-            mx_str_putc(out, *text);
+            mx_str_putc(out, text[i]);
     }
     mx_str_putc(out, '"');
+}
+
+void mx_json_quote(struct mx_str *out, const char *text)
+{
+    mx_json_quote_bytes(out, text, strlen(text));
 }
 
 const char *mx_json_describe(const cJSON *item, char *buffer, size_t size)

@@ -42,9 +42,11 @@ const cJSON *mx_json_get_set(const cJSON *object, const char *key);
 /* True, and *out set, if `item` is a number that is whole and lies in [low, high] (bounds within 2^53). */
 bool mx_json_whole(const cJSON *item, int64_t low, int64_t high, int64_t *out);
 
-/* Appends `text` as a JSON string, quotes included. For a file of a known shape this and mx_str do better than a tree of
- * cJSON's, which drops the member for which memory ran out. */
+/* Appends `text` as a JSON string, quotes included. For a file of a known shape this and mx_str do better than a tree
+ * of cJSON's, which drops the member for which memory ran out. */
 void mx_json_quote(struct mx_str *out, const char *text);
+/* The same for a text that may hold NUL bytes. */
+void mx_json_quote_bytes(struct mx_str *out, const char *text, size_t length);
 
 /* What an item is, in words for messages: "a string", "the number 1.5", "null", "a list", ... into `buffer`. */
 const char *mx_json_describe(const cJSON *item, char *buffer, size_t size);

@@ -14,7 +14,7 @@
 enum {
     CHUNK_BESIDE_DECODING = 256, /* tokens of prompts in a step that also decodes: texts are not to stand still long */
     LEAST_FIRST = 256,           /* tokens of a prompt's first part, unless it is shorter (model/model.h) */
-    WORTH_SHARING = 16,          /* a shorter beginning in common is not worth an own copy of rings */
+    WORTH_SHARING = 4,           /* a shorter beginning in common is not worth waiting for */
     REPLAY = 32,                 /* decoded tokens that a parked text is fed at a time */
     KEPT_WAITING = 64,           /* beginnings that are kept for texts that wait */
     LOOK_AHEAD = 256,            /* of those that wait, how many are looked at for one that can start */
