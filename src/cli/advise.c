@@ -159,6 +159,7 @@ const char *mx_layers_text(const struct mx_arch *arch, char buffer[256])
         mx_str_printf(&text, "; %u heads, %u of K and V, head dimension %u", layer->heads, layer->kv_heads,
                       layer->k_dim);
     snprintf(buffer, 256, "%s", mx_str_text(&text));
+    if (mx_str_failed(&text)) mx_output_lost();
     mx_str_free(&text);
     return buffer;
 }
@@ -206,6 +207,12 @@ static void print_line(const char *name, const char *text)
     mx_print_wrapped(text, 11, 100);
 }
 
+static void print_str(const char *name, const struct mx_str *text)
+{
+    if (mx_str_failed(text)) mx_output_lost();
+    print_line(name, mx_str_text(text));
+}
+
 void mx_print_model_lines(const struct mx_adviser *adviser, const struct mx_model_advice *advice)
 {
     const struct mx_subject *subject = &advice->subject;
@@ -217,7 +224,7 @@ void mx_print_model_lines(const struct mx_adviser *adviser, const struct mx_mode
                   arch->known ? "" : " (not in the table: classified by its fields)", mx_class_name(arch->class_));
     if (arch->max_context) mx_str_printf(&text, ", made for %s tokens", mx_format_count(arch->max_context, two));
     mx_str_puts(&text, arch->runnable ? "" : "; the engine does not run it");
-    print_line("Model", mx_str_text(&text));
+    print_str("Model", &text);
     print_line("Layers", mx_layers_text(arch, layers));
 
     mx_str_clear(&text);
@@ -232,7 +239,7 @@ void mx_print_model_lines(const struct mx_adviser *adviser, const struct mx_mode
     if (arch->experts.count && subject->parameters.active)
         mx_str_printf(&text, "; a token reads %u of %u experts, %s parameters", arch->experts.used, arch->experts.count,
                       parameters_text(subject->parameters.active, one));
-    print_line("Weights", mx_str_text(&text));
+    print_str("Weights", &text);
 
     mx_str_clear(&text);
     const struct mx_machine *machine = &adviser->machine;
@@ -241,7 +248,7 @@ void mx_print_model_lines(const struct mx_adviser *adviser, const struct mx_mode
     if (adviser->bandwidth.bytes_per_second > 0)
         mx_str_printf(&text, "; reads %.3g GB/s (%s)", adviser->bandwidth.bytes_per_second / 1e9,
                       adviser->bandwidth.from);
-    print_line("Machine", mx_str_text(&text));
+    print_str("Machine", &text);
 
     mx_str_clear(&text);
     if (adviser->flags.budget)
@@ -251,7 +258,7 @@ void mx_print_model_lines(const struct mx_adviser *adviser, const struct mx_mode
                       mx_format_bytes(machine->memory_total, total), machine->memory_source);
     else
         mx_str_puts(&text, "unknown; --budget 8GB says what to plan for");
-    print_line("Memory", mx_str_text(&text));
+    print_str("Memory", &text);
     for (int i = 0; i < subject->note_count; i++) print_line("Note", subject->notes[i]);
     mx_str_free(&text);
 }

@@ -158,7 +158,7 @@ static void print_stats(const struct job *job)
     fprintf(stderr, "memory    %s resident\n", mx_format_bytes(mx_resident_bytes(), bytes));
 }
 
-static mx_status print_json(const struct job *job)
+static cJSON *make_json(const struct job *job)
 {
     const struct mx_generation *generation = &job->generation;
     const struct mx_sequence *sequence = mx_session_sequence(job->session);
@@ -181,7 +181,7 @@ static mx_status print_json(const struct job *job)
     cJSON_AddNumberToObject(stats, "applied_layers", setup->applied_layers);
     cJSON_AddNumberToObject(stats, "cache_layers", setup->cache_layers);
     cJSON_AddNumberToObject(stats, "resident_bytes", (double)mx_resident_bytes());
-    return mx_print_json(root, job->err);
+    return root;
 }
 
 static mx_status generate(struct job *job)
@@ -203,9 +203,17 @@ static mx_status generate(struct job *job)
     const struct mx_progress progress = mx_progress_bar(job->cli);
     MX_TRY(mx_generate(job->session, job->prompt.data, job->prompt.count, &generate, &progress, &job->generation,
                        job->err));
-    if (options->save_cache) MX_TRY(mx_session_save(job->session, options->save_cache, job->err));
+    cJSON *json = options->json ? make_json(job) : NULL; /* before the cache is kept: what fails leaves nothing */
+    mx_status status = mx_output_was_lost() ? mx_fail_memory(job->err, "the JSON output", 0) : MX_OK;
+    if (status == MX_OK && options->save_cache) {
+        status = mx_session_save(job->session, options->save_cache, job->err);
+    }
+    if (status != MX_OK) {
+        cJSON_Delete(json);
+        return status;
+    }
     if (options->json) {
-        MX_TRY(print_json(job));
+        MX_TRY(mx_print_json(json, job->err));
     } else {
         putchar('\n');
         fflush(stdout);

@@ -1,6 +1,5 @@
 /* The program: finds the subcommand, parses its flags, runs it, prints its error, and turns its status into an exit
  * code. Start at command.h. */
-#include <errno.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -94,19 +93,10 @@ static int exit_code(mx_status status)
     }
 }
 
-/* What is still in the buffer may not fit the disk, and a wait for a full pipe may be interrupted. */
-static mx_status close_output(struct mx_error *err)
-{
-    const bool failed = ferror(stdout);
-    errno = 0;
-    if (fclose(stdout) == 0 && !failed) return MX_OK;
-    if (atomic_load(&interrupted)) return mx_fail(err, MX_ERR_INTERRUPTED, "interrupted");
-    return mx_fail(err, MX_ERR_IO, "writing the output: %s", errno ? strerror(errno) : "failed");
-}
-
 int main(int argc, char **argv)
 {
     mx_process_begin(&interrupted);
+    mx_output_begin();
     struct mx_cli cli = {.colour_out = colour_wanted(STDOUT_FILENO),
                          .colour_err = colour_wanted(STDERR_FILENO),
                          .terminal_err = isatty(STDERR_FILENO),
@@ -114,7 +104,7 @@ int main(int argc, char **argv)
     struct mx_error err = {0};
     mx_status status = run(&cli, argc, argv, &err);
     mx_progress_bar_end();
-    if (status == MX_OK) status = close_output(&err);
+    status = mx_output_end(status, &err);
     if (status != MX_OK) mx_print_error(&cli, &err);
     return exit_code(status);
 }

@@ -1,8 +1,11 @@
 /* Output helpers of output.h. */
 #include "cli/output.h"
 
+#include <errno.h>
 #include <math.h>
 #include <stdarg.h>
+#include <stdatomic.h>
+#include <stdio_ext.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -45,7 +48,7 @@ void mx_print_note(const struct mx_cli *cli, const char *format, ...)
 }
 
 /* JSON keeps what a terminal may not see, escaped; broken UTF-8 becomes U+FFFD. */
-static void print_string(const char *text)
+void mx_print_json_string(const char *text)
 {
     static const char escapes[] = "\"\\\b\f\n\r\t", letters[] = "\"\\bfnrt";
     putchar('"');
@@ -67,7 +70,7 @@ static void print_string(const char *text)
 }
 
 /* Whole numbers to 2^53 in full; others in the fewest digits that read back to the same double. */
-static void print_number(double value)
+void mx_print_json_number(double value)
 {
     if (!isfinite(value)) {
         fputs("null", stdout);
@@ -97,11 +100,11 @@ static bool is_plain_list(const cJSON *value)
 static void print_value(const cJSON *value, int indent)
 {
     if (cJSON_IsString(value)) {
-        print_string(value->valuestring);
+        mx_print_json_string(value->valuestring);
         return;
     }
     if (cJSON_IsNumber(value)) {
-        print_number(value->valuedouble);
+        mx_print_json_number(value->valuedouble);
         return;
     }
     if (!cJSON_IsArray(value) && !cJSON_IsObject(value)) {
@@ -118,7 +121,7 @@ static void print_value(const cJSON *value, int indent)
         else if (item != value->child)
             putchar(' ');
         if (object) {
-            print_string(item->string);
+            mx_print_json_string(item->string);
             fputs(": ", stdout);
         }
         print_value(item, indent + 2);
@@ -127,8 +130,50 @@ static void print_value(const cJSON *value, int indent)
     putchar(object ? '}' : ']');
 }
 
+static atomic_bool lost;
+
+void mx_output_lost(void)
+{
+    atomic_store(&lost, true);
+}
+
+bool mx_output_was_lost(void)
+{
+    return atomic_load(&lost);
+}
+
+/* cJSON's functions that build leave out the member for which there was no memory, and few callers could tell. */
+static void *json_malloc(size_t size)
+{
+    void *memory = malloc(size);
+    if (!memory) mx_output_lost();
+    return memory;
+}
+
+void mx_output_begin(void)
+{
+    static char buffer[256 * 1024];
+    if (!isatty(STDOUT_FILENO)) setvbuf(stdout, buffer, _IOFBF, sizeof buffer);
+    cJSON_InitHooks(&(cJSON_Hooks){.malloc_fn = json_malloc, .free_fn = free});
+}
+
+mx_status mx_output_end(mx_status status, struct mx_error *err)
+{
+    if (status == MX_OK && mx_output_was_lost()) status = mx_fail_memory(err, "the output", 0);
+    if (status == MX_ERR_MEMORY) __fpurge(stdout); /* it would be a part */
+    const bool failed = ferror(stdout);
+    errno = 0;
+    if ((fclose(stdout) == 0 && !failed) || status != MX_OK) return status;
+    if (errno == EINTR) return mx_fail(err, MX_ERR_INTERRUPTED, "interrupted");
+    return mx_fail(err, MX_ERR_IO, "writing the output%s%s", errno ? ": " : " failed", errno ? strerror(errno) : "");
+}
+
 mx_status mx_print_json(cJSON *value, struct mx_error *err)
 {
+    if (mx_output_was_lost()) {
+        cJSON_Delete(value);
+        value = NULL;
+    }
     if (!value) return mx_fail_memory(err, "the JSON output", 0);
     print_value(value, 0);
     putchar('\n');

@@ -20,10 +20,25 @@ void mx_print_error(const struct mx_cli *cli, const struct mx_error *err);
 /* "mlxcel: note: MESSAGE" on stderr: something that the user should know and that stops nothing. */
 void mx_print_note(const struct mx_cli *cli, const char *format, ...) __attribute__((format(printf, 2, 3)));
 
+/* Once, before and after all output. The end takes the command's status and returns the program's: output that could
+ * not be written, or not be made for want of memory, is a failure, and then as little as possible of it goes out. */
+void mx_output_begin(void);
+mx_status mx_output_end(mx_status status, struct mx_error *err);
+
+/* To be called by what prints and can't report that memory ran out: the program then fails at its end. cJSON's
+ * functions that build a tree call it too, and who writes such a tree otherwise than by mx_print_json must ask first.
+ */
+void mx_output_lost(void);
+bool mx_output_was_lost(void);
+
 /* A JSON value on stdout, indented by two, keys in the order in which they were added, lists of plain values on one
- * line, whole numbers without exponent, and a newline at the end. Takes ownership of `value`; NULL (what cJSON yields
- * when memory runs out) fails. */
+ * line, whole numbers without exponent, and a newline at the end. Takes ownership of `value`. Fails, with nothing
+ * printed, where memory ran out while it was built. */
 mx_status mx_print_json(cJSON *value, struct mx_error *err);
+
+/* A string, escaped and in quotes; a number, null where it is none: on stdout, without an allocation. */
+void mx_print_json_string(const char *text);
+void mx_print_json_number(double value);
 
 /* A member of an object: a number, or null where it was not measured (0). */
 void mx_json_add_measured(cJSON *object, const char *key, double value);

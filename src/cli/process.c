@@ -32,11 +32,6 @@ static void on_interrupt(int number)
     errno = code;
 }
 
-static void put(const char *text, size_t length)
-{
-    (void)!write(STDERR_FILENO, text, length);
-}
-
 /* Reads /proc/self/maps a line at a time: "start-end perms offset device inode   path". */
 struct maps_reader {
     int fd;
@@ -91,17 +86,19 @@ static bool mapped_path(uintptr_t address, char *path, size_t size)
 
 static void on_bus_error(int number, siginfo_t *info, void *context)
 {
-    static const char before[] = "mlxcel: ",
-                      after[] = ": became shorter while it was in use; restore it and start again\n";
-    char path[1024];
-    if (!mapped_path((uintptr_t)info->si_addr, path, sizeof path)) {
+    static atomic_flag told = ATOMIC_FLAG_INIT; /* several threads may read the file */
+    static const char clear[] = "\r\033[K", before[] = "mlxcel: ";
+    static const char after[] = ": became shorter while it was in use; restore it and start again\n";
+    char line[1200], *end = line;
+    while (atomic_flag_test_and_set(&told)) pause();
+    if (mx_progress_bar_drawn()) end = mempcpy(end, clear, sizeof clear - 1);
+    end = mempcpy(end, before, sizeof before - 1);
+    if (!mapped_path((uintptr_t)info->si_addr, end, 1024)) {
         end_by(number);
         return;
     }
-    if (mx_progress_bar_drawn()) put("\r\033[K", 4);
-    put(before, sizeof before - 1);
-    put(path, strlen(path));
-    put(after, sizeof after - 1);
+    end = mempcpy(end + strlen(end), after, sizeof after - 1);
+    (void)!write(STDERR_FILENO, line, (size_t)(end - line));
     mx_leftovers_remove();
     _exit(1);
 }

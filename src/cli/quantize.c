@@ -35,17 +35,16 @@ static double bits_per_weight(const struct mx_quantize_result *result)
     return result->parameters ? 8.0 * (double)result->bytes / (double)result->parameters : 0;
 }
 
-static mx_status print_json(const char *output, const struct mx_quantize_result *result, struct mx_error *err)
+/* Without cJSON, which allocates: the folder is there, so nothing may fail any more. */
+static void print_json(const char *output, const struct mx_quantize_result *result)
 {
-    cJSON *object = cJSON_CreateObject();
-    cJSON_AddStringToObject(object, "output", output);
-    cJSON_AddNumberToObject(object, "parameters", (double)result->parameters);
-    cJSON_AddNumberToObject(object, "source_bytes", (double)result->source_bytes);
-    cJSON_AddNumberToObject(object, "bytes", (double)result->bytes);
-    cJSON_AddNumberToObject(object, "bits_per_weight", bits_per_weight(result));
-    cJSON_AddNumberToObject(object, "quantized_modules", (double)result->quantized);
-    cJSON_AddNumberToObject(object, "copied_tensors", (double)result->copied);
-    return mx_print_json(object, err);
+    fputs("{\n  \"output\": ", stdout);
+    mx_print_json_string(output);
+    printf(",\n  \"parameters\": %llu,\n  \"source_bytes\": %llu,\n  \"bytes\": %llu,\n  \"bits_per_weight\": ",
+           (unsigned long long)result->parameters, (unsigned long long)result->source_bytes,
+           (unsigned long long)result->bytes);
+    mx_print_json_number(bits_per_weight(result));
+    printf(",\n  \"quantized_modules\": %zu,\n  \"copied_tensors\": %zu\n}\n", result->quantized, result->copied);
 }
 
 static void print_text(const char *output, const struct mx_quantize_result *result)
@@ -76,8 +75,10 @@ static mx_status run(struct mx_cli *cli, const void *given, struct mx_error *err
     mx_pool_close(pool);
     mx_progress_bar_end();
     if (status != MX_OK) return status;
-    if (options->json) return print_json(options->output, &result, err);
-    print_text(options->output, &result);
+    if (options->json)
+        print_json(options->output, &result);
+    else
+        print_text(options->output, &result);
     return MX_OK;
 }
 

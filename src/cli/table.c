@@ -116,7 +116,10 @@ mx_status mx_table_print(struct mx_table *table, int indent, bool colour, struct
 void mx_print_wrapped(const char *given, int indent, int width)
 {
     char *text = mx_strndup(given, strlen(given));
-    if (!text) return; /* a paragraph less; the output's end fails if memory stays short */
+    if (!text) {
+        mx_output_lost();
+        return;
+    }
     mx_clean(text);
     int column = indent;
     for (const char *word = text; *word;) {

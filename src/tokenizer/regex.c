@@ -15,7 +15,8 @@ enum {
     WINDOW = 1024,           /* places where a match may begin, tried at a time */
     CLOCK_EVERY = 256,       /* searches */
     HEAP_LIMIT = 256 * 1024, /* KiB */
-    STACK_MAX = 8 * 1024 * 1024
+    STACK_MAX = 8 * 1024 * 1024,
+    OUT_OF_MEMORY = PCRE2_ERROR_HEAP_FAILED,
 };
 
 struct mx_regex {
@@ -46,13 +47,18 @@ mx_status mx_regex_open(struct mx_regex **regex, const char *pattern, const char
         mx_str_free(&translated);
         return mx_fail_prefix(err, "%s", where);
     }
-    int error = 0;
+    if (mx_str_failed(&translated)) {
+        mx_str_free(&translated);
+        return mx_fail_memory(err, "a regular expression", length);
+    }
+    int error = OUT_OF_MEMORY;
     PCRE2_SIZE offset = 0;
     pcre2_code *code = compile(mx_str_text(&translated), translated.length, &error, &offset);
     mx_str_free(&translated);
+    if (!code && error == OUT_OF_MEMORY) return mx_fail_memory(err, "a regular expression", length);
     if (!code) {
-        PCRE2_UCHAR reason[128] = "out of memory";
-        if (error) pcre2_get_error_message(error, reason, sizeof reason);
+        PCRE2_UCHAR reason[128];
+        pcre2_get_error_message(error, reason, sizeof reason);
         return mx_fail(err, MX_ERR_UNSUPPORTED, "%s: the regular expression \"%.120s\" cannot be used: %s", where,
                        pattern, (const char *)reason);
     }
@@ -182,6 +188,7 @@ mx_status mx_regex_find(const struct mx_regex *regex, struct mx_regex_state *sta
         while (from < length && ((unsigned char)text[from] & 0xc0) == 0x80) from++;
         MX_TRY(check_time(state, regex, from, err));
     }
+    if (rc == PCRE2_ERROR_NOMEMORY) return mx_fail_memory(err, "a regular expression's work", 0);
     if (rc < 0) {
         PCRE2_UCHAR reason[128];
         pcre2_get_error_message(rc, reason, sizeof reason);
