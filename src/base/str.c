@@ -54,6 +54,11 @@ void mx_str_printf(struct mx_str *str, const char *format, ...)
     va_end(again);
 }
 
+void mx_str_inherit(struct mx_str *to, const struct mx_str *from)
+{
+    if (from->failed) to->failed = true;
+}
+
 void mx_str_clear(struct mx_str *str)
 {
     str->length = 0;

@@ -18,6 +18,8 @@ void mx_str_append(struct mx_str *str, const void *bytes, size_t length);
 void mx_str_puts(struct mx_str *str, const char *text);
 void mx_str_putc(struct mx_str *str, char c);
 void mx_str_printf(struct mx_str *str, const char *format, ...) __attribute__((format(printf, 2, 3)));
+/* Marks `to` if `from`, of which it was made, is marked. */
+void mx_str_inherit(struct mx_str *to, const struct mx_str *from);
 void mx_str_clear(struct mx_str *str); /* length 0, keeps the memory */
 void mx_str_free(struct mx_str *str);
 

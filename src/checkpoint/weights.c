@@ -1,20 +1,18 @@
 /* From tensors to what the kernels take: matrices in place, vectors as f32. Every shape and storage is checked against
  * what the caller expects, so that a kernel can trust its pointers. */
 #include <math.h>
+#include <stdio.h>
 #include <string.h>
 
 #include "base/checked.h"
-#include "base/str.h"
 #include "checkpoint/checkpoint_impl.h"
 #include "checkpoint/floats.h"
 
 const struct mx_tensor *mx_checkpoint_part(const struct mx_checkpoint *checkpoint, const char *module, const char *part)
 {
-    struct mx_str name = {0};
-    mx_str_printf(&name, "%s.%s", module, part);
-    const struct mx_tensor *tensor = mx_str_failed(&name) ? NULL : mx_checkpoint_find(checkpoint, mx_str_text(&name));
-    mx_str_free(&name);
-    return tensor;
+    char name[1024]; /* not allocated: a part that is not found must not be there, and names of parts are far shorter */
+    if (snprintf(name, sizeof name, "%s.%s", module, part) >= (int)sizeof name) return NULL;
+    return mx_checkpoint_find(checkpoint, name);
 }
 
 static const struct mx_tensor *find_weight(const struct mx_checkpoint *checkpoint, const char *module)

@@ -368,7 +368,8 @@ static mx_status apply_bert(const struct job *job)
         else
             mx_utf8_put(job->out, c);
     }
-    job->out->failed = job->out->failed || clean.failed || apart.failed;
+    mx_str_inherit(job->out, &clean);
+    mx_str_inherit(job->out, &apart);
     mx_str_free(&clean);
     mx_str_free(&apart);
     return status;

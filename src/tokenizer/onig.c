@@ -267,6 +267,7 @@ static mx_status set_side(struct reader *reader, struct mx_str *plain, bool *is_
         } else {
             copy_one(reader, plain);
         }
+        mx_str_inherit(out, &items.text);
         mx_str_free(&items.text);
     }
     *is_plain = others.length == 0;
@@ -276,6 +277,8 @@ static mx_status set_side(struct reader *reader, struct mx_str *plain, bool *is_
         mx_str_printf(out, "(?:%s)", mx_str_text(&others) + 1);
     else
         mx_str_printf(out, "[%s]", mx_str_text(plain));
+    mx_str_inherit(out, &others);
+    mx_str_inherit(out, plain);
     mx_str_free(&others);
     return status;
 }
@@ -312,6 +315,9 @@ static mx_status set(struct reader *reader, struct mx_str *out)
         mx_str_printf(out, "(?:%s%s)", mx_str_text(&rest), mx_str_text(&first));
     else
         mx_str_append(out, first.data, first.length);
+    mx_str_inherit(out, &first);
+    mx_str_inherit(out, &rest);
+    mx_str_inherit(out, &side);
     mx_str_free(&first);
     mx_str_free(&rest);
     mx_str_free(&plain);
@@ -340,7 +346,7 @@ static void wrap(struct mx_str *out, size_t from)
     mx_str_append(&tail, mx_str_text(out) + from, out->length - from);
     if (out->data) out->length = from;
     mx_str_printf(out, "(?:%s)", mx_str_text(&tail));
-    out->failed = out->failed || tail.failed;
+    mx_str_inherit(out, &tail);
     mx_str_free(&tail);
 }
 
@@ -394,6 +400,7 @@ mx_status mx_onig_translate(const char *pattern, size_t length, struct mx_str *o
             atom = out->length;
             copy_one(&reader, out);
         }
+        mx_str_inherit(out, &items.text);
         mx_str_free(&items.text);
     }
     return mx_str_failed(out) ? mx_fail_memory(err, "a regular expression", length) : MX_OK;
