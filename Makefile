@@ -3,7 +3,7 @@ BUILD := build/release
 PREFIX ?= /usr/local
 MODEL ?=
 
-.PHONY: all run test bench format lint fuzz sanitize mutants install clean
+.PHONY: all run test bench format lint fuzz sanitize faults mutants install clean
 
 all: $(BUILD)/build.ninja
 	@cmake --build $(BUILD)
@@ -32,6 +32,10 @@ lint: ## formatting, include law, clang-tidy, cppcheck, shellcheck, warnings wit
 fuzz: ## each fuzz target for a minute, under the sanitizers
 	@scripts/setup.sh --lint
 	@scripts/fuzz.sh 60
+
+faults: all ## no memory, signals and files cut short, at 2,500 moments and more
+	@for what in "alloc 2500" "signals 5" "truncate 30"; do tests/guest/run.sh $(BUILD)/mlxcel \
+	  $(BUILD)/tests/guest/faults_run $(BUILD)/tests/guest/libfaults.so $$what || exit; done
 
 sanitize: ## the tests under address, undefined-behaviour and thread sanitizers
 	@scripts/setup.sh

@@ -5,7 +5,7 @@
 set -euo pipefail
 cd "$(dirname "$0")/../.."
 program=$(realpath "$1") driver=$(realpath "$2") preload=$(realpath "$3") what=$4
-declare -A short=([alloc]=240 [signals]=1 [truncate]=4)
+declare -A short=([alloc]=160 [signals]=1 [truncate]=3)
 runs=${5:-${short[$what]}} seed=${6:-$(($(date +%s) / 86400))}
 
 work=$(mktemp -d)
