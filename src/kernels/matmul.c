@@ -1,4 +1,4 @@
-/* Products, split over the thread pool: which way (few tokens or many), preparation of the input, pieces of rows.
+/* Products, split over the thread pool: GEMV or GEMM, preparation of the input, pieces of rows.
  * The arithmetic is in the table: kernels/product.h says what matmul.c expects of it. */
 #include "kernels/matmul.h"
 
@@ -7,11 +7,11 @@
 #include "base/checked.h"
 
 enum {
-    /* Weights of one piece of the few-token way. Long stretches of memory are read much faster than short ones (docs/
-     * speed.md), so each thread gets FEW_SHARES pieces of a loop, within these bounds. */
-    FEW_SHARES = 8,
-    FEW_LEAST = 32 * 1024,
-    FEW_MOST = 512 * 1024,
+    /* Weights of one piece of a GEMV. Long stretches of memory are read much faster than short ones (docs/
+     * speed.md), so each thread gets GEMV_SHARES pieces of a loop, within these bounds. */
+    GEMV_SHARES = 8,
+    GEMV_LEAST = 32 * 1024,
+    GEMV_MOST = 512 * 1024,
     LOOP_JOBS = MX_MATMUL_JOBS,
 };
 
@@ -37,13 +37,9 @@ size_t mx_product_scratch_bytes(size_t cols)
 
 size_t mx_product_prepared_bytes(size_t n, size_t cols)
 {
-    /* Many: at most a float per number, the last tile of at most 16 filled up. Few: columns rounded up to a block
-     * of at most 256, and a partial sum for every 4 of them. */
+    /* At most a float per number, the last tile of at most 16 tokens filled up. */
     const size_t tokens = (n < MX_CHUNK_TOKENS ? n : MX_CHUNK_TOKENS) + 16;
-    const size_t few = n < MX_FEW_TOKENS ? n : MX_FEW_TOKENS;
-    const size_t many_bytes = tokens * mx_round_up(cols, 16) * sizeof(float);
-    const size_t few_bytes = few * mx_round_up(cols, 256) * sizeof(float) / 4 * 5;
-    return mx_round_up(many_bytes > few_bytes ? many_bytes : few_bytes, 64);
+    return mx_round_up(tokens * mx_round_up(cols, 16) * sizeof(float), 64);
 }
 
 size_t mx_matmul_scratch_bytes(size_t max_n, size_t max_cols, int threads)
@@ -60,9 +56,8 @@ size_t mx_matmul_scratch_bytes(size_t max_n, size_t max_cols, int threads)
 /* Jobs that share a prepared input, as one parallel loop: the pieces of job 0, then those of job 1, ... */
 struct loop {
     const struct mx_matmul_machine *machine;
-    enum mx_matmul_way way;
     const struct mx_matmul_job *jobs[LOOP_JOBS];
-    const struct mx_product_way *ways[LOOP_JOBS];
+    const struct mx_product_path *paths[LOOP_JOBS];
     size_t piece_rows[LOOP_JOBS];
     int first_piece[LOOP_JOBS + 1];
     int count;
@@ -76,9 +71,9 @@ struct loop {
 static void prepare_piece(void *context, int piece, int worker)
 {
     const struct loop *loop = context;
-    const struct mx_product_way *way = loop->ways[0];
+    const struct mx_product_path *path = loop->paths[0];
     const struct mx_matrix *matrix = loop->jobs[0]->matrix;
-    const size_t first = (size_t)piece * way->prepare_tokens, end = first + way->prepare_tokens;
+    const size_t first = (size_t)piece * path->prepare_tokens, end = first + path->prepare_tokens;
     const struct mx_product_input input = {
         .prepared = loop->prepared,
         .x = loop->x,
@@ -89,7 +84,7 @@ static void prepare_piece(void *context, int piece, int worker)
         .first = first,
         .last = end < loop->n ? end : loop->n,
     };
-    way->prepare(&input);
+    path->prepare(&input);
 }
 
 static void rows_piece(void *context, int piece, int worker)
@@ -114,93 +109,86 @@ static void rows_piece(void *context, int piece, int worker)
         .add = job->add,
         .scratch = loop->scratch + (size_t)worker * loop->scratch_bytes,
     };
-    loop->ways[j]->rows(&product);
+    loop->paths[j]->rows(&product);
 }
 
-/* The one cut that follows the number of threads: with few tokens each row is a sum of its own, the same in any piece.
+/* The one cut that follows the number of threads: in a GEMV each row is a sum of its own, the same in any piece.
  */
-static size_t few_piece_bytes(const struct loop *loop)
+static size_t gemv_piece_bytes(const struct loop *loop)
 {
     size_t bytes = 0;
     for (int j = 0; j < loop->count; j++) {
         const struct mx_matrix *matrix = loop->jobs[j]->matrix;
         bytes += matrix->rows * mx_matrix_row_bytes(matrix);
     }
-    bytes /= (size_t)mx_pool_threads(loop->machine->pool) * FEW_SHARES;
-    return bytes < FEW_LEAST ? FEW_LEAST : bytes > FEW_MOST ? FEW_MOST : bytes;
+    bytes /= (size_t)mx_pool_threads(loop->machine->pool) * GEMV_SHARES;
+    return bytes < GEMV_LEAST ? GEMV_LEAST : bytes > GEMV_MOST ? GEMV_MOST : bytes;
 }
 
-static size_t piece_rows(const struct mx_matrix *matrix, bool many, size_t few_bytes)
+static size_t piece_rows(const struct mx_matrix *matrix, bool gemm, size_t gemv_bytes)
 {
-    if (many) return MX_PANEL_ROWS;
-    const size_t rows = few_bytes / (mx_matrix_row_bytes(matrix) + 1) / 4 * 4;
-    return rows < 4 ? 4 : rows;
+    if (gemm) return MX_PANEL_ROWS;
+    const size_t rows = gemv_bytes / (mx_matrix_row_bytes(matrix) + 1) / MX_PANEL_ROWS * MX_PANEL_ROWS;
+    return rows < MX_PANEL_ROWS ? MX_PANEL_ROWS : rows;
 }
 
-static void run_loop(struct loop *loop, bool many)
+static void run_loop(struct loop *loop, bool gemm)
 {
-    const size_t few_bytes = many ? 0 : few_piece_bytes(loop);
+    const size_t gemv_bytes = gemm ? 0 : gemv_piece_bytes(loop);
     loop->first_piece[0] = 0;
     for (int j = 0; j < loop->count; j++) {
         const struct mx_matrix *matrix = loop->jobs[j]->matrix;
-        loop->piece_rows[j] = piece_rows(matrix, many, few_bytes);
+        loop->piece_rows[j] = piece_rows(matrix, gemm, gemv_bytes);
         const size_t pieces = (matrix->rows + loop->piece_rows[j] - 1) / loop->piece_rows[j];
         loop->first_piece[j + 1] = loop->first_piece[j] + (int)pieces;
     }
-    const struct mx_product_way *way = loop->ways[0];
-    if (way->prepare) {
-        const size_t pieces = (loop->n + way->prepare_tokens - 1) / way->prepare_tokens;
+    const struct mx_product_path *path = loop->paths[0];
+    if (path->prepare) {
+        const size_t pieces = (loop->n + path->prepare_tokens - 1) / path->prepare_tokens;
         mx_pool_run(loop->machine->pool, (int)pieces, prepare_piece, loop);
     }
     mx_pool_run(loop->machine->pool, loop->first_piece[loop->count], rows_piece, loop);
 }
 
-static const struct mx_product_way *way_of(const struct loop *loop, const struct mx_matrix *matrix, bool *many)
+static const struct mx_product_path *path_of(const struct mx_matmul_machine *machine, const struct mx_matrix *matrix,
+                                             size_t n, bool *gemm)
 {
-    const struct mx_product_kernels *product = &loop->machine->kernels->products[mx_weight_kind(matrix)];
-    *many = loop->way == MX_MATMUL_FASTEST ? loop->n > product->few_tokens : loop->way == MX_MATMUL_GEMM;
-    return *many ? &product->many : &product->few;
+    const struct mx_product_kernels *product = &machine->kernels->products[mx_weight_kind(matrix)];
+    *gemm = n > product->gemv_tokens;
+    return *gemm ? &product->gemm : &product->gemv;
 }
 
 /* Runs job `start` and every later one that can share its prepared input; marks them in `done`. */
 static void run_sharing(struct loop *loop, const struct mx_matmul_job *jobs, int count, int start, bool *done)
 {
-    bool many, other_many;
-    const struct mx_product_way *way = way_of(loop, jobs[start].matrix, &many);
+    bool gemm, other_gemm;
+    const struct mx_product_path *path = path_of(loop->machine, jobs[start].matrix, loop->n, &gemm);
     loop->count = 0;
     for (int j = start; j < count; j++) {
         if (done[j]) continue;
-        const struct mx_product_way *other = way_of(loop, jobs[j].matrix, &other_many);
-        if (other_many != many || other->prepare != way->prepare) continue;
-        if (way->by_group && jobs[j].matrix->group != jobs[start].matrix->group) continue;
+        const struct mx_product_path *other = path_of(loop->machine, jobs[j].matrix, loop->n, &other_gemm);
+        if (other_gemm != gemm || other->prepare != path->prepare) continue;
+        if (path->by_group && jobs[j].matrix->group != jobs[start].matrix->group) continue;
         loop->jobs[loop->count] = &jobs[j];
-        loop->ways[loop->count++] = other;
+        loop->paths[loop->count++] = other;
         done[j] = true;
     }
     assert(loop->count >= 1); /* the first shares with itself */
-    run_loop(loop, many);
+    run_loop(loop, gemm);
 }
 
 void mx_matmul_many(const struct mx_matmul_machine *machine, const struct mx_matmul_job *jobs, int count,
                     const float *x, size_t x_stride, size_t n)
 {
-    mx_matmul_in(machine, MX_MATMUL_FASTEST, jobs, count, x, x_stride, n);
-}
-
-void mx_matmul_in(const struct mx_matmul_machine *machine, enum mx_matmul_way way, const struct mx_matmul_job *jobs,
-                  int count, const float *x, size_t x_stride, size_t n)
-{
     assert(count >= 1 && count <= MX_MATMUL_JOBS);
     const size_t cols = jobs[0].matrix->cols, threads = (size_t)mx_pool_threads(machine->pool);
-    struct loop loop = {
-        .machine = machine, .way = way, .x_stride = x_stride, .scratch_bytes = mx_product_scratch_bytes(cols)};
+    struct loop loop = {.machine = machine, .x_stride = x_stride, .scratch_bytes = mx_product_scratch_bytes(cols)};
     loop.scratch = machine->scratch;
     loop.prepared = loop.scratch + threads * loop.scratch_bytes;
-    const size_t most = way == MX_MATMUL_GEMV ? MX_FEW_TOKENS : MX_CHUNK_TOKENS; /* that there is room to prepare */
-    for (size_t first = 0; first < n; first += most) {
+    for (size_t first = 0; first < n; first += MX_CHUNK_TOKENS) {
         loop.first_token = first;
         loop.x = x + first * x_stride;
-        loop.n = n - first < most ? n - first : most;
+        loop.n = n - first < MX_CHUNK_TOKENS ? n - first : MX_CHUNK_TOKENS;
         bool done[MX_MATMUL_JOBS] = {false};
         for (int j = 0; j < count; j++) {
             if (!done[j]) run_sharing(&loop, jobs, count, j, done);

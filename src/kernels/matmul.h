@@ -1,13 +1,15 @@
 /* Products of activations with weight matrices: out[n, rows] = x[n, cols] W^T, for every format of struct mx_matrix,
- * split over the thread pool (each output is computed whole in one piece, so the result is the same for any number of
- * threads). Weights are read in place; nothing is allocated.
+ * split over the thread pool. What a token gets depends neither on the number of threads nor on the tokens that share
+ * the call: each output is computed whole in one piece, and however many tokens there are, its products are added up in
+ * one order with the same roundings. Weights are read in place; nothing is allocated.
  *
  * Accuracy. Scalar level: W is exactly what the format defines (affine: scale * code + bias with both roundings), sums
- * are in double. Vector levels: plain weights widened exactly, float32 activations and sums. Affine weights are
- * scale * code + bias in float32 without the two roundings to the scales' dtype, as MLX's GPU kernels have it; for
- * bfloat16 scales that moves a product by about 0.3 % of its size, for float16 by 0.04 %. Activations become 16-bit
- * integers, one scale for every 4 to 16 inputs when n is small, and on AVX-512 one per group of weights when n is
- * large: 2e-5 and 6e-5 of a product, measured (docs/speed.md).
+ * are in double. Vector levels, which agree with one another to the bit: plain weights widened exactly, float32
+ * activations and sums. Affine weights are scale * code + bias in float32 without the two roundings to the scales'
+ * dtype, as MLX's GPU kernels have it; for bfloat16 scales that moves a product by about 0.3 % of its size, for float16
+ * by 0.04
+ * %. Activations become 16-bit integers with one scale per group of weights: 6e-5 of a product, measured
+ * (docs/speed.md).
  */
 #ifndef MX_KERNELS_MATMUL_H
 #define MX_KERNELS_MATMUL_H
@@ -37,24 +39,11 @@ struct mx_matmul_job {
     bool add;
 };
 
-/* The two ways to multiply: row by row of the input for few (decoding), panel by panel of the weights for many
- * (prefill). They round differently, so whoever needs results that don't depend on how many rows come together names
- * one: within a way, a row's result is the same to the bit whatever rows stand beside it. */
-enum mx_matmul_way {
-    MX_MATMUL_FASTEST, /* by the number of rows */
-    MX_MATMUL_GEMV,
-    MX_MATMUL_GEMM,
-};
-
 /* Several matrices with the same x (q, k and v; gate and up) at once: one preparation of x and one parallel loop. At
  * most MX_MATMUL_JOBS; all matrices have the same cols. Matrices have been checked when they were loaded. */
 enum { MX_MATMUL_JOBS = 8 };
 void mx_matmul_many(const struct mx_matmul_machine *machine, const struct mx_matmul_job *jobs, int count,
                     const float *x, size_t x_stride, size_t n);
-
-/* The same in a given way. */
-void mx_matmul_in(const struct mx_matmul_machine *machine, enum mx_matmul_way way, const struct mx_matmul_job *jobs,
-                  int count, const float *x, size_t x_stride, size_t n);
 
 /* One matrix, rows packed: out [n, rows], x [n, cols]. */
 void mx_matmul(const struct mx_matmul_machine *machine, float *out, const float *x, size_t n,

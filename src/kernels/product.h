@@ -1,7 +1,8 @@
-/* What matmul.c (which splits products over threads) asks of an instruction set: for each kind of weight, a way for
- * few tokens (decode: weights are read once, straight from the file) and one for many (prefill: panels of weight rows
- * are unpacked once and used for all tokens). Users of products want kernels/matmul.h.
- */
+/* What matmul.c (which splits products over threads) asks of an instruction set: for each kind of weight, a GEMV
+ * (few tokens, as in decode: weights are read once, straight from the file) and a GEMM (many tokens, as in prefill:
+ * panels of weight rows are unpacked once and used for all tokens). Both add up a token's products in the same order,
+ * with the same roundings, so that what a token gets doesn't depend on how many share the call. Users of products want
+ * kernels/matmul.h. */
 #ifndef MX_KERNELS_PRODUCT_H
 #define MX_KERNELS_PRODUCT_H
 
@@ -27,10 +28,9 @@ enum mx_weight_kind {
 enum mx_weight_kind mx_weight_kind(const struct mx_matrix *matrix);
 
 enum {
-    MX_PANEL_ROWS = 32,    /* rows that the many-token way takes at a time */
+    MX_PANEL_ROWS = 32,    /* rows that a GEMM takes at a time; the unit of a GEMV's pieces */
     MX_PANEL_COLS = 1024,  /* columns of a panel that are unpacked at a time; a multiple of every group */
     MX_CHUNK_TOKENS = 512, /* tokens per pass over the weights; more are taken in several passes */
-    MX_FEW_TOKENS = 32,    /* the few-token way takes at most this many (each level stops where it is slower) */
 };
 
 /* One piece of a product: rows [first, last) of `matrix` times n tokens.
@@ -57,7 +57,7 @@ struct mx_product_input {
     size_t first, last;
 };
 
-struct mx_product_way {
+struct mx_product_path {
     void (*rows)(const struct mx_product_piece *piece);
     void (*prepare)(const struct mx_product_input *input); /* NULL: rows() reads x itself */
     size_t prepare_tokens;
@@ -65,8 +65,8 @@ struct mx_product_way {
 };
 
 struct mx_product_kernels {
-    struct mx_product_way few, many;
-    size_t few_tokens; /* up to this many tokens `few` is used */
+    struct mx_product_path gemv, gemm;
+    size_t gemv_tokens; /* up to this many tokens the GEMV is used */
 };
 
 /* Bytes of scratch that rows() of any level may use, per thread; and of prepared input for up to n tokens. */

@@ -57,11 +57,11 @@ void mx_attention_block(const struct mx_run *run, uint32_t index, const float *x
         {&weights->v.matrix, weights->v.bias, workspace->v, weights->v.matrix.rows, false},
     };
     const size_t hidden = run->arch->hidden;
-    mx_products(run, qkv, owns ? 3 : 1, x, hidden, run->n, run->decode);
+    mx_matmul_many(&run->workspace->machine, qkv, owns ? 3 : 1, x, hidden, run->n);
     struct heads heads = {run, layer, weights};
     mx_rows(run->pool, run->n, prepare_piece, &heads);
     mx_kv_attend(workspace->attention, index, workspace->sequences, run->parts, workspace->q,
                  owns ? workspace->k : NULL, owns ? workspace->v : NULL, workspace->attended);
     const struct mx_matmul_job o = {&weights->o.matrix, weights->o.bias, out, hidden, add};
-    mx_products(run, &o, 1, workspace->attended, weights->o.matrix.cols, run->n, run->decode);
+    mx_matmul_many(&workspace->machine, &o, 1, workspace->attended, weights->o.matrix.cols, run->n);
 }

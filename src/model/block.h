@@ -72,14 +72,10 @@ struct mx_run {
     struct mx_workspace *workspace;
     const struct mx_dense_kernels *kernels;
     struct mx_pool *pool;
-    size_t n, decode;       /* tokens; those that are decoded */
+    size_t n;               /* tokens */
     size_t parts;           /* of workspace->parts */
     struct mx_watch *watch; /* NULL but in a second pass */
 };
-
-/* Products of n rows of x, the first `decode` of which are decoded tokens: these as GEMV, the others as GEMM. */
-void mx_products(const struct mx_run *run, const struct mx_matmul_job *jobs, int count, const float *x, size_t x_stride,
-                 size_t n, size_t decode);
 
 /* One row of the model's kind of norm; without weights (and not of the plain kind) it is absent and copies. */
 void mx_norm_row(const struct mx_run *run, const struct mx_norm_weights *norm, float *out, const float *x,
@@ -88,9 +84,9 @@ void mx_norm_row(const struct mx_run *run, const struct mx_norm_weights *norm, f
 /* out [n, hidden] = (add ? out : 0) + attention of layer `index` on x [n, hidden]. Stores the layer's K and V. */
 void mx_attention_block(const struct mx_run *run, uint32_t index, const float *x, float *out, bool add);
 
-/* out [n, hidden] = (add ? out : 0) + down(act(gate x) * up x); the first `decode` rows are decoded tokens. */
+/* out [n, hidden] = (add ? out : 0) + down(act(gate x) * up x). */
 void mx_feed_forward_block(const struct mx_run *run, const struct mx_feed_forward_weights *weights, size_t n,
-                           size_t decode, const float *x, float *out, bool add);
+                           const float *x, float *out, bool add);
 
 /* out [n, hidden] = (add ? out : 0) + the chosen experts' weighted sum and the shared expert. */
 void mx_experts_block(const struct mx_run *run, const struct mx_layer *layer, const struct mx_layer_weights *weights,

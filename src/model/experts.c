@@ -117,18 +117,16 @@ static void gated_add_piece(void *context, size_t first, size_t last)
 static void multiply(const struct mx_run *run, const struct mx_linear *linear, float *out, const float *x)
 {
     const struct mx_matmul_job job = {&linear->matrix, linear->bias, out, linear->matrix.rows, false};
-    mx_products(run, &job, 1, x, run->arch->hidden, run->n, run->decode);
+    mx_matmul_many(&run->workspace->machine, &job, 1, x, run->arch->hidden, run->n);
 }
 
 static void run_expert(const struct mx_run *run, const struct mx_feed_forward_weights *expert, const uint32_t *entries,
                        size_t count, const float *x, float *out)
 {
     struct mx_workspace *workspace = run->workspace;
-    size_t decode = 0; /* entries are in the order of tokens */
-    while (decode < count && entries[decode] / run->arch->experts.used < run->decode) decode++;
     struct transfer gather = {.run = run, .entries = entries, .from = x, .to = workspace->gathered};
     mx_rows(run->pool, count, gather_piece, &gather);
-    mx_feed_forward_block(run, expert, count, decode, workspace->gathered, workspace->expert_out, false);
+    mx_feed_forward_block(run, expert, count, workspace->gathered, workspace->expert_out, false);
     struct transfer scatter = {.run = run, .entries = entries, .from = workspace->expert_out, .to = out};
     mx_rows(run->pool, count, scatter_piece, &scatter);
 }
@@ -137,10 +135,10 @@ static void run_shared(const struct mx_run *run, const struct mx_layer_weights *
 {
     struct mx_workspace *workspace = run->workspace;
     if (!weights->shared_gate.matrix.rows) {
-        mx_feed_forward_block(run, &weights->shared, run->n, run->decode, x, out, true);
+        mx_feed_forward_block(run, &weights->shared, run->n, x, out, true);
         return;
     }
-    mx_feed_forward_block(run, &weights->shared, run->n, run->decode, x, workspace->expert_out, false);
+    mx_feed_forward_block(run, &weights->shared, run->n, x, workspace->expert_out, false);
     multiply(run, &weights->shared_gate, workspace->scores, x);
     struct transfer add = {.run = run, .from = workspace->expert_out, .to = out, .gate = workspace->scores};
     mx_rows(run->pool, run->n, gated_add_piece, &add);

@@ -3,7 +3,7 @@
 #include "model/rows.h"
 
 void mx_feed_forward_block(const struct mx_run *run, const struct mx_feed_forward_weights *weights, size_t n,
-                           size_t decode, const float *x, float *out, bool add)
+                           const float *x, float *out, bool add)
 {
     struct mx_workspace *workspace = run->workspace;
     const size_t hidden = run->arch->hidden, width = weights->up.matrix.rows;
@@ -12,9 +12,9 @@ void mx_feed_forward_block(const struct mx_run *run, const struct mx_feed_forwar
         {&weights->up.matrix, weights->up.bias, workspace->up, width, false},
         {&weights->gate.matrix, weights->gate.bias, workspace->gate, width, false},
     };
-    mx_products(run, jobs, gated ? 2 : 1, x, hidden, n, decode);
+    mx_matmul_many(&run->workspace->machine, jobs, gated ? 2 : 1, x, hidden, n);
     float *middle = gated ? workspace->gate : workspace->up;
     mx_activate_rows(run, middle, gated ? workspace->gate : NULL, workspace->up, n, width);
     const struct mx_matmul_job down = {&weights->down.matrix, weights->down.bias, out, hidden, add};
-    mx_products(run, &down, 1, middle, width, n, decode);
+    mx_matmul_many(&run->workspace->machine, &down, 1, middle, width, n);
 }

@@ -22,20 +22,6 @@ void mx_norm_row(const struct mx_run *run, const struct mx_norm_weights *norm, f
     }
 }
 
-void mx_products(const struct mx_run *run, const struct mx_matmul_job *jobs, int count, const float *x, size_t x_stride,
-                 size_t n, size_t decode)
-{
-    const struct mx_matmul_machine *machine = &run->workspace->machine;
-    struct mx_matmul_job rest[MX_MATMUL_JOBS];
-    if (decode > 0) mx_matmul_in(machine, MX_MATMUL_GEMV, jobs, count, x, x_stride, decode);
-    if (decode == n) return;
-    for (int i = 0; i < count; i++) {
-        rest[i] = jobs[i];
-        rest[i].out += decode * jobs[i].out_stride;
-    }
-    mx_matmul_in(machine, MX_MATMUL_GEMM, rest, count, x + decode * x_stride, x_stride, n - decode);
-}
-
 /* --- the stream of a layer --- */
 
 static void feed_forward(const struct mx_run *run, uint32_t index, const float *x, float *out, bool add)
@@ -45,7 +31,7 @@ static void feed_forward(const struct mx_run *run, uint32_t index, const float *
     if (layer->feed_forward == MX_FEED_FORWARD_EXPERTS) {
         mx_experts_block(run, layer, weights, x, out, add);
     } else {
-        mx_feed_forward_block(run, &weights->dense, run->n, run->decode, x, out, add);
+        mx_feed_forward_block(run, &weights->dense, run->n, x, out, add);
     }
 }
 
@@ -127,12 +113,12 @@ static void cap_piece(void *context, size_t first, size_t last)
 }
 
 /* Makes `count` rows of logits from as many normalized ones. */
-static void make_logits(struct mx_run *run, size_t count, enum mx_matmul_way way)
+static void make_logits(struct mx_run *run, size_t count)
 {
     struct mx_workspace *workspace = run->workspace;
     const struct mx_linear *head = &run->model->weights.head;
     const struct mx_matmul_job job = {&head->matrix, head->bias, workspace->logits, head->matrix.rows, false};
-    mx_matmul_in(&workspace->machine, way, &job, 1, workspace->normed, run->arch->hidden, count);
+    mx_matmul_many(&workspace->machine, &job, 1, workspace->normed, run->arch->hidden, count);
     if (run->arch->logit_scale != 1 || run->arch->logit_softcap > 0) {
         struct cap cap = {run, workspace->logits};
         mx_rows(run->pool, count, cap_piece, &cap);
@@ -181,7 +167,7 @@ static void take_many(struct call *call, const struct mx_part *part)
         count = mx_smaller(end - token, workspace->rows);
         mx_norm_rows(&call->run, &call->run.model->weights.final_norm, count, workspace->normed,
                      workspace->x + (part->row + token - part->first) * hidden, hidden);
-        make_logits(&call->run, count, MX_MATMUL_GEMM);
+        make_logits(&call->run, count);
         take_rows(call, part, token, count, workspace->logits);
     }
 }
@@ -205,7 +191,7 @@ static void take_last(struct call *call)
             mx_norm_row(&call->run, &call->run.model->weights.final_norm, workspace->normed + count++ * hidden,
                         workspace->x + (part->row + part->n - 1) * hidden, hidden);
         }
-        if (count > 0) make_logits(&call->run, count, MX_MATMUL_GEMV);
+        if (count > 0) make_logits(&call->run, count);
         for (size_t j = i, row = 0; j < end; j++) {
             const struct mx_part *part = &workspace->parts[j];
             if (!wants_last(part)) continue;
@@ -285,7 +271,7 @@ static void fill_chunk(struct call *call)
 {
     struct mx_run *run = &call->run;
     struct mx_workspace *workspace = run->workspace;
-    run->n = run->decode = run->parts = 0;
+    run->n = run->parts = 0;
     for (const struct mx_segment *segment; run->n < workspace->chunk && (segment = current(call)) != NULL;) {
         const size_t n = tokens_that_fit(call, segment, call->done, workspace->chunk - run->n);
         if (n == 0) break;
@@ -293,7 +279,6 @@ static void fill_chunk(struct call *call)
             (struct mx_part){segment, call->done, run->n, n, mx_sequence_length(segment->sequence) - call->done};
         workspace->sequences[run->parts++] = (struct mx_kv_segment){segment->sequence, (uint32_t)n, segment->decode};
         run->n += n;
-        if (segment->decode) run->decode += n;
         call->done += n;
         if (call->done < segment->n) break;
     }

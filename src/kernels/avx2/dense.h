@@ -5,6 +5,5 @@
 #include "kernels/dense.h"
 
 void mx_dense_fill_avx2(struct mx_dense_kernels *table);
-void mx_products_fill_avx2(struct mx_product_kernels products[MX_WEIGHT_KINDS]);
 
 #endif

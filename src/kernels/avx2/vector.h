@@ -17,14 +17,13 @@ typedef __m256 vf;
 typedef __m256i vi;
 typedef uint32_t vi_lanes32 __attribute__((vector_size(32)));
 typedef uint16_t vi_halves __attribute__((vector_size(32)));
+#define MX_GEMV_TILE 8 /* tokens of a GEMV whose sums stay in registers */
 enum {
     LANES = 8,
-    FEW_PREFETCH = 4096,   /* bytes ahead of the codes that the few-token way reads */
-    PLAIN_PREFETCH = 1024, /* the same for plain weights */
-    FEW_AFFINE_TOKENS = 4, /* where its speed meets that of the many-token way */
-    FEW_PLAIN_TOKENS = 8,
-    PLAIN_ROWS = 4,  /* rows that it takes at once where the weights are plain */
-    TILE_TOKENS = 6, /* many-token way: 6 tokens x 2 vectors of rows are summed in registers at a time */
+    GEMV_AHEAD = 4096, /* bytes that a GEMV prefetches ahead */
+    GEMV_AFFINE_TOKENS = 64, /* where its speed meets that of a GEMM */
+    GEMV_PLAIN_TOKENS = 4,
+    TILE_TOKENS = 6, /* a GEMM: 6 tokens x 2 vectors of rows are summed in registers at a time */
 };
 
 MX_INLINE vi lanes_mask(size_t count)
@@ -219,6 +218,30 @@ MX_INLINE vi vi_gather(const uint8_t *base, vi offsets)
 {
     return _mm256_i32gather_epi32((const void *)base, offsets, 1);
 }
+MX_INLINE int32_t vi_sum(vi a)
+{
+    __m128i half = _mm_add_epi32(_mm256_castsi256_si128(a), _mm256_extracti128_si256(a, 1));
+    half = _mm_add_epi32(half, _mm_shuffle_epi32(half, 0x4e));
+    return _mm_cvtsi128_si32(_mm_add_epi32(half, _mm_shuffle_epi32(half, 0xb1)));
+}
+/* Sums of neighbours: a[0] + a[1], a[2] + a[3], ..., then those of b. */
+MX_INLINE vi vi_pair_sums(vi a, vi b)
+{
+    return _mm256_permute4x64_epi64(_mm256_hadd_epi32(a, b), 0xd8);
+}
+/* Asks for the cache line at p, in the first-level cache, or in the second. */
+MX_INLINE void vi_prefetch(const void *p)
+{
+    _mm_prefetch(p, _MM_HINT_T0);
+}
+MX_INLINE void vi_prefetch_second(const void *p)
+{
+    _mm_prefetch(p, _MM_HINT_T1);
+}
+MX_INLINE vi vi_bits(vf a)
+{
+    return _mm256_castps_si256(a);
+}
 MX_INLINE vi vi_from_vf(vf a) /* rounded to nearest, ties to even */
 {
     return _mm256_cvtps_epi32(a);
@@ -269,6 +292,13 @@ MX_INLINE vf vf_widen_low_halves(vi lanes, enum mx_dtype dtype)
     if (dtype == MX_BF16) return _mm256_castsi256_ps(_mm256_slli_epi32(lanes, 16));
     const vi low = _mm256_and_si256(lanes, _mm256_set1_epi32(0xffff));
     return _mm256_cvtph_ps(_mm_packus_epi32(_mm256_castsi256_si128(low), _mm256_extracti128_si256(low, 1)));
+}
+
+/* The same of the high 16 bits. */
+MX_INLINE vf vf_widen_high_halves(vi lanes, enum mx_dtype dtype)
+{
+    if (dtype == MX_BF16) return vf_bits(vi_and(lanes, vi_set1(0xffff0000)));
+    return vf_widen_low_halves(vi_shift_right(lanes, 16), dtype);
 }
 
 /* The code stream, spread so that each 16-bit word holds word_values(bits) codes, the first lowest, with anything above

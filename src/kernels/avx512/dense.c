@@ -1,8 +1,9 @@
-/* The dense kernels for AVX512: norms, rotary, activations. The loops stand in simd/dense.inc; products in products.c.
- */
+/* The dense kernels for AVX512: norms, rotary, activations. The loops stand in simd/dense.inc; products in *_tmpl.c. */
 #include "kernels/avx512/dense.h"
 
 #include <math.h>
+
+#include "kernels/levels.h"
 
 /* clang-format off */
 #include "kernels/avx512/vector.h"
@@ -14,5 +15,6 @@ void mx_dense_fill_avx512(struct mx_dense_kernels *table)
 {
     table->level = MX_CPU_AVX512;
     fill_dense(table);
-    mx_products_fill_avx512(table->products);
+    mx_affine_fill_avx512(table->products);
+    mx_plain_fill_avx512(table->products);
 }

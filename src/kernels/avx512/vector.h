@@ -16,14 +16,13 @@ typedef __m512 vf;
 typedef __m512i vi;
 typedef uint32_t vi_lanes32 __attribute__((vector_size(64)));
 typedef uint16_t vi_halves __attribute__((vector_size(64)));
+#define MX_GEMV_TILE 16 /* tokens of a GEMV whose sums stay in registers */
 enum {
     LANES = 16,
-    FEW_PREFETCH = 4096,   /* bytes ahead of the codes that the few-token way reads */
-    PLAIN_PREFETCH = 1024, /* the same for plain weights */
-    FEW_AFFINE_TOKENS = 4, /* where its speed meets that of the many-token way */
-    FEW_PLAIN_TOKENS = 32,
-    PLAIN_ROWS = 4,   /* rows that it takes at once where the weights are plain */
-    TILE_TOKENS = 12, /* many-token way: 12 tokens x 2 vectors of rows are summed in registers at a time */
+    GEMV_AHEAD = 4096, /* bytes that a GEMV prefetches ahead */
+    GEMV_AFFINE_TOKENS = 64, /* where its speed meets that of a GEMM */
+    GEMV_PLAIN_TOKENS = 8,
+    TILE_TOKENS = 12, /* a GEMM: 12 tokens x 2 vectors of rows are summed in registers at a time */
 };
 
 MX_INLINE __mmask16 lanes_mask(size_t count)
@@ -214,6 +213,30 @@ MX_INLINE vi vi_gather(const uint8_t *base, vi offsets)
 {
     return _mm512_i32gather_epi32(offsets, base, 1);
 }
+MX_INLINE int32_t vi_sum(vi a)
+{
+    return _mm512_reduce_add_epi32(a);
+}
+/* Sums of neighbours: a[0] + a[1], a[2] + a[3], ..., then those of b. */
+MX_INLINE vi vi_pair_sums(vi a, vi b)
+{
+    const vi even = _mm512_setr_epi32(0, 2, 4, 6, 8, 10, 12, 14, 16, 18, 20, 22, 24, 26, 28, 30);
+    const vi odd = _mm512_add_epi32(even, _mm512_set1_epi32(1));
+    return _mm512_add_epi32(_mm512_permutex2var_epi32(a, even, b), _mm512_permutex2var_epi32(a, odd, b));
+}
+/* Asks for the cache line at p, in the first-level cache, or in the second. */
+MX_INLINE void vi_prefetch(const void *p)
+{
+    _mm_prefetch(p, _MM_HINT_T0);
+}
+MX_INLINE void vi_prefetch_second(const void *p)
+{
+    _mm_prefetch(p, _MM_HINT_T1);
+}
+MX_INLINE vi vi_bits(vf a)
+{
+    return _mm512_castps_si512(a);
+}
 MX_INLINE vi vi_from_vf(vf a) /* rounded to nearest, ties to even */
 {
     return _mm512_cvtps_epi32(a);
@@ -252,6 +275,13 @@ MX_INLINE vf vf_widen_low_halves(vi lanes, enum mx_dtype dtype)
 {
     if (dtype == MX_F16) return _mm512_cvtph_ps(_mm512_cvtepi32_epi16(lanes));
     return _mm512_castsi512_ps(_mm512_slli_epi32(lanes, 16));
+}
+
+/* The same of the high 16 bits. */
+MX_INLINE vf vf_widen_high_halves(vi lanes, enum mx_dtype dtype)
+{
+    if (dtype == MX_BF16) return vf_bits(vi_and(lanes, vi_set1(0xffff0000)));
+    return vf_widen_low_halves(vi_shift_right(lanes, 16), dtype);
 }
 
 /* The code stream, spread so that each 16-bit word holds word_values(bits) codes, the first lowest, with anything above

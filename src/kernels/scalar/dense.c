@@ -171,8 +171,8 @@ void mx_dense_fill_scalar(struct mx_dense_kernels *table)
         .softmax = softmax,
         .argmax = argmax,
     };
-    const struct mx_product_way way = {.rows = mx_product_rows_scalar};
+    const struct mx_product_path path = {.rows = mx_product_rows_scalar};
     for (int kind = 0; kind < MX_WEIGHT_KINDS; kind++) {
-        table->products[kind] = (struct mx_product_kernels){.few = way, .many = way};
+        table->products[kind] = (struct mx_product_kernels){.gemv = path, .gemm = path};
     }
 }

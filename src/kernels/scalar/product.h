@@ -4,7 +4,7 @@
 
 #include "kernels/product.h"
 
-/* Both ways of every kind of weight: a row at a time, sums in double. */
+/* GEMV and GEMM of every kind of weight: a row at a time, sums in double. */
 void mx_product_rows_scalar(const struct mx_product_piece *piece);
 
 #endif

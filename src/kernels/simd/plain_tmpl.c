@@ -1,0 +1,288 @@
+/* Products with weights in float32, float16 or bfloat16, widened exactly. A product adds up SUM_COLS columns in their
+ * order, by fused multiply-adds, and then these sums in theirs, whichever loop computes it and however many tokens
+ * share it: short chains keep rounding errors small.
+ *
+ * Lanes are rows: lines of LANES rows are transposed, and a vector of one column of each is multiplied by the token's
+ * number, broadcast. The GEMV (few tokens) does so in registers, straight from the file; the GEMM unpacks a
+ * panel of SUM_COLS columns, which stays in the first-level cache and serves all tokens.
+ *
+ *     panel[strip][column][STRIP_ROWS]
+ *     prepared[tile][column][tile tokens]        the input; tokens beyond n are zero
+ *     sums[token][MX_PANEL_ROWS]                 until all columns are in
+ */
+#ifndef MX_LEVEL
+#error "define MX_LEVEL, the suffix of this level's functions"
+#endif
+#include "kernels/levels.h"
+#include "kernels/simd/product_rows.h"
+#include "kernels/simd/unroll.h"
+
+enum { SUM_COLS = 256 };
+
+MX_INLINE void prepare(const struct mx_product_input *input, size_t tile)
+{
+    for (size_t t = input->first; t < input->last; t++) {
+        const float *x = input->x + t * input->x_stride;
+        float *to = (float *)input->prepared + t / tile * tile * input->cols + t % tile;
+        for (size_t c = 0; c < input->cols; c++) to[c * tile] = x[c];
+    }
+    if (input->last < input->n) return;
+    for (size_t t = input->n; t % tile; t++) { /* the last tile is filled up */
+        float *to = (float *)input->prepared + t / tile * tile * input->cols + t % tile;
+        for (size_t c = 0; c < input->cols; c++) to[c * tile] = 0;
+    }
+}
+
+/* 32-bit words of LANES rows from `row` on: words[i] holds word i of the line at `at` of each row, `bytes` of which
+ * exist (at most 4 * LANES; the rest becomes zeros). Rows beyond the piece repeat its last one. */
+MX_INLINE void load_lines(vi words[LANES], const struct mx_product_piece *piece, size_t row, size_t at, size_t bytes)
+{
+    const size_t stride = mx_matrix_row_bytes(piece->matrix), last = piece->last - 1;
+    const uint8_t *first = piece->matrix->data + at;
+    for (size_t i = 0; i < LANES; i++) {
+        const uint8_t *line = first + (row + i < last ? row + i : last) * stride;
+        if (bytes == 4 * LANES) {
+            words[i] = vi_load(line);
+        } else {
+            uint8_t some[4 * LANES] = {0};
+            memcpy(some, line, bytes);
+            words[i] = vi_load(some);
+        }
+    }
+    vi_transpose(words);
+}
+
+/* Column 0 or 1 of the two (or one) that a word holds. */
+MX_INLINE vf column_of(vi word, enum mx_dtype dtype, size_t column)
+{
+    return dtype == MX_F32 ? vf_bits(word)
+           : column        ? vf_widen_high_halves(word, dtype)
+                           : vf_widen_low_halves(word, dtype);
+}
+
+/* --- few tokens --- */
+
+/* Adds a column of `vectors` vectors of rows, the same word of each, for `tokens` tokens. */
+MX_INLINE void add_column(vf *sum, const vi words[][LANES], size_t word, enum mx_dtype dtype, size_t odd,
+                          const float *x, const size_t tokens, const size_t vectors)
+{
+    MX_UNROLL
+    for (size_t v = 0; v < vectors; v++) {
+        const vf w = column_of(words[v][word], dtype, odd);
+        MX_UNROLL
+        for (size_t t = 0; t < tokens; t++) sum[t * vectors + v] = vf_fma(w, vf_set1(x[t]), sum[t * vectors + v]);
+    }
+}
+
+/* `vectors` vectors of rows from `row` on by all columns for `tokens` tokens (both constants): sums[token][vectors *
+ * LANES]. */
+MX_INLINE void multiply_lines(const struct mx_product_piece *piece, float *sums, size_t row, enum mx_dtype dtype,
+                              const size_t tokens, const size_t vectors)
+{
+    const size_t cols = piece->matrix->cols, size = mx_dtype_size(dtype), in_word = 4 / size, line = in_word * LANES;
+    const uint8_t *next = piece->matrix->data + (row + vectors * LANES) * cols * size;
+    const float *x = piece->prepared;
+    vf even[2 * GEMV_PLAIN_TOKENS], odd[2 * GEMV_PLAIN_TOKENS];
+    MX_UNROLL
+    for (size_t i = 0; i < tokens * vectors; i++) even[i] = odd[i] = vf_zero();
+    for (size_t c = 0; c < cols; c += line) {
+        const size_t columns = cols - c < line ? cols - c : line;
+        vi words[2][LANES];
+        for (size_t v = 0; v < vectors; v++) load_lines(words[v], piece, row + v * LANES, c * size, columns * size);
+        for (size_t i = 0; i < vectors * LANES * LANES * 4; i += 64, next += 64) vi_prefetch_second(next);
+        for (size_t k = 0; k < columns / 2; k++, x += 2 * tokens) {
+            add_column(even, words, 2 * k / in_word, dtype, 0, x, tokens, vectors);
+            add_column(odd, words, (2 * k + 1) / in_word, dtype, 1, x + tokens, tokens, vectors);
+        }
+        if (columns % 2) add_column(even, words, (columns - 1) / in_word, dtype, 0, x, tokens, vectors);
+        if ((c + line) % SUM_COLS && c + line < cols) continue;
+        MX_UNROLL
+        for (size_t i = 0; i < tokens * vectors; i++) {
+            const vf before = c < SUM_COLS ? vf_zero() : vf_load(sums + i * LANES);
+            vf_store(sums + i * LANES, vf_add(vf_add(before, even[i]), odd[i]));
+            even[i] = odd[i] = vf_zero();
+        }
+    }
+}
+
+MX_INLINE void gemv_lines(const struct mx_product_piece *piece, enum mx_dtype dtype, const size_t tokens,
+                          const size_t vectors)
+{
+    float sums[GEMV_PLAIN_TOKENS * 2 * LANES];
+    for (size_t row = piece->first; row < piece->last; row += vectors * LANES) {
+        const size_t rest = piece->last - row, rows = rest < vectors * LANES ? rest : vectors * LANES;
+        multiply_lines(piece, sums, row, dtype, tokens, vectors);
+        put_sums(piece, sums, vectors * LANES, row, rows, 0, piece->n);
+    }
+}
+
+MX_INLINE void gemv(const struct mx_product_piece *piece, enum mx_dtype dtype)
+{
+    switch (gemv_tile(piece->n)) {
+    case 1: gemv_lines(piece, dtype, 1, 1); break;
+    case 2: gemv_lines(piece, dtype, 2, 1); break;
+#if MX_GEMV_TILE > 8
+    case 3: gemv_lines(piece, dtype, 3, 2); break;
+    case 4: gemv_lines(piece, dtype, 4, 2); break;
+    case 6: gemv_lines(piece, dtype, 6, 2); break;
+    case 8: gemv_lines(piece, dtype, 8, 1); break;
+#else
+    case 3: gemv_lines(piece, dtype, 3, 1); break;
+    case 4: gemv_lines(piece, dtype, 4, 1); break;
+#endif
+    }
+}
+
+/* --- many tokens --- */
+
+/* Columns [first, last) of the piece's rows. */
+MX_INLINE void unpack(const struct mx_product_piece *piece, float *panel, size_t first, size_t last,
+                      enum mx_dtype dtype)
+{
+    const size_t count = last - first, size = mx_dtype_size(dtype), line = 4 / size * LANES;
+    for (size_t r = 0; r < MX_PANEL_ROWS; r += LANES) {
+        if (piece->first + r >= piece->last) break;
+        float *out = panel + r / STRIP_ROWS * STRIP_ROWS * SUM_COLS + r % STRIP_ROWS;
+        for (size_t c = 0; c < count; c += line) {
+            const size_t columns = count - c < line ? count - c : line;
+            vi words[LANES];
+            load_lines(words, piece, piece->first + r, (first + c) * size, columns * size);
+            MX_UNROLL
+            for (size_t i = 0; i < LANES; i++, out += line / LANES * STRIP_ROWS) { /* what is beyond the row is room */
+                vf_store(out, column_of(words[i], dtype, 0));
+                if (dtype != MX_F32) vf_store(out + STRIP_ROWS, column_of(words[i], dtype, 1));
+            }
+        }
+    }
+}
+
+/* Cache lines that will be wanted soon, row by row. They are asked for while a panel is multiplied: all at once, they
+ * would wait for one another. */
+struct ahead {
+    const uint8_t *line;
+    size_t in_row, at, skip; /* lines of a row, the present one's index, bytes from a row's end to the next */
+};
+
+/* The lines of the panel after columns [.., last): those that follow in the same rows, or the first of the next rows.
+ */
+MX_INLINE struct ahead lines_ahead(const struct mx_product_piece *piece, size_t last, size_t size)
+{
+    const size_t cols = piece->matrix->cols, rows = last < cols ? 0 : MX_PANEL_ROWS, first = last < cols ? last : 0;
+    const size_t in_row = ((cols - first < SUM_COLS ? cols - first : SUM_COLS) * size + 63) / 64;
+    return (struct ahead){piece->matrix->data + ((piece->first + rows) * cols + first) * size, in_row, 0,
+                          cols * size - in_row * 64};
+}
+
+MX_INLINE void prefetch_line(struct ahead *ahead)
+{
+    vi_prefetch_second(ahead->line);
+    ahead->line += 64;
+    if (++ahead->at < ahead->in_row) return;
+    ahead->at = 0;
+    ahead->line += ahead->skip;
+}
+
+/* The first `tokens` tokens of a tile times every second column of a strip, up to `cols`, onto
+ * sums[tokens][MX_PANEL_ROWS]; `lines` lines are prefetched for each column. */
+MX_INLINE void multiply_strip(float *sums, const float *strip, const float *tile, size_t cols, size_t tokens,
+                              bool begin, struct ahead *ahead, size_t lines)
+{
+    vf sum[TILE_TOKENS][2];
+    MX_UNROLL
+    for (size_t t = 0; t < tokens; t++) sum[t][0] = sum[t][1] = vf_zero();
+    for (size_t c = 0; c < cols; c += 2) {
+        const vf low = vf_load(strip + c * STRIP_ROWS), high = vf_load(strip + c * STRIP_ROWS + LANES);
+        MX_UNROLL
+        for (size_t t = 0; t < tokens; t++) {
+            const vf x = vf_set1(tile[c * TILE_TOKENS + t]);
+            sum[t][0] = vf_fma(low, x, sum[t][0]);
+            sum[t][1] = vf_fma(high, x, sum[t][1]);
+        }
+        MX_UNROLL
+        for (size_t i = 0; i < lines; i++) prefetch_line(ahead);
+    }
+    MX_UNROLL
+    for (size_t t = 0; t < tokens; t++) {
+        float *to = sums + t * MX_PANEL_ROWS;
+        vf_store(to, vf_add(begin ? vf_zero() : vf_load(to), sum[t][0]));
+        vf_store(to + LANES, vf_add(begin ? vf_zero() : vf_load(to + LANES), sum[t][1]));
+    }
+}
+
+MX_INLINE void multiply_panel(float *sums, const float *panel, const float *tile, size_t cols, size_t tokens,
+                              bool begin, struct ahead *ahead, size_t lines)
+{
+    for (size_t s = 0; s < STRIPS; s++, panel += STRIP_ROWS * SUM_COLS) {
+        for (size_t odd = 0; odd < 2; odd++) {
+            multiply_strip(sums + s * STRIP_ROWS, panel + odd * STRIP_ROWS, tile + odd * TILE_TOKENS, cols - odd,
+                           tokens, begin && odd == 0, ahead, lines);
+        }
+    }
+}
+
+MX_INLINE void multiply_tile(float *sums, const float *panel, const float *tile, size_t cols, size_t tokens, bool begin,
+                             struct ahead *ahead, size_t lines)
+{
+    switch (tile_tokens(tokens)) {
+    case TILE_TOKENS: multiply_panel(sums, panel, tile, cols, TILE_TOKENS, begin, ahead, lines); break;
+    case TILE_TOKENS * 2 / 3: multiply_panel(sums, panel, tile, cols, TILE_TOKENS * 2 / 3, begin, ahead, lines); break;
+    default: multiply_panel(sums, panel, tile, cols, TILE_TOKENS / 3, begin, ahead, lines);
+    }
+}
+
+MX_INLINE void gemm(const struct mx_product_piece *piece, enum mx_dtype dtype)
+{
+    const size_t cols = piece->matrix->cols, size = mx_dtype_size(dtype);
+    const size_t lines = (MX_PANEL_ROWS * size / 64 + STRIPS - 1) / STRIPS; /* of a panel, for each of its columns */
+    float *panel = piece->scratch, *sums = panel + MX_PANEL_ROWS * SUM_COLS;
+    for (size_t first = 0; first < cols; first += SUM_COLS) {
+        const size_t last = cols - first < SUM_COLS ? cols : first + SUM_COLS, count = last - first;
+        const float *tile = (const float *)piece->prepared + first * TILE_TOKENS;
+        struct ahead ahead = lines_ahead(piece, last, size);
+        unpack(piece, panel, first, last, dtype);
+        multiply_tile(sums, panel, tile, count, piece->n, first == 0, &ahead, lines);
+        for (size_t t = TILE_TOKENS; t < piece->n; t += TILE_TOKENS) {
+            multiply_tile(sums + t * MX_PANEL_ROWS, panel, tile + t * cols, count, piece->n - t, first == 0, NULL, 0);
+        }
+    }
+    put_sums(piece, sums, MX_PANEL_ROWS, piece->first, piece->last - piece->first, 0, piece->n);
+}
+
+/* --- the table --- */
+
+static void gemv_prepare(const struct mx_product_input *input)
+{
+    prepare(input, gemv_tile(input->n));
+}
+static void gemm_prepare(const struct mx_product_input *input)
+{
+    prepare(input, TILE_TOKENS);
+}
+
+#define ROWS(name, dtype)                                                                                              \
+    static void gemv_##name(const struct mx_product_piece *piece)                                                      \
+    {                                                                                                                  \
+        gemv(piece, dtype);                                                                                            \
+    }                                                                                                                  \
+    static void gemm_##name(const struct mx_product_piece *piece)                                                      \
+    {                                                                                                                  \
+        gemm(piece, dtype);                                                                                            \
+    }
+ROWS(f32, MX_F32)
+ROWS(f16, MX_F16)
+ROWS(bf16, MX_BF16)
+
+#define KERNELS(name)                                                                                                  \
+    (struct mx_product_kernels)                                                                                        \
+    {                                                                                                                  \
+        .gemv = {.rows = gemv_##name, .prepare = gemv_prepare, .prepare_tokens = 1},                                   \
+        .gemm = {.rows = gemm_##name, .prepare = gemm_prepare, .prepare_tokens = TILE_TOKENS},                         \
+        .gemv_tokens = GEMV_PLAIN_TOKENS                                                                               \
+    }
+
+void MX_AT_LEVEL(mx_plain_fill)(struct mx_product_kernels products[MX_WEIGHT_KINDS])
+{
+    products[MX_WEIGHT_F32] = KERNELS(f32);
+    products[MX_WEIGHT_F16] = KERNELS(f16);
+    products[MX_WEIGHT_BF16] = KERNELS(bf16);
+}
