@@ -19,7 +19,7 @@
 #include "checkpoint/companions.h"
 #include "checkpoint/quantization.h"
 #include "checkpoint/writer.h"
-#include "config/arch.h"
+#include "config/names.h"
 
 static const struct {
     const char *name, *config;
@@ -63,9 +63,9 @@ struct tensors {
     bool failed; /* memory ran out */
 };
 
-/* NAME is "PREFIX" + "MODULE" + "PART". A leading size of 0 is left out. */
-static void add(struct tensors *t, const char *prefix, const char *module, const char *part, enum mx_storage storage,
-                size_t experts, size_t rows, size_t cols, struct filling filling)
+/* NAME is "MODULE" + "PART". A leading size of 0 is left out. */
+static void add(struct tensors *t, const char *module, const char *part, enum mx_storage storage, size_t experts,
+                size_t rows, size_t cols, struct filling filling)
 {
     if (t->count == t->capacity) {
         const size_t wider = t->capacity ? 2 * t->capacity : 1024;
@@ -78,7 +78,7 @@ static void add(struct tensors *t, const char *prefix, const char *module, const
         t->capacity = wider;
     }
     char name[512];
-    snprintf(name, sizeof name, "%s%s%s", prefix, module, part);
+    snprintf(name, sizeof name, "%s%s", module, part);
     struct mx_output *output = &t->outputs[t->count];
     *output = (struct mx_output){.name = mx_arena_strndup(&t->arena, name, strlen(name)), .storage = storage};
     const size_t sizes[] = {experts, rows, cols};
@@ -89,109 +89,88 @@ static void add(struct tensors *t, const char *prefix, const char *module, const
     t->fillings[t->count++] = filling;
 }
 
-static void add_vector(struct tensors *t, const char *prefix, const char *module, const char *part, size_t length,
-                       enum fill fill)
+static void add_vector(struct tensors *t, const char *module, const char *part, size_t length, enum fill fill)
 {
-    if (!module) return;
-    add(t, prefix, module, part, MX_STORAGE_BF16, 0, 0, length, (struct filling){fill, length, 0});
+    add(t, module, part, MX_STORAGE_BF16, 0, 0, length, (struct filling){fill, length, 0});
     t->parameters += length;
 }
 
 /* A matrix, or a stack of them if experts is not 0. */
-static void add_matrix(struct tensors *t, const char *prefix, const char *module, size_t experts, size_t rows,
-                       size_t cols, bool bias)
+static void add_matrix(struct tensors *t, const char *module, size_t experts, size_t rows, size_t cols)
 {
-    if (!module) return;
     const int bits = t->quant.bits;
     const size_t group = (size_t)t->quant.group;
     t->parameters += (experts ? experts : 1) * rows * cols;
     if (bits && cols % group == 0) {
         const size_t words = cols / 32 * (size_t)bits, groups = cols / group;
-        add(t, prefix, module, ".weight", MX_STORAGE_U32, experts, rows, words,
-            (struct filling){FILL_CODES, cols, bits});
-        add(t, prefix, module, ".scales", MX_STORAGE_BF16, experts, rows, groups,
-            (struct filling){FILL_SCALES, cols, bits});
-        add(t, prefix, module, ".biases", MX_STORAGE_BF16, experts, rows, groups,
-            (struct filling){FILL_BIASES, cols, bits});
+        add(t, module, ".weight", MX_STORAGE_U32, experts, rows, words, (struct filling){FILL_CODES, cols, bits});
+        add(t, module, ".scales", MX_STORAGE_BF16, experts, rows, groups, (struct filling){FILL_SCALES, cols, bits});
+        add(t, module, ".biases", MX_STORAGE_BF16, experts, rows, groups, (struct filling){FILL_BIASES, cols, bits});
     } else {
-        add(t, prefix, module, ".weight", MX_STORAGE_BF16, experts, rows, cols,
-            (struct filling){FILL_WEIGHTS, cols, 0});
+        add(t, module, ".weight", MX_STORAGE_BF16, experts, rows, cols, (struct filling){FILL_WEIGHTS, cols, 0});
     }
-    if (bias) add_vector(t, prefix, module, ".bias", rows, FILL_ZEROS);
 }
 
-static void add_norm(struct tensors *t, const char *prefix, const char *module, size_t width)
+/* There is no checkpoint yet. */
+static bool has_none(const void *context, const char *module)
 {
-    if (!module || t->arch->norm == MX_NORM_LAYER_PLAIN) return;
-    add_vector(t, prefix, module, ".weight", width, t->arch->norm_offset != 0 ? FILL_ZEROS : FILL_ONES);
-    if (t->arch->norm == MX_NORM_LAYER) add_vector(t, prefix, module, ".bias", width, FILL_ZEROS);
+    (void)context;
+    (void)module;
+    return false;
 }
 
-static void add_attention(struct tensors *t, const char *prefix, const struct mx_layer *layer)
+/* The name that MLX would read: stacked rather than one by one, not fused if there is a choice. */
+static bool name_of(const struct mx_arch *arch, const struct mx_name_world *world, const struct mx_tensor_spec *spec,
+                    struct mx_tensor_source *source)
 {
-    const struct mx_arch *arch = t->arch;
-    const struct mx_tensor_names *names = &arch->names;
-    const size_t q = (size_t)layer->heads * layer->k_dim, hidden = arch->hidden;
-    const size_t k = (size_t)layer->kv_heads * layer->k_dim, v = (size_t)layer->kv_heads * layer->v_dim;
-    if (names->qkv) {
-        add_matrix(t, prefix, names->qkv, 0, q + k + v, hidden, arch->qkv_bias);
-    } else {
-        add_matrix(t, prefix, names->q, 0, q, hidden, arch->qkv_bias);
-        add_matrix(t, prefix, names->k, 0, k, hidden, arch->qkv_bias);
-        add_matrix(t, prefix, names->v, 0, v, hidden, arch->qkv_bias);
-    }
-    add_matrix(t, prefix, names->o, 0, hidden, (size_t)layer->heads * layer->v_dim, arch->o_bias);
-    if (arch->qk_norm == MX_QK_NORM_NONE) return;
-    add_norm(t, prefix, names->q_norm, arch->qk_norm == MX_QK_NORM_HEAD ? layer->k_dim : q);
-    add_norm(t, prefix, names->k_norm, arch->qk_norm == MX_QK_NORM_HEAD ? layer->k_dim : k);
+    for (unsigned i = 0; mx_tensor_source(arch, world, spec, i, source); i++)
+        if (!source->each || !spec->count) return true;
+    return mx_tensor_source(arch, world, spec, 0, source);
 }
 
-static void add_feed_forward(struct tensors *t, const char *prefix, const struct mx_layer *layer)
+static bool was_added(const struct tensors *t, const char *module)
 {
-    const struct mx_arch *arch = t->arch;
-    const struct mx_tensor_names *names = &arch->names;
-    const size_t width = layer->intermediate, shared = layer->shared_intermediate, hidden = arch->hidden;
-    if (layer->feed_forward == MX_FEED_FORWARD_EXPERTS) {
-        const size_t experts = arch->experts.count;
-        add_matrix(t, prefix, names->router, 0, experts, hidden, false);
-        add_matrix(t, prefix, names->stacked_gate, experts, width, hidden, false);
-        add_matrix(t, prefix, names->stacked_up, experts, width, hidden, false);
-        add_matrix(t, prefix, names->stacked_down, experts, hidden, width, false);
-        if (!shared) return;
-        add_matrix(t, prefix, names->shared_gate, 0, shared, hidden, false);
-        add_matrix(t, prefix, names->shared_up, 0, shared, hidden, false);
-        add_matrix(t, prefix, names->shared_down, 0, hidden, shared, false);
-        if (arch->experts.shared_gate) add_matrix(t, prefix, names->shared_expert_gate, 0, 1, hidden, false);
-        return;
+    const size_t length = strlen(module);
+    for (size_t i = t->count; i-- > 0 && t->count - i < 64;) {
+        const char *name = t->outputs[i].name;
+        if (name && !strncmp(name, module, length) && !strcmp(name + length, ".weight")) return true;
     }
-    if (names->gate_up && arch->gated) {
-        add_matrix(t, prefix, names->gate_up, 0, 2 * width, hidden, arch->mlp_bias);
-    } else {
-        if (arch->gated) add_matrix(t, prefix, names->gate, 0, width, hidden, arch->mlp_bias);
-        add_matrix(t, prefix, names->up, 0, width, hidden, arch->mlp_bias);
+    return false;
+}
+
+static mx_status add_tensor(void *context, const struct mx_tensor_spec *spec)
+{
+    struct tensors *t = context;
+    const struct mx_name_world world = mx_names_world(t->arch, has_none, NULL);
+    struct mx_tensor_source source;
+    if (t->failed || !name_of(t->arch, &world, spec, &source)) return MX_ERR_UNSUPPORTED;
+    const size_t rows = (size_t)source.rows, cols = (size_t)spec->cols;
+    const char *bare = strstr(source.module, "_bias") || strstr(source.module, ".bias") ? "" : ".weight";
+    if (source.fused && was_added(t, source.module)) return MX_OK; /* with another part */
+    switch (spec->kind) {
+    case MX_TENSOR_MATRIX:
+        if (source.transposed)
+            add_matrix(t, source.module, spec->count, cols, rows);
+        else
+            add_matrix(t, source.module, spec->count, rows, cols);
+        if (spec->bias) add_vector(t, source.module, ".bias", (spec->count ? spec->count : 1) * rows, FILL_ZEROS);
+        break;
+    case MX_TENSOR_NORM:
+        add_vector(t, source.module, ".weight", rows,
+                   spec->offset && t->arch->norm_offset != 0 ? FILL_ZEROS : FILL_ONES);
+        if (spec->bias) add_vector(t, source.module, ".bias", rows, FILL_ZEROS);
+        break;
+    case MX_TENSOR_FLOATS: add_vector(t, source.module, bare, rows * cols, FILL_ZEROS); break;
     }
-    add_matrix(t, prefix, names->down, 0, hidden, width, arch->mlp_bias);
+    return MX_OK;
 }
 
 static mx_status list_tensors(struct tensors *t, struct mx_error *err)
 {
     const struct mx_arch *arch = t->arch;
-    const struct mx_tensor_names *names = &arch->names;
     if (!arch->runnable) return mx_fail(err, MX_ERR_UNSUPPORTED, "%s: %s", arch->model_type, arch->not_runnable);
-    add_matrix(t, "", names->embedding, 0, arch->vocab, arch->hidden, false);
-    for (uint32_t i = 0; i < arch->layer_count; i++) {
-        char prefix[128];
-        const char *place = strstr(names->layer, "%u");
-        snprintf(prefix, sizeof prefix, "%.*s%u%s", (int)(place - names->layer), names->layer, i, place + 2);
-        add_norm(t, prefix, names->attention_norm, arch->hidden);
-        add_norm(t, prefix, names->attention_post_norm, arch->hidden);
-        add_norm(t, prefix, names->ffn_norm, arch->hidden);
-        add_norm(t, prefix, names->ffn_post_norm, arch->hidden);
-        add_attention(t, prefix, &arch->layers[i]);
-        add_feed_forward(t, prefix, &arch->layers[i]);
-    }
-    add_norm(t, "", names->final_norm, arch->hidden);
-    if (!arch->tied) add_matrix(t, "", names->lm_head, 0, arch->vocab, arch->hidden, arch->lm_head_bias);
+    if (mx_tensors_each(arch, add_tensor, t) != MX_OK && !t->failed)
+        return mx_fail(err, MX_ERR_UNSUPPORTED, "%s: a tensor has no name", arch->model_type);
     return t->failed ? mx_fail_memory(err, "the list of tensors", t->count * sizeof *t->outputs) : MX_OK;
 }
 

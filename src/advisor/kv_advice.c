@@ -100,10 +100,10 @@ static enum kind kind_of(const struct mx_arch *arch)
     if (mx_arch_cache_layers(arch) == 0) return KIND_RECURRENT;
     bool odd = !is_power_of_two(arch->head_dim);
     for (uint32_t i = 0; i < arch->layer_count; i++) {
-        const struct mx_layer *layer = &arch->layers[i];
-        if (!mx_layer_owns_cache(layer)) continue;
-        if (layer->attention == MX_ATTENTION_LATENT) return KIND_LATENT;
-        odd = odd || !is_power_of_two(layer->k_dim) || !is_power_of_two(layer->v_dim);
+        if (!mx_layer_owns_cache(&arch->layers[i])) continue;
+        const struct mx_kv_shape shape = mx_layer_kv_shape(&arch->layers[i]);
+        if (shape.attention == MX_ATTENTION_LATENT) return KIND_LATENT;
+        odd = odd || !is_power_of_two(shape.k_dim) || !is_power_of_two(shape.v_dim);
     }
     return odd ? KIND_ODD_HEADS : mx_kv_turbo4_allowed(arch->model_type) ? KIND_ALLOWED : KIND_OTHER;
 }

@@ -1,14 +1,13 @@
 /* The sum of weigh.h. */
 #include "advisor/weigh.h"
 
-/* Parameters of all routed experts. */
-static double expert_parameters(const struct mx_arch *arch)
+#include "config/tensors.h"
+
+/* Adds up the parameters of all routed experts. */
+static mx_status add_experts(void *context, const struct mx_tensor_spec *spec)
 {
-    double sum = 0;
-    for (uint32_t i = 0; i < arch->layer_count; i++)
-        if (arch->layers[i].feed_forward == MX_FEED_FORWARD_EXPERTS)
-            sum += 3.0 * arch->experts.count * arch->hidden * arch->layers[i].intermediate;
-    return sum;
+    if (spec->used) *(double *)context += (double)spec->count * (double)spec->rows * (double)spec->cols;
+    return MX_OK;
 }
 
 mx_status mx_weigh(double *bytes, const struct mx_arch *arch, const struct mx_quantization *quantization, double plain,
@@ -16,7 +15,9 @@ mx_status mx_weigh(double *bytes, const struct mx_arch *arch, const struct mx_qu
 {
     const struct mx_parameters parameters = mx_arch_parameters(arch);
     const double total = (double)parameters.total, hidden = arch->hidden;
-    const double experts = expert_parameters(arch), embedding = (double)parameters.embedding;
+    const double embedding = (double)parameters.embedding;
+    double experts = 0;
+    MX_TRY(mx_tensors_each(arch, add_experts, &experts));
     const double head = arch->tied ? 0 : embedding;
     if (quantization->kind == MX_QUANT_MLX) {
         *bytes = total * (quantization->quant.bits / 8.0 + 4.0 / quantization->quant.group);

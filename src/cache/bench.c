@@ -44,19 +44,19 @@ static mx_status make_model(struct mx_arch *arch, struct mx_kv_setup *setup, con
     arch->layers = calloc(shape->layers, sizeof *arch->layers);
     if (!arch->layers) return mx_fail_memory(err, "an attention benchmark", shape->layers * sizeof *arch->layers);
     for (uint32_t i = 0; i < shape->layers; i++) {
-        arch->layers[i] = (struct mx_layer){.attention = MX_ATTENTION_FULL,
-                                            .heads = shape->kv_heads * shape->group,
-                                            .kv_heads = shape->kv_heads,
-                                            .k_dim = shape->dim,
-                                            .v_dim = shape->dim,
-                                            .cache_copies = 1,
-                                            .shares_cache_of = -1};
+        arch->layers[i] = (struct mx_layer){.attention = {.kind = MX_ATTENTION_FULL,
+                                                          .heads = shape->kv_heads * shape->group,
+                                                          .kv_heads = shape->kv_heads,
+                                                          .k_dim = shape->dim,
+                                                          .v_dim = shape->dim,
+                                                          .cache_copies = 1,
+                                                          .shares_cache_of = -1}};
     }
     if (shape->bias_pairs) {
         arch->qkv_bias = true;
         arch->rope_count = 1;
         arch->rope[0].dims = shape->dim / 2 * 2;
-        for (uint32_t i = 0; i < shape->layers; i++) arch->layers[i].rope = true;
+        for (uint32_t i = 0; i < shape->layers; i++) arch->layers[i].attention.rope = true;
     }
     struct mx_kv_options request = shape->kv;
     request.force = true;

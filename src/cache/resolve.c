@@ -6,6 +6,7 @@
 #include "cache/hadamard.h"
 #include "cache/mode.h"
 #include "cache/size.h"
+#include "config/families.h"
 
 enum {
     TURBO_MAX_DIM = 256, /* beyond it, turbo codes were never measured and the integer kernels have no headroom */
@@ -13,17 +14,14 @@ enum {
     MAX_PROTECTED = 1 << 20,
 };
 
-/* Model types whose symmetric turbo4 passed the quality gate. */
-static const char *const turbo4_allowed[] = {"qwen3_5", "qwen3_5_moe", "qwen3_next"};
-
 bool mx_kv_turbo4_allowed(const char *model_type)
 {
-    for (size_t i = 0; i < sizeof turbo4_allowed / sizeof *turbo4_allowed; i++) {
-        const size_t length = strlen(turbo4_allowed[i]);
-        if (strncmp(model_type, turbo4_allowed[i], length) != 0) continue;
-        if (model_type[length] == '\0' || model_type[length] == '_') return true;
+    const struct mx_family *family = mx_family_find(model_type);
+    if (!family) { /* a wrapper's type stands for that of the text model in it */
+        const char *inner = mx_family_inner_type(model_type);
+        family = inner ? mx_family_find(inner) : NULL;
     }
-    return false;
+    return family && family->turbo4;
 }
 
 static bool is_turbo(enum mx_repr repr)
@@ -34,7 +32,7 @@ static bool is_turbo(enum mx_repr repr)
 static bool has_latent(const struct mx_arch *arch)
 {
     for (uint32_t i = 0; i < arch->layer_count; i++) {
-        if (mx_layer_owns_cache(&arch->layers[i]) && arch->layers[i].attention == MX_ATTENTION_LATENT) return true;
+        if (mx_layer_owns_cache(&arch->layers[i]) && arch->layers[i].attention.kind == MX_ATTENTION_LATENT) return true;
     }
     return false;
 }
@@ -43,12 +41,12 @@ static bool has_latent(const struct mx_arch *arch)
 static uint32_t unfit_dim(const struct mx_arch *arch, enum mx_mode mode)
 {
     for (uint32_t i = 0; i < arch->layer_count; i++) {
-        const struct mx_layer *layer = &arch->layers[i];
-        if (!mx_layer_owns_cache(layer)) continue;
+        if (!mx_layer_owns_cache(&arch->layers[i])) continue;
+        const struct mx_kv_shape shape = mx_layer_kv_shape(&arch->layers[i]);
         const struct side {
             enum mx_repr repr;
             uint32_t dim;
-        } sides[2] = {{mx_mode_info(mode)->k, layer->k_dim}, {mx_mode_info(mode)->v, layer->v_dim}};
+        } sides[2] = {{mx_mode_info(mode)->k, shape.k_dim}, {mx_mode_info(mode)->v, shape.v_dim}};
         for (int s = 0; s < 2; s++) {
             if (!is_turbo(sides[s].repr)) continue;
             if (sides[s].dim > TURBO_MAX_DIM || !mx_hadamard_exists(sides[s].dim)) return sides[s].dim;

@@ -78,6 +78,9 @@ mx_status mx_checkpoint_matrix(const struct mx_checkpoint *checkpoint, const cha
 mx_status mx_checkpoint_expert(const struct mx_checkpoint *checkpoint, const char *module, size_t experts,
                                size_t expert, size_t rows, size_t cols, struct mx_matrix *out, struct mx_error *err);
 
+/* MX_ERR_FORMAT: says that the tensor `name` is missing. */
+mx_status mx_checkpoint_missing(const struct mx_checkpoint *checkpoint, const char *name, struct mx_error *err);
+
 /* True if there is a `.weight` of `module`, or a bare tensor of that name. */
 bool mx_checkpoint_has(const struct mx_checkpoint *checkpoint, const char *module);
 

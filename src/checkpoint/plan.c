@@ -2,34 +2,33 @@
  * the general group is quantized, the embedding too; norms, biases and other vectors never. */
 #include "checkpoint/plan.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "base/str.h"
 #include "checkpoint/checkpoint_impl.h"
 #include "checkpoint/floats.h"
+#include "config/families.h"
+#include "config/names.h"
 
-/* Model types that keep their Hugging Face names in MLX, but for the stacking of experts; and the router that mlx-lm
- * keeps at 8 bits in groups of 64, if any. A type that is missing here would come out with names that MLX does not
- * know. */
-static const struct convertible {
-    const char *model_type;
-    const char *router8;
-} convertible[] = {
-    {"llama", NULL},   {"mistral", NULL},   {"qwen2", NULL},
-    {"qwen3", NULL},   {"qwen2_moe", NULL}, {"qwen3_moe", ".mlp.gate"},
-    {"mixtral", NULL}, {"phi", NULL},       {"phi3", NULL},
-    {"gemma", NULL},   {"gemma2", NULL},    {"starcoder2", NULL},
-    {"cohere", NULL},
-};
 static const struct mx_quant router_quant = {MX_QUANT_AFFINE, 8, 64};
+
+/* How a module of the source is written. */
+struct module_rule {
+    const char *module;
+    bool router; /* the matrix that chooses experts */
+};
 
 struct planner {
     struct mx_plan *plan;
     const struct mx_checkpoint *source;
     const struct mx_arch *arch;
-    const struct convertible *family;
+    const struct mx_family *family;
+    struct mx_name_world world;
     struct mx_quant quant;
+    struct module_rule *matrices; /* [matrix_count], sorted: what products read, by the list of tensors */
+    size_t matrix_count, matrix_capacity;
     bool *used; /* [tensors]: taken into a stack */
     struct mx_error *err;
 };
@@ -73,12 +72,29 @@ static bool add_output(struct planner *planner, const char *name, const char *pa
     return output->name != NULL;
 }
 
-/* How a weight [.., rows, cols] is quantized; bits 0 if it is not. */
-static struct mx_quant quant_for(const struct planner *planner, const char *module, int rank, size_t cols)
+static int compare_modules(const void *a, const void *b)
+{
+    return strcmp(((const struct module_rule *)a)->module, ((const struct module_rule *)b)->module);
+}
+
+static const struct module_rule *rule_for(const struct planner *planner, const char *module)
+{
+    const struct module_rule key = {.module = module};
+    return bsearch(&key, planner->matrices, planner->matrix_count, sizeof key, compare_modules);
+}
+
+/* True for a matrix that MLX keeps at 8 bits whatever the others have. */
+static bool is_router8(const struct planner *planner, const struct module_rule *rule)
+{
+    return rule->router && planner->family->mlx_router == MX_MLX_ROUTER_8_BITS;
+}
+
+/* How a module's weight of so many columns is quantized; bits 0 if it is not. */
+static struct mx_quant quant_for(const struct planner *planner, const struct module_rule *rule, size_t cols)
 {
     const struct mx_quant plain = {MX_QUANT_AFFINE, 0, 0};
-    if (rank < 2 || cols == 0 || cols % (size_t)planner->quant.group != 0) return plain;
-    if (!planner->family->router8 || !mx_ends_with(module, planner->family->router8)) return planner->quant;
+    if (!rule || cols == 0 || cols % (size_t)planner->quant.group != 0) return plain;
+    if (!is_router8(planner, rule)) return planner->quant;
     return cols % (size_t)router_quant.group == 0 ? router_quant : plain;
 }
 
@@ -96,8 +112,9 @@ static mx_status add_job(struct planner *planner, const char *name, int rank, co
     job->floats = mx_storage_float(storage, &job->dtype);
     if (job->floats) job->dtype = target_dtype(planner->arch, job->dtype);
     job->cols = rank ? shape[rank - 1] : 1;
-    if (job->floats && weight) job->quant = quant_for(planner, job->module, rank, job->cols);
-    job->override = job->quant.bits && planner->family->router8 && mx_ends_with(job->module, planner->family->router8);
+    const struct module_rule *rule = weight && rank >= 2 ? rule_for(planner, job->module) : NULL;
+    if (job->floats) job->quant = quant_for(planner, rule, job->cols);
+    job->override = job->quant.bits && is_router8(planner, rule);
     plan->parameters += part_count * part_elements;
     bool stored = true;
     if (job->quant.bits) {
@@ -113,116 +130,122 @@ static mx_status add_job(struct planner *planner, const char *name, int rank, co
 
 /* ---- experts ---- */
 
-/* "model.layers.%u." and "mlp.experts.%u.up_proj" with their numbers, and ending; the caller frees. */
-static char *layer_name(const struct planner *planner, uint32_t layer, const char *pattern, uint32_t expert,
-                        const char *ending)
-{
-    const char *const patterns[] = {planner->arch->names.layer, pattern};
-    const uint32_t numbers[] = {layer, expert};
-    struct mx_str name = {0};
-    for (int i = 0; i < 2; i++) {
-        const char *place = strstr(patterns[i], "%u");
-        const size_t before = place ? (size_t)(place - patterns[i]) : strlen(patterns[i]);
-        mx_str_append(&name, patterns[i], before);
-        if (place) mx_str_printf(&name, "%u%s", numbers[i], place + 2);
-    }
-    mx_str_puts(&name, ending);
-    if (mx_str_failed(&name)) mx_str_free(&name);
-    return name.data;
-}
-
 /* The tensor of that name, marked as used; NULL if there is none. */
 static const struct mx_tensor *take(struct planner *planner, const char *name)
 {
     const struct mx_checkpoint *source = planner->source;
-    const struct mx_tensor *tensor = name ? mx_checkpoint_find(source, name) : NULL;
+    const struct mx_tensor *tensor = mx_checkpoint_find(source, name);
     if (tensor) planner->used[mx_checkpoint_index(source, name)] = true;
     return tensor;
 }
 
-/* Matrices of one kind, expert by expert, into a stack. Nothing happens if expert 0 is not there. */
-static mx_status stack_experts(struct planner *planner, uint32_t layer, const char *expert_name,
-                               const char *stacked_name)
+/* What MLX calls the stack of a role: the first name without an expert's number. */
+static bool stacked_name(const struct planner *planner, const struct mx_tensor_spec *spec, char name[MX_NAME_SIZE + 8])
 {
-    const uint32_t experts = planner->arch->experts.count;
-    if (!expert_name || !stacked_name) return MX_OK;
-    struct mx_plan_part *parts = NULL;
-    const struct mx_tensor *first = NULL;
-    for (uint32_t expert = 0; expert < experts; expert++) {
-        char *name = layer_name(planner, layer, expert_name, expert, ".weight");
-        if (!name) return no_memory(planner);
-        const struct mx_tensor *tensor = take(planner, name);
-        mx_status status = MX_OK;
-        if (expert == 0 && tensor) {
-            first = tensor;
-            parts = mx_arena_array(&planner->plan->arena, experts, sizeof *parts);
-            if (!parts) status = no_memory(planner);
-        } else if (expert > 0 && !tensor) {
-            status = mx_fail(planner->err, MX_ERR_FORMAT, "%s: tensor \"%.200s\" is missing",
-                             planner->source->directory, name);
-        }
-        if (status == MX_OK && tensor &&
-            (tensor->rank != 2 || tensor->storage != first->storage || tensor->shape[0] != first->shape[0] ||
-             tensor->shape[1] != first->shape[1])) {
-            status = mx_fail(planner->err, MX_ERR_FORMAT,
-                             "%s: tensor \"%.200s\" differs in shape or dtype from that of the first expert",
-                             tensor->file, name);
-        }
-        free(name);
-        MX_TRY(status);
-        if (!tensor) return MX_OK;
+    struct mx_tensor_source source;
+    for (unsigned i = 0; mx_tensor_source(planner->arch, &planner->world, spec, i, &source); i++) {
+        if (source.each || source.fused) continue;
+        snprintf(name, MX_NAME_SIZE + 8, "%s.weight", source.module);
+        return true;
+    }
+    return false;
+}
+
+/* Matrices of one kind, expert by expert, into a stack. */
+static mx_status stack_experts(struct planner *planner, const struct mx_tensor_spec *spec, const char *pattern,
+                               const char *stacked)
+{
+    struct mx_plan_part *parts = mx_arena_array(&planner->plan->arena, spec->count, sizeof *parts);
+    if (!parts) return no_memory(planner);
+    for (uint32_t expert = 0; expert < spec->count; expert++) {
+        char module[MX_NAME_SIZE], name[MX_NAME_SIZE + 8];
+        mx_name_expert(module, pattern, expert);
+        snprintf(name, sizeof name, "%s.weight", module);
+        const struct mx_tensor *tensor = take(planner, name), *first = parts[0].tensor;
+        if (!tensor)
+            return mx_fail(planner->err, MX_ERR_FORMAT, "%s: tensor \"%.200s\" is missing", planner->source->directory,
+                           name);
+        if (tensor->rank != 2 || (first && (tensor->storage != first->storage || tensor->shape[0] != first->shape[0] ||
+                                            tensor->shape[1] != first->shape[1])))
+            return mx_fail(planner->err, MX_ERR_FORMAT,
+                           "%s: tensor \"%.200s\" differs in shape or dtype from that of the first expert",
+                           tensor->file, name);
         parts[expert].tensor = tensor;
     }
-    if (!first) return MX_OK;
-    const size_t shape[] = {experts, first->shape[0], first->shape[1]};
-    char *name = layer_name(planner, layer, stacked_name, 0, ".weight");
-    const mx_status status =
-        name ? add_job(planner, name, 3, shape, parts, experts, first->elements) : no_memory(planner);
-    free(name);
-    return status;
+    const struct mx_tensor *first = parts[0].tensor;
+    const size_t shape[] = {spec->count, first->shape[0], first->shape[1]};
+    return add_job(planner, stacked, 3, shape, parts, spec->count, first->elements);
 }
 
-/* Rows [half * out, (half + 1) * out) of each expert of a bare stack [experts, halves * out, in]. */
-static mx_status split_stack(struct planner *planner, uint32_t layer, const struct mx_tensor *stack, size_t half,
-                             size_t halves, const char *stacked_name)
+/* Our rows of each expert, out of a bare stack [experts, rows of all parts, cols]. */
+static mx_status split_stack(struct planner *planner, const struct mx_tensor_spec *spec,
+                             const struct mx_tensor_source *source, const char *stacked)
 {
-    const size_t experts = stack->shape[0], out = stack->shape[1] / halves, elements = out * stack->shape[2];
-    struct mx_plan_part *parts = mx_arena_array(&planner->plan->arena, experts, sizeof *parts);
-    char *name = layer_name(planner, layer, stacked_name, 0, ".weight");
-    mx_status status = name && parts ? MX_OK : no_memory(planner);
-    if (status == MX_OK) {
-        for (size_t e = 0; e < experts; e++) parts[e] = (struct mx_plan_part){stack, (e * halves + half) * elements};
-        const size_t shape[] = {experts, out, stack->shape[2]};
-        status = add_job(planner, name, 3, shape, parts, experts, elements);
-    }
-    free(name);
-    return status;
+    const struct mx_tensor *stack = take(planner, source->module);
+    const size_t rows = (size_t)spec->rows, cols = (size_t)spec->cols, all = (size_t)source->rows;
+    char shape[160];
+    if (stack->rank != 3 || stack->shape[0] != spec->count || stack->shape[1] != all || stack->shape[2] != cols ||
+        !mx_source_is_run(source, spec->rows) || source->transposed)
+        return mx_fail(planner->err, MX_ERR_FORMAT, "%s: tensor \"%.200s\": %s is no stack of %u experts", stack->file,
+                       stack->name, mx_shape_text(stack->rank, stack->shape, shape), spec->count);
+    struct mx_plan_part *parts = mx_arena_array(&planner->plan->arena, spec->count, sizeof *parts);
+    if (!parts) return no_memory(planner);
+    for (size_t e = 0; e < spec->count; e++)
+        parts[e] = (struct mx_plan_part){stack, (e * all + (size_t)source->first) * cols};
+    const size_t wanted[] = {spec->count, rows, cols};
+    return add_job(planner, stacked, 3, wanted, parts, spec->count, rows * cols);
 }
 
-/* The stacks of transformers 5: gate and up in one, gate first. */
-static mx_status split_fused(struct planner *planner, uint32_t layer)
+/* Experts one by one, or in the fused stacks of transformers 5, become MLX's stacks; what is stacked already is
+ * copied as everything else. */
+static mx_status plan_experts(void *context, const struct mx_tensor_spec *spec)
 {
-    const struct mx_tensor_names *names = &planner->arch->names;
-    if (!names->fused_gate_up || !names->fused_down) return MX_OK;
-    char *both_name = layer_name(planner, layer, names->fused_gate_up, 0, "");
-    char *down_name = layer_name(planner, layer, names->fused_down, 0, "");
-    const struct mx_tensor *both = take(planner, both_name), *down = take(planner, down_name);
-    free(both_name);
-    free(down_name);
-    const size_t experts = planner->arch->experts.count;
-    const struct mx_tensor *const found[] = {both, down};
-    for (int i = 0; i < 2; i++) {
-        const struct mx_tensor *tensor = found[i];
-        if (!tensor || (tensor->rank == 3 && tensor->shape[0] == experts && tensor->shape[1] % 2 == 0)) continue;
-        char shape[160];
-        return mx_fail(planner->err, MX_ERR_FORMAT, "%s: tensor \"%.200s\": %s is no stack of %zu experts",
-                       tensor->file, tensor->name, mx_shape_text(tensor->rank, tensor->shape, shape), experts);
+    struct planner *planner = context;
+    struct mx_tensor_source source;
+    char stacked[MX_NAME_SIZE + 8], name[MX_NAME_SIZE + 8], module[MX_NAME_SIZE];
+    if (!spec->count || !stacked_name(planner, spec, stacked)) return MX_OK;
+    for (unsigned i = 0; mx_tensor_source(planner->arch, &planner->world, spec, i, &source); i++) {
+        mx_name_expert(module, source.module, 0);
+        snprintf(name, sizeof name, "%s.weight", module);
+        if (source.each && mx_checkpoint_find(planner->source, name))
+            return stack_experts(planner, spec, source.module, stacked);
+        if (!source.each && mx_checkpoint_find(planner->source, module))
+            return split_stack(planner, spec, &source, stacked);
     }
-    if (both) {
-        MX_TRY(split_stack(planner, layer, both, 0, 2, names->stacked_gate));
-        MX_TRY(split_stack(planner, layer, both, 1, 2, names->stacked_up));
+    return MX_OK;
+}
+
+/* ---- the list of tensors ---- */
+
+static mx_status add_rule(struct planner *planner, const char *module, bool router)
+{
+    if (planner->matrix_count == planner->matrix_capacity) {
+        const size_t wider = planner->matrix_capacity ? 2 * planner->matrix_capacity : 256;
+        struct module_rule *grown = realloc(planner->matrices, wider * sizeof *grown);
+        if (!grown) return no_memory(planner);
+        planner->matrices = grown;
+        planner->matrix_capacity = wider;
     }
-    return down ? split_stack(planner, layer, down, 0, 1, names->stacked_down) : MX_OK;
+    const char *copy = mx_arena_strndup(&planner->plan->arena, module, strlen(module));
+    if (!copy) return no_memory(planner);
+    planner->matrices[planner->matrix_count++] = (struct module_rule){copy, router};
+    return MX_OK;
+}
+
+/* Notes every module that may hold a matrix of the list. */
+static mx_status note_matrix(void *context, const struct mx_tensor_spec *spec)
+{
+    struct planner *planner = context;
+    struct mx_tensor_source source;
+    if (spec->kind != MX_TENSOR_MATRIX) return MX_OK;
+    for (unsigned i = 0; mx_tensor_source(planner->arch, &planner->world, spec, i, &source); i++)
+        if (!source.each) MX_TRY(add_rule(planner, source.module, spec->role == MX_ROLE_ROUTER));
+    return MX_OK;
+}
+
+static bool exists(const void *checkpoint, const char *module)
+{
+    return mx_checkpoint_has(checkpoint, module);
 }
 
 /* ---- the rest ---- */
@@ -230,20 +253,19 @@ static mx_status split_fused(struct planner *planner, uint32_t layer)
 static bool is_dropped(const struct planner *planner, const struct mx_tensor *tensor)
 {
     if (mx_ends_with(tensor->name, ".rotary_emb.inv_freq")) return true;
-    return planner->arch->tied && strcmp(tensor->name, "lm_head.weight") == 0;
+    const struct mx_tensor_spec head = {.role = MX_ROLE_HEAD, .layer = -1};
+    struct mx_tensor_source source;
+    if (!planner->arch->tied || !mx_tensor_source(planner->arch, &planner->world, &head, 0, &source)) return false;
+    const size_t length = strlen(source.module);
+    return strncmp(tensor->name, source.module, length) == 0 && strcmp(tensor->name + length, ".weight") == 0;
 }
 
 static mx_status plan_all(struct planner *planner)
 {
-    const struct mx_tensor_names *names = &planner->arch->names;
-    if (planner->arch->experts.count && names->layer) {
-        for (uint32_t layer = 0; layer < planner->arch->layer_count; layer++) {
-            MX_TRY(stack_experts(planner, layer, names->expert_gate, names->stacked_gate));
-            MX_TRY(stack_experts(planner, layer, names->expert_up, names->stacked_up));
-            MX_TRY(stack_experts(planner, layer, names->expert_down, names->stacked_down));
-            MX_TRY(split_fused(planner, layer));
-        }
-    }
+    planner->world = mx_names_world(planner->arch, exists, planner->source);
+    MX_TRY(mx_tensors_each(planner->arch, note_matrix, planner));
+    qsort(planner->matrices, planner->matrix_count, sizeof *planner->matrices, compare_modules);
+    MX_TRY(mx_tensors_each(planner->arch, plan_experts, planner));
     for (size_t i = 0; i < planner->source->count; i++) {
         const struct mx_tensor *tensor = planner->source->tensors[i];
         if (planner->used[i] || is_dropped(planner, tensor)) continue;
@@ -260,10 +282,8 @@ mx_status mx_plan_conversion(struct mx_plan *plan, const struct mx_checkpoint *s
 {
     struct planner planner = {.plan = plan, .source = source, .arch = arch, .quant = *quant, .err = err};
     *plan = (struct mx_plan){0};
-    for (size_t i = 0; i < sizeof convertible / sizeof *convertible; i++) {
-        if (strcmp(arch->model_type, convertible[i].model_type) == 0) planner.family = &convertible[i];
-    }
-    if (!planner.family) {
+    planner.family = mx_family_find(arch->model_type);
+    if (!planner.family || !planner.family->mlx_names || !arch->names) {
         return mx_fail(err, MX_ERR_UNSUPPORTED,
                        "%s: cannot convert the model type \"%.60s\" to MLX: its tensors would "
                        "have other names there",
@@ -279,7 +299,9 @@ mx_status mx_plan_conversion(struct mx_plan *plan, const struct mx_checkpoint *s
     plan->outputs = mx_arena_array(&plan->arena, 3 * jobs, sizeof *plan->outputs);
     planner.used = mx_arena_array(&plan->arena, source->count, sizeof *planner.used);
     if (!plan->jobs || !plan->outputs || !planner.used) return no_memory(&planner);
-    MX_TRY(plan_all(&planner));
+    const mx_status status = plan_all(&planner);
+    free(planner.matrices);
+    MX_TRY(status);
     for (size_t i = 0; i < plan->job_count; i++) {
         plan->source_elements += plan->jobs[i].part_count * plan->jobs[i].part_elements;
     }

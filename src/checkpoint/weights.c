@@ -33,6 +33,11 @@ static mx_status fail_missing(const struct mx_checkpoint *checkpoint, const char
                    checkpoint->directory, name, part);
 }
 
+mx_status mx_checkpoint_missing(const struct mx_checkpoint *checkpoint, const char *name, struct mx_error *err)
+{
+    return fail_missing(checkpoint, name, ".weight", err);
+}
+
 /* A stack [experts, rows, cols], or one matrix [rows, cols] where experts is 0. */
 struct wanted {
     const char *module;

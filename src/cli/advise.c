@@ -116,15 +116,15 @@ static void count_layers(struct mx_str *text, uint32_t count, const char *what)
     if (count) mx_str_printf(text, "%s%u %s", text->length ? ", " : "", count, what);
 }
 
-/* The attention layer whose cache holds the most per token; NULL if there is none. */
-static const struct mx_layer *largest_layer(const struct mx_arch *arch)
+/* The cache that holds the most per token; without heads if there is none. */
+static struct mx_kv_shape largest_cache(const struct mx_arch *arch)
 {
-    const struct mx_layer *found = NULL;
+    struct mx_kv_shape found = {0};
     for (uint32_t i = 0; i < arch->layer_count; i++) {
-        const struct mx_layer *layer = &arch->layers[i];
-        if (!mx_layer_owns_cache(layer)) continue;
-        if (!found || (uint64_t)layer->kv_heads * layer->k_dim > (uint64_t)found->kv_heads * found->k_dim)
-            found = layer;
+        if (!mx_layer_owns_cache(&arch->layers[i])) continue;
+        const struct mx_kv_shape shape = mx_layer_kv_shape(&arch->layers[i]);
+        if ((uint64_t)shape.kv_heads * shape.k_dim > (uint64_t)found.kv_heads * found.k_dim || !found.heads)
+            found = shape;
     }
     return found;
 }
@@ -134,12 +134,12 @@ const char *mx_layers_text(const struct mx_arch *arch, char buffer[256])
     uint32_t full = 0, sliding = 0, chunked = 0, latent = 0, shared = 0, window = 0;
     for (uint32_t i = 0; i < arch->layer_count; i++) {
         const struct mx_layer *layer = &arch->layers[i];
-        full += layer->attention == MX_ATTENTION_FULL;
-        sliding += layer->attention == MX_ATTENTION_SLIDING;
-        chunked += layer->attention == MX_ATTENTION_CHUNKED;
-        latent += layer->attention == MX_ATTENTION_LATENT;
-        shared += layer->attention != MX_ATTENTION_NONE && layer->cache_copies == 0;
-        if (layer->window > window) window = layer->window;
+        full += layer->attention.kind == MX_ATTENTION_FULL;
+        sliding += layer->attention.kind == MX_ATTENTION_SLIDING;
+        chunked += layer->attention.kind == MX_ATTENTION_CHUNKED;
+        latent += layer->attention.kind == MX_ATTENTION_LATENT;
+        shared += mx_layer_attends(layer) && !mx_layer_owns_cache(layer);
+        if (layer->attention.window > window) window = layer->attention.window;
     }
     struct mx_str text = {0};
     char windowed[64], count[32];
@@ -151,13 +151,13 @@ const char *mx_layers_text(const struct mx_arch *arch, char buffer[256])
     count_layers(&text, latent, "latent attention");
     count_layers(&text, mx_arch_recurrent_layers(arch), "recurrent");
     count_layers(&text, shared, "of them sharing another's cache");
-    const struct mx_layer *layer = largest_layer(arch);
-    if (layer && layer->attention == MX_ATTENTION_LATENT)
-        mx_str_printf(&text, "; %u heads, a latent of %u and %u rotary numbers", layer->heads, layer->v_dim,
-                      layer->k_dim);
-    else if (layer)
-        mx_str_printf(&text, "; %u heads, %u of K and V, head dimension %u", layer->heads, layer->kv_heads,
-                      layer->k_dim);
+    const struct mx_kv_shape largest = largest_cache(arch);
+    if (largest.attention == MX_ATTENTION_LATENT)
+        mx_str_printf(&text, "; %u heads, a latent of %u and %u rotary numbers", largest.heads, largest.v_dim,
+                      largest.k_dim);
+    else if (largest.heads)
+        mx_str_printf(&text, "; %u heads, %u of K and V, head dimension %u", largest.heads, largest.kv_heads,
+                      largest.k_dim);
     snprintf(buffer, 256, "%s", mx_str_text(&text));
     if (mx_str_failed(&text)) mx_output_lost();
     mx_str_free(&text);

@@ -169,7 +169,7 @@ static void print_notes(const struct mx_model_advice *model)
 static bool has_windows(const struct mx_arch *arch)
 {
     for (uint32_t i = 0; i < arch->layer_count; i++)
-        if (arch->layers[i].window) return true;
+        if (arch->layers[i].attention.window) return true;
     return false;
 }
 

@@ -2,7 +2,6 @@
 #include "config/arch.h"
 
 #include <math.h>
-#include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -10,6 +9,7 @@
 #include "base/file.h"
 #include "base/json.h"
 #include "config/build.h"
+#include "config/runs.h"
 
 enum { CONFIG_LIMIT = 16 << 20 };
 
@@ -78,7 +78,7 @@ static bool has_attention(const struct mx_build *build)
 {
     if (build->family->class_ == MX_CLASS_RECURRENT) return false;
     if (build->arch->known) return true;
-    const enum mx_recurrence recurrence = mx_build_recurrence(build);
+    const enum mx_recurrence_kind recurrence = mx_build_recurrence(build);
     return recurrence == MX_RECURRENCE_NONE || mx_config_find(build->config, "num_attention_heads") != NULL;
 }
 
@@ -131,19 +131,19 @@ static uint32_t latent_field(struct mx_config *config, const char *key, uint32_t
 static void read_latent(struct mx_build *build)
 {
     struct mx_config *config = build->config;
-    struct mx_arch *arch = build->arch;
+    const struct mx_arch *arch = build->arch;
+    struct mx_latent *latent = &build->latent;
     const struct mx_family *family = build->family;
     if (!family->latent && (arch->known || !mx_config_find(config, "kv_lora_rank"))) return;
     const uint32_t q_rank = mx_config_is_null(config, "q_lora_rank") || family->q_rank_none ? 0 : 1536;
-    arch->kv_lora_rank = latent_field(config, "kv_lora_rank", family->kv_rank, 512);
-    arch->q_lora_rank = mx_config_whole(config, "q_lora_rank", 0, MX_ARCH_MAX_WIDTH,
-                                        q_rank && family->q_rank ? family->q_rank : q_rank);
-    arch->qk_nope_dim = latent_field(config, "qk_nope_head_dim", family->nope, 128);
-    arch->qk_rope_dim =
-        mx_config_whole(config, "qk_rope_head_dim", 0, MX_ARCH_MAX_WIDTH, family->rope ? family->rope : 64);
-    arch->v_head_dim = latent_field(config, "v_head_dim", family->v_head, 128);
-    build->head_dim = arch->qk_nope_dim + arch->qk_rope_dim;
-    build->v_dim = arch->v_head_dim;
+    latent->kv_rank = latent_field(config, "kv_lora_rank", family->kv_rank, 512);
+    latent->q_rank = mx_config_whole(config, "q_lora_rank", 0, MX_ARCH_MAX_WIDTH,
+                                     q_rank && family->q_rank ? family->q_rank : q_rank);
+    latent->nope = latent_field(config, "qk_nope_head_dim", family->nope, 128);
+    latent->rope = mx_config_whole(config, "qk_rope_head_dim", 0, MX_ARCH_MAX_WIDTH, family->rope ? family->rope : 64);
+    latent->v = latent_field(config, "v_head_dim", family->v_head, 128);
+    build->head_dim = latent->nope + latent->rope;
+    build->v_dim = latent->v;
 }
 
 struct activation_name {
@@ -158,16 +158,6 @@ static const struct activation_name activation_names[] = {
     {"relu", MX_ACTIVATION_RELU},           {"relu2", MX_ACTIVATION_RELU2},
 };
 
-static void not_runnable(struct mx_arch *arch, const char *format, ...) __attribute__((format(printf, 2, 3)));
-static void not_runnable(struct mx_arch *arch, const char *format, ...)
-{
-    if (arch->not_runnable[0]) return; /* the first reason is the best one */
-    va_list list;
-    va_start(list, format);
-    vsnprintf(arch->not_runnable, sizeof arch->not_runnable, format, list);
-    va_end(list);
-}
-
 static void read_activation(struct mx_build *build)
 {
     struct mx_arch *arch = build->arch;
@@ -180,7 +170,7 @@ static void read_activation(struct mx_build *build)
         arch->activation = activation_names[i].activation;
         return;
     }
-    not_runnable(arch, "the engine has no activation \"%s\"", name);
+    mx_arch_refuse(arch, "the engine has no activation \"%s\"", name);
 }
 
 static bool answer(struct mx_config *config, enum mx_answer answer, const char *spellings)
@@ -209,7 +199,7 @@ static void read_facts(struct mx_build *build)
     arch->norm_offset = family->norm_offset;
     arch->qk_norm = family->qk_norm;
     if (family->qk_norm_asked && !mx_config_flag(config, MX_FIELD_QK_NORM, false)) arch->qk_norm = MX_QK_NORM_NONE;
-    arch->block = family->block;
+    arch->qk_norm_bias = arch->norm_bias && !family->no_qk_norm_bias;
     arch->qkv_bias = answer(config, family->qkv_bias, MX_FIELD_QKV_BIAS);
     arch->o_bias = answer(config, family->o_bias, MX_FIELD_QKV_BIAS);
     arch->mlp_bias = answer(config, family->mlp_bias, MX_FIELD_MLP_BIAS);
@@ -221,20 +211,15 @@ static void read_facts(struct mx_build *build)
     read_activation(build);
 }
 
-static bool is_attention(const struct mx_layer *layer)
-{
-    return layer->attention != MX_ATTENTION_NONE;
-}
-
 static void classify(struct mx_arch *arch)
 {
     bool attention = false, recurrence = false, latent = false, windowed = false;
     for (uint32_t i = 0; i < arch->layer_count; i++) {
         const struct mx_layer *layer = &arch->layers[i];
-        attention |= is_attention(layer);
-        recurrence |= layer->recurrence != MX_RECURRENCE_NONE;
-        latent |= layer->attention == MX_ATTENTION_LATENT;
-        windowed |= layer->attention == MX_ATTENTION_SLIDING || layer->attention == MX_ATTENTION_CHUNKED;
+        attention |= mx_layer_attends(layer);
+        recurrence |= mx_layer_recurs(layer);
+        latent |= layer->attention.kind == MX_ATTENTION_LATENT;
+        windowed |= layer->attention.kind == MX_ATTENTION_SLIDING || layer->attention.kind == MX_ATTENTION_CHUNKED;
     }
     arch->class_ = recurrence && attention ? MX_CLASS_HYBRID
                    : recurrence            ? MX_CLASS_RECURRENT
@@ -251,49 +236,22 @@ static void validate(struct mx_build *build)
     bool any = false;
     for (uint32_t i = 0; i < arch->layer_count && config->status == MX_OK; i++) {
         const struct mx_layer *layer = &arch->layers[i];
-        any |= is_attention(layer) || layer->recurrence != MX_RECURRENCE_NONE;
-        if (!is_attention(layer)) continue;
-        if (!layer->heads || !layer->kv_heads || !layer->v_dim ||
-            (!layer->k_dim && layer->attention != MX_ATTENTION_LATENT)) /* latent: positions are optional */
+        any |= mx_layer_attends(layer) || mx_layer_recurs(layer);
+        if (!mx_layer_attends(layer)) continue;
+        if (!layer->attention.heads || !layer->attention.kv_heads || !layer->attention.k_dim || !layer->attention.v_dim)
             mx_config_fail(config, "layer %u has attention, but no heads or no head size", i);
-        else if ((uint64_t)layer->heads * layer->k_dim > MX_ARCH_MAX_WIDTH ||
-                 (uint64_t)layer->heads * layer->v_dim > MX_ARCH_MAX_WIDTH)
+        else if ((uint64_t)layer->attention.heads * layer->attention.k_dim > MX_ARCH_MAX_WIDTH ||
+                 (uint64_t)layer->attention.heads * layer->attention.v_dim > MX_ARCH_MAX_WIDTH)
             mx_config_fail(config, "layer %u: heads times head size is more than %d", i, MX_ARCH_MAX_WIDTH);
-        else if ((layer->attention == MX_ATTENTION_SLIDING || layer->attention == MX_ATTENTION_CHUNKED) &&
-                 !layer->window)
+        else if ((layer->attention.kind == MX_ATTENTION_SLIDING || layer->attention.kind == MX_ATTENTION_CHUNKED) &&
+                 !layer->attention.window)
             mx_config_fail(config, "layer %u sees a window, but field \"%s\" is missing", i,
-                           layer->attention == MX_ATTENTION_SLIDING ? "sliding_window" : "attention_chunk_size");
-        else if (layer->shares_cache_of >= (int32_t)i)
+                           layer->attention.kind == MX_ATTENTION_SLIDING ? "sliding_window" : "attention_chunk_size");
+        else if (layer->attention.shares_cache_of >= (int32_t)i)
             mx_config_fail(config, "layer %u shares the cache of layer %d, which does not come before it", i,
-                           layer->shares_cache_of);
+                           layer->attention.shares_cache_of);
     }
     if (!any) mx_config_fail(config, "no layer has attention or recurrent state");
-}
-
-/* Runs, or one line that says why not. */
-static void decide_runnable(struct mx_build *build)
-{
-    struct mx_arch *arch = build->arch;
-    const struct mx_family *family = build->family;
-    if (arch->outer_type[0] && family->names)
-        not_runnable(arch, "the engine runs text models, not the wrapper \"%s\" around one", arch->outer_type);
-    if (family->names)
-        arch->names = *family->names;
-    else
-        not_runnable(arch, "the engine does not run model type \"%s\" yet", arch->model_type);
-    if (arch->norm_bias && arch->qk_norm != MX_QK_NORM_NONE)
-        not_runnable(arch, "the engine has no layer norm with a bias on queries and keys");
-    if (!arch->vocab) not_runnable(arch, "the config has no vocab_size");
-    if (!build->intermediate && !arch->experts.count) not_runnable(arch, "the config has no intermediate_size");
-    for (uint32_t i = 0; i < arch->rope_count; i++) {
-        const struct mx_rope *rope = &arch->rope[i];
-        if (rope->type == MX_ROPE_LONGROPE) not_runnable(arch, "the engine has no longrope positions");
-        if (rope->type == MX_ROPE_OTHER) not_runnable(arch, "the engine does not know these rope_parameters");
-        if (rope->type == MX_ROPE_LLAMA3 && rope->low_freq_factor >= rope->high_freq_factor)
-            not_runnable(arch, "rope type \"llama3\": low_freq_factor is not below high_freq_factor");
-        if (rope->dims % 2) not_runnable(arch, "an odd number of rotated dimensions, %u", rope->dims);
-    }
-    arch->runnable = arch->not_runnable[0] == '\0';
 }
 
 static uint32_t default_intermediate(const struct mx_build *build)
@@ -327,8 +285,9 @@ static mx_status fill(struct mx_build *build)
     MX_TRY(config->status);
     validate(build);
     MX_TRY(config->status);
+    arch->names = build->family->names;
     classify(arch);
-    decide_runnable(build);
+    mx_arch_decide_runs(arch);
     return MX_OK;
 }
 

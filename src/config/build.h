@@ -15,25 +15,26 @@ struct mx_build {
     struct mx_arch *arch;
     const struct mx_family *family; /* the generic row for unknown types */
     uint32_t heads, kv_heads, head_dim, v_dim;
-    uint32_t intermediate; /* of dense layers; 0 if the config does not say */
-    uint32_t window;       /* 0: none */
-    bool parts_apart;      /* a layer is a mixer or a feed-forward part, not both (Nemotron-H) */
+    struct mx_latent latent; /* kv_rank 0: attention is not latent */
+    uint32_t intermediate;   /* of dense layers; 0 if the config does not say */
+    uint32_t window;         /* 0: none */
+    bool parts_apart;        /* a layer is a mixer or a feed-forward part, not both (Nemotron-H) */
 };
 
 /* layers.c: the kind of every layer, from the lists and patterns of the config. */
 void mx_build_layers(struct mx_build *build);
 /* Turns a layer into attention of this kind with the model's head sizes. */
-void mx_layer_attend(const struct mx_build *build, struct mx_layer *layer, enum mx_attention attention);
+void mx_layer_attend(const struct mx_build *build, struct mx_layer *layer, enum mx_attention_kind attention);
 /* The window of a model: the field, the class default, or 0 where either says that there is none. */
 uint32_t mx_build_window(struct mx_build *build);
 
-/* recurrent.c: recurrent and convolution state, and the mixer's parameters, of a layer of this kind. */
-void mx_layer_recur(struct mx_build *build, struct mx_layer *layer, enum mx_recurrence recurrence);
-/* The kind of recurrence that the fields speak of; NONE if they speak of none. */
-enum mx_recurrence mx_build_recurrence(const struct mx_build *build);
+/* One block shape for all layers. */
+void mx_build_block(struct mx_build *build, enum mx_block_shape block);
 
-/* The rank of Mamba's step projection. */
-uint64_t mx_mamba_rank(struct mx_build *build);
+/* recurrent.c: makes a layer recurrent, of this kind. */
+void mx_layer_recur(struct mx_build *build, struct mx_layer *layer, enum mx_recurrence_kind kind);
+/* The kind of recurrence that the fields speak of; NONE if they speak of none. */
+enum mx_recurrence_kind mx_build_recurrence(const struct mx_build *build);
 
 /* experts.c: which layers have experts, how many, how wide. */
 void mx_build_experts(struct mx_build *build);

@@ -88,6 +88,8 @@ void mx_build_experts(struct mx_build *build)
                                  : mx_config_flag(config, "norm_topk_prob|moe_renormalize", family->normalize_experts);
         experts->softmax_first = !family->softmax_last;
         experts->shared_gate = family->shared_gate;
+        experts->bias = arch->mlp_bias;
+        experts->router_bias = family->router_bias;
         char scoring[32];
         const bool said = mx_config_text(config, "scoring_func|expert_selection_fn", scoring, sizeof scoring);
         experts->sigmoid = said ? !strcmp(scoring, "sigmoid") : family->sigmoid;
@@ -97,26 +99,25 @@ void mx_build_experts(struct mx_build *build)
     if (build->family->class_ == MX_CLASS_RECURRENT && arch->known) build->parts_apart = !build->family->feed_forward;
     for (uint32_t i = 0; i < arch->layer_count; i++) {
         struct mx_layer *layer = &arch->layers[i];
-        const bool alone = layer->feed_forward != MX_FEED_FORWARD_NONE; /* said so in its list of kinds */
+        const bool alone = layer->feed_forward.kind != MX_FEED_FORWARD_NONE; /* said so in its list of kinds */
         if (build->parts_apart && !alone) continue;
-        const bool sparse =
-            experts->count && (alone ? layer->feed_forward == MX_FEED_FORWARD_EXPERTS : is_sparse(build, &rules, i));
-        layer->feed_forward = sparse ? MX_FEED_FORWARD_EXPERTS : MX_FEED_FORWARD_DENSE;
-        layer->intermediate =
+        const bool sparse = experts->count &&
+                            (alone ? layer->feed_forward.kind == MX_FEED_FORWARD_EXPERTS : is_sparse(build, &rules, i));
+        layer->feed_forward.kind = sparse ? MX_FEED_FORWARD_EXPERTS : MX_FEED_FORWARD_DENSE;
+        layer->feed_forward.width =
             mx_config_per_layer(config, MX_FIELD_INTERMEDIATE, i, 1, MX_ARCH_MAX_WIDTH, build->intermediate);
-        if (family->sinks && layer->attention != MX_ATTENTION_NONE) layer->extra_parameters += layer->heads;
+        layer->attention.sinks = family->sinks && mx_layer_attends(layer);
         if (!sparse) continue;
-        if (family->router_bias) layer->extra_parameters += experts->count;
         const uint32_t width =
             mx_config_per_layer(config, MX_FIELD_EXPERT_WIDTH, family->width_by_modality ? 0 : i, 1, MX_ARCH_MAX_WIDTH,
-                                family->expert_width ? family->expert_width : layer->intermediate);
+                                family->expert_width ? family->expert_width : layer->feed_forward.width);
         const uint32_t shared =
             mx_config_per_layer(config, MX_FIELD_SHARED_EXPERTS, i, 0, MX_ARCH_MAX_EXPERTS, family->shared_experts);
         const uint64_t shared_width = (uint64_t)shared * width;
         if (shared_width > MX_ARCH_MAX_WIDTH)
             mx_config_fail(config, "%u shared experts of %u are too wide", shared, width);
-        layer->intermediate = width;
-        layer->shared_intermediate =
+        layer->feed_forward.width = width;
+        layer->feed_forward.shared_width =
             mx_config_whole(config, MX_FIELD_SHARED_WIDTH, 0, MX_ARCH_MAX_WIDTH,
                             family->shared_width ? family->shared_width : (uint32_t)shared_width);
     }

@@ -24,10 +24,16 @@ enum mx_window_rule {
     MX_WINDOW_EVEN,       /* even layers below max_window_layers have the window (Qwen2-MoE) */
 };
 
+/* How mlx-lm converts a router's matrix. */
+enum mx_mlx_router {
+    MX_MLX_ROUTER_AS_REST, /* like every other matrix */
+    MX_MLX_ROUTER_8_BITS,  /* 8 bits in groups of 64 */
+};
+
 struct mx_family {
     const char *type;
     const char *like;                     /* a row that says all that this one leaves out: the same class, renamed */
-    const struct mx_tensor_names *names;  /* of a type that the engine runs, else NULL */
+    const struct mx_names *names;         /* how its tensors are called (names.h); NULL: not known here */
     void (*fill)(struct mx_build *build); /* finishes what the fields alone do not say */
 
     /* Class defaults, of fields that may be left out; 0: the field is derived, or must be there. */
@@ -50,18 +56,21 @@ struct mx_family {
     enum mx_window_rule window_rule;
     enum mx_norm norm;
     enum mx_block_shape block;
+    enum mx_positions positions;
     enum mx_qk_norm qk_norm;
     enum mx_answer qkv_bias, o_bias, mlp_bias, tied;
     enum mx_activation activation;
-    enum mx_recurrence recurrence;
+    enum mx_router_bias router_bias;
+    enum mx_gate gate; /* of attention's output */
+    enum mx_recurrence_kind recurrence;
 
-    bool window_off;    /* use_sliding_window is false unless the config says otherwise */
-    bool no_norm_bias;  /* layer norms have a weight only */
-    bool qk_norm_asked; /* use_qk_norm or qk_layernorm decides, false unless the config says otherwise */
+    bool window_off;      /* use_sliding_window is false unless the config says otherwise */
+    bool no_norm_bias;    /* layer norms have a weight only */
+    bool qk_norm_asked;   /* use_qk_norm or qk_layernorm decides, false unless the config says otherwise */
+    bool no_qk_norm_bias; /* norms of queries and keys have a weight only, though the others have both */
     bool lm_head_bias;
-    bool plain;   /* down(act(up)), no gate */
-    bool sinks;   /* attention has a number per head in its softmax's sum */
-    bool no_rope; /* learned positions, ALiBi, or none */
+    bool plain; /* down(act(up)), no gate */
+    bool sinks; /* attention has a number per head in its softmax's sum */
     bool interleaved;
     bool latent;             /* attention is latent */
     bool q_rank_none;        /* queries are not compressed unless the config says so */
@@ -69,7 +78,6 @@ struct mx_family {
     bool both;               /* layers that attend recur as well (Falcon-H1, Zamba) */
     bool feed_forward;       /* of purely recurrent types: layers have one too (RWKV) */
     bool delta_by_heads;     /* delta heads as many as query heads, keys 3/4 of their share, values twice the keys */
-    bool router_bias;        /* a correction per expert */
     bool sigmoid;            /* experts are scored by sigmoid, unless scoring_func says otherwise */
     bool normalize_experts;  /* norm_topk_prob's default */
     bool no_normalize_field; /* norm_topk_prob is not read */
@@ -77,6 +85,11 @@ struct mx_family {
     bool shared_gate;        /* the shared expert's output is gated */
     bool width_by_modality;  /* moe_intermediate_size lists the experts of text, then of images */
     bool incomplete;         /* parameters are counted roughly */
+
+    /* Of other programs' conversions and of measurements. */
+    bool turbo4;    /* symmetric turbo4 passed the quality gate on models of this type */
+    bool mlx_names; /* MLX calls its tensors as Hugging Face does, but for the stacking of experts */
+    enum mx_mlx_router mlx_router;
 };
 
 /* The row of a type; NULL if the table does not have it. */

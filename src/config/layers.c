@@ -13,8 +13,8 @@ enum { ATTEND = 1, RECUR = 2, SPARSE = 4 };
 struct kind_word {
     const char *word;
     unsigned what;
-    enum mx_attention attention;
-    enum mx_recurrence recurrence; /* NONE: the model's kind */
+    enum mx_attention_kind attention;
+    enum mx_recurrence_kind recurrence; /* NONE: the model's kind */
 };
 static const struct kind_word kind_words[] = {
     {"full_attention", ATTEND, MX_ATTENTION_FULL, 0},
@@ -60,22 +60,27 @@ static const struct kind_word *find_word(const char *word, size_t length)
     return NULL;
 }
 
-void mx_layer_attend(const struct mx_build *build, struct mx_layer *layer, enum mx_attention attention)
+void mx_layer_attend(const struct mx_build *build, struct mx_layer *layer, enum mx_attention_kind attention)
 {
-    const struct mx_arch *arch = build->arch;
-    layer->attention = attention;
-    layer->heads = build->heads;
-    layer->kv_heads = build->kv_heads;
-    layer->k_dim = build->head_dim;
-    layer->v_dim = build->v_dim;
-    layer->window = attention == MX_ATTENTION_SLIDING || attention == MX_ATTENTION_CHUNKED ? build->window : 0;
-    layer->cache_copies = 1;
-    layer->shares_cache_of = -1;
-    if (attention != MX_ATTENTION_FULL || !arch->kv_lora_rank) return;
-    layer->attention = MX_ATTENTION_LATENT;
-    layer->kv_heads = 1;
-    layer->k_dim = arch->qk_rope_dim;
-    layer->v_dim = arch->kv_lora_rank;
+    layer->attention.kind = attention;
+    layer->attention.heads = build->heads;
+    layer->attention.kv_heads = build->kv_heads;
+    layer->attention.k_dim = build->head_dim;
+    layer->attention.v_dim = build->v_dim;
+    layer->attention.window =
+        attention == MX_ATTENTION_SLIDING || attention == MX_ATTENTION_CHUNKED ? build->window : 0;
+    layer->attention.cache_copies = 1;
+    layer->attention.gate = build->family->gate;
+    layer->attention.shares_cache_of = -1;
+    if (attention != MX_ATTENTION_FULL || !build->latent.kv_rank) return;
+    layer->attention.kind = MX_ATTENTION_LATENT;
+    layer->attention.kv_heads = build->heads;
+    layer->attention.latent = build->latent;
+}
+
+void mx_build_block(struct mx_build *build, enum mx_block_shape block)
+{
+    for (uint32_t i = 0; i < build->arch->layer_count; i++) build->arch->layers[i].block = block;
 }
 
 uint32_t mx_build_window(struct mx_build *build)
@@ -87,14 +92,14 @@ uint32_t mx_build_window(struct mx_build *build)
 }
 
 static void set_kind(struct mx_build *build, struct mx_layer *layer, const struct kind_word *kind,
-                     enum mx_recurrence recurrence)
+                     enum mx_recurrence_kind recurrence)
 {
     if (!(kind->what & (ATTEND | RECUR))) build->parts_apart = true;
     if (kind->what & ATTEND) mx_layer_attend(build, layer, kind->attention);
     if (kind->what & RECUR) mx_layer_recur(build, layer, kind->recurrence ? kind->recurrence : recurrence);
     /* A layer that is nothing but a feed-forward part says so here; experts.c fills its width. */
-    if (kind->what == SPARSE) layer->feed_forward = MX_FEED_FORWARD_EXPERTS;
-    if (kind->what == 0) layer->feed_forward = MX_FEED_FORWARD_DENSE;
+    if (kind->what == SPARSE) layer->feed_forward.kind = MX_FEED_FORWARD_EXPERTS;
+    if (kind->what == 0) layer->feed_forward.kind = MX_FEED_FORWARD_DENSE;
 }
 
 /* One word or letter per layer. `cyclic`: a shorter list repeats. */
@@ -104,7 +109,7 @@ static void by_words(struct mx_build *build, const cJSON *list, const char *name
     struct mx_arch *arch = build->arch;
     const bool letters = cJSON_IsString(list);
     const size_t count = letters ? strlen(list->valuestring) : (size_t)cJSON_GetArraySize(list);
-    const enum mx_recurrence recurrence = mx_build_recurrence(build);
+    const enum mx_recurrence_kind recurrence = mx_build_recurrence(build);
     if (count == 0 || (!cyclic && count != arch->layer_count)) {
         mx_config_fail(config, "field \"%s\" has %zu entries for %u layers", name, count, arch->layer_count);
         return;
@@ -127,7 +132,7 @@ static void by_words(struct mx_build *build, const cJSON *list, const char *name
 static void by_mask(struct mx_build *build, const bool *is_attention, bool both)
 {
     struct mx_arch *arch = build->arch;
-    const enum mx_recurrence recurrence = mx_build_recurrence(build);
+    const enum mx_recurrence_kind recurrence = mx_build_recurrence(build);
     for (uint32_t i = 0; i < arch->layer_count; i++) {
         if (is_attention[i]) mx_layer_attend(build, &arch->layers[i], MX_ATTENTION_FULL);
         if (!is_attention[i] || both) mx_layer_recur(build, &arch->layers[i], recurrence);
@@ -262,14 +267,14 @@ static void share_caches(struct mx_build *build)
     for (uint32_t i = first; i < arch->layer_count; i++) {
         int32_t owner = -1;
         for (uint32_t j = 0; j < first; j++)
-            if (arch->layers[j].attention == arch->layers[i].attention) owner = (int32_t)j;
+            if (arch->layers[j].attention.kind == arch->layers[i].attention.kind) owner = (int32_t)j;
         if (owner < 0) {
             mx_config_fail(config, "num_kv_shared_layers is %u, but layer %u has none of its kind to share with",
                            shared, i);
             return;
         }
-        arch->layers[i].cache_copies = 0;
-        arch->layers[i].shares_cache_of = owner;
+        arch->layers[i].attention.cache_copies = 0;
+        arch->layers[i].attention.shares_cache_of = owner;
     }
 }
 
@@ -277,7 +282,10 @@ void mx_build_layers(struct mx_build *build)
 {
     struct mx_config *config = build->config;
     struct mx_arch *arch = build->arch;
-    for (uint32_t i = 0; i < arch->layer_count; i++) arch->layers[i].shares_cache_of = -1;
+    for (uint32_t i = 0; i < arch->layer_count; i++) {
+        arch->layers[i].attention.shares_cache_of = -1;
+        arch->layers[i].block = build->family->block;
+    }
     if (!build->heads) {
         for (uint32_t i = 0; i < arch->layer_count; i++)
             mx_layer_recur(build, &arch->layers[i], mx_build_recurrence(build));

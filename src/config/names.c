@@ -1,58 +1,230 @@
+/* From roles to names (names.h). */
 #include "config/names.h"
 
-/* What nearly every family calls these parts. */
-#define COMMON_NAMES                                                                                                   \
-    .embedding = "model.embed_tokens", .final_norm = "model.norm", .lm_head = "lm_head", .layer = "model.layers.%u.",  \
-    .attention_norm = "input_layernorm", .ffn_norm = "post_attention_layernorm", .q = "self_attn.q_proj",              \
-    .k = "self_attn.k_proj", .v = "self_attn.v_proj", .o = "self_attn.o_proj"
+#include <stdio.h>
+#include <string.h>
 
-const struct mx_tensor_names mx_names_llama = {
-    COMMON_NAMES,
-    .q_norm = "self_attn.q_norm",
-    .k_norm = "self_attn.k_norm",
-    .gate = "mlp.gate_proj",
-    .up = "mlp.up_proj",
-    .down = "mlp.down_proj",
-    .router = "mlp.gate",
-    .expert_gate = "mlp.experts.%u.gate_proj",
-    .expert_up = "mlp.experts.%u.up_proj",
-    .expert_down = "mlp.experts.%u.down_proj",
-    .stacked_gate = "mlp.switch_mlp.gate_proj",
-    .stacked_up = "mlp.switch_mlp.up_proj",
-    .stacked_down = "mlp.switch_mlp.down_proj",
-    .fused_gate_up = "mlp.experts.gate_up_proj",
-    .fused_down = "mlp.experts.down_proj",
-    .shared_gate = "mlp.shared_expert.gate_proj",
-    .shared_up = "mlp.shared_expert.up_proj",
-    .shared_down = "mlp.shared_expert.down_proj",
-    .shared_expert_gate = "mlp.shared_expert_gate",
+static const char *look_up(const struct mx_names *names, enum mx_role role)
+{
+    for (; names; names = names->base)
+        if (names->of[role]) return names->of[role];
+    return "";
+}
+
+#define FIRST_OF(names, field)                                                                                         \
+    for (; (names) && !(names)->field; (names) = (names)->base) {}
+
+static const char *body_of(const struct mx_names *names)
+{
+    FIRST_OF(names, body)
+    return names ? names->body : "";
+}
+
+static const char *mlx_body_of(const struct mx_names *names)
+{
+    for (; names && !names->mlx_body; names = names->base)
+        if (names->body) return NULL; /* a body of its own, and MLX keeps it */
+    return names ? names->mlx_body : NULL;
+}
+
+static const char *layer_of(const struct mx_names *names)
+{
+    FIRST_OF(names, layer)
+    return names ? names->layer : "";
+}
+
+static uint32_t per_block(const struct mx_names *names)
+{
+    FIRST_OF(names, layers_per_block)
+    return names ? names->layers_per_block : 1;
+}
+
+/* The index-th of the alternatives, which are separated by '|'; false: there are no more. */
+static bool alternative(const char *names, unsigned index, char out[MX_NAME_SIZE])
+{
+    if (!names[0]) return false;
+    for (; index; index--) {
+        names = strchr(names, '|');
+        if (!names++) return false;
+    }
+    const size_t length = strcspn(names, "|");
+    if (length >= MX_NAME_SIZE) return false;
+    memcpy(out, names, length);
+    out[length] = '\0';
+    return true;
+}
+
+/* Appends `pattern` with its numbers filled in; "%e" stays. */
+static void append(char out[MX_NAME_SIZE], const char *pattern, uint32_t layer, uint32_t layers_per_block)
+{
+    size_t used = strlen(out);
+    for (; *pattern && used + 12 < MX_NAME_SIZE; pattern++) {
+        const char what = pattern[0] == '%' ? pattern[1] : '\0';
+        if (what != 'u' && what != 'd' && what != 'r') {
+            out[used++] = *pattern;
+            out[used] = '\0';
+            continue;
+        }
+        const uint32_t number = what == 'u' ? layer : what == 'd' ? layer / layers_per_block : layer % layers_per_block;
+        used += (size_t)snprintf(out + used, MX_NAME_SIZE - used, "%u", number);
+        pattern++;
+    }
+}
+
+void mx_name_expert(char out[MX_NAME_SIZE], const char *module, uint32_t expert)
+{
+    const char *place = strstr(module, "%e");
+    if (place)
+        snprintf(out, MX_NAME_SIZE, "%.*s%u%s", (int)(place - module), module, expert, place + 2);
+    else
+        snprintf(out, MX_NAME_SIZE, "%s", module);
+}
+
+static bool is_head(enum mx_role role)
+{
+    return role == MX_ROLE_HEAD || role == MX_ROLE_HEAD_BIAS || role == MX_ROLE_HEAD_DENSE || role == MX_ROLE_HEAD_NORM;
+}
+
+/* ---- the body ---- */
+
+/* The index-th body to try. */
+static bool world_at(const struct mx_names *names, unsigned index, struct mx_name_world *world)
+{
+    char body[MX_NAME_SIZE];
+    unsigned at = 0;
+    *world = (struct mx_name_world){0};
+    for (int wrapped = 0; wrapped < 2; wrapped++) {
+        const char *const bodies[] = {body_of(names), mlx_body_of(names)};
+        for (int mlx = 0; mlx < 2; mlx++) {
+            for (unsigned i = 0; bodies[mlx] && alternative(bodies[mlx], i, body); i++) {
+                if (at++ < index) continue;
+                snprintf(world->outer, sizeof world->outer, "%s", wrapped ? "language_model." : "");
+                snprintf(world->body, sizeof world->body, "%.63s", body);
+                world->mlx = mlx;
+                return true;
+            }
+        }
+    }
+    /* Hugging Face's wrappers, and a bare body. */
+    snprintf(world->body, sizeof world->body, "%s", at == index ? "model.language_model." : "");
+    return index <= at + 1;
+}
+
+struct mx_name_world mx_names_world(const struct mx_arch *arch, mx_name_exists *exists, const void *context)
+{
+    struct mx_name_world world;
+    const struct mx_tensor_spec embedding = {.role = MX_ROLE_EMBEDDING, .layer = -1};
+    struct mx_tensor_source source;
+    for (unsigned i = 0; world_at(arch->names, i, &world); i++) {
+        for (unsigned k = 0; mx_tensor_source(arch, &world, &embedding, k, &source); k++)
+            if (exists(context, source.module)) return world;
+    }
+    world_at(arch->names, 0, &world);
+    return world;
+}
+
+/* ---- the sources ---- */
+
+struct parts {
+    const struct mx_fusion *fusion;
+    uint64_t rows[MX_FUSION_PARTS];
 };
 
-const struct mx_tensor_names mx_names_mixtral = {
-    COMMON_NAMES,
-    .router = "block_sparse_moe.gate",
-    .expert_gate = "block_sparse_moe.experts.%u.w1",
-    .expert_up = "block_sparse_moe.experts.%u.w3",
-    .expert_down = "block_sparse_moe.experts.%u.w2",
-    .stacked_gate = "block_sparse_moe.switch_mlp.gate_proj",
-    .stacked_up = "block_sparse_moe.switch_mlp.up_proj",
-    .stacked_down = "block_sparse_moe.switch_mlp.down_proj",
-    .fused_gate_up = "mlp.experts.gate_up_proj",
-    .fused_down = "mlp.experts.down_proj",
-};
+static mx_status note_rows(void *context, const struct mx_tensor_spec *spec)
+{
+    struct parts *parts = context;
+    for (uint8_t i = 0; i < parts->fusion->part_count; i++)
+        if (parts->fusion->parts[i] == spec->role) parts->rows[i] = spec->rows;
+    return MX_OK;
+}
 
-const struct mx_tensor_names mx_names_phi = {
-    .embedding = "model.embed_tokens",
-    .final_norm = "model.final_layernorm",
-    .lm_head = "lm_head",
-    .layer = "model.layers.%u.",
-    .attention_norm = "input_layernorm",
-    .q = "self_attn.q_proj",
-    .k = "self_attn.k_proj",
-    .v = "self_attn.v_proj",
-    .o = "self_attn.dense",
-    .q_norm = "self_attn.q_layernorm",
-    .k_norm = "self_attn.k_layernorm",
-    .up = "mlp.fc1",
-    .down = "mlp.fc2",
-};
+static uint64_t block_count(const struct mx_arch *arch, const struct mx_tensor_spec *spec, enum mx_blocks blocks)
+{
+    const struct mx_layer *layer = &arch->layers[spec->layer];
+    switch (blocks) {
+    case MX_BLOCKS_ONE: return 1;
+    case MX_BLOCKS_HEADS: return layer->attention.heads;
+    case MX_BLOCKS_KV_HEADS: return layer->attention.kv_heads;
+    case MX_BLOCKS_FOUR: return 4;
+    case MX_BLOCKS_ROWS: return spec->rows;
+    case MX_BLOCKS_K_HEADS: return layer->recurrence.delta.k_heads;
+    }
+    return 0;
+}
+
+/* Which rows of the fused matrix are ours; false where a part is missing or doesn't divide into the blocks. */
+static bool place_in_fusion(const struct mx_arch *arch, const struct mx_tensor_spec *spec,
+                            const struct mx_fusion *fusion, struct mx_tensor_source *source)
+{
+    struct parts parts = {.fusion = fusion};
+    const uint64_t blocks = block_count(arch, spec, fusion->blocks);
+    mx_tensors_of_layer(arch, (uint32_t)spec->layer, note_rows, &parts);
+    source->fused = true;
+    source->rows = source->first = source->stride = 0;
+    bool before = true;
+    for (uint8_t i = 0; i < fusion->part_count; i++) {
+        const uint64_t rows = parts.rows[i];
+        if (!blocks || !rows || rows % blocks) return false;
+        if (fusion->parts[i] == spec->role) before = false;
+        if (before) source->first += rows / blocks;
+        source->stride += rows / blocks;
+        source->rows += rows;
+    }
+    source->run = spec->rows / blocks;
+    return !before;
+}
+
+static bool contains(const struct mx_fusion *fusion, enum mx_role role)
+{
+    for (uint8_t i = 0; i < fusion->part_count; i++)
+        if (fusion->parts[i] == role) return true;
+    return false;
+}
+
+/* Takes the marks off the end of a name. */
+static void read_marks(char *name, const struct mx_name_world *world, struct mx_tensor_source *source)
+{
+    char *mark = strchr(name, '^');
+    if (!mark) return;
+    source->flat = strchr(mark, 'F') != NULL;
+    source->transposed = strchr(mark, 'T') != NULL && !world->mlx;
+    *mark = '\0';
+}
+
+static void finish(const struct mx_arch *arch, const struct mx_name_world *world, const struct mx_tensor_spec *spec,
+                   char *name, struct mx_tensor_source *source)
+{
+    read_marks(name, world, source);
+    snprintf(source->module, sizeof source->module, "%s%s", world->outer, is_head(spec->role) ? "" : world->body);
+    const uint32_t block = per_block(arch->names);
+    if (spec->layer >= 0) append(source->module, layer_of(arch->names), (uint32_t)spec->layer, block);
+    append(source->module, name, spec->layer >= 0 ? (uint32_t)spec->layer : 0, block);
+    source->each = strstr(source->module, "%e") != NULL;
+}
+
+bool mx_tensor_source(const struct mx_arch *arch, const struct mx_name_world *world, const struct mx_tensor_spec *spec,
+                      unsigned index, struct mx_tensor_source *source)
+{
+    char name[MX_NAME_SIZE];
+    *source = (struct mx_tensor_source){.rows = spec->rows, .run = spec->rows, .stride = spec->rows};
+    if (!arch->names) return false;
+    const char *own = look_up(arch->names, spec->role);
+    if (alternative(own, index, name)) {
+        finish(arch, world, spec, name, source);
+        return true;
+    }
+    for (unsigned i = 0; index && alternative(own, i, name); i++) index--;
+    if (spec->layer < 0) return false;
+    for (const struct mx_names *names = arch->names; names; names = names->base) {
+        for (int i = 0; i < MX_NAMES_FUSIONS && names->fused[i].name; i++) {
+            if (!contains(&names->fused[i], spec->role)) continue;
+            for (unsigned k = 0; alternative(names->fused[i].name, k, name); k++) {
+                if (index--) continue;
+                if (!place_in_fusion(arch, spec, &names->fused[i], source)) return false;
+                finish(arch, world, spec, name, source);
+                return true;
+            }
+        }
+    }
+    return false;
+}

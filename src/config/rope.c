@@ -68,8 +68,9 @@ void mx_build_rope(struct mx_build *build)
     struct mx_config *config = build->config;
     struct mx_arch *arch = build->arch;
     const struct mx_family *family = build->family;
-    if (family->no_rope || !build->head_dim) return;
-    const uint32_t dims = arch->kv_lora_rank ? arch->qk_rope_dim : build->head_dim;
+    arch->positions = family->positions;
+    if (arch->positions != MX_POSITIONS_ROPE || !build->head_dim) return;
+    const uint32_t dims = build->latent.kv_rank ? build->latent.rope : build->head_dim;
     const double theta =
         mx_config_number(config, MX_FIELD_ROPE_THETA, 1e-3, 1e15, family->theta != 0 ? family->theta : 10000.0);
     const char *prefix = mx_config_object(config, "rope_parameters") ? "rope_parameters" : "rope_scaling";
@@ -79,8 +80,9 @@ void mx_build_rope(struct mx_build *build)
     /* How much of a head is rotated stands outside rope_scaling in older files. */
     const double part = mx_config_number(config, MX_FIELD_ROPE_PART, 0, 1, family->rope_part);
     if (part > 0) arch->rope[0].dims = (uint32_t)(dims * part);
-    if (arch->kv_lora_rank) arch->rope[0].dims = dims; /* the rotated part is a field of its own there */
+    if (build->latent.kv_rank) arch->rope[0].dims = dims; /* the rotated part is a field of its own there */
     const uint32_t rotated = mx_config_whole(config, "rotary_dim|rope_dim", 1, dims, 0);
     if (rotated) arch->rope[0].dims = rotated;
-    for (uint32_t i = 0; i < arch->layer_count; i++) arch->layers[i].rope = arch->layers[i].heads != 0;
+    for (uint32_t i = 0; i < arch->layer_count; i++)
+        arch->layers[i].attention.rope = arch->layers[i].attention.heads != 0;
 }

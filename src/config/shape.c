@@ -1,25 +1,66 @@
-/* What a layer keeps of a text: the shape of its cache, and of its recurrent state. */
-#include "config/arch.h"
+/* What a layer keeps of a text: the shape of its cache, and of its recurrent state. Convolution state is counted with
+ * as many columns as the kernel is wide, as the reference keeps it (RG-LRU: one less). */
+#include "config/layer.h"
 
 struct mx_kv_shape mx_layer_kv_shape(const struct mx_layer *layer)
 {
-    if (layer->attention == MX_ATTENTION_NONE) return (struct mx_kv_shape){.shares = -1};
+    const struct mx_attention *attention = &layer->attention;
+    if (attention->kind == MX_ATTENTION_NONE) return (struct mx_kv_shape){.shares = -1};
+    const bool latent = attention->kind == MX_ATTENTION_LATENT;
     return (struct mx_kv_shape){
-        .attention = layer->attention,
-        .heads = layer->heads,
-        .kv_heads = layer->kv_heads,
-        .k_dim = layer->k_dim,
-        .v_dim = layer->v_dim,
-        .window = layer->window,
-        .copies = layer->cache_copies,
-        .shares = layer->shares_cache_of,
-        .indexer_dim = layer->indexer_dim,
-        .rope = layer->rope,
-        .rope_index = layer->rope_index,
+        .attention = attention->kind,
+        .heads = attention->heads,
+        .kv_heads = latent ? 1 : attention->kv_heads,
+        .k_dim = latent ? attention->latent.rope : attention->k_dim,
+        .v_dim = latent ? attention->latent.kv_rank : attention->v_dim,
+        .window = attention->window,
+        .copies = attention->cache_copies,
+        .shares = attention->shares_cache_of,
+        .indexer_dim = attention->indexer.dim,
+        .rope = attention->rope,
+        .rope_index = attention->rope_index,
     };
+}
+
+static struct mx_state_shape mamba2_shape(const struct mx_mamba2 *mixer)
+{
+    const uint64_t inner = (uint64_t)mixer->heads * mixer->head_dim;
+    return (struct mx_state_shape){inner * mixer->state,
+                                   (inner + 2 * (uint64_t)mixer->groups * mixer->state) * mixer->conv};
+}
+
+static struct mx_state_shape delta_shape(const struct mx_delta *mixer)
+{
+    const uint64_t keys = (uint64_t)mixer->k_heads * mixer->k_dim, values = (uint64_t)mixer->v_heads * mixer->v_dim;
+    return (struct mx_state_shape){values * mixer->k_dim, (2 * keys + values) * mixer->conv};
+}
+
+static struct mx_state_shape kimi_delta_shape(const struct mx_kimi_delta *mixer)
+{
+    const uint64_t inner = (uint64_t)mixer->heads * mixer->dim;
+    return (struct mx_state_shape){inner * mixer->dim, 3 * inner * mixer->conv};
 }
 
 struct mx_state_shape mx_layer_state_shape(const struct mx_layer *layer)
 {
-    return (struct mx_state_shape){.state = layer->state_elements, .conv = layer->conv_elements};
+    const struct mx_recurrence *mixer = &layer->recurrence;
+    switch (mixer->kind) {
+    case MX_RECURRENCE_NONE: break;
+    case MX_RECURRENCE_MAMBA:
+        return (struct mx_state_shape){(uint64_t)mixer->mamba.inner * mixer->mamba.state,
+                                       (uint64_t)mixer->mamba.inner * mixer->mamba.conv};
+    case MX_RECURRENCE_MAMBA2: return mamba2_shape(&mixer->mamba2);
+    case MX_RECURRENCE_DELTA: return delta_shape(&mixer->delta);
+    case MX_RECURRENCE_KIMI_DELTA: return kimi_delta_shape(&mixer->kimi_delta);
+    case MX_RECURRENCE_SHORT_CONV:
+        return (struct mx_state_shape){0, (uint64_t)mixer->short_conv.width * mixer->short_conv.conv};
+    case MX_RECURRENCE_RG_LRU:
+        return (struct mx_state_shape){mixer->rg_lru.width, (uint64_t)mixer->rg_lru.width * (mixer->rg_lru.conv - 1)};
+    case MX_RECURRENCE_LIGHTNING:
+        return (struct mx_state_shape){(uint64_t)mixer->lightning.heads * mixer->lightning.dim * mixer->lightning.dim,
+                                       0};
+    case MX_RECURRENCE_RWKV: return (struct mx_state_shape){5 * (uint64_t)mixer->rwkv.width, 0};
+    case MX_RECURRENCE_OTHER: return (struct mx_state_shape){mixer->other.state, mixer->other.conv};
+    }
+    return (struct mx_state_shape){0, 0};
 }

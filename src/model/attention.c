@@ -5,24 +5,41 @@
 
 struct heads {
     const struct mx_run *run;
-    const struct mx_layer *layer;
-    const struct mx_layer_weights *weights;
+    const struct mx_attention *mixer;
+    const struct mx_attention_weights *weights;
 };
+
+/* Normalizes head number `head` of several, at `one`. */
+static void norm_head(const struct heads *job, const struct mx_norm_weights *norm, float *one, size_t head, size_t dim)
+{
+    const struct mx_run *run = job->run;
+    switch (run->arch->qk_norm) {
+    case MX_QK_NORM_NONE:
+    case MX_QK_NORM_ALL: break;
+    case MX_QK_NORM_HEAD: mx_norm_row(run, norm, one, one, dim); break;
+    case MX_QK_NORM_EACH: {
+        const struct mx_norm_weights own = {norm->weight ? norm->weight + head * dim : NULL,
+                                            norm->bias ? norm->bias + head * dim : NULL};
+        mx_norm_row(run, &own, one, one, dim);
+        break;
+    }
+    }
+}
 
 /* Norms and rotates `heads` heads of one token in place. */
 static void prepare_heads(const struct heads *job, const struct mx_norm_weights *norm, float *x, size_t heads, size_t t)
 {
     const struct mx_run *run = job->run;
-    const struct mx_layer *layer = job->layer;
-    const size_t dim = layer->k_dim;
+    const struct mx_attention *mixer = job->mixer;
+    const size_t dim = mixer->k_dim;
     if (run->arch->qk_norm == MX_QK_NORM_ALL) mx_norm_row(run, norm, x, x, heads * dim);
-    const struct mx_rope *rope = &run->arch->rope[layer->rope_index];
-    const size_t pairs = layer->rope ? rope->dims / 2 : 0;
-    const float *cosine = run->workspace->cosine[layer->rope_index] + t * pairs;
-    const float *sine = run->workspace->sine[layer->rope_index] + t * pairs;
+    const struct mx_rope *rope = &run->arch->rope[mixer->rope_index];
+    const size_t pairs = mixer->rope ? rope->dims / 2 : 0;
+    const float *cosine = run->workspace->cosine[mixer->rope_index] + t * pairs;
+    const float *sine = run->workspace->sine[mixer->rope_index] + t * pairs;
     for (size_t head = 0; head < heads; head++) {
         float *one = x + head * dim;
-        if (run->arch->qk_norm == MX_QK_NORM_HEAD) mx_norm_row(run, norm, one, one, dim);
+        norm_head(job, norm, one, head, dim);
         if (!pairs) continue;
         if (rope->interleaved) {
             run->kernels->rotary_pairs(one, cosine, sine, pairs);
@@ -35,22 +52,22 @@ static void prepare_heads(const struct heads *job, const struct mx_norm_weights 
 static void prepare_piece(void *context, size_t first, size_t last)
 {
     const struct heads *job = context;
-    const struct mx_layer *layer = job->layer;
+    const struct mx_attention *mixer = job->mixer;
     const struct mx_workspace *workspace = job->run->workspace;
-    const size_t q_width = (size_t)layer->heads * layer->k_dim, k_width = (size_t)layer->kv_heads * layer->k_dim;
+    const size_t q_width = (size_t)mixer->heads * mixer->k_dim, k_width = (size_t)mixer->kv_heads * mixer->k_dim;
     for (size_t t = first; t < last; t++) {
-        prepare_heads(job, &job->weights->q_norm, workspace->q + t * q_width, layer->heads, t);
-        if (layer->shares_cache_of >= 0) continue;
-        prepare_heads(job, &job->weights->k_norm, workspace->k + t * k_width, layer->kv_heads, t);
+        prepare_heads(job, &job->weights->q_norm, workspace->q + t * q_width, mixer->heads, t);
+        if (mixer->shares_cache_of >= 0) continue;
+        prepare_heads(job, &job->weights->k_norm, workspace->k + t * k_width, mixer->kv_heads, t);
     }
 }
 
 void mx_attention_block(const struct mx_run *run, uint32_t index, const float *x, float *out, bool add)
 {
-    const struct mx_layer *layer = &run->arch->layers[index];
-    const struct mx_layer_weights *weights = &run->model->weights.layers[index];
+    const struct mx_attention *mixer = &run->arch->layers[index].attention;
+    const struct mx_attention_weights *weights = &run->model->weights.layers[index].attention;
     struct mx_workspace *workspace = run->workspace;
-    const bool owns = layer->shares_cache_of < 0;
+    const bool owns = mixer->shares_cache_of < 0;
     const struct mx_matmul_job qkv[] = {
         {&weights->q.matrix, weights->q.bias, workspace->q, weights->q.matrix.rows, false},
         {&weights->k.matrix, weights->k.bias, workspace->k, weights->k.matrix.rows, false},
@@ -58,7 +75,7 @@ void mx_attention_block(const struct mx_run *run, uint32_t index, const float *x
     };
     const size_t hidden = run->arch->hidden;
     mx_matmul_many(&run->workspace->machine, qkv, owns ? 3 : 1, x, hidden, run->n);
-    struct heads heads = {run, layer, weights};
+    struct heads heads = {run, mixer, weights};
     mx_rows(run->pool, run->n, prepare_piece, &heads);
     mx_kv_attend(workspace->attention, index, workspace->sequences, run->parts, workspace->q,
                  owns ? workspace->k : NULL, owns ? workspace->v : NULL, workspace->attended);

@@ -19,7 +19,7 @@ struct mx_model {
     struct mx_arena arena;
     struct mx_weights weights;
     struct mx_key_bias key_bias;
-    uint64_t fingerprint, step_bytes;
+    uint64_t fingerprint;
 };
 
 /* The tokens of one segment that a chunk holds: rows [row, row + n). */
@@ -77,7 +77,7 @@ struct mx_run {
     struct mx_watch *watch; /* NULL but in a second pass */
 };
 
-/* One row of the model's kind of norm; without weights (and not of the plain kind) it is absent and copies. */
+/* One row of the model's kind of norm. */
 void mx_norm_row(const struct mx_run *run, const struct mx_norm_weights *norm, float *out, const float *x,
                  size_t width);
 
@@ -89,7 +89,7 @@ void mx_feed_forward_block(const struct mx_run *run, const struct mx_feed_forwar
                            const float *x, float *out, bool add);
 
 /* out [n, hidden] = (add ? out : 0) + the chosen experts' weighted sum and the shared expert. */
-void mx_experts_block(const struct mx_run *run, const struct mx_layer *layer, const struct mx_layer_weights *weights,
+void mx_experts_block(const struct mx_run *run, const struct mx_layer *layer, const struct mx_experts_weights *weights,
                       const float *x, float *out, bool add);
 
 #endif

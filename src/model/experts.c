@@ -131,7 +131,7 @@ static void run_expert(const struct mx_run *run, const struct mx_feed_forward_we
     mx_rows(run->pool, count, scatter_piece, &scatter);
 }
 
-static void run_shared(const struct mx_run *run, const struct mx_layer_weights *weights, const float *x, float *out)
+static void run_shared(const struct mx_run *run, const struct mx_experts_weights *weights, const float *x, float *out)
 {
     struct mx_workspace *workspace = run->workspace;
     if (!weights->shared_gate.matrix.rows) {
@@ -144,7 +144,7 @@ static void run_shared(const struct mx_run *run, const struct mx_layer_weights *
     mx_rows(run->pool, run->n, gated_add_piece, &add);
 }
 
-void mx_experts_block(const struct mx_run *run, const struct mx_layer *layer, const struct mx_layer_weights *weights,
+void mx_experts_block(const struct mx_run *run, const struct mx_layer *layer, const struct mx_experts_weights *weights,
                       const float *x, float *out, bool add)
 {
     const struct mx_experts *experts = &run->arch->experts;
@@ -158,5 +158,5 @@ void mx_experts_block(const struct mx_run *run, const struct mx_layer *layer, co
         const uint32_t first = workspace->first[expert], count = workspace->first[expert + 1] - first;
         if (count) run_expert(run, &weights->experts[expert], workspace->order + first, count, x, out);
     }
-    if (layer->shared_intermediate) run_shared(run, weights, x, out);
+    if (layer->feed_forward.shared_width) run_shared(run, weights, x, out);
 }

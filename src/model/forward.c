@@ -11,14 +11,11 @@
 void mx_norm_row(const struct mx_run *run, const struct mx_norm_weights *norm, float *out, const float *x, size_t width)
 {
     const float eps = (float)run->arch->norm_eps;
-    if (run->arch->norm == MX_NORM_LAYER_PLAIN) {
-        run->kernels->layernorm(out, x, NULL, NULL, width, eps);
-    } else if (!norm->weight) {
-        if (out != x) memcpy(out, x, width * sizeof *out);
-    } else if (run->arch->norm == MX_NORM_LAYER) {
-        run->kernels->layernorm(out, x, norm->weight, norm->bias, width, eps);
-    } else {
-        run->kernels->rmsnorm(out, x, norm->weight, width, eps);
+    switch (run->arch->norm) {
+    case MX_NORM_LAYER:
+    case MX_NORM_LAYER_PLAIN: run->kernels->layernorm(out, x, norm->weight, norm->bias, width, eps); break;
+    case MX_NORM_RMS:
+    case MX_NORM_RMS_PLAIN: run->kernels->rmsnorm(out, x, norm->weight, width, eps); break;
     }
 }
 
@@ -28,10 +25,12 @@ static void feed_forward(const struct mx_run *run, uint32_t index, const float *
 {
     const struct mx_layer *layer = &run->arch->layers[index];
     const struct mx_layer_weights *weights = &run->model->weights.layers[index];
-    if (layer->feed_forward == MX_FEED_FORWARD_EXPERTS) {
-        mx_experts_block(run, layer, weights, x, out, add);
-    } else {
-        mx_feed_forward_block(run, &weights->dense, run->n, x, out, add);
+    switch (layer->feed_forward.kind) {
+    case MX_FEED_FORWARD_DENSE: mx_feed_forward_block(run, &weights->dense, run->n, x, out, add); break;
+    case MX_FEED_FORWARD_EXPERTS: mx_experts_block(run, layer, &weights->experts, x, out, add); break;
+    case MX_FEED_FORWARD_NONE:
+    case MX_FEED_FORWARD_CHANNEL_MIX:
+    case MX_FEED_FORWARD_LINEAR: break; /* config/runs.c refuses them */
     }
 }
 
@@ -55,19 +54,19 @@ static void join(const struct mx_run *run, uint32_t index, block_function *block
 static void run_layer(const struct mx_run *run, uint32_t index)
 {
     const struct mx_layer_weights *weights = &run->model->weights.layers[index];
-    const enum mx_block_shape shape = run->arch->block;
+    const enum mx_block_shape shape = run->arch->layers[index].block;
     struct mx_workspace *workspace = run->workspace;
     const size_t hidden = run->arch->hidden;
     const bool post = shape == MX_BLOCK_POST || shape == MX_BLOCK_SANDWICH;
     const float *input = workspace->x;
     if (shape != MX_BLOCK_POST) {
-        mx_norm_rows(run, &weights->attention_norm, run->n, workspace->normed, workspace->x, hidden);
+        mx_norm_rows(run, &weights->mixer_norm, run->n, workspace->normed, workspace->x, hidden);
         input = workspace->normed;
     }
     if (shape == MX_BLOCK_PARALLEL_TWO) { /* the feed-forward's input must be taken before attention is added */
         mx_norm_rows(run, &weights->ffn_norm, run->n, workspace->second, workspace->x, hidden);
     }
-    join(run, index, mx_attention_block, input, post ? &weights->attention_post_norm : NULL);
+    join(run, index, mx_attention_block, input, post ? &weights->mixer_post_norm : NULL);
     mx_watch_stream(run, index, "attention");
     if (shape == MX_BLOCK_PARALLEL_TWO) input = workspace->second;
     if (shape == MX_BLOCK_PRE || shape == MX_BLOCK_SANDWICH) {
@@ -88,7 +87,7 @@ static void embed_piece(void *context, size_t first, size_t last)
         while (t >= part->row + part->n) part++;
         const int32_t token = part->segment->tokens[part->first + t - part->row];
         float *row = run->workspace->x + t * arch->hidden;
-        mx_matrix_row(&run->model->weights.embedding, (size_t)token, row);
+        mx_matrix_row(&run->model->weights.embedding.matrix, (size_t)token, row);
         if (arch->embedding_scale != 1) run->kernels->scale(row, (float)arch->embedding_scale, arch->hidden);
     }
 }
@@ -322,7 +321,8 @@ static mx_status find_first(const struct call *failed, const struct mx_model *mo
     if (watch.block && strcmp(watch.block, "embedding") != 0)
         snprintf(place, sizeof place, "layer %u, its %s", (unsigned)watch.layer, watch.block);
     else if (watch.block || !room)
-        snprintf(place, sizeof place, watch.block ? "the embedding" : "some layer: the full context leaves no room to look");
+        snprintf(place, sizeof place,
+                 watch.block ? "the embedding" : "some layer: the full context leaves no room to look");
     return mx_fail(err, MX_ERR_NOT_A_NUMBER,
                    "the logits after token %llu are NaN or infinite; the first such numbers come from %s (layers count "
                    "from 0 to %u): the weights are damaged, or their products exceed float32",

@@ -26,36 +26,12 @@ static uint64_t fingerprint(const struct mx_checkpoint *checkpoint)
     return hash;
 }
 
-static uint64_t feed_forward_bytes(const struct mx_feed_forward_weights *weights)
-{
-    return mx_matrix_bytes(&weights->gate.matrix) + mx_matrix_bytes(&weights->up.matrix) +
-           mx_matrix_bytes(&weights->down.matrix);
-}
-
-static uint64_t step_bytes(const struct mx_arch *arch, const struct mx_weights *weights)
-{
-    uint64_t bytes = mx_matrix_bytes(&weights->head.matrix);
-    if (!arch->tied) bytes += mx_matrix_bytes(&weights->embedding) / arch->vocab;
-    for (uint32_t i = 0; i < arch->layer_count; i++) {
-        const struct mx_layer_weights *layer = &weights->layers[i];
-        bytes += mx_matrix_bytes(&layer->q.matrix) + mx_matrix_bytes(&layer->k.matrix) +
-                 mx_matrix_bytes(&layer->v.matrix) + mx_matrix_bytes(&layer->o.matrix);
-        bytes += feed_forward_bytes(&layer->dense) + feed_forward_bytes(&layer->shared) +
-                 mx_matrix_bytes(&layer->shared_gate.matrix);
-        if (layer->experts) {
-            bytes += mx_matrix_bytes(&layer->router.matrix);
-            bytes += arch->experts.used * feed_forward_bytes(&layer->experts[0]);
-        }
-    }
-    return bytes;
-}
-
 static mx_status find_key_bias(struct mx_model *model, struct mx_error *err)
 {
     const struct mx_arch *arch = &model->arch;
     const float **bias = mx_arena_array(&model->arena, arch->layer_count, sizeof *bias);
     if (!bias) return mx_fail_memory(err, "the K biases' table", arch->layer_count * sizeof *bias);
-    for (uint32_t i = 0; i < arch->layer_count; i++) bias[i] = model->weights.layers[i].k.bias;
+    for (uint32_t i = 0; i < arch->layer_count; i++) bias[i] = model->weights.layers[i].attention.k.bias;
     model->key_bias.bias = bias;
     for (uint8_t i = 0; i < arch->rope_count; i++) {
         const size_t pairs = arch->rope[i].dims / 2;
@@ -79,7 +55,6 @@ static mx_status open_weights(struct mx_model *model, const char *directory, con
     MX_TRY(mx_weights_resolve(&model->weights, &model->arena, &model->arch, model->checkpoint, progress, err));
     MX_TRY(find_key_bias(model, err));
     model->fingerprint = fingerprint(model->checkpoint);
-    model->step_bytes = step_bytes(&model->arch, &model->weights);
     return MX_OK;
 }
 
@@ -132,5 +107,5 @@ const struct mx_key_bias *mx_model_key_bias(const struct mx_model *model)
 
 uint64_t mx_model_step_bytes(const struct mx_model *model)
 {
-    return model->step_bytes;
+    return model->weights.step_bytes;
 }

@@ -63,6 +63,8 @@ static void activate(const struct mx_dense_kernels *kernels, enum mx_activation 
     case MX_ACTIVATION_GELU_TANH: kernels->gelu_tanh(out, x, n); break;
     case MX_ACTIVATION_RELU: kernels->relu(out, x, n); break;
     case MX_ACTIVATION_RELU2: kernels->relu_squared(out, x, n); break;
+    case MX_ACTIVATION_XIELU:
+    case MX_ACTIVATION_SWIGLU_CLAMPED: break; /* config/runs.c refuses them */
     }
 }
 

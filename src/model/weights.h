@@ -1,6 +1,7 @@
-/* The weights of a model as the forward pass wants them: matrices in place in the mapped checkpoint, norms and biases
- * widened to f32. Fused matrices (qkv, gate_up, stacked experts) are split here by rows, which costs nothing, so that
- * the blocks see one form only. Internal to src/model.
+/* The weights of a model as the forward pass wants them: matrices in place in the mapped checkpoint where they lie
+ * there as rows [rows, cols] (a part of a fused matrix does), converted copies where they don't (parts that alternate,
+ * transposed matrices); norms, biases and other small arrays widened to f32. So the blocks see one form only. Which
+ * tensor goes where is a table (weights_places.c). Internal to src/model.
  */
 #ifndef MX_MODEL_WEIGHTS_H
 #define MX_MODEL_WEIGHTS_H
@@ -9,9 +10,10 @@
 #include "base/matrix.h"
 #include "base/progress.h"
 #include "checkpoint/checkpoint.h"
-#include "config/arch.h"
+#include "config/names.h"
 
-/* weight NULL: the norm is absent, or has no weight (MX_NORM_LAYER_PLAIN). */
+/* weight NULL: the model's kind of norm has none (MX_NORM_LAYER_PLAIN). A norm that a layer doesn't have is not asked
+ * for: the layer's block shape says which there are. */
 struct mx_norm_weights {
     const float *weight, *bias;
 };
@@ -21,28 +23,54 @@ struct mx_linear {
     const float *bias;       /* [rows] or NULL */
 };
 
+struct mx_attention_weights {
+    struct mx_linear q, k, v, o;
+    struct mx_norm_weights q_norm, k_norm;
+};
+
 struct mx_feed_forward_weights {
     struct mx_linear gate, up, down; /* gate absent where the feed-forward is not gated */
 };
 
-struct mx_layer_weights {
-    struct mx_norm_weights attention_norm, attention_post_norm, ffn_norm, ffn_post_norm, q_norm, k_norm;
-    struct mx_linear q, k, v, o;
-    struct mx_feed_forward_weights dense;    /* MX_FEED_FORWARD_DENSE */
+struct mx_experts_weights {
     struct mx_linear router;                 /* [experts, hidden] */
-    struct mx_feed_forward_weights *experts; /* [experts.count] */
+    struct mx_feed_forward_weights *experts; /* [experts.count]; NULL where the layer has none */
     struct mx_feed_forward_weights shared;   /* up absent: no shared expert */
     struct mx_linear shared_gate;            /* [1, hidden] or absent */
 };
 
+struct mx_layer_weights {
+    struct mx_norm_weights mixer_norm, mixer_post_norm, ffn_norm, ffn_post_norm;
+    struct mx_attention_weights attention;
+    struct mx_feed_forward_weights dense; /* MX_FEED_FORWARD_DENSE */
+    struct mx_experts_weights experts;    /* MX_FEED_FORWARD_EXPERTS */
+};
+
 struct mx_weights {
-    struct mx_matrix embedding; /* [vocab, hidden] */
+    struct mx_linear embedding; /* [vocab, hidden] */
     struct mx_norm_weights final_norm;
     struct mx_linear head; /* [vocab, hidden]; the embedding itself where tied */
     struct mx_layer_weights *layers;
+    uint64_t step_bytes;      /* of matrices that decoding one token reads */
+    uint64_t converted_bytes; /* of copies that were made because a matrix doesn't lie as the products read it */
 };
 
-/* Resolves all weights of `arch` in `checkpoint`, allocating in `arena`. */
+/* Where a tensor goes. */
+enum mx_place_kind {
+    MX_PLACE_NONE,   /* no block takes it */
+    MX_PLACE_LINEAR, /* a struct mx_linear */
+    MX_PLACE_NORM,   /* a struct mx_norm_weights */
+    MX_PLACE_FLOATS, /* a const float * */
+    MX_PLACE_EXPERT, /* a struct mx_linear in each expert's struct mx_feed_forward_weights */
+};
+struct mx_place {
+    enum mx_place_kind kind;
+    size_t offset; /* in struct mx_weights, struct mx_layer_weights or struct mx_feed_forward_weights */
+};
+struct mx_place mx_weights_place(enum mx_role role);
+
+/* Resolves all weights of `arch` in `checkpoint`, allocating in `arena`: every tensor of the description's list, no
+ * other left over. */
 mx_status mx_weights_resolve(struct mx_weights *weights, struct mx_arena *arena, const struct mx_arch *arch,
                              const struct mx_checkpoint *checkpoint, const struct mx_progress *progress,
                              struct mx_error *err);

@@ -10,18 +10,21 @@ static const size_t LOGITS_LIMIT = 32u << 20; /* bytes of logits that one tile m
 /* The largest of each width over all layers. */
 struct widths {
     size_t q, k, v, attended, middle, cols;
+    bool two_inputs; /* a layer's two parts have an input of their own each */
 };
 
 static struct widths widths_of(const struct mx_arch *arch)
 {
     struct widths widths = {.cols = arch->hidden};
     for (uint32_t i = 0; i < arch->layer_count; i++) {
-        const struct mx_layer *layer = &arch->layers[i];
-        widths.q = mx_larger(widths.q, (size_t)layer->heads * layer->k_dim);
-        widths.k = mx_larger(widths.k, (size_t)layer->kv_heads * layer->k_dim);
-        widths.v = mx_larger(widths.v, (size_t)layer->kv_heads * layer->v_dim);
-        widths.attended = mx_larger(widths.attended, (size_t)layer->heads * layer->v_dim);
-        widths.middle = mx_larger(widths.middle, mx_larger(layer->intermediate, layer->shared_intermediate));
+        const struct mx_attention *mixer = &arch->layers[i].attention;
+        const struct mx_feed_forward *ffn = &arch->layers[i].feed_forward;
+        widths.q = mx_larger(widths.q, (size_t)mixer->heads * mixer->k_dim);
+        widths.k = mx_larger(widths.k, (size_t)mixer->kv_heads * mixer->k_dim);
+        widths.v = mx_larger(widths.v, (size_t)mixer->kv_heads * mixer->v_dim);
+        widths.attended = mx_larger(widths.attended, (size_t)mixer->heads * mixer->v_dim);
+        widths.middle = mx_larger(widths.middle, mx_larger(ffn->width, ffn->shared_width));
+        widths.two_inputs |= arch->layers[i].block == MX_BLOCK_PARALLEL_TWO;
     }
     widths.cols = mx_larger(widths.cols, mx_larger(widths.attended, widths.middle));
     return widths;
@@ -54,7 +57,7 @@ static void *lay_out(struct mx_workspace *workspace, struct cursor *cursor, cons
     const size_t n = workspace->chunk, used = arch->experts.used;
     float **const rows_of_hidden[] = {&workspace->x, &workspace->normed, &workspace->out};
     for (size_t i = 0; i < 3; i++) *rows_of_hidden[i] = take(cursor, n, arch->hidden, sizeof(float));
-    if (arch->block == MX_BLOCK_PARALLEL_TWO) workspace->second = take(cursor, n, arch->hidden, sizeof(float));
+    if (widths.two_inputs) workspace->second = take(cursor, n, arch->hidden, sizeof(float));
     workspace->q = take(cursor, n, widths.q, sizeof(float));
     workspace->k = take(cursor, n, widths.k, sizeof(float));
     workspace->v = take(cursor, n, widths.v, sizeof(float));

@@ -46,26 +46,24 @@ static inline struct mx_arch plain_arch(enum mx_class class_, const char *type, 
     snprintf(arch.model_type, sizeof arch.model_type, "%s", type);
     for (uint32_t i = 0; i < layers; i++) {
         struct mx_layer *row = &rows[i];
-        *row = (struct mx_layer){.heads = 8,
-                                 .kv_heads = 2,
-                                 .k_dim = head_dim,
-                                 .v_dim = head_dim,
-                                 .cache_copies = 1,
-                                 .shares_cache_of = -1,
-                                 .attention = MX_ATTENTION_FULL};
+        *row = (struct mx_layer){.attention = {.kind = MX_ATTENTION_FULL,
+                                               .heads = 8,
+                                               .kv_heads = 2,
+                                               .k_dim = head_dim,
+                                               .v_dim = head_dim,
+                                               .cache_copies = 1,
+                                               .shares_cache_of = -1}};
         const bool recurrent = class_ == MX_CLASS_RECURRENT || (class_ == MX_CLASS_HYBRID && i % 4 != 3);
         if (recurrent)
-            *row = (struct mx_layer){
-                .shares_cache_of = -1, .recurrence = MX_RECURRENCE_MAMBA2, .state_elements = 4096, .conv_elements = 64};
+            *row = (struct mx_layer){.attention.shares_cache_of = -1,
+                                     .recurrence = {.kind = MX_RECURRENCE_OTHER, .other = {.state = 4096, .conv = 64}}};
         if (class_ == MX_CLASS_SLIDING_WINDOW && i % 2 == 0) {
-            row->attention = MX_ATTENTION_SLIDING;
-            row->window = 1024;
+            row->attention.kind = MX_ATTENTION_SLIDING;
+            row->attention.window = 1024;
         }
         if (class_ == MX_CLASS_MLA) {
-            row->attention = MX_ATTENTION_LATENT;
-            row->kv_heads = 1;
-            row->k_dim = 64;
-            row->v_dim = 512;
+            row->attention.kind = MX_ATTENTION_LATENT;
+            row->attention.latent = (struct mx_latent){.kv_rank = 512, .nope = 128, .rope = 64, .v = 128};
         }
     }
     return arch;

@@ -129,7 +129,7 @@ static void refuses_nonsense(void **state)
     assert_fails(mx_estimate(&estimate, &subject, &request, &err), MX_ERR_ARGUMENT, "batch is 0");
     request.batch = MX_ESTIMATE_MAX_BATCH; /* beyond what 64 bits hold: an error, never a wrong number */
     request.context = MX_ESTIMATE_MAX_CONTEXT;
-    for (int i = 0; i < 2; i++) rows[i].kv_heads = rows[i].k_dim = rows[i].v_dim = 8192;
+    for (int i = 0; i < 2; i++) rows[i].attention.kv_heads = rows[i].attention.k_dim = rows[i].attention.v_dim = 8192;
     assert_fails(mx_estimate(&estimate, &subject, &request, &err), MX_ERR_LIMIT, "2^63");
 }
 

@@ -83,10 +83,10 @@ static void uneven_heads(void **state)
     struct mx_layer rows[LAYERS];
     struct mx_arch arch = plain_arch(MX_CLASS_STANDARD, "llama", 128, rows, LAYERS);
     struct mx_kv_advice advice;
-    rows[5].k_dim = 192;
+    rows[5].attention.k_dim = 192;
     assert_ok(mx_kv_advise(&advice, &arch, &rules_alone, &err));
     assert_int_equal(advice.lines[MX_RANGE_LONG].suggested, MX_MODE_INT8);
-    rows[5].k_dim = rows[5].v_dim = 512;
+    rows[5].attention.k_dim = rows[5].attention.v_dim = 512;
     assert_ok(mx_kv_advise(&advice, &arch, &rules_alone, &err));
     assert_int_equal(advice.lines[MX_RANGE_LONG].suggested, MX_MODE_INT8);
 }

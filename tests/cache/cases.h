@@ -13,7 +13,7 @@ static struct mx_kv_scratch *scratch; /* of the case that was opened last */
 
 struct test_case {
     enum mx_mode mode;
-    enum mx_attention attention;
+    enum mx_attention_kind attention;
     uint32_t window, k_dim, v_dim, kv_heads, group, length;
     int recent, sink;
     enum mx_center center;
@@ -42,11 +42,11 @@ static inline void open_case(const struct test_case *c, struct model *model, str
 {
     model_init(model, "qwen3_next", 2, c->kv_heads * c->group, c->kv_heads, c->k_dim);
     for (uint32_t i = 0; i < 2; i++) {
-        model->layers[i].attention = c->attention;
-        model->layers[i].window = c->window;
-        model->layers[i].v_dim = c->v_dim;
+        model->layers[i].attention.kind = c->attention;
+        model->layers[i].attention.window = c->window;
+        model->layers[i].attention.v_dim = c->v_dim;
     }
-    model->layers[0].attention = MX_ATTENTION_NONE; /* so that layer indices matter */
+    model->layers[0].attention.kind = MX_ATTENTION_NONE; /* so that layer indices matter */
     model->arch.attention_scale = 1 / sqrt(c->k_dim);
     model->arch.attention_softcap = c->softcap;
     if (c->bias > 0) model_bias(model, c->rope_dims ? c->rope_dims : c->k_dim, c->interleaved, c->bias);

@@ -32,13 +32,13 @@ static inline void model_init(struct model *model, const char *type, uint32_t la
     model->arch.layers = model->layers;
     model->arch.attention_scale = 1.0;
     for (uint32_t i = 0; i < layers; i++) {
-        model->layers[i] = (struct mx_layer){.attention = MX_ATTENTION_FULL,
-                                             .heads = heads,
-                                             .kv_heads = kv_heads,
-                                             .k_dim = dim,
-                                             .v_dim = dim,
-                                             .cache_copies = 1,
-                                             .shares_cache_of = -1};
+        model->layers[i] = (struct mx_layer){.attention = {.kind = MX_ATTENTION_FULL,
+                                                           .heads = heads,
+                                                           .kv_heads = kv_heads,
+                                                           .k_dim = dim,
+                                                           .v_dim = dim,
+                                                           .cache_copies = 1,
+                                                           .shares_cache_of = -1}};
     }
 }
 
@@ -61,7 +61,7 @@ static inline void model_bias(struct model *model, uint32_t rope_dims, bool inte
     }
     for (uint32_t p = 0; p < rope_dims / 2; p++) model->inverse[p] = model_frequency(p);
     for (uint32_t i = 0; i < model->arch.layer_count; i++) {
-        model->layers[i].rope = true;
+        model->layers[i].attention.rope = true;
         model->biases[i] = model->bias;
     }
     model->key_bias = (struct mx_key_bias){model->biases, {model->inverse}, {1}};

@@ -26,9 +26,9 @@ struct history {
 static inline bool reference_sees(const struct mx_layer *layer, uint64_t position, uint64_t t)
 {
     if (t > position) return false;
-    switch (layer->attention) {
-    case MX_ATTENTION_SLIDING: return position - t < layer->window;
-    case MX_ATTENTION_CHUNKED: return position / layer->window == t / layer->window;
+    switch (layer->attention.kind) {
+    case MX_ATTENTION_SLIDING: return position - t < layer->attention.window;
+    case MX_ATTENTION_CHUNKED: return position / layer->attention.window == t / layer->attention.window;
     default: return true;
     }
 }
@@ -38,7 +38,7 @@ static inline bool reference_sees(const struct mx_layer *layer, uint64_t positio
 static inline bool reference_plain(const struct mx_kv_setup *setup, const struct mx_layer *layer, uint64_t position,
                                    uint64_t t)
 {
-    if (layer->attention == MX_ATTENTION_FULL && t < setup->sink) return true;
+    if (layer->attention.kind == MX_ATTENTION_FULL && t < setup->sink) return true;
     return position / MX_BLOCK * MX_BLOCK <= t / MX_BLOCK * MX_BLOCK + setup->recent;
 }
 
@@ -88,7 +88,7 @@ static inline void reference_constant(const struct history *history, uint32_t he
 {
     const struct inside_constant constant = inside_constant(history->cache, history->layer);
     const struct mx_arch *arch = inside_arch(history->cache);
-    const uint32_t dim = arch->layers[history->layer].k_dim;
+    const uint32_t dim = arch->layers[history->layer].attention.k_dim;
     if (!constant.mean) return;
     for (uint32_t i = 0; i < dim; i++) x[i] += sign * constant.mean[head * dim + i];
     if (constant.turned) model_add_turned(arch, t, constant.turned + head * dim, sign, x);
@@ -160,17 +160,17 @@ static inline void reference_encode(struct history *history, uint64_t from, uint
     const struct mx_layer *layer = &inside_arch(history->cache)->layers[history->layer];
     for (int which = MX_KV_K; which <= MX_KV_V; which++) {
         if (inside_side(history->cache, history->layer, (enum mx_kv_which)which).repr == MX_REPR_FP16) continue;
-        const uint32_t dim = which == MX_KV_K ? layer->k_dim : layer->v_dim;
-        const size_t stride = (size_t)layer->kv_heads * dim;
+        const uint32_t dim = which == MX_KV_K ? layer->attention.k_dim : layer->attention.v_dim;
+        const size_t stride = (size_t)layer->attention.kv_heads * dim;
         const double *fp16 = which == MX_KV_K ? history->k_fp16 : history->v_fp16;
         double *coded = which == MX_KV_K ? history->k_coded : history->v_coded;
         double *slack = which == MX_KV_K ? history->k_slack : history->v_slack;
         for (uint64_t b = from; b < to; b++) {
             double *block = coded + b * MX_BLOCK * stride;
             memcpy(block, fp16 + b * MX_BLOCK * stride, MX_BLOCK * stride * sizeof *coded);
-            for (uint32_t head = 0; head < layer->kv_heads; head++) {
+            for (uint32_t head = 0; head < layer->attention.kv_heads; head++) {
                 reference_code(history, (enum mx_kv_which)which, block + head * dim, dim, stride, head, b,
-                               slack + b * MX_BLOCK * layer->kv_heads + head, layer->kv_heads);
+                               slack + b * MX_BLOCK * layer->attention.kv_heads + head, layer->attention.kv_heads);
             }
         }
     }
@@ -183,13 +183,13 @@ static inline void reference_read(const struct history *history, enum mx_kv_whic
 {
     const struct mx_kv_setup *setup = mx_sequence_setup(history->cache);
     const struct mx_layer *layer = &inside_arch(history->cache)->layers[history->layer];
-    const uint32_t dim = which == MX_KV_K ? layer->k_dim : layer->v_dim;
-    const size_t at = (t * layer->kv_heads + head) * dim;
+    const uint32_t dim = which == MX_KV_K ? layer->attention.k_dim : layer->attention.v_dim;
+    const size_t at = (t * layer->attention.kv_heads + head) * dim;
     const double *fp16 = (which == MX_KV_K ? history->k_fp16 : history->v_fp16) + at;
     const double *coded = (which == MX_KV_K ? history->k_coded : history->v_coded) + at;
     const bool uncoded = inside_side(history->cache, history->layer, which).repr == MX_REPR_FP16;
     const bool plain = reference_plain(setup, layer, position, t);
-    const bool sink = layer->attention == MX_ATTENTION_FULL && t < setup->sink;
+    const bool sink = layer->attention.kind == MX_ATTENTION_FULL && t < setup->sink;
     for (uint32_t i = 0; i < dim; i++) {
         if (uncoded || (plain && (sink || !setup->coded_at_once)))
             x[i] = fp16[i];
@@ -225,19 +225,19 @@ static inline struct attended reference_attend(const struct history *history, co
     struct attended result = {0};
     double *w = malloc((position + 1) * sizeof *w), *k = malloc((position + 1) * sizeof *k), x[MX_KV_MAX_DIM];
     double largest = -INFINITY, total = 0, length = 0, seen = 0;
-    memset(out, 0, layer->v_dim * sizeof *out);
-    for (uint32_t i = 0; i < layer->k_dim; i++) length += (double)q[i] * q[i];
+    memset(out, 0, layer->attention.v_dim * sizeof *out);
+    for (uint32_t i = 0; i < layer->attention.k_dim; i++) length += (double)q[i] * q[i];
     length = sqrt(length) * arch->attention_scale;
     for (uint64_t t = 0; t <= position; t++) {
         w[t] = -INFINITY;
         if (!reference_sees(layer, position, t)) continue;
         reference_read(history, MX_KV_K, position, t, head, x);
         double score = 0, reach = 0;
-        for (uint32_t i = 0; i < layer->k_dim; i++) {
+        for (uint32_t i = 0; i < layer->attention.k_dim; i++) {
             score += q[i] * x[i];
             reach += fabs(q[i] * x[i]);
         }
-        k[t] = reference_length(x, layer->k_dim);
+        k[t] = reference_length(x, layer->attention.k_dim);
         w[t] = score * arch->attention_scale;
         if (cap > 0) w[t] = cap * tanh(w[t] / cap);
         largest = fmax(largest, w[t]);
@@ -247,9 +247,9 @@ static inline struct attended reference_attend(const struct history *history, co
     for (uint64_t t = 0; t <= position; t++) {
         if (!reference_sees(layer, position, t)) continue;
         reference_read(history, MX_KV_V, position, t, head, x);
-        const double weight = w[t] / total, v = reference_length(x, layer->v_dim);
-        const size_t at = t * layer->kv_heads + head;
-        for (uint32_t i = 0; i < layer->v_dim; i++) out[i] += weight * x[i];
+        const double weight = w[t] / total, v = reference_length(x, layer->attention.v_dim);
+        const size_t at = t * layer->attention.kv_heads + head;
+        for (uint32_t i = 0; i < layer->attention.v_dim; i++) out[i] += weight * x[i];
         seen++;
         result.size += weight * v;
         result.slack += weight * (length * history->k_slack[at] * 2 * v + history->v_slack[at]);

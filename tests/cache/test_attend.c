@@ -83,7 +83,7 @@ static void count_tokens(const struct test_case *c, bool by_block)
 static void every_token_is_seen_once(void **state)
 {
     static const struct {
-        enum mx_attention attention;
+        enum mx_attention_kind attention;
         uint32_t window;
     } masks[] = {{MX_ATTENTION_FULL, 0}, {MX_ATTENTION_SLIDING, 1500}, {MX_ATTENTION_CHUNKED, 1500}};
     for (int mode = 0; mode < MX_MODE_COUNT; mode++) {
@@ -148,7 +148,7 @@ static void masks(void **state)
             for (int attention = MX_ATTENTION_SLIDING; attention <= MX_ATTENTION_CHUNKED; attention++) {
                 struct test_case c = base;
                 c.mode = (enum mx_mode)mode;
-                c.attention = (enum mx_attention)attention;
+                c.attention = (enum mx_attention_kind)attention;
                 c.window = windows[i];
                 c.recent = i % 2 ? 32 : 0;
                 c.length = i == 3 ? 290 : 420; /* one on all levels */
@@ -208,8 +208,8 @@ static void shared_and_boundary_layers(void **state)
     struct mx_sequence *cache;
     assert_ok(mx_pool_open(&pool, 2, &err));
     model_init(&model, "gemma3n", 5, 4, 2, 64);
-    model.layers[4].cache_copies = 0;
-    model.layers[4].shares_cache_of = 1;
+    model.layers[4].attention.cache_copies = 0;
+    model.layers[4].attention.shares_cache_of = 1;
     struct mx_kv_options request = mx_kv_options_default();
     request.mode = MX_MODE_INT8_TURBO4;
     request.boundary_v = 1;
@@ -359,10 +359,10 @@ static void refusals(void **state)
     assert_int_equal(mx_sequence_context(cache), 256);
     assert_fails(mx_sequence_reserve(cache, 257, &err), MX_ERR_LIMIT, "the context is full");
     mx_sequence_close(cache);
-    model.layers[1].attention = MX_ATTENTION_LATENT;
+    model.layers[1].attention.kind = MX_ATTENTION_LATENT;
     assert_fails(mx_sequence_open_alone(&cache, &model.arch, &options, &err), MX_ERR_UNSUPPORTED, "layer 1");
     assert_null(cache);
-    model.layers[1].attention = MX_ATTENTION_FULL;
+    model.layers[1].attention.kind = MX_ATTENTION_FULL;
     options.context = 0;
     assert_fails(mx_sequence_open_alone(&cache, &model.arch, &options, &err), MX_ERR_ARGUMENT, "a context of");
     mx_sequence_close(NULL);

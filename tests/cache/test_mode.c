@@ -111,14 +111,14 @@ static void resolver_rules(void **state)
     }
 
     model_init(&model, "mamba", 4, 0, 0, 0); /* nothing cached */
-    for (uint32_t i = 0; i < 4; i++) model.layers[i] = (struct mx_layer){.recurrence = MX_RECURRENCE_MAMBA};
+    for (uint32_t i = 0; i < 4; i++) model.layers[i] = (struct mx_layer){.recurrence.kind = MX_RECURRENCE_MAMBA};
     assert_int_equal(resolve(MX_MODE_INT8, false).mode, MX_MODE_FP16);
     assert_int_equal(resolve(MX_MODE_TURBO4, true).mode, MX_MODE_FP16);
 
     model_init(&model, "deepseek_v3", 4, 16, 1, 64);
     for (uint32_t i = 0; i < 4; i++) {
-        model.layers[i].attention = MX_ATTENTION_LATENT;
-        model.layers[i].v_dim = 512;
+        model.layers[i].attention.kind = MX_ATTENTION_LATENT;
+        model.layers[i].attention.latent = (struct mx_latent){.kv_rank = 512, .rope = 64};
     }
     assert_int_equal(resolve(MX_MODE_INT8_TURBO4, false).mode, MX_MODE_INT8);
     assert_non_null(strstr(resolve(MX_MODE_TURBO4, false).reason, "latent"));
@@ -140,7 +140,7 @@ static void allowlist_matches_whole_words(void **state)
 static void protections(void **state)
 {
     model_init(&model, "llama", 6, 8, 2, 64);
-    model.layers[1].attention = MX_ATTENTION_NONE;
+    model.layers[1].attention.kind = MX_ATTENTION_NONE;
     struct mx_kv_options options = mx_kv_options_default();
     options.mode = MX_MODE_FP16_TURBO4;
     options.boundary_v = 100;
@@ -190,8 +190,8 @@ static void bytes_per_token(void **state)
 static void windows_bound_the_cache(void **state)
 {
     model_init(&model, "gemma2", 2, 4, 2, 256);
-    model.layers[0].attention = MX_ATTENTION_SLIDING;
-    model.layers[0].window = 4096;
+    model.layers[0].attention.kind = MX_ATTENTION_SLIDING;
+    model.layers[0].attention.window = 4096;
     const struct mx_kv_setup fp16 = resolve(MX_MODE_FP16, false), turbo = resolve(MX_MODE_INT8_TURBO4, false);
     const uint64_t long_window = mx_cache_layer_bytes(&model.arch, &fp16, 0, 1 << 20);
     assert_int_equal(long_window, 2 * 2 * 256 * 2 * (4096 + MX_QUERY_TILE));
@@ -203,27 +203,27 @@ static void windows_bound_the_cache(void **state)
     assert_true(mx_cache_layer_bytes(&model.arch, &turbo, 0, 1 << 20) < long_window / 2);
     assert_int_equal(mx_cache_marginal_bytes(&model.arch, &fp16), 2 * 4 * 256);
 
-    model.layers[1].cache_copies = 0; /* shares the other's */
+    model.layers[1].attention.cache_copies = 0; /* shares the other's */
     assert_int_equal(mx_cache_layer_bytes(&model.arch, &fp16, 1, 1024), 0);
 }
 
 static void latent_bytes(void **state)
 {
     model_init(&model, "deepseek_v3", 1, 16, 1, 64);
-    model.layers[0].attention = MX_ATTENTION_LATENT;
-    model.layers[0].v_dim = 512;
+    model.layers[0].attention.kind = MX_ATTENTION_LATENT;
+    model.layers[0].attention.latent = (struct mx_latent){.kv_rank = 512, .rope = 64};
     struct mx_kv_setup setup = resolve(MX_MODE_FP16, false);
     assert_int_equal(mx_cache_bytes(&model.arch, &setup, 1000), 1024 * 2 * 576);
     setup = resolve(MX_MODE_INT8, false);
     assert_int_equal(mx_cache_marginal_bytes(&model.arch, &setup), 512 + 8 * 2 + 2 * 64);
-    model.layers[0].indexer_dim = 128;
+    model.layers[0].attention.indexer.dim = 128;
     assert_int_equal(mx_cache_marginal_bytes(&model.arch, &setup), 512 + 8 * 2 + 2 * 64 + 2 * 128);
 }
 
 static void largest_context_fits_exactly(void **state)
 {
     model_init(&model, "llama", 4, 8, 2, 128);
-    model.layers[0].state_elements = 1000;
+    model.layers[0].recurrence = (struct mx_recurrence){.kind = MX_RECURRENCE_OTHER, .other = {.state = 1000}};
     for (int mode = 0; mode < MX_MODE_COUNT; mode++) {
         const struct mx_kv_setup setup = resolve((enum mx_mode)mode, false);
         for (uint32_t batch = 1; batch <= 4; batch += 3) {

@@ -35,8 +35,8 @@ static void open_fixture(struct fixture *f, enum mx_mode mode, bool bias)
 {
     assert_ok(mx_pool_open(&f->pool, 1, &err));
     model_init(&f->model, "qwen3_next", 3, HEADS, KV_HEADS, DIM);
-    f->model.layers[1].attention = MX_ATTENTION_SLIDING;
-    f->model.layers[1].window = 100;
+    f->model.layers[1].attention.kind = MX_ATTENTION_SLIDING;
+    f->model.layers[1].attention.window = 100;
     if (bias) model_bias(&f->model, DIM, false, 10);
     f->scratch = scratch_of(&f->model.arch, 128, f->pool);
     f->cache = open_cache(f, mode, -1, 512);
@@ -128,11 +128,11 @@ static void foreign_files_are_refused(void **state)
     other = open_cache(&f, MX_MODE_INT8_TURBO4, -1, 256);
     assert_fails(mx_sequence_load(other, path, FINGERPRINT, &tokens, &err), MX_ERR_LIMIT, "holds 300 tokens");
     mx_sequence_close(other);
-    f.model.layers[1].window = 90;
+    f.model.layers[1].attention.window = 90;
     other = open_cache(&f, MX_MODE_INT8_TURBO4, -1, 512);
     assert_fails(mx_sequence_load(other, path, FINGERPRINT, &tokens, &err), MX_ERR_ARGUMENT, "other layer shapes");
     mx_sequence_close(other);
-    f.model.layers[1].window = 100;
+    f.model.layers[1].attention.window = 100;
     model_bias(&f.model, DIM, false, 10);
     other = open_cache(&f, MX_MODE_INT8_TURBO4, -1, 512);
     assert_fails(mx_sequence_load(other, path, FINGERPRINT, &tokens, &err), MX_ERR_ARGUMENT, "other layer shapes");

@@ -137,7 +137,7 @@ static const struct mx_output llama[] = {
     {"model.norm.weight", MX_STORAGE_BF16, 1, {64}},
     {"model.layers.0.input_layernorm.weight", MX_STORAGE_BF16, 1, {64}},
     {"model.layers.0.mlp.down_proj.weight", MX_STORAGE_BF16, 2, {64, 128}},
-    {"model.layers.0.mlp.odd_proj.weight", MX_STORAGE_BF16, 2, {64, 96}},
+    {"model.layers.0.mlp.up_proj.weight", MX_STORAGE_BF16, 2, {64, 96}},
     {"model.layers.0.self_attn.q_proj.weight", MX_STORAGE_BF16, 2, {64, 64}},
     {"model.layers.0.self_attn.q_proj.bias", MX_STORAGE_BF16, 1, {64}},
     {"model.layers.0.self_attn.rotary_emb.inv_freq", MX_STORAGE_F32, 1, {8}},
@@ -164,7 +164,7 @@ static void writes_what_mlx_lm_would(void **state)
     check_copied(from, to, "model.norm.weight");
     check_copied(from, to, "model.layers.0.input_layernorm.weight");
     check_copied(from, to, "model.layers.0.self_attn.q_proj.bias");
-    check_copied(from, to, "model.layers.0.mlp.odd_proj.weight"); /* 96 columns are no multiple of 64 */
+    check_copied(from, to, "model.layers.0.mlp.up_proj.weight"); /* 96 columns are no multiple of 64 */
     assert_int_equal(mx_checkpoint_tensor_count(to), 4 * 3 + 4);
     assert_null(mx_checkpoint_find(to, "model.layers.0.self_attn.rotary_emb.inv_freq"));
     struct mx_checkpoint_survey survey;

@@ -4,6 +4,7 @@
 #include <dirent.h>
 #include <math.h>
 
+#include "base/checked.h"
 #include "config/arch.h"
 
 static struct mx_error err;
@@ -21,7 +22,7 @@ static const struct example examples[] = {
     {"deepseek-v2-lite", MX_CLASS_MLA, 27, 192, 1, 27 * 576, 15.706, false},
     {"deepseek-v3", MX_CLASS_MLA, 61, 192, 1, 61 * 576, 671.03, false},
     {"falcon-7b", MX_CLASS_STANDARD, 32, 64, 1, 32 * 128, 6.922, false},
-    {"gemma-2-9b", MX_CLASS_SLIDING_WINDOW, 42, 256, 8, 21 * 4096, 9.242, false},
+    {"gemma-2-9b", MX_CLASS_SLIDING_WINDOW, 42, 256, 8, 21 * 4096, 9.242, true},
     {"gemma-3-12b-it", MX_CLASS_SLIDING_WINDOW, 48, 256, 8, 8 * 4096, 11.766, false},
     {"gemma-3-4b-it", MX_CLASS_SLIDING_WINDOW, 34, 256, 4, 5 * 2048, 3.880, false},
     {"gpt-oss-20b", MX_CLASS_SLIDING_WINDOW, 24, 64, 8, 12 * 1024, 20.915, false},
@@ -57,7 +58,7 @@ static void test_examples(void **state)
         assert_ok(mx_arch_open(&arch, path, &err));
         uint32_t kv_heads = 0;
         for (uint32_t k = 0; k < arch.layer_count; k++)
-            if (arch.layers[k].kv_heads > kv_heads) kv_heads = arch.layers[k].kv_heads;
+            kv_heads = mx_larger(kv_heads, mx_layer_kv_shape(&arch.layers[k]).kv_heads);
         const uint64_t growth = mx_arch_cache_elements(&arch, 40001) - mx_arch_cache_elements(&arch, 40000);
         const struct mx_parameters count = mx_arch_parameters(&arch);
         if (arch.class_ != wanted->class_ || arch.layer_count != wanted->layers || arch.head_dim != wanted->head_dim ||
@@ -85,8 +86,22 @@ static void test_all_listed(void **state)
     assert_int_equal(count, EXAMPLES);
 }
 
+/* Of 8 experts a token reads 2, and of the embedding, which is not the output matrix too, one row. */
+static void test_active(void **state)
+{
+    (void)state;
+    struct mx_arch arch;
+    assert_ok(mx_arch_open(&arch, "examples/mixtral-8x7b-v0.1", &err));
+    const struct mx_parameters count = mx_arch_parameters(&arch);
+    const uint64_t expert = UINT64_C(3) * 4096 * 14336, embedding = UINT64_C(32000) * 4096;
+    assert_int_equal(count.embedding, embedding);
+    assert_int_equal(count.total - count.active, 32 * 6 * expert + embedding);
+    mx_arch_free(&arch);
+}
+
 int main(void)
 {
-    const struct CMUnitTest tests[] = {cmocka_unit_test(test_examples), cmocka_unit_test(test_all_listed)};
+    const struct CMUnitTest tests[] = {cmocka_unit_test(test_examples), cmocka_unit_test(test_active),
+                                       cmocka_unit_test(test_all_listed)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

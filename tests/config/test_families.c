@@ -34,11 +34,12 @@ static bool same(double a, double b)
 #define SAME(field)                                                                                                    \
     if (!same((double)a->field, (double)b->field)) return #field
 #define LAYER(field)                                                                                                   \
-    if (a->layers[i].field != b->layers[i].field) return "layer: " #field
+    if (memcmp(&a->layers[i].field, &b->layers[i].field, sizeof a->layers[i].field)) return "layer: " #field
 #define ROPE(field)                                                                                                    \
     if (!same((double)a->rope[i].field, (double)b->rope[i].field)) return "rope: " #field
 
-/* The first field in which two descriptions differ; NULL if they are the same. */
+/* The first field in which two descriptions differ; NULL if they are the same. Layers
+ * are zeroed before they are filled, so that their bytes can be compared. */
 static const char *difference(const struct mx_arch *a, const struct mx_arch *b)
 {
     SAME(known);
@@ -49,17 +50,15 @@ static const char *difference(const struct mx_arch *a, const struct mx_arch *b)
     SAME(layer_count);
     SAME(max_context);
     SAME(head_dim);
-    SAME(kv_lora_rank);
-    SAME(q_lora_rank);
-    SAME(qk_nope_dim);
-    SAME(qk_rope_dim);
-    SAME(v_head_dim);
     SAME(experts.count);
     SAME(experts.used);
     SAME(experts.normalize);
     SAME(experts.softmax_first);
     SAME(experts.sigmoid);
     SAME(experts.shared_gate);
+    SAME(experts.bias);
+    SAME(experts.router_bias);
+    SAME(experts.empty);
     SAME(experts.scale);
     SAME(activation);
     SAME(gated);
@@ -68,12 +67,26 @@ static const char *difference(const struct mx_arch *a, const struct mx_arch *b)
     SAME(norm_eps);
     SAME(norm_offset);
     SAME(qk_norm);
-    SAME(block);
+    SAME(qk_norm_bias);
     SAME(qkv_bias);
     SAME(o_bias);
     SAME(mlp_bias);
     SAME(lm_head_bias);
     SAME(tied);
+    SAME(embedding_norm);
+    SAME(no_final_norm);
+    SAME(head_dense);
+    SAME(residual_weights);
+    SAME(layer_scalar);
+    SAME(expert_norms);
+    SAME(embedding_width);
+    SAME(streams);
+    SAME(laurel_rank);
+    SAME(layer_input_width);
+    SAME(layer_input_vocab);
+    SAME(positions);
+    SAME(position_rows);
+    SAME(position_offset);
     SAME(rope_count);
     SAME(attention_scale);
     SAME(attention_softcap);
@@ -81,27 +94,14 @@ static const char *difference(const struct mx_arch *a, const struct mx_arch *b)
     SAME(embedding_scale);
     SAME(residual_scale);
     SAME(logit_scale);
-    SAME(extra_parameters);
     for (uint32_t i = 0; i < a->layer_count; i++) {
         LAYER(attention);
-        LAYER(heads);
-        LAYER(kv_heads);
-        LAYER(k_dim);
-        LAYER(v_dim);
-        LAYER(window);
-        LAYER(cache_copies);
-        LAYER(shares_cache_of);
-        LAYER(indexer_dim);
-        LAYER(rope);
-        LAYER(rope_index);
         LAYER(recurrence);
-        LAYER(state_elements);
-        LAYER(conv_elements);
         LAYER(feed_forward);
-        LAYER(intermediate);
-        LAYER(shared_intermediate);
-        LAYER(mixer_parameters);
-        LAYER(extra_parameters);
+        LAYER(block);
+        LAYER(no_input_norm);
+        LAYER(input_norm);
+        LAYER(linear_mixer);
         LAYER(shares_weights);
     }
     for (uint32_t i = 0; i < a->rope_count; i++) {
@@ -179,13 +179,10 @@ static void test_table(void **state)
 {
     const struct mx_family_entry *entries;
     const size_t count = mx_family_list(&entries);
-    size_t runnable = 0;
     for (size_t i = 0; i < count; i++) {
         if (i && strcmp(entries[i - 1].type, entries[i].type) >= 0) fail_msg("%s is out of order", entries[i].type);
         assert_non_null(mx_family_find(entries[i].type));
-        runnable += entries[i].runnable;
     }
-    assert_int_equal(runnable, 8);
     assert_null(mx_family_find("no such type"));
     assert_string_equal(mx_family_inner_type("llava"), "llama");
     assert_string_equal(mx_family_inner_type("gemma3"), "gemma3_text");

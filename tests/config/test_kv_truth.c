@@ -61,8 +61,9 @@ static bool layers_agree(const struct mx_arch *arch, const cJSON *entry)
     const cJSON *slot = mx_json_get(entry, "layers")->child;
     for (uint32_t i = 0; i < arch->layer_count; i++) {
         struct mx_arch one = *arch;
-        if (arch->layers[i].cache_copies > 1) return true; /* runs are listed one by one */
-        if (arch->layers[i].attention != MX_ATTENTION_NONE && !arch->layers[i].cache_copies) continue; /* no slot */
+        if (arch->layers[i].attention.cache_copies > 1) return true; /* runs are listed one by one */
+        if (arch->layers[i].attention.kind != MX_ATTENTION_NONE && !arch->layers[i].attention.cache_copies)
+            continue; /* no slot */
         if (!slot) return false;
         one.layers = &arch->layers[i];
         one.layer_count = 1;

@@ -1,144 +1,120 @@
-/* The families that the engine runs: every tensor that the description names is in the checkpoint, with the shape that
- * the description implies, and no other is. */
+/* The families that the engine runs: every tensor that the description lists is in the checkpoint, with the shape that
+ * the description implies, and no other is; and what configs say of windows, positions and experts. */
 #include "support.h"
 
+#include <dirent.h>
 #include <math.h>
+#include <unistd.h>
 
-#include "config/arch.h"
 #include "config/headers.h"
+#include "config/names.h"
 
 static struct mx_error err;
 
-/* Takes a tensor out of the header after comparing its shape; cols 0: a vector. */
-static void take(cJSON *header, uint64_t rows, uint64_t cols, const char *format, ...)
-    __attribute__((format(printf, 4, 5)));
-static void take(cJSON *header, uint64_t rows, uint64_t cols, const char *format, ...)
-{
-    char name[256];
-    va_list list;
-    va_start(list, format);
-    vsnprintf(name, sizeof name, format, list);
-    va_end(list);
-    cJSON *tensor = cJSON_DetachItemFromObjectCaseSensitive(header, name);
-    if (!tensor) fail_msg("no tensor %s", name);
-    const cJSON *shape = mx_json_get(tensor, "shape");
-    assert_int_equal(cJSON_GetArraySize(shape), cols ? 2 : 1);
-    if (cJSON_GetNumberValue(cJSON_GetArrayItem(shape, 0)) != (double)rows ||
-        (cols && cJSON_GetNumberValue(cJSON_GetArrayItem(shape, 1)) != (double)cols))
-        fail_msg("%s is not [%llu, %llu]", name, (unsigned long long)rows, (unsigned long long)cols);
-    cJSON_Delete(tensor);
-}
-
-static void take_linear(cJSON *header, const char *prefix, const char *name, uint64_t out, uint64_t in, bool bias)
-{
-    assert_non_null(name);
-    take(header, out, in, "%s%s.weight", prefix, name);
-    if (bias) take(header, out, 0, "%s%s.bias", prefix, name);
-}
-
-static void take_norm(cJSON *header, const struct mx_arch *arch, const char *prefix, const char *name)
-{
-    take(header, arch->hidden, 0, "%s%s.weight", prefix, name);
-    if (arch->norm_bias) take(header, arch->hidden, 0, "%s%s.bias", prefix, name);
-}
-
-static void take_experts(cJSON *header, const struct mx_arch *arch, const struct mx_layer *layer, const char *prefix)
-{
-    const struct mx_tensor_names *names = &arch->names;
-    take_linear(header, prefix, names->router, arch->experts.count, arch->hidden, false);
-    for (unsigned e = 0; e < arch->experts.count; e++) {
-        const char *const parts[] = {names->expert_gate, names->expert_up, names->expert_down};
-        for (int p = 0; p < 3; p++) {
-            char name[128];
-            const char *number = strstr(parts[p], "%u");
-            snprintf(name, sizeof name, "%.*s%u%s", (int)(number - parts[p]), parts[p], e, number + 2);
-            take_linear(header, prefix, name, p < 2 ? layer->intermediate : arch->hidden,
-                        p < 2 ? arch->hidden : layer->intermediate, false);
-        }
-    }
-    if (!layer->shared_intermediate) return;
-    take_linear(header, prefix, names->shared_gate, layer->shared_intermediate, arch->hidden, false);
-    take_linear(header, prefix, names->shared_up, layer->shared_intermediate, arch->hidden, false);
-    take_linear(header, prefix, names->shared_down, arch->hidden, layer->shared_intermediate, false);
-    if (arch->experts.shared_gate) take_linear(header, prefix, names->shared_expert_gate, 1, arch->hidden, false);
-}
-
-static void take_layer(cJSON *header, const struct mx_arch *arch, unsigned index)
-{
-    const struct mx_tensor_names *names = &arch->names;
-    const struct mx_layer *layer = &arch->layers[index];
-    char prefix[64];
-    const char *number = strstr(names->layer, "%u");
-    snprintf(prefix, sizeof prefix, "%.*s%u%s", (int)(number - names->layer), names->layer, index, number + 2);
-    take_norm(header, arch, prefix, names->attention_norm);
-    if (arch->block != MX_BLOCK_PARALLEL) take_norm(header, arch, prefix, names->ffn_norm);
-    take_linear(header, prefix, names->q, layer->heads * layer->k_dim, arch->hidden, arch->qkv_bias);
-    take_linear(header, prefix, names->k, layer->kv_heads * layer->k_dim, arch->hidden, arch->qkv_bias);
-    take_linear(header, prefix, names->v, layer->kv_heads * layer->v_dim, arch->hidden, arch->qkv_bias);
-    take_linear(header, prefix, names->o, arch->hidden, layer->heads * layer->v_dim, arch->o_bias);
-    if (arch->qk_norm == MX_QK_NORM_HEAD) {
-        take(header, layer->k_dim, 0, "%s%s.weight", prefix, names->q_norm);
-        take(header, layer->k_dim, 0, "%s%s.weight", prefix, names->k_norm);
-    }
-    if (layer->feed_forward == MX_FEED_FORWARD_EXPERTS) {
-        take_experts(header, arch, layer, prefix);
-        return;
-    }
-    if (arch->gated) take_linear(header, prefix, names->gate, layer->intermediate, arch->hidden, arch->mlp_bias);
-    take_linear(header, prefix, names->up, layer->intermediate, arch->hidden, arch->mlp_bias);
-    take_linear(header, prefix, names->down, arch->hidden, layer->intermediate, arch->mlp_bias);
-}
-
-static void check_folder(const char *root, const char *folder, const char *config)
-{
-    char path[256];
+struct check {
+    const char *folder;
     struct mx_arch arch;
+    struct mx_name_world world;
+    cJSON *header, *rest; /* all tensors; those that nothing described so far */
+};
+
+static const cJSON *find(const cJSON *header, const char *module, const char *part, char name[MX_NAME_SIZE + 16])
+{
+    snprintf(name, MX_NAME_SIZE + 16, "%s%s", module, part);
+    return mx_json_get(header, name);
+}
+
+static bool exists(const void *context, const char *module)
+{
+    char name[MX_NAME_SIZE + 16];
+    return find(context, module, ".weight", name) || find(context, module, "", name);
+}
+
+/* Takes MODULE.weight or MODULE out of the rest, once it has so many elements. */
+static void take(struct check *check, const char *module, const char *part, uint64_t elements)
+{
+    char name[MX_NAME_SIZE + 16];
+    const cJSON *tensor = find(check->header, module, part, name), *size;
+    if (!tensor) tensor = find(check->header, module, *part == '.' && part[1] == 'b' ? "_bias" : "", name);
+    if (!tensor) fail_msg("%s: no tensor %s", check->folder, name);
+    uint64_t held = 1;
+    cJSON_ArrayForEach (size, mx_json_get(tensor, "shape")) held *= (uint64_t)cJSON_GetNumberValue(size);
+    if (held != elements)
+        fail_msg("%s: %s holds %llu elements, not %llu", check->folder, name, (unsigned long long)held,
+                 (unsigned long long)elements);
+    cJSON_DeleteItemFromObjectCaseSensitive(check->rest, name);
+}
+
+static mx_status take_tensor(void *context, const struct mx_tensor_spec *spec)
+{
+    struct check *check = context;
+    struct mx_tensor_source source;
+    char module[MX_NAME_SIZE];
+    bool found = false;
+    for (unsigned i = 0; !found && mx_tensor_source(&check->arch, &check->world, spec, i, &source); i++) {
+        mx_name_expert(module, source.module, 0);
+        found = exists(check->header, module);
+    }
+    if (!found) fail_msg("%s: no tensor for \"%s\" of layer %d", check->folder, mx_role_name(spec->role), spec->layer);
+    const uint32_t tensors = source.each && spec->count ? spec->count : 1;
+    const uint64_t stacked = !source.each && spec->count ? spec->count : 1;
+    for (uint32_t i = 0; i < tensors; i++) {
+        mx_name_expert(module, source.module, i);
+        take(check, module, ".weight", stacked * source.rows * spec->cols);
+        if (spec->bias) take(check, module, ".bias", stacked * source.rows);
+    }
+    return MX_OK;
+}
+
+/* True if the engine runs the model of this folder, whose tensors then are those of the list. */
+static bool check_folder(const char *root, const char *folder, const char *config)
+{
+    char path[512];
+    struct check check = {.folder = folder};
     snprintf(path, sizeof path, "%s/%s/%s", root, folder, config);
-    assert_ok(mx_arch_open(&arch, path, &err));
-    if (!arch.runnable) fail_msg("%s: %s", folder, arch.not_runnable);
-    snprintf(path, sizeof path, "%s/%s/model.safetensors", root, folder);
-    cJSON *header = read_header(path);
-    assert_int_equal(mx_arch_parameters(&arch).total, header_elements(header));
-    take(header, arch.vocab, arch.hidden, "%s.weight", arch.names.embedding);
-    if (!arch.tied) take(header, arch.vocab, arch.hidden, "%s.weight", arch.names.lm_head);
-    if (arch.lm_head_bias) take(header, arch.vocab, 0, "%s.bias", arch.names.lm_head);
-    take_norm(header, &arch, "", arch.names.final_norm);
-    for (unsigned i = 0; i < arch.layer_count; i++) take_layer(header, &arch, i);
-    if (header->child) fail_msg("%s: nothing describes tensor %s", folder, header->child->string);
-    cJSON_Delete(header);
-    mx_arch_free(&arch);
+    if (access(path, R_OK) != 0) return false;
+    assert_ok(mx_arch_open(&check.arch, path, &err));
+    const bool runs = check.arch.runnable;
+    if (runs) {
+        snprintf(path, sizeof path, "%s/%s/model.safetensors", root, folder);
+        check.header = read_header(path);
+        check.rest = cJSON_Duplicate(check.header, true);
+        assert_int_equal(mx_arch_parameters(&check.arch).total, header_elements(check.header));
+        check.world = mx_names_world(&check.arch, exists, check.header);
+        assert_ok(mx_tensors_each(&check.arch, take_tensor, &check));
+        if (check.rest->child) fail_msg("%s: nothing describes tensor %s", folder, check.rest->child->string);
+        cJSON_Delete(check.rest);
+        cJSON_Delete(check.header);
+    }
+    mx_arch_free(&check.arch);
+    return runs;
+}
+
+/* Every folder of a tree; returns how many of them run. */
+static size_t check_all(const char *root)
+{
+    size_t count = 0;
+    DIR *folder = opendir(root);
+    assert_non_null(folder);
+    for (const struct dirent *entry; (entry = readdir(folder));) {
+        if (strchr(entry->d_name, '.')) continue; /* README.md, and the folder itself */
+        count += check_folder(root, entry->d_name, "config.json");
+        check_folder(root, entry->d_name, "config.legacy.json");
+    }
+    closedir(folder);
+    return count;
 }
 
 static void test_tensors(void **state)
 {
-    static const char *const families[] = {"llama",
-                                           "llama_bias",
-                                           "llama_rope_dynamic",
-                                           "llama_rope_linear",
-                                           "llama_rope_llama3",
-                                           "llama_rope_yarn",
-                                           "mistral",
-                                           "qwen2",
-                                           "qwen2_sliding",
-                                           "qwen3",
-                                           "qwen2_moe",
-                                           "qwen3_moe",
-                                           "mixtral",
-                                           "phi",
-                                           "llama_rope_yarn_ramp"};
-    static const char *const trained[] = {"llama", "qwen3", "phi", "qwen3_moe"};
-    const char *root = shared_fixtures();
-    if (!root) skip_needing("../shared/fixtures");
-    char folder[128];
-    for (size_t i = 0; i < sizeof families / sizeof *families; i++) {
-        snprintf(folder, sizeof folder, "families/%s", families[i]);
-        check_folder(root, folder, "config.json");
-        check_folder(root, folder, "config.legacy.json");
-    }
-    for (size_t i = 0; i < sizeof trained / sizeof *trained; i++) {
-        snprintf(folder, sizeof folder, "trained/%s", trained[i]);
-        check_folder(root, folder, "config.json");
-    }
+    (void)state;
+    assert_true(check_all("tests/data/families") >= 15);
+    if (!shared_fixtures()) return;
+    char path[512];
+    snprintf(path, sizeof path, "%s/families", shared_fixtures());
+    print_message("%zu families run\n", check_all(path));
+    snprintf(path, sizeof path, "%s/trained", shared_fixtures());
+    check_all(path);
 }
 
 /* A description from text written here. */
@@ -159,8 +135,8 @@ static struct mx_arch parse(const char *text)
 static void test_windows(void **state)
 {
     struct mx_arch arch = parse("{\"model_type\":\"mistral\"," SIZES "}");
-    assert_int_equal(arch.layers[0].attention, MX_ATTENTION_SLIDING);
-    assert_int_equal(arch.layers[3].window, 4096); /* the class default */
+    assert_int_equal(arch.layers[0].attention.kind, MX_ATTENTION_SLIDING);
+    assert_int_equal(arch.layers[3].attention.window, 4096); /* the class default */
     mx_arch_free(&arch);
     arch = parse("{\"model_type\":\"mistral\",\"sliding_window\":null," SIZES "}");
     assert_int_equal(arch.class_, MX_CLASS_STANDARD);
@@ -171,9 +147,9 @@ static void test_windows(void **state)
     arch = parse(
         "{\"model_type\":\"qwen2\",\"sliding_window\":8,\"max_window_layers\":1,\"use_sliding_window\":true," SIZES
         "}");
-    assert_int_equal(arch.layers[0].attention, MX_ATTENTION_FULL);
-    assert_int_equal(arch.layers[1].attention, MX_ATTENTION_SLIDING);
-    assert_int_equal(arch.layers[1].window, 8);
+    assert_int_equal(arch.layers[0].attention.kind, MX_ATTENTION_FULL);
+    assert_int_equal(arch.layers[1].attention.kind, MX_ATTENTION_SLIDING);
+    assert_int_equal(arch.layers[1].attention.window, 8);
     mx_arch_free(&arch);
 }
 
@@ -200,12 +176,12 @@ static void test_rope(void **state)
     arch = parse("{\"model_type\":\"phi\",\"partial_rotary_factor\":0.25," SIZES "}");
     assert_int_equal(arch.rope[0].dims, 4);
     assert_int_equal(arch.activation, MX_ACTIVATION_GELU_TANH);
-    assert_int_equal(arch.block, MX_BLOCK_PARALLEL);
+    assert_int_equal(arch.layers[0].block, MX_BLOCK_PARALLEL);
     assert_true(arch.o_bias && arch.mlp_bias && arch.lm_head_bias && !arch.gated && !arch.tied);
     mx_arch_free(&arch);
 
     arch = parse("{\"model_type\":\"phi\",\"qk_layernorm\":true," SIZES "}");
-    assert_false(arch.runnable);
+    assert_true(arch.runnable && arch.qk_norm == MX_QK_NORM_HEAD && arch.qk_norm_bias);
     mx_arch_free(&arch);
 
     arch = parse("{\"model_type\":\"llama\",\"rope_scaling\":{\"type\":\"longrope\"}," SIZES "}");
@@ -220,12 +196,12 @@ static void test_experts(void **state)
         parse("{\"model_type\":\"qwen2_moe\",\"num_experts\":8,\"num_experts_per_tok\":2,"
               "\"decoder_sparse_step\":2,\"mlp_only_layers\":[3],\"shared_expert_intermediate_size\":48,"
               "\"moe_intermediate_size\":32," SIZES "}");
-    assert_int_equal(arch.layers[0].feed_forward, MX_FEED_FORWARD_DENSE);
-    assert_int_equal(arch.layers[0].intermediate, 96);
-    assert_int_equal(arch.layers[1].feed_forward, MX_FEED_FORWARD_EXPERTS);
-    assert_int_equal(arch.layers[1].intermediate, 32);
-    assert_int_equal(arch.layers[1].shared_intermediate, 48);
-    assert_int_equal(arch.layers[3].feed_forward, MX_FEED_FORWARD_DENSE);
+    assert_int_equal(arch.layers[0].feed_forward.kind, MX_FEED_FORWARD_DENSE);
+    assert_int_equal(arch.layers[0].feed_forward.width, 96);
+    assert_int_equal(arch.layers[1].feed_forward.kind, MX_FEED_FORWARD_EXPERTS);
+    assert_int_equal(arch.layers[1].feed_forward.width, 32);
+    assert_int_equal(arch.layers[1].feed_forward.shared_width, 48);
+    assert_int_equal(arch.layers[3].feed_forward.kind, MX_FEED_FORWARD_DENSE);
     assert_true(arch.experts.shared_gate && !arch.experts.normalize && arch.experts.softmax_first && arch.qkv_bias);
     mx_arch_free(&arch);
     arch = parse("{\"model_type\":\"mixtral\"," SIZES "}");

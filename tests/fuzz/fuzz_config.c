@@ -11,10 +11,12 @@ static void check(const struct mx_arch *arch)
     if (!arch->layer_count || arch->layer_count > MX_ARCH_MAX_LAYERS || !arch->hidden) abort();
     for (uint32_t i = 0; i < arch->layer_count; i++) {
         const struct mx_layer *layer = &arch->layers[i];
-        if (layer->attention != MX_ATTENTION_NONE && (!layer->heads || !layer->kv_heads || !layer->v_dim)) abort();
-        if (layer->shares_cache_of >= (int32_t)i) abort();
+        if (layer->attention.kind != MX_ATTENTION_NONE &&
+            (!layer->attention.heads || !layer->attention.kv_heads || !layer->attention.v_dim))
+            abort();
+        if (layer->attention.shares_cache_of >= (int32_t)i) abort();
     }
-    if (arch->runnable && (!arch->vocab || !arch->names.layer)) abort();
+    if (arch->runnable && (!arch->vocab || !arch->names)) abort();
     if (mx_arch_cache_elements(arch, 0) != 0) abort();
     if (mx_arch_cache_elements(arch, 4096) > mx_arch_cache_elements(arch, 1 << 20)) abort();
     (void)mx_arch_state_elements(arch);

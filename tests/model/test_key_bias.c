@@ -100,7 +100,7 @@ static void where_no_bias_turns(void **state)
     model.arch.qk_norm = MX_QK_NORM_HEAD; /* no longer a sum */
     assert_false(mx_kv_rotates_bias(&model.arch, 0));
     model.arch.qk_norm = MX_QK_NORM_NONE;
-    model.layers[1].rope = false; /* constant: the mean holds it */
+    model.layers[1].attention.rope = false; /* constant: the mean holds it */
     assert_true(mx_kv_rotates_bias(&model.arch, 0));
     assert_false(mx_kv_rotates_bias(&model.arch, 1));
 }

@@ -4,11 +4,13 @@
 #include "config/families/fills.h"
 
 /* A table of learned positions, of which the first `reserved` rows are never used. */
-static void learned_positions(struct mx_build *build, uint64_t reserved)
+static void learned_positions(struct mx_build *build, uint32_t reserved)
 {
     struct mx_arch *arch = build->arch;
     if (!arch->max_context) arch->parameters_complete = false;
-    arch->extra_parameters += (int64_t)((arch->max_context + reserved) * arch->hidden);
+    arch->positions = MX_POSITIONS_LEARNED;
+    arch->position_rows = arch->max_context + reserved;
+    arch->position_offset = reserved;
 }
 
 void mx_fill_gpt2(struct mx_build *build)
@@ -23,7 +25,7 @@ void mx_fill_biogpt(struct mx_build *build)
 
 void mx_fill_bloom(struct mx_build *build)
 {
-    build->arch->extra_parameters += 2 * (int64_t)build->arch->hidden; /* a norm of the embedding */
+    build->arch->embedding_norm = true;
 }
 
 /* All query heads share one K/V head unless the config says otherwise; newer files also say num_key_value_heads. */
@@ -31,7 +33,7 @@ void mx_fill_gpt_bigcode(struct mx_build *build)
 {
     struct mx_arch *arch = build->arch;
     const bool shared = mx_config_flag(build->config, "multi_query", true);
-    for (uint32_t i = 0; i < arch->layer_count; i++) arch->layers[i].kv_heads = shared ? 1 : build->heads;
+    for (uint32_t i = 0; i < arch->layer_count; i++) arch->layers[i].attention.kv_heads = shared ? 1 : build->heads;
     learned_positions(build, 0);
 }
 
@@ -47,19 +49,22 @@ void mx_fill_falcon(struct mx_build *build)
     const uint32_t groups = mx_config_whole(config, MX_FIELD_KV_HEADS, 1, build->heads, build->heads);
     const uint32_t norms = mx_config_whole(config, "num_ln_in_parallel_attn", 1, 2, grouped ? 2 : 1);
     arch->qkv_bias = arch->o_bias = arch->mlp_bias = bias;
-    arch->block = grouped || parallel ? MX_BLOCK_PARALLEL : MX_BLOCK_PRE;
-    if (arch->block == MX_BLOCK_PARALLEL && norms == 2) arch->block = MX_BLOCK_PARALLEL_TWO;
-    if (mx_config_flag(config, "alibi", false)) arch->rope_count = 0;
+    if (mx_config_flag(config, "alibi", false)) {
+        arch->rope_count = 0;
+        arch->positions = MX_POSITIONS_ALIBI;
+    }
     for (uint32_t i = 0; i < arch->layer_count; i++) {
-        arch->layers[i].kv_heads = grouped ? groups : shared ? 1 : build->heads;
-        arch->layers[i].rope = arch->rope_count != 0;
+        arch->layers[i].attention.kv_heads = grouped ? groups : shared ? 1 : build->heads;
+        arch->layers[i].attention.rope = arch->rope_count != 0;
+        arch->layers[i].block = !grouped && !parallel ? MX_BLOCK_PRE
+                                : norms == 2          ? MX_BLOCK_PARALLEL_TWO
+                                                      : MX_BLOCK_PARALLEL;
     }
 }
 
 void mx_fill_gpt_neox(struct mx_build *build)
 {
-    struct mx_arch *arch = build->arch;
-    if (!mx_config_flag(build->config, "use_parallel_residual", true)) arch->block = MX_BLOCK_PRE;
+    if (!mx_config_flag(build->config, "use_parallel_residual", true)) mx_build_block(build, MX_BLOCK_PRE);
 }
 
 /* The feed-forward part is four times as wide as the model, whatever expansion_ratio says (so does the reference). */
@@ -73,7 +78,8 @@ void mx_fill_mpt(struct mx_build *build)
     mx_config_text(config, "attn_config.attn_type", type, sizeof type);
     const bool shared = !strcmp(type, "multiquery_attention");
     arch->qkv_bias = arch->o_bias = arch->mlp_bias = arch->norm_bias = bias;
-    for (uint32_t i = 0; i < arch->layer_count && shared; i++) arch->layers[i].kv_heads = 1;
+    for (uint32_t i = 0; i < arch->layer_count && shared; i++) arch->layers[i].attention.kv_heads = 1;
+    if (!alibi) arch->positions = MX_POSITIONS_NONE;
     if (!alibi && mx_config_flag(config, "learned_pos_emb", true)) learned_positions(build, 0);
     if (mx_config_flag(config, "attn_config.qk_ln", false)) arch->qk_norm = MX_QK_NORM_ALL;
 }
@@ -83,14 +89,13 @@ void mx_fill_opt(struct mx_build *build)
 {
     struct mx_config *config = build->config;
     struct mx_arch *arch = build->arch;
-    const int64_t hidden = arch->hidden;
-    const int64_t width = mx_config_whole(config, "word_embed_proj_dim", 1, MX_ARCH_MAX_WIDTH, arch->hidden);
+    const uint32_t width = mx_config_whole(config, "word_embed_proj_dim", 1, MX_ARCH_MAX_WIDTH, arch->hidden);
     arch->qkv_bias = arch->o_bias = arch->mlp_bias = mx_config_flag(config, "enable_bias", true);
     learned_positions(build, 2);
-    if (width != hidden) arch->extra_parameters += 2 * width * hidden + (width - hidden) * arch->vocab;
-    if (!mx_config_flag(config, "do_layer_norm_before", true) ||
-        mx_config_flag(config, "_remove_final_layer_norm", false))
-        arch->extra_parameters -= 2 * hidden;
+    if (width != arch->hidden) arch->embedding_width = width;
+    const bool before = mx_config_flag(config, "do_layer_norm_before", true);
+    arch->no_final_norm = !before || mx_config_flag(config, "_remove_final_layer_norm", false);
+    if (!before) mx_build_block(build, MX_BLOCK_AFTER);
 }
 
 /* Files of the original OLMo code give the width of gate and up together, or as a multiple of d_model. */
@@ -107,27 +112,25 @@ void mx_fill_olmo(struct mx_build *build)
         return;
     }
     arch->vocab = mx_config_whole(config, "embedding_size", 1, MX_ARCH_MAX_VOCAB, arch->vocab);
-    for (uint32_t i = 0; i < arch->layer_count; i++) arch->layers[i].intermediate = (uint32_t)width;
+    for (uint32_t i = 0; i < arch->layer_count; i++) arch->layers[i].feed_forward.width = (uint32_t)width;
 }
 
 /* Norms of q and k with biases, one for all heads. */
 void mx_fill_persimmon(struct mx_build *build)
 {
-    struct mx_arch *arch = build->arch;
-    if (!mx_config_flag(build->config, "qk_layernorm", true)) return;
-    for (uint32_t i = 0; i < arch->layer_count; i++) arch->layers[i].extra_parameters += 4 * build->head_dim;
+    if (!mx_config_flag(build->config, "qk_layernorm", true)) build->arch->qk_norm = MX_QK_NORM_NONE;
 }
 
 void mx_fill_stablelm(struct mx_build *build)
 {
-    if (mx_config_flag(build->config, "use_parallel_residual", false)) build->arch->block = MX_BLOCK_PARALLEL;
+    if (mx_config_flag(build->config, "use_parallel_residual", false)) mx_build_block(build, MX_BLOCK_PARALLEL);
 }
 
 /* The first Qwen gives the width of gate and up together. */
 void mx_fill_qwen(struct mx_build *build)
 {
     struct mx_arch *arch = build->arch;
-    for (uint32_t i = 0; i < arch->layer_count; i++) arch->layers[i].intermediate /= 2;
+    for (uint32_t i = 0; i < arch->layer_count; i++) arch->layers[i].feed_forward.width /= 2;
 }
 
 /* multi_query_group_num counts only where multi_query_attention is set. */
@@ -143,5 +146,5 @@ void mx_fill_chatglm(struct mx_build *build)
         arch->norm_bias = true;
     }
     for (uint32_t i = 0; i < arch->layer_count; i++)
-        arch->layers[i].kv_heads = grouped ? build->kv_heads : build->heads;
+        arch->layers[i].attention.kv_heads = grouped ? build->kv_heads : build->heads;
 }

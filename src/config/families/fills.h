@@ -40,7 +40,6 @@ void mx_fill_granite_hybrid(struct mx_build *build);
 void mx_fill_jamba(struct mx_build *build);
 void mx_fill_lfm2(struct mx_build *build);
 void mx_fill_nemotron_h(struct mx_build *build);
-void mx_fill_qwen3_next(struct mx_build *build);
 void mx_fill_recurrent_gemma(struct mx_build *build);
 void mx_fill_rwkv(struct mx_build *build);
 void mx_fill_xlstm(struct mx_build *build);
@@ -50,7 +49,6 @@ void mx_fill_zaya(struct mx_build *build);
 
 /* layered.c: layers that differ in sizes, and other families with a twist */
 void mx_fill_afmoe(struct mx_build *build);
-void mx_fill_apertus(struct mx_build *build);
 void mx_fill_bitnet(struct mx_build *build);
 void mx_fill_cohere(struct mx_build *build);
 void mx_fill_cohere2_moe(struct mx_build *build);

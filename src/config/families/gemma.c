@@ -30,7 +30,7 @@ static void two_ropes(struct mx_build *build, double full_theta, double sliding_
     mx_rope_read(build, &arch->rope[1], "rope_parameters.sliding_attention", build->head_dim, sliding);
     arch->rope_count = 2;
     for (uint32_t i = 0; i < arch->layer_count; i++)
-        arch->layers[i].rope_index = arch->layers[i].attention == MX_ATTENTION_SLIDING;
+        arch->layers[i].attention.rope_index = arch->layers[i].attention.kind == MX_ATTENTION_SLIDING;
 }
 
 void mx_fill_gemma3(struct mx_build *build)
@@ -39,17 +39,14 @@ void mx_fill_gemma3(struct mx_build *build)
     two_ropes(build, 1e6, 1e4);
 }
 
-/* Parameters of the per-layer inputs: a table beside the embedding, a projection, a gate in each layer. */
+/* A table beside the embedding and a projection give each layer an input of its own, which a gate lets in. */
 static void per_layer_inputs(struct mx_build *build, uint32_t default_width)
 {
     struct mx_config *config = build->config;
     struct mx_arch *arch = build->arch;
-    const int64_t hidden = arch->hidden, layers = arch->layer_count;
-    const int64_t width = mx_config_whole(config, "hidden_size_per_layer_input", 0, MX_ARCH_MAX_WIDTH, default_width);
-    const int64_t vocab = mx_config_whole(config, "vocab_size_per_layer_input", 1, MX_ARCH_MAX_VOCAB, 262144);
-    if (!width) return;
-    arch->extra_parameters += vocab * layers * width + hidden * layers * width + width;
-    for (uint32_t i = 0; i < arch->layer_count; i++) arch->layers[i].extra_parameters += 2 * width * hidden + hidden;
+    arch->layer_input_width =
+        mx_config_whole(config, "hidden_size_per_layer_input", 0, MX_ARCH_MAX_WIDTH, default_width);
+    arch->layer_input_vocab = mx_config_whole(config, "vocab_size_per_layer_input", 1, MX_ARCH_MAX_VOCAB, 262144);
 }
 
 /* Matformer: alternating updates of several streams (AltUp), a low-rank side path (LAuReL), per-layer inputs. */
@@ -57,19 +54,12 @@ void mx_fill_gemma3n(struct mx_build *build)
 {
     struct mx_config *config = build->config;
     struct mx_arch *arch = build->arch;
-    const int64_t hidden = arch->hidden;
-    const int64_t streams = mx_config_whole(config, "altup_num_inputs", 1, 64, 4);
-    const int64_t rank = mx_config_whole(config, "laurel_rank", 1, MX_ARCH_MAX_WIDTH, 64);
     mx_fill_gemma(build);
     arch->attention_scale = 1;
     two_ropes(build, 1e6, 1e4);
     per_layer_inputs(build, 256);
-    arch->extra_parameters += 2 * (streams - 1) * hidden * hidden;
-    for (uint32_t i = 0; i < arch->layer_count; i++)
-        arch->layers[i].extra_parameters += hidden                                            /* output scale */
-                                            + streams * streams + streams * streams * streams /* coefficients */
-                                            + streams * hidden + hidden                       /* router, its norm */
-                                            + 2 * rank * hidden + hidden;                     /* LAuReL */
+    arch->streams = mx_config_whole(config, "altup_num_inputs", 1, 64, 4);
+    arch->laurel_rank = mx_config_whole(config, "laurel_rank", 1, MX_ARCH_MAX_WIDTH, 64);
 }
 
 /* What per_layer_config (complete configs) or the global_* fields (published ones) say of a layer. */
@@ -81,50 +71,52 @@ static void gemma4_layer(struct mx_build *build, uint32_t index)
     if (mx_config_find(config, "per_layer_config")) {
         char path[128];
         snprintf(path, sizeof path, "per_layer_config.%u.head_dim|per_layer_config.%03u.head_dim", index, index);
-        layer->k_dim = layer->v_dim = mx_config_whole(config, path, 1, MX_ARCH_MAX_WIDTH, build->head_dim);
+        layer->attention.k_dim = layer->attention.v_dim =
+            mx_config_whole(config, path, 1, MX_ARCH_MAX_WIDTH, build->head_dim);
         snprintf(path, sizeof path, "per_layer_config.%u.num_key_value_heads", index);
-        layer->kv_heads = mx_config_whole(config, path, 1, build->heads, build->kv_heads);
-    } else if (layer->attention == MX_ATTENTION_FULL) {
-        layer->k_dim = layer->v_dim = mx_config_whole(config, "global_head_dim", 1, MX_ARCH_MAX_WIDTH, 512);
+        layer->attention.kv_heads = mx_config_whole(config, path, 1, build->heads, build->kv_heads);
+    } else if (layer->attention.kind == MX_ATTENTION_FULL) {
+        layer->attention.k_dim = layer->attention.v_dim =
+            mx_config_whole(config, "global_head_dim", 1, MX_ARCH_MAX_WIDTH, 512);
         if (same)
-            layer->kv_heads = mx_config_whole(config, "num_global_key_value_heads", 1, build->heads, build->kv_heads);
+            layer->attention.kv_heads =
+                mx_config_whole(config, "num_global_key_value_heads", 1, build->heads, build->kv_heads);
     }
     /* Full layers take their values from the keys' projection. */
-    if (same && layer->attention == MX_ATTENTION_FULL && layer->shares_cache_of < 0)
-        layer->extra_parameters -= (int64_t)layer->kv_heads * layer->v_dim * build->arch->hidden;
-    if (layer->shares_cache_of >= 0 && mx_config_flag(config, "use_double_wide_mlp", false)) layer->intermediate *= 2;
-    layer->extra_parameters += 1; /* the layer's scalar */
+    layer->attention.values_are_keys = same && layer->attention.kind == MX_ATTENTION_FULL;
+    if (layer->attention.shares_cache_of >= 0 && mx_config_flag(config, "use_double_wide_mlp", false))
+        layer->feed_forward.width *= 2;
 }
 
 void mx_fill_gemma4(struct mx_build *build)
 {
     struct mx_config *config = build->config;
     struct mx_arch *arch = build->arch;
-    const int64_t hidden = arch->hidden;
     mx_fill_gemma(build);
     arch->attention_scale = 1;
     two_ropes(build, 1e6, 1e4);
     per_layer_inputs(build, 256);
     /* The last layer is always a full one, whatever the pattern says. */
     struct mx_layer *last = &arch->layers[arch->layer_count - 1];
-    if (last->attention == MX_ATTENTION_SLIDING) {
-        last->attention = MX_ATTENTION_FULL;
-        last->window = 0;
-        last->rope_index = 0;
-        for (uint32_t i = 0; i < arch->layer_count && last->shares_cache_of >= 0; i++)
-            if (arch->layers[i].attention == MX_ATTENTION_FULL && arch->layers[i].cache_copies)
-                last->shares_cache_of = (int32_t)i;
+    if (last->attention.kind == MX_ATTENTION_SLIDING) {
+        last->attention.kind = MX_ATTENTION_FULL;
+        last->attention.window = 0;
+        last->attention.rope_index = 0;
+        for (uint32_t i = 0; i < arch->layer_count && last->attention.shares_cache_of >= 0; i++)
+            if (arch->layers[i].attention.kind == MX_ATTENTION_FULL && arch->layers[i].attention.cache_copies)
+                last->attention.shares_cache_of = (int32_t)i;
     }
+    arch->layer_scalar = true;
     const bool mixed = mx_config_flag(config, "enable_moe_block", false) && arch->experts.count;
     if (!mixed) arch->experts = (struct mx_experts){.scale = 1};
+    arch->expert_norms = mixed;
     for (uint32_t i = 0; i < arch->layer_count; i++) {
         struct mx_layer *layer = &arch->layers[i];
-        if (!mixed) layer->feed_forward = MX_FEED_FORWARD_DENSE;
-        if (!mixed) layer->intermediate = build->intermediate;
+        if (!mixed) layer->feed_forward.kind = MX_FEED_FORWARD_DENSE;
+        if (!mixed) layer->feed_forward.width = build->intermediate;
         gemma4_layer(build, i);
         if (!mixed) continue;
         /* The dense part stands beside the experts, with norms of its own. */
-        layer->shared_intermediate = build->intermediate;
-        layer->extra_parameters += 3 * hidden + hidden + arch->experts.count; /* norms; router scale, expert scales */
+        layer->feed_forward.dense_width = build->intermediate;
     }
 }

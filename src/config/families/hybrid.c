@@ -4,26 +4,12 @@
 #include "base/json.h"
 #include "config/families/fills.h"
 
-static bool attends(const struct mx_layer *layer)
-{
-    return layer->attention != MX_ATTENTION_NONE;
-}
-
-static bool recurs(const struct mx_layer *layer)
-{
-    return layer->recurrence != MX_RECURRENCE_NONE;
-}
-
 /* The gated norm inside the mixer is optional here. */
 void mx_fill_falcon_h1(struct mx_build *build)
 {
     struct mx_arch *arch = build->arch;
-    if (mx_config_flag(build->config, "mamba_rms_norm", false)) return;
-    for (uint32_t i = 0; i < arch->layer_count; i++) {
-        struct mx_layer *layer = &arch->layers[i];
-        const uint64_t state = mx_config_whole(build->config, MX_FIELD_STATE, 1, MX_ARCH_MAX_WIDTH, 256);
-        layer->extra_parameters -= (int64_t)(layer->state_elements / state); /* heads * head_dim */
-    }
+    const bool norm = mx_config_flag(build->config, "mamba_rms_norm", false);
+    for (uint32_t i = 0; i < arch->layer_count; i++) arch->layers[i].recurrence.mamba2.norm = norm;
 }
 
 /* Without experts the shared part is the whole feed-forward part. Positions only where asked for. */
@@ -36,8 +22,8 @@ void mx_fill_granite_hybrid(struct mx_build *build)
     mx_config_text(config, "position_embedding_type", positions, sizeof positions);
     if (positions[0] != 'r') arch->rope_count = 0;
     for (uint32_t i = 0; i < arch->layer_count; i++) {
-        if (!arch->rope_count) arch->layers[i].rope = false;
-        if (!arch->experts.count) arch->layers[i].intermediate = width;
+        if (!arch->rope_count) arch->layers[i].attention.rope = false;
+        if (!arch->experts.count) arch->layers[i].feed_forward.width = width;
     }
     mx_fill_granite(build);
 }
@@ -46,9 +32,8 @@ void mx_fill_granite_hybrid(struct mx_build *build)
 void mx_fill_jamba(struct mx_build *build)
 {
     struct mx_arch *arch = build->arch;
-    const uint64_t state = mx_config_whole(build->config, MX_FIELD_STATE, 1, MX_ARCH_MAX_WIDTH, 16);
     for (uint32_t i = 0; i < arch->layer_count; i++)
-        if (recurs(&arch->layers[i])) arch->layers[i].mixer_parameters += mx_mamba_rank(build) + 2 * state;
+        if (mx_layer_recurs(&arch->layers[i])) arch->layers[i].recurrence.mamba.norms = true;
 }
 
 /* The width that the config gives is two thirds of, rounded up, unless it says not to. */
@@ -65,33 +50,21 @@ void mx_fill_lfm2(struct mx_build *build)
         width = (width + unit - 1) / unit * unit;
     }
     if (width > MX_ARCH_MAX_WIDTH) mx_config_fail(config, "the feed-forward width %u is too large", (unsigned)width);
-    for (uint32_t i = 0; i < arch->layer_count; i++) arch->layers[i].intermediate = (uint32_t)width;
+    for (uint32_t i = 0; i < arch->layer_count; i++) arch->layers[i].feed_forward.width = (uint32_t)width;
 }
 
 /* Experts may work in a narrower space, with a projection on either side. */
 void mx_fill_nemotron_h(struct mx_build *build)
 {
     struct mx_arch *arch = build->arch;
-    const int64_t hidden = arch->hidden;
-    const int64_t latent = mx_config_whole(build->config, "moe_latent_size", 1, MX_ARCH_MAX_WIDTH, 0);
+    const uint32_t latent = mx_config_whole(build->config, "moe_latent_size", 1, MX_ARCH_MAX_WIDTH, 0);
     bool any = false;
     for (uint32_t i = 0; i < arch->layer_count; i++) {
         struct mx_layer *layer = &arch->layers[i];
-        any |= layer->feed_forward == MX_FEED_FORWARD_EXPERTS;
-        if (!latent || layer->feed_forward != MX_FEED_FORWARD_EXPERTS) continue;
-        layer->extra_parameters +=
-            2 * hidden * latent - (int64_t)arch->experts.count * 2 * layer->intermediate * (hidden - latent);
+        any |= layer->feed_forward.kind == MX_FEED_FORWARD_EXPERTS;
+        if (layer->feed_forward.kind == MX_FEED_FORWARD_EXPERTS) layer->feed_forward.latent = latent;
     }
     if (!any) arch->experts = (struct mx_experts){.scale = 1};
-}
-
-/* Attention's output is multiplied by a gate, which the query projection yields too. */
-void mx_fill_qwen3_next(struct mx_build *build)
-{
-    struct mx_arch *arch = build->arch;
-    for (uint32_t i = 0; i < arch->layer_count; i++)
-        if (attends(&arch->layers[i]))
-            arch->layers[i].extra_parameters += (int64_t)build->heads * build->head_dim * arch->hidden;
 }
 
 /* Griffin: attention is always local, and the feed-forward width counts gate and up together. */
@@ -102,8 +75,8 @@ void mx_fill_recurrent_gemma(struct mx_build *build)
     arch->logit_softcap = mx_config_number(build->config, "logits_soft_cap", 0, 1e6, 30);
     for (uint32_t i = 0; i < arch->layer_count; i++) {
         struct mx_layer *layer = &arch->layers[i];
-        layer->intermediate /= 2;
-        if (attends(layer)) mx_layer_attend(build, layer, MX_ATTENTION_SLIDING);
+        layer->feed_forward.width /= 2;
+        if (mx_layer_attends(layer)) mx_layer_attend(build, layer, MX_ATTENTION_SLIDING);
     }
 }
 
@@ -111,9 +84,8 @@ void mx_fill_recurrent_gemma(struct mx_build *build)
 void mx_fill_rwkv(struct mx_build *build)
 {
     struct mx_arch *arch = build->arch;
-    const int64_t hidden = arch->hidden;
-    for (uint32_t i = 0; i < arch->layer_count; i++) arch->layers[i].extra_parameters += hidden * hidden + 2 * hidden;
-    arch->extra_parameters += 2 * hidden;
+    for (uint32_t i = 0; i < arch->layer_count; i++) arch->layers[i].feed_forward.kind = MX_FEED_FORWARD_CHANNEL_MIX;
+    arch->layers[0].input_norm = true;
 }
 
 /* mLSTM (arXiv 2405.04517): a matrix, a vector and a number per head. */
@@ -128,20 +100,15 @@ void mx_fill_xlstm(struct mx_build *build)
     const uint64_t k_dim = (uint64_t)ceil(arch->hidden * qk / 64) * 64 / heads;
     const uint64_t v_dim = (uint64_t)ceil(arch->hidden * v / 64) * 64 / heads;
     for (uint32_t i = 0; i < arch->layer_count; i++)
-        arch->layers[i].state_elements = heads * (k_dim * v_dim + k_dim + 1);
+        arch->layers[i].recurrence.other.state = heads * (k_dim * v_dim + k_dim + 1);
     arch->parameters_complete = false;
 }
 
 /* Heads of a shared block see the hidden state and the embedding side by side: twice the width. */
-static void shared_block(struct mx_build *build, struct mx_layer *layer, bool first, int64_t adapters)
+static void shared_block(struct mx_layer *layer, bool first)
 {
-    const int64_t hidden = build->arch->hidden;
-    layer->extra_parameters = hidden * hidden + adapters; /* the block's output projection, per use */
+    layer->attention.wide_input = true;
     layer->shares_weights = !first;
-    if (first)
-        layer->extra_parameters += 3 * (int64_t)layer->heads * layer->k_dim * hidden + 2 * hidden;
-    else
-        layer->extra_parameters += hidden; /* the norm before the mixer */
 }
 
 static void zamba_heads(struct mx_build *build)
@@ -164,13 +131,13 @@ void mx_fill_zamba(struct mx_build *build)
     zamba_heads(build);
     for (uint32_t i = 0; i < arch->layer_count; i++) {
         struct mx_layer *layer = &arch->layers[i];
-        const bool hybrid = listed ? attends(layer) : i == 2 || (i >= 3 && (i - 3) % period == offset);
-        layer->attention = MX_ATTENTION_NONE;
-        layer->feed_forward = hybrid ? MX_FEED_FORWARD_DENSE : MX_FEED_FORWARD_NONE;
+        const bool hybrid = listed ? mx_layer_attends(layer) : i == 2 || (i >= 3 && (i - 3) % period == offset);
+        layer->attention.kind = MX_ATTENTION_NONE;
+        layer->feed_forward.kind = hybrid ? MX_FEED_FORWARD_DENSE : MX_FEED_FORWARD_NONE;
         mx_layer_recur(build, layer, MX_RECURRENCE_MAMBA);
         if (!hybrid) continue;
         mx_layer_attend(build, layer, MX_ATTENTION_FULL);
-        shared_block(build, layer, first, 0);
+        shared_block(layer, first);
         first = false;
     }
 }
@@ -180,11 +147,9 @@ void mx_fill_zamba2(struct mx_build *build)
 {
     struct mx_config *config = build->config;
     struct mx_arch *arch = build->arch;
-    const int64_t hidden = arch->hidden, width = build->intermediate;
     const uint32_t blocks = mx_config_whole(config, "num_mem_blocks", 1, MX_ARCH_MAX_LAYERS, 1);
-    const int64_t rank = mx_config_whole(config, "adapter_rank", 1, MX_ARCH_MAX_WIDTH, 128);
+    const uint32_t rank = mx_config_whole(config, "adapter_rank", 1, MX_ARCH_MAX_WIDTH, 128);
     const bool adapted = mx_config_flag(config, "use_shared_attention_adapter", false);
-    const int64_t adapters = rank * (hidden + 2 * width) + (adapted ? 3 * rank * 4 * hidden : 0);
     const bool listed = mx_config_find(config, "layers_block_type|layer_types|hybrid_layer_ids") != NULL;
     uint32_t uses = 0;
     if (!listed && arch->layer_count != 54) mx_config_need(config, "layers_block_type|hybrid_layer_ids", 1, 1);
@@ -192,13 +157,15 @@ void mx_fill_zamba2(struct mx_build *build)
     for (uint32_t i = 0; i < arch->layer_count; i++) {
         struct mx_layer *layer = &arch->layers[i];
         const bool usual = i < 43 ? i && i % 6 == 0 : i == 47 || i == 51; /* of the 54 layers of Zamba2-2.7B */
-        const bool hybrid = listed ? attends(layer) : usual;
-        layer->attention = MX_ATTENTION_NONE;
-        layer->feed_forward = hybrid ? MX_FEED_FORWARD_DENSE : MX_FEED_FORWARD_NONE;
-        if (!recurs(layer)) mx_layer_recur(build, layer, MX_RECURRENCE_MAMBA2);
+        const bool hybrid = listed ? mx_layer_attends(layer) : usual;
+        layer->attention.kind = MX_ATTENTION_NONE;
+        layer->feed_forward.kind = hybrid ? MX_FEED_FORWARD_DENSE : MX_FEED_FORWARD_NONE;
+        if (!mx_layer_recurs(layer)) mx_layer_recur(build, layer, MX_RECURRENCE_MAMBA2);
         if (!hybrid) continue;
         mx_layer_attend(build, layer, MX_ATTENTION_FULL);
-        shared_block(build, layer, uses < blocks, adapters);
+        shared_block(layer, uses < blocks);
+        layer->attention.adapter = adapted ? rank : 0;
+        layer->feed_forward.adapter = rank;
         uses++;
     }
     if (!mx_config_flag(config, "use_mem_rope", false)) arch->rope_count = 0;
@@ -213,9 +180,10 @@ void mx_fill_zaya(struct mx_build *build)
     const uint32_t second = mx_config_whole(config, "cca_time1", 1, 1024, 2);
     for (uint32_t i = 0; i < arch->layer_count; i++) {
         struct mx_layer *layer = &arch->layers[i];
-        if (!recurs(layer)) continue;
-        layer->conv_elements = (uint64_t)(build->heads + build->kv_heads) * build->head_dim * (first + second - 2);
-        layer->state_elements = (uint64_t)build->kv_heads * build->head_dim / 2;
+        if (!mx_layer_recurs(layer)) continue;
+        layer->recurrence.other.conv =
+            (uint64_t)(build->heads + build->kv_heads) * build->head_dim * (first + second - 2);
+        layer->recurrence.other.state = (uint64_t)build->kv_heads * build->head_dim / 2;
     }
     arch->parameters_complete = false;
 }

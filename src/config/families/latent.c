@@ -11,11 +11,11 @@ void mx_fill_sparse_indexer(struct mx_build *build)
     struct mx_config *config = build->config;
     struct mx_arch *arch = build->arch;
     const uint32_t dim = mx_config_whole(config, "index_head_dim", 1, MX_ARCH_MAX_WIDTH, 128);
-    const int64_t heads = mx_config_whole(config, "index_n_heads", 1, MX_ARCH_MAX_WIDTH, 64);
+    const uint32_t heads = mx_config_whole(config, "index_n_heads", 1, MX_ARCH_MAX_WIDTH, 64);
     const uint32_t every = mx_config_whole(config, "index_topk_freq", 1, MX_ARCH_MAX_LAYERS, 1);
     const uint32_t offset = mx_config_whole(config, "index_skip_topk_offset", 1, MX_ARCH_MAX_LAYERS, 2);
     const cJSON *types = mx_config_find(config, "indexer_types|index_topk_pattern");
-    const int64_t hidden = arch->hidden, rank = arch->q_lora_rank ? arch->q_lora_rank : arch->hidden;
+    const uint32_t top = mx_config_whole(config, "index_topk", 1, MX_ARCH_MAX_CONTEXT, 2048);
     for (uint32_t i = 0; i < arch->layer_count; i++) {
         struct mx_layer *layer = &arch->layers[i];
         bool own = i + 1 <= offset || (i + 1 - offset) % every == 0;
@@ -26,9 +26,8 @@ void mx_fill_sparse_indexer(struct mx_build *build)
         } else if (cJSON_IsString(types)) {
             own = i >= strlen(types->valuestring) || types->valuestring[i] == 'F';
         }
-        if (layer->attention != MX_ATTENTION_LATENT || !own) continue;
-        layer->indexer_dim = dim;
-        layer->extra_parameters += rank * heads * dim + hidden * dim + 2 * (int64_t)dim + hidden * heads;
+        if (layer->attention.kind != MX_ATTENTION_LATENT || !own) continue;
+        layer->attention.indexer = (struct mx_indexer){.heads = heads, .dim = dim, .top = top};
     }
 }
 
@@ -37,7 +36,8 @@ void mx_fill_axk1(struct mx_build *build)
 {
     struct mx_arch *arch = build->arch;
     for (uint32_t i = 0; i < arch->layer_count; i++)
-        if (arch->layers[i].feed_forward == MX_FEED_FORWARD_EXPERTS) arch->layers[i].extra_parameters += arch->hidden;
+        if (arch->layers[i].feed_forward.kind == MX_FEED_FORWARD_EXPERTS)
+            arch->layers[i].feed_forward.output_norm = true;
 }
 
 /* Every layer of the file is two here: two attentions and two dense parts, with the experts beside the first
@@ -46,17 +46,17 @@ void mx_fill_longcat(struct mx_build *build)
 {
     struct mx_config *config = build->config;
     struct mx_arch *arch = build->arch;
-    const int64_t empty = mx_config_whole(config, "zero_expert_num", 0, MX_ARCH_MAX_EXPERTS, 0);
+    arch->experts.empty = mx_config_whole(config, "zero_expert_num", 0, MX_ARCH_MAX_EXPERTS, 0);
+    arch->experts.router_bias = MX_ROUTER_BIAS_CHOICE;
     for (uint32_t i = 0; i < arch->layer_count; i++) {
         struct mx_layer *layer = &arch->layers[i];
         const bool first = i % 2 == 0 && arch->experts.count;
-        const uint32_t width = layer->intermediate;
-        layer->feed_forward = first ? MX_FEED_FORWARD_EXPERTS : MX_FEED_FORWARD_DENSE;
-        layer->intermediate = build->intermediate;
+        const uint32_t width = layer->feed_forward.width;
+        layer->feed_forward.kind = first ? MX_FEED_FORWARD_EXPERTS : MX_FEED_FORWARD_DENSE;
+        layer->feed_forward.width = build->intermediate;
         if (!first) continue;
-        layer->intermediate = width;
-        layer->shared_intermediate = build->intermediate;
-        layer->extra_parameters = empty * arch->hidden + arch->experts.count + empty;
+        layer->feed_forward.width = width;
+        layer->feed_forward.dense_width = build->intermediate;
     }
 }
 
@@ -76,22 +76,18 @@ void mx_fill_kimi_linear(struct mx_build *build)
 {
     struct mx_config *config = build->config;
     struct mx_arch *arch = build->arch;
-    const uint64_t hidden = arch->hidden;
-    const uint64_t heads =
+    const uint32_t heads =
         mx_config_whole(config, "linear_attn_config.num_heads|linear_num_heads", 1, MX_ARCH_MAX_WIDTH, 32);
-    const uint64_t dim =
+    const uint32_t dim =
         mx_config_whole(config, "linear_attn_config.head_dim|linear_head_dim", 1, MX_ARCH_MAX_WIDTH, 128);
-    const uint64_t kernel =
+    const uint32_t conv =
         mx_config_whole(config, "linear_attn_config.short_conv_kernel_size|linear_conv_kernel_dim", 1, 1024, 4);
-    const uint64_t inner = heads * dim;
-    if (inner > MX_ARCH_MAX_WIDTH) mx_config_fail(config, "linear attention: heads times head_dim is too large");
+    if ((uint64_t)heads * dim > MX_ARCH_MAX_WIDTH)
+        mx_config_fail(config, "linear attention: heads times head_dim is too large");
     for (uint32_t i = 0; i < arch->layer_count; i++) {
         struct mx_layer *layer = &arch->layers[i];
-        if (layer->recurrence == MX_RECURRENCE_NONE) continue;
-        layer->state_elements = heads * dim * dim;
-        layer->conv_elements = 3 * inner * kernel;
-        layer->mixer_parameters = 3 * hidden * inner + 3 * inner * kernel + 2 * (hidden * dim + dim * inner) /* gates */
-                                  + hidden * heads + heads + inner + dim /* beta, A, dt, norm */
-                                  + inner * hidden;
+        if (!mx_layer_recurs(layer)) continue;
+        layer->recurrence.kind = MX_RECURRENCE_KIMI_DELTA;
+        layer->recurrence.kimi_delta = (struct mx_kimi_delta){.heads = heads, .dim = dim, .conv = conv};
     }
 }

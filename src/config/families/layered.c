@@ -6,30 +6,20 @@
 #include "base/json.h"
 #include "config/families/fills.h"
 
-/* Adds to every layer that attends. */
-static void add_per_attention(struct mx_arch *arch, int64_t parameters)
-{
-    for (uint32_t i = 0; i < arch->layer_count; i++)
-        if (arch->layers[i].attention != MX_ATTENTION_NONE) arch->layers[i].extra_parameters += parameters;
-}
-
-/* Attention's output is gated; the embedding is scaled under muP. */
+/* The embedding is scaled under muP. */
 void mx_fill_afmoe(struct mx_build *build)
 {
     struct mx_arch *arch = build->arch;
     if (mx_config_flag(build->config, "mup_enabled", false)) arch->embedding_scale = sqrt(arch->hidden);
-    add_per_attention(arch, (int64_t)build->heads * build->head_dim * arch->hidden);
-}
-
-void mx_fill_apertus(struct mx_build *build)
-{
-    add_per_attention(build->arch, 4); /* xIELU: alpha_p, alpha_n, beta, eps */
 }
 
 /* Norms before the output and down projections. */
 void mx_fill_bitnet(struct mx_build *build)
 {
-    add_per_attention(build->arch, (int64_t)build->heads * build->head_dim + build->intermediate);
+    for (uint32_t i = 0; i < build->arch->layer_count; i++) {
+        build->arch->layers[i].attention.output_norm = true;
+        build->arch->layers[i].feed_forward.inner_norm = true;
+    }
 }
 
 void mx_fill_cohere(struct mx_build *build)
@@ -49,9 +39,9 @@ void mx_fill_cohere2_moe(struct mx_build *build)
     mx_fill_cohere(build);
     for (uint32_t i = 0; i < arch->layer_count; i++) {
         struct mx_layer *layer = &arch->layers[i];
-        if (layer->feed_forward == MX_FEED_FORWARD_DENSE)
-            layer->intermediate =
-                mx_config_whole(config, "prefix_dense_intermediate_size", 1, MX_ARCH_MAX_WIDTH, layer->intermediate);
+        if (layer->feed_forward.kind == MX_FEED_FORWARD_DENSE)
+            layer->feed_forward.width = mx_config_whole(config, "prefix_dense_intermediate_size", 1, MX_ARCH_MAX_WIDTH,
+                                                        layer->feed_forward.width);
         if (listed || !build->window) continue;
         const bool full = i < prefix ? (i + 1) % own == 0 : (i - prefix + 1) % rest == 0;
         mx_layer_attend(build, layer, full ? MX_ATTENTION_FULL : MX_ATTENTION_SLIDING);
@@ -77,50 +67,47 @@ void mx_fill_decilm(struct mx_build *build)
         const cJSON *group = mx_json_get_set(attention, "n_heads_in_group");
         if (cJSON_IsTrue(mx_json_get(attention, "no_op")) ||
             cJSON_IsTrue(mx_json_get(attention, "replace_with_linear"))) {
-            if (cJSON_IsTrue(mx_json_get(attention, "replace_with_linear")))
-                layer->extra_parameters += (int64_t)arch->hidden * arch->hidden;
-            layer->attention = MX_ATTENTION_NONE;
-            layer->heads = layer->kv_heads = 0;
+            layer->linear_mixer = cJSON_IsTrue(mx_json_get(attention, "replace_with_linear"));
+            layer->attention = (struct mx_attention){.shares_cache_of = -1};
         } else if (group) {
-            layer->kv_heads =
+            layer->attention.kv_heads =
                 build->heads / mx_config_item(config, group, "block_configs: n_heads_in_group", 1, build->heads);
         }
         const cJSON *multiple = mx_json_get_set(ffn, "ffn_mult");
         if (cJSON_IsTrue(mx_json_get(ffn, "no_op"))) {
-            layer->feed_forward = MX_FEED_FORWARD_NONE;
+            layer->feed_forward.kind = MX_FEED_FORWARD_NONE;
         } else if (cJSON_IsTrue(mx_json_get(ffn, "replace_with_linear"))) {
-            layer->feed_forward = MX_FEED_FORWARD_NONE;
-            layer->extra_parameters += (int64_t)arch->hidden * arch->hidden + arch->hidden;
+            layer->feed_forward.kind = MX_FEED_FORWARD_LINEAR;
         } else if (multiple) {
             const double factor = cJSON_GetNumberValue(multiple);
             if (!(factor > 0 && factor < 64)) {
                 mx_config_fail(config, "field \"block_configs\", block %u: ffn_mult must be a number up to 64", i);
                 return;
             }
-            layer->intermediate = ((uint32_t)(2 * factor * arch->hidden / 3) + 255) / 256 * 256;
+            layer->feed_forward.width = ((uint32_t)(2 * factor * arch->hidden / 3) + 255) / 256 * 256;
         }
     }
 }
 
 void mx_fill_diffllama(struct mx_build *build)
 {
-    add_per_attention(build->arch, 4 * (int64_t)build->head_dim); /* the four lambdas */
+    for (uint32_t i = 0; i < build->arch->layer_count; i++) build->arch->layers[i].attention.differential = true;
 }
 
 /* A dynamic mask per K/V head, and a weight for each residual. */
 void mx_fill_doge(struct mx_build *build)
 {
     struct mx_arch *arch = build->arch;
-    const int64_t kv = build->kv_heads;
-    add_per_attention(arch, 2 * (int64_t)arch->hidden + kv + kv * kv * build->head_dim);
+    arch->residual_weights = true;
+    for (uint32_t i = 0; i < arch->layer_count; i++) arch->layers[i].attention.dynamic_mask = true;
     if (mx_config_flag(build->config, "is_moe", false)) {
         arch->parameters_complete = false; /* product-key experts are counted in another way */
         return;
     }
     arch->experts = (struct mx_experts){.scale = 1};
     for (uint32_t i = 0; i < arch->layer_count; i++) {
-        arch->layers[i].feed_forward = MX_FEED_FORWARD_DENSE;
-        arch->layers[i].intermediate = build->intermediate;
+        arch->layers[i].feed_forward.kind = MX_FEED_FORWARD_DENSE;
+        arch->layers[i].feed_forward.width = build->intermediate;
     }
 }
 
@@ -129,11 +116,7 @@ void mx_fill_ernie(struct mx_build *build)
 {
     struct mx_arch *arch = build->arch;
     arch->lm_head_bias = mx_config_flag(build->config, "use_bias", false);
-    for (uint32_t i = 0; i < arch->layer_count && arch->mlp_bias; i++) {
-        struct mx_layer *layer = &arch->layers[i];
-        if (layer->feed_forward == MX_FEED_FORWARD_EXPERTS)
-            layer->extra_parameters -= (int64_t)arch->experts.count * (2 * (int64_t)layer->intermediate + arch->hidden);
-    }
+    arch->experts.bias = false;
 }
 
 /* Granite scales embedding, attention, residuals and logits. */
@@ -153,7 +136,7 @@ void mx_fill_hyperclovax(struct mx_build *build)
     const double usual = arch->attention_scale;
     mx_fill_granite(build);
     arch->attention_scale = mx_config_number(build->config, "attention_multiplier", 1e-9, 1e9, usual);
-    if (mx_config_flag(build->config, "use_post_norm", false)) arch->block = MX_BLOCK_SANDWICH;
+    if (mx_config_flag(build->config, "use_post_norm", false)) mx_build_block(build, MX_BLOCK_SANDWICH);
 }
 
 /* A hierarchical model (arXiv 2506.21734): two stacks, of which the slow one runs H times per token and the fast one
@@ -177,8 +160,7 @@ void mx_fill_hrm(struct mx_build *build)
     }
     for (uint32_t i = 0; i < 2 * stack; i++) {
         layers[i] = arch->layers[0];
-        layers[i].cache_copies = i < stack ? slow * fast : slow;
-        layers[i].extra_parameters += (int64_t)build->heads * build->head_dim * arch->hidden; /* output gate */
+        layers[i].attention.cache_copies = i < stack ? slow * fast : slow;
     }
     free(arch->layers);
     arch->layers = layers;
@@ -191,16 +173,13 @@ void mx_fill_jetmoe(struct mx_build *build)
 {
     struct mx_config *config = build->config;
     struct mx_arch *arch = build->arch;
-    const int64_t hidden = arch->hidden, experts = arch->experts.count;
     const uint64_t heads = (uint64_t)build->kv_heads * arch->experts.used;
-    const int64_t inner = (int64_t)build->kv_heads * build->head_dim;
     if (heads > MX_ARCH_MAX_WIDTH) mx_config_fail(config, "num_key_value_heads times num_experts_per_tok is too large");
     for (uint32_t i = 0; i < arch->layer_count; i++) {
         struct mx_layer *layer = &arch->layers[i];
-        layer->heads = (uint32_t)heads;
-        layer->extra_parameters +=
-            2 * hidden * inner * (experts - (int64_t)arch->experts.used) + experts * hidden + hidden;
-        layer->extra_parameters += hidden; /* the experts' common bias */
+        layer->attention.heads = (uint32_t)heads;
+        layer->attention.experts = true;
+        layer->feed_forward.common_bias = true;
     }
 }
 
@@ -214,10 +193,11 @@ void mx_fill_laguna(struct mx_build *build)
     if (cJSON_IsString(field)) mx_config_text(config, "gating", gating, sizeof gating);
     for (uint32_t i = 0; i < arch->layer_count; i++) {
         struct mx_layer *layer = &arch->layers[i];
-        layer->heads =
+        layer->attention.heads =
             mx_config_per_layer(config, "num_attention_heads_per_layer", i, 1, MX_ARCH_MAX_WIDTH, build->heads);
-        const int64_t per_head = strcmp(gating, "per-element") ? 1 : layer->k_dim;
-        if (!cJSON_IsFalse(field)) layer->extra_parameters += per_head * layer->heads * arch->hidden;
+        layer->attention.gate = cJSON_IsFalse(field)            ? MX_GATE_NONE
+                                : strcmp(gating, "per-element") ? MX_GATE_HEADS
+                                                                : MX_GATE_ELEMENTS;
     }
 }
 
@@ -230,11 +210,11 @@ void mx_fill_llama4(struct mx_build *build)
     const uint32_t dense = mx_config_whole(config, "intermediate_size_mlp", 1, MX_ARCH_MAX_WIDTH, 16384);
     for (uint32_t i = 0; i < arch->layer_count; i++) {
         struct mx_layer *layer = &arch->layers[i];
-        layer->rope = layer->attention == MX_ATTENTION_CHUNKED;
-        if (layer->feed_forward == MX_FEED_FORWARD_EXPERTS)
-            layer->shared_intermediate = layer->intermediate;
+        layer->attention.rope = layer->attention.kind == MX_ATTENTION_CHUNKED;
+        if (layer->feed_forward.kind == MX_FEED_FORWARD_EXPERTS)
+            layer->feed_forward.shared_width = layer->feed_forward.width;
         else
-            layer->intermediate = dense;
+            layer->feed_forward.width = dense;
     }
 }
 
@@ -253,14 +233,14 @@ void mx_fill_mimo(struct mx_build *build)
             const bool sliding = pattern ? mx_config_per_layer(config, "hybrid_layer_pattern", i, 0, 1, 0) != 0 : usual;
             mx_layer_attend(build, layer, sliding ? MX_ATTENTION_SLIDING : MX_ATTENTION_FULL);
         }
-        layer->v_dim = v_dim;
-        if (layer->attention != MX_ATTENTION_SLIDING) continue;
+        layer->attention.v_dim = v_dim;
+        if (layer->attention.kind != MX_ATTENTION_SLIDING) continue;
         const uint32_t twice = 2 * build->kv_heads <= build->heads ? 2 * build->kv_heads : build->kv_heads;
-        layer->heads = mx_config_whole(config, "swa_num_attention_heads", 1, MX_ARCH_MAX_WIDTH, build->heads);
-        layer->kv_heads = mx_config_whole(config, "swa_num_key_value_heads", 1, MX_ARCH_MAX_WIDTH, twice);
-        layer->k_dim = mx_config_whole(config, "swa_head_dim", 1, MX_ARCH_MAX_WIDTH, layer->k_dim);
-        layer->v_dim = mx_config_whole(config, "swa_v_head_dim", 1, MX_ARCH_MAX_WIDTH, v_dim);
-        layer->extra_parameters += layer->heads;
+        layer->attention.heads = mx_config_whole(config, "swa_num_attention_heads", 1, MX_ARCH_MAX_WIDTH, build->heads);
+        layer->attention.kv_heads = mx_config_whole(config, "swa_num_key_value_heads", 1, MX_ARCH_MAX_WIDTH, twice);
+        layer->attention.k_dim = mx_config_whole(config, "swa_head_dim", 1, MX_ARCH_MAX_WIDTH, layer->attention.k_dim);
+        layer->attention.v_dim = mx_config_whole(config, "swa_v_head_dim", 1, MX_ARCH_MAX_WIDTH, v_dim);
+        layer->attention.sinks = true;
     }
 }
 
@@ -279,8 +259,8 @@ void mx_fill_minimax_m3(struct mx_build *build)
         const cJSON *type = cJSON_GetArrayItem(types, (int)i), *flag = cJSON_GetArrayItem(flags, (int)i);
         const bool sparse = types ? cJSON_IsString(type) && !strcmp(type->valuestring, "minimax_m3_sparse")
                                   : cJSON_GetNumberValue(flag) == 1;
-        if (sparse) layer->indexer_dim = dim;
-        if (layer->feed_forward == MX_FEED_FORWARD_DENSE) layer->intermediate = dense;
+        if (sparse) layer->attention.indexer.dim = dim;
+        if (layer->feed_forward.kind == MX_FEED_FORWARD_DENSE) layer->feed_forward.width = dense;
     }
     arch->parameters_complete = false;
 }
@@ -292,10 +272,10 @@ void mx_fill_mllama(struct mx_build *build)
     struct mx_arch *arch = build->arch;
     const cJSON *list = mx_config_list(build->config, "cross_attention_layers"), *item;
     for (size_t i = 0; !list && i < sizeof usual / sizeof *usual; i++)
-        if (usual[i] < arch->layer_count) arch->layers[usual[i]].cache_copies = 0;
+        if (usual[i] < arch->layer_count) arch->layers[usual[i]].attention.cache_copies = 0;
     cJSON_ArrayForEach (item, list) {
         const uint32_t index = mx_config_item(build->config, item, "cross_attention_layers", 0, arch->layer_count - 1);
-        arch->layers[index].cache_copies = 0;
+        arch->layers[index].attention.cache_copies = 0;
     }
     arch->parameters_complete = false;
 }
@@ -305,17 +285,15 @@ void mx_fill_modernbert(struct mx_build *build)
 {
     struct mx_config *config = build->config;
     struct mx_arch *arch = build->arch;
-    const int64_t hidden = arch->hidden;
     const uint32_t both = mx_config_whole(config, "local_attention", 2, MX_ARCH_MAX_CONTEXT, 128);
     const uint32_t window = mx_config_whole(config, "sliding_window", 1, MX_ARCH_MAX_CONTEXT, both / 2);
     arch->norm_bias = mx_config_flag(config, "norm_bias", false);
     arch->lm_head_bias = mx_config_flag(config, "decoder_bias", true);
     for (uint32_t i = 0; i < arch->layer_count; i++)
-        if (arch->layers[i].attention == MX_ATTENTION_SLIDING) arch->layers[i].window = window;
-    const int64_t norm = arch->norm_bias ? 2 * hidden : hidden;
-    const int64_t dense = hidden * hidden + (mx_config_flag(config, "classifier_bias", false) ? hidden : 0);
-    arch->extra_parameters += norm + dense + norm; /* embedding norm, the head's dense layer and its norm */
-    arch->layers[0].extra_parameters -= norm;      /* the first layer's input is normalized already */
+        if (arch->layers[i].attention.kind == MX_ATTENTION_SLIDING) arch->layers[i].attention.window = window;
+    arch->embedding_norm = arch->head_dense = true;
+    arch->head_dense_bias = mx_config_flag(config, "classifier_bias", false);
+    arch->layers[0].no_input_norm = true; /* the embedding's norm is there already */
 }
 
 static uint32_t round_up_to(double value, uint32_t unit)
@@ -336,15 +314,16 @@ void mx_fill_openelm(struct mx_build *build)
     if (mx_config_flag(config, "normalize_qk_projections", false)) arch->qk_norm = MX_QK_NORM_HEAD;
     for (uint32_t i = 0; i < arch->layer_count; i++) {
         struct mx_layer *layer = &arch->layers[i];
-        layer->heads = mx_config_per_layer(config, "num_query_heads", i, 1, MX_ARCH_MAX_WIDTH, build->heads);
-        layer->kv_heads = mx_config_per_layer(config, "num_kv_heads", i, 1, layer->heads, build->kv_heads);
+        layer->attention.heads = mx_config_per_layer(config, "num_query_heads", i, 1, MX_ARCH_MAX_WIDTH, build->heads);
+        layer->attention.kv_heads =
+            mx_config_per_layer(config, "num_kv_heads", i, 1, layer->attention.heads, build->kv_heads);
         const cJSON *item = cJSON_GetArrayItem(multipliers, (int)i);
         const double factor = cJSON_GetNumberValue(item);
         if (multipliers && !(factor > 0 && factor < 64)) {
             mx_config_fail(config, "field \"ffn_multipliers\" has no number up to 64 for layer %u", i);
             return;
         }
-        if (multipliers) layer->intermediate = round_up_to(factor * arch->hidden, unit);
+        if (multipliers) layer->feed_forward.width = round_up_to(factor * arch->hidden, unit);
     }
 }
 
@@ -367,7 +346,7 @@ void mx_fill_smollm3(struct mx_build *build)
         const bool rope =
             listed ? mx_config_per_layer(config, "no_rope_layers", i, 0, 1, 1) != 0 : (i + 1) % interval != 0;
         if (!typed) mx_layer_attend(build, layer, used && !rope ? MX_ATTENTION_SLIDING : MX_ATTENTION_FULL);
-        layer->rope = rope;
+        layer->attention.rope = rope;
     }
 }
 
@@ -377,11 +356,10 @@ void mx_fill_solar_open(struct mx_build *build)
     struct mx_arch *arch = build->arch;
     for (uint32_t i = 0; i < arch->layer_count; i++) {
         struct mx_layer *layer = &arch->layers[i];
-        if (layer->feed_forward == MX_FEED_FORWARD_EXPERTS || !arch->experts.count) continue;
-        layer->feed_forward = MX_FEED_FORWARD_EXPERTS;
-        layer->intermediate = mx_config_whole(build->config, MX_FIELD_EXPERT_WIDTH, 1, MX_ARCH_MAX_WIDTH, 1280);
-        layer->shared_intermediate =
-            layer->intermediate * mx_config_whole(build->config, MX_FIELD_SHARED_EXPERTS, 0, 64, 1);
-        layer->extra_parameters += arch->experts.count;
+        if (layer->feed_forward.kind == MX_FEED_FORWARD_EXPERTS || !arch->experts.count) continue;
+        layer->feed_forward.kind = MX_FEED_FORWARD_EXPERTS;
+        layer->feed_forward.width = mx_config_whole(build->config, MX_FIELD_EXPERT_WIDTH, 1, MX_ARCH_MAX_WIDTH, 1280);
+        layer->feed_forward.shared_width =
+            layer->feed_forward.width * mx_config_whole(build->config, MX_FIELD_SHARED_EXPERTS, 0, 64, 1);
     }
 }

@@ -1,0 +1,253 @@
+/* What the engine runs. One switch for each enum of the description, without a default, so that the compiler asks about
+ * every value that is added; one line for each switch that is on or off. What is not known to be executed is refused.
+ */
+#include "config/runs.h"
+
+#include <stdarg.h>
+#include <stdio.h>
+
+#include "config/names.h"
+
+void mx_arch_refuse(struct mx_arch *arch, const char *format, ...)
+{
+    if (arch->not_runnable[0]) return;
+    va_list list;
+    va_start(list, format);
+    vsnprintf(arch->not_runnable, sizeof arch->not_runnable, format, list);
+    va_end(list);
+}
+
+static void refuse_if(struct mx_arch *arch, bool has, const char *what)
+{
+    if (has) mx_arch_refuse(arch, "the engine has no %s", what);
+}
+
+static const char *lacks_activation(enum mx_activation activation)
+{
+    switch (activation) {
+    case MX_ACTIVATION_SILU:
+    case MX_ACTIVATION_GELU:
+    case MX_ACTIVATION_GELU_TANH:
+    case MX_ACTIVATION_RELU:
+    case MX_ACTIVATION_RELU2: return NULL;
+    case MX_ACTIVATION_XIELU: return "activation xIELU";
+    case MX_ACTIVATION_SWIGLU_CLAMPED: return "clamped SwiGLU";
+    }
+    return "activation of that kind";
+}
+
+static const char *lacks_norm(enum mx_norm norm)
+{
+    switch (norm) {
+    case MX_NORM_RMS:
+    case MX_NORM_LAYER:
+    case MX_NORM_LAYER_PLAIN: return NULL;
+    case MX_NORM_RMS_PLAIN: return "RMS norm without a weight";
+    }
+    return "norm of that kind";
+}
+
+static const char *lacks_qk_norm(enum mx_qk_norm norm)
+{
+    switch (norm) {
+    case MX_QK_NORM_NONE:
+    case MX_QK_NORM_HEAD:
+    case MX_QK_NORM_ALL:
+    case MX_QK_NORM_EACH: return NULL;
+    }
+    return "norm of that kind on queries and keys";
+}
+
+static const char *lacks_block(enum mx_block_shape block)
+{
+    switch (block) {
+    case MX_BLOCK_PRE:
+    case MX_BLOCK_PARALLEL:
+    case MX_BLOCK_PARALLEL_TWO:
+    case MX_BLOCK_POST:
+    case MX_BLOCK_SANDWICH: return NULL;
+    case MX_BLOCK_AFTER: return "layer that normalizes the sum of input and output";
+    }
+    return "layer of that shape";
+}
+
+static const char *lacks_positions(enum mx_positions positions)
+{
+    switch (positions) {
+    case MX_POSITIONS_ROPE:
+    case MX_POSITIONS_NONE: return NULL;
+    case MX_POSITIONS_LEARNED: return "learned positions";
+    case MX_POSITIONS_SINUSOIDAL: return "sinusoidal positions";
+    case MX_POSITIONS_ALIBI: return "ALiBi";
+    }
+    return "positions of that kind";
+}
+
+static const char *lacks_rope(enum mx_rope_type type)
+{
+    switch (type) {
+    case MX_ROPE_DEFAULT:
+    case MX_ROPE_LINEAR:
+    case MX_ROPE_DYNAMIC:
+    case MX_ROPE_LLAMA3:
+    case MX_ROPE_YARN: return NULL;
+    case MX_ROPE_LONGROPE: return "longrope positions";
+    case MX_ROPE_OTHER: return "rotary positions as these rope_parameters describe them";
+    }
+    return "rotary positions of that type";
+}
+
+static const char *lacks_attention(enum mx_attention_kind kind)
+{
+    switch (kind) {
+    case MX_ATTENTION_NONE:
+    case MX_ATTENTION_FULL:
+    case MX_ATTENTION_SLIDING:
+    case MX_ATTENTION_CHUNKED: return NULL;
+    case MX_ATTENTION_LATENT: return "latent attention";
+    }
+    return "attention of that kind";
+}
+
+static const char *lacks_gate(enum mx_gate gate)
+{
+    switch (gate) {
+    case MX_GATE_NONE: return NULL;
+    case MX_GATE_ELEMENTS: return "gate on attention's output";
+    case MX_GATE_HEADS: return "gate per head on attention's output";
+    }
+    return "gate of that kind";
+}
+
+static const char *lacks_recurrence(enum mx_recurrence_kind kind)
+{
+    switch (kind) {
+    case MX_RECURRENCE_NONE: return NULL;
+    case MX_RECURRENCE_MAMBA: return "selective scan (Mamba)";
+    case MX_RECURRENCE_MAMBA2: return "state-space duality (Mamba-2)";
+    case MX_RECURRENCE_DELTA: return "gated delta rule";
+    case MX_RECURRENCE_KIMI_DELTA: return "Kimi delta attention";
+    case MX_RECURRENCE_SHORT_CONV: return "short convolutions";
+    case MX_RECURRENCE_RG_LRU: return "real-gated linear recurrent unit";
+    case MX_RECURRENCE_LIGHTNING: return "lightning attention";
+    case MX_RECURRENCE_RWKV: return "RWKV time mixing";
+    case MX_RECURRENCE_OTHER: break;
+    }
+    return "recurrence of that kind";
+}
+
+static const char *lacks_feed_forward(enum mx_feed_forward_kind kind)
+{
+    switch (kind) {
+    case MX_FEED_FORWARD_DENSE:
+    case MX_FEED_FORWARD_EXPERTS: return NULL;
+    case MX_FEED_FORWARD_NONE: return "layer without a feed-forward part";
+    case MX_FEED_FORWARD_CHANNEL_MIX: return "RWKV channel mixing";
+    case MX_FEED_FORWARD_LINEAR: return "linear layer in a feed-forward's place";
+    }
+    return "feed-forward of that kind";
+}
+
+static const char *lacks_router_bias(enum mx_router_bias bias)
+{
+    switch (bias) {
+    case MX_ROUTER_BIAS_NONE: return NULL;
+    case MX_ROUTER_BIAS_CHOICE: return "router with a correction for the choice of experts";
+    case MX_ROUTER_BIAS_SCORE: return "router with a bias";
+    }
+    return "router bias of that kind";
+}
+
+static void ask(struct mx_arch *arch, const char *lacks)
+{
+    if (lacks) mx_arch_refuse(arch, "the engine has no %s", lacks);
+}
+
+static void ask_layer(struct mx_arch *arch, const struct mx_layer *layer)
+{
+    const struct mx_attention *attention = &layer->attention;
+    const struct mx_feed_forward *ffn = &layer->feed_forward;
+    ask(arch, lacks_attention(attention->kind));
+    ask(arch, lacks_recurrence(layer->recurrence.kind));
+    ask(arch, lacks_feed_forward(ffn->kind));
+    ask(arch, lacks_block(layer->block));
+    ask(arch, lacks_gate(attention->gate));
+    refuse_if(arch, attention->kind == MX_ATTENTION_NONE, "layer without attention");
+    refuse_if(arch, attention->sinks, "attention sinks");
+    refuse_if(arch, attention->values_are_keys, "values taken from keys");
+    refuse_if(arch, attention->output_norm, "norm on attention's output");
+    refuse_if(arch, attention->differential, "differential attention");
+    refuse_if(arch, attention->dynamic_mask, "dynamic mask");
+    refuse_if(arch, attention->experts, "mixture of attention heads");
+    refuse_if(arch, attention->wide_input, "shared block that sees the embedding");
+    refuse_if(arch, attention->adapter || ffn->adapter, "adapters of shared blocks");
+    refuse_if(arch, attention->indexer.dim, "sparse-attention indexer");
+    refuse_if(arch, attention->cache_copies > 1, "layer that runs several times per token");
+    refuse_if(arch, !attention->cache_copies && attention->shares_cache_of < 0, "cross-attention");
+    refuse_if(arch, ffn->latent, "experts in a narrower space");
+    refuse_if(arch, ffn->dense_width, "dense feed-forward beside experts");
+    refuse_if(arch, ffn->inner_norm, "norm inside a feed-forward");
+    refuse_if(arch, ffn->output_norm, "norm behind the experts");
+    refuse_if(arch, ffn->common_bias, "bias common to experts");
+    refuse_if(arch, layer->no_input_norm, "layer whose input is normalized already");
+    refuse_if(arch, layer->input_norm, "layer with one more norm on its input");
+    refuse_if(arch, layer->linear_mixer, "linear layer in attention's place");
+    refuse_if(arch, layer->shares_weights, "weights shared by several layers");
+    if (ffn->kind == MX_FEED_FORWARD_DENSE && !ffn->width) mx_arch_refuse(arch, "the config has no intermediate_size");
+    if (ffn->kind == MX_FEED_FORWARD_EXPERTS && !arch->experts.count)
+        mx_arch_refuse(arch, "a layer has experts, but the config does not say how many");
+}
+
+static void ask_rope(struct mx_arch *arch, const struct mx_rope *rope)
+{
+    ask(arch, lacks_rope(rope->type));
+    if (rope->type == MX_ROPE_LLAMA3 && rope->low_freq_factor >= rope->high_freq_factor)
+        mx_arch_refuse(arch, "rope type \"llama3\": low_freq_factor is not below high_freq_factor");
+    if (rope->dims % 2) mx_arch_refuse(arch, "an odd number of rotated dimensions, %u", rope->dims);
+}
+
+/* Each tensor has a name, or the loader would have nothing to look for. */
+static mx_status ask_name(void *context, const struct mx_tensor_spec *spec)
+{
+    struct mx_arch *arch = context;
+    const struct mx_name_world world = {.body = ""};
+    struct mx_tensor_source source;
+    if (mx_tensor_source(arch, &world, spec, 0, &source)) return MX_OK;
+    if (spec->layer >= 0)
+        mx_arch_refuse(arch, "layer %d of a %s model has no \"%s\" that a name is known for", spec->layer,
+                       arch->model_type, mx_role_name(spec->role));
+    else
+        mx_arch_refuse(arch, "a %s model has no \"%s\" that a name is known for", arch->model_type,
+                       mx_role_name(spec->role));
+    return MX_ERR_UNSUPPORTED;
+}
+
+void mx_arch_decide_runs(struct mx_arch *arch)
+{
+    if (arch->names && arch->outer_type[0])
+        mx_arch_refuse(arch, "the engine runs text models, not the wrapper \"%s\" around one", arch->outer_type);
+    if (!arch->known) mx_arch_refuse(arch, "the engine does not run model type \"%s\" yet", arch->model_type);
+    if (!arch->vocab) mx_arch_refuse(arch, "the config has no vocab_size");
+    ask(arch, lacks_activation(arch->activation));
+    ask(arch, lacks_norm(arch->norm));
+    ask(arch, lacks_qk_norm(arch->qk_norm));
+    ask(arch, lacks_positions(arch->positions));
+    ask(arch, lacks_router_bias(arch->experts.router_bias));
+    for (uint8_t i = 0; i < arch->rope_count; i++) ask_rope(arch, &arch->rope[i]);
+    for (uint32_t i = 0; i < arch->layer_count; i++) ask_layer(arch, &arch->layers[i]);
+    refuse_if(arch, arch->embedding_norm, "norm of the embedding");
+    refuse_if(arch, arch->embedding_width, "embedding that is narrower than the model");
+    refuse_if(arch, arch->no_final_norm, "model without a final norm");
+    refuse_if(arch, arch->head_dense, "dense layer before the output matrix");
+    refuse_if(arch, arch->residual_weights, "weights on residuals");
+    refuse_if(arch, arch->layer_scalar, "learned factor per layer");
+    refuse_if(arch, arch->expert_norms, "norms of their own around experts");
+    refuse_if(arch, arch->streams, "alternating updates of several streams");
+    refuse_if(arch, arch->laurel_rank, "low-rank path beside the residual");
+    refuse_if(arch, arch->layer_input_width, "inputs per layer");
+    refuse_if(arch, arch->experts.count && arch->experts.bias, "biases in experts");
+    refuse_if(arch, arch->experts.empty, "empty experts");
+    if (!arch->names) mx_arch_refuse(arch, "the names of the tensors of a %s model are not known", arch->model_type);
+    if (!arch->not_runnable[0]) mx_tensors_each(arch, ask_name, arch);
+    arch->runnable = arch->not_runnable[0] == '\0';
+}

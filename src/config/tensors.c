@@ -1,0 +1,670 @@
+/* The walk over a model's tensors: one function per mixer and feed-forward. */
+#include "config/tensors.h"
+
+struct walk {
+    const struct mx_arch *arch;
+    mx_tensor_visit *visit;
+    void *context;
+    mx_status status;
+    int32_t layer;
+    bool repeated; /* what follows is that of an earlier layer */
+};
+
+static const char *const role_names[MX_ROLE_COUNT] = {
+    [MX_ROLE_EMBEDDING] = "embedding",
+    [MX_ROLE_EMBEDDING_IN] = "embedding in",
+    [MX_ROLE_EMBEDDING_OUT] = "embedding out",
+    [MX_ROLE_EMBEDDING_NORM] = "embedding norm",
+    [MX_ROLE_POSITIONS] = "positions",
+    [MX_ROLE_STREAM_IN] = "stream in",
+    [MX_ROLE_STREAM_OUT] = "stream out",
+    [MX_ROLE_LAYER_INPUTS] = "layer inputs",
+    [MX_ROLE_LAYER_INPUTS_PROJECTION] = "layer inputs projection",
+    [MX_ROLE_LAYER_INPUTS_NORM] = "layer inputs norm",
+    [MX_ROLE_FINAL_NORM] = "final norm",
+    [MX_ROLE_HEAD_DENSE] = "head dense",
+    [MX_ROLE_HEAD_NORM] = "head norm",
+    [MX_ROLE_HEAD] = "head",
+    [MX_ROLE_HEAD_BIAS] = "head bias",
+    [MX_ROLE_INPUT_NORM] = "input norm",
+    [MX_ROLE_MIXER_NORM] = "mixer norm",
+    [MX_ROLE_MIXER_POST_NORM] = "mixer post norm",
+    [MX_ROLE_FFN_NORM] = "ffn norm",
+    [MX_ROLE_FFN_POST_NORM] = "ffn post norm",
+    [MX_ROLE_MIXER_RESIDUAL] = "mixer residual",
+    [MX_ROLE_FFN_RESIDUAL] = "ffn residual",
+    [MX_ROLE_LAYER_SCALAR] = "layer scalar",
+    [MX_ROLE_LAYER_INPUT_GATE] = "layer input gate",
+    [MX_ROLE_LAYER_INPUT_OUT] = "layer input out",
+    [MX_ROLE_LAYER_INPUT_POST_NORM] = "layer input post norm",
+    [MX_ROLE_ALTUP_SCALE] = "altup scale",
+    [MX_ROLE_ALTUP_CORRECT] = "altup correct",
+    [MX_ROLE_ALTUP_PREDICT] = "altup predict",
+    [MX_ROLE_ALTUP_ROUTER] = "altup router",
+    [MX_ROLE_ALTUP_NORM] = "altup norm",
+    [MX_ROLE_LAUREL_LEFT] = "laurel left",
+    [MX_ROLE_LAUREL_RIGHT] = "laurel right",
+    [MX_ROLE_LAUREL_NORM] = "laurel norm",
+    [MX_ROLE_Q] = "q",
+    [MX_ROLE_K] = "k",
+    [MX_ROLE_V] = "v",
+    [MX_ROLE_ATTENTION_GATE] = "attention gate",
+    [MX_ROLE_O] = "o",
+    [MX_ROLE_Q_NORM] = "q norm",
+    [MX_ROLE_K_NORM] = "k norm",
+    [MX_ROLE_SINKS] = "sinks",
+    [MX_ROLE_ATTENTION_NORM] = "attention norm",
+    [MX_ROLE_LAMBDA_Q1] = "lambda q1",
+    [MX_ROLE_LAMBDA_K1] = "lambda k1",
+    [MX_ROLE_LAMBDA_Q2] = "lambda q2",
+    [MX_ROLE_LAMBDA_K2] = "lambda k2",
+    [MX_ROLE_MASK_A] = "mask a",
+    [MX_ROLE_MASK_DT] = "mask dt",
+    [MX_ROLE_ATTENTION_ROUTER] = "attention router",
+    [MX_ROLE_ATTENTION_BIAS] = "attention bias",
+    [MX_ROLE_SHARED_NORM] = "shared norm",
+    [MX_ROLE_SHARED_OUT] = "shared out",
+    [MX_ROLE_Q_ADAPTER_A] = "q adapter a",
+    [MX_ROLE_Q_ADAPTER_B] = "q adapter b",
+    [MX_ROLE_K_ADAPTER_A] = "k adapter a",
+    [MX_ROLE_K_ADAPTER_B] = "k adapter b",
+    [MX_ROLE_V_ADAPTER_A] = "v adapter a",
+    [MX_ROLE_V_ADAPTER_B] = "v adapter b",
+    [MX_ROLE_Q_A] = "q a",
+    [MX_ROLE_Q_A_NORM] = "q a norm",
+    [MX_ROLE_Q_B] = "q b",
+    [MX_ROLE_KV_A] = "kv a",
+    [MX_ROLE_KV_A_NORM] = "kv a norm",
+    [MX_ROLE_KV_B] = "kv b",
+    [MX_ROLE_INDEXER_Q] = "indexer q",
+    [MX_ROLE_INDEXER_K] = "indexer k",
+    [MX_ROLE_INDEXER_K_NORM] = "indexer k norm",
+    [MX_ROLE_INDEXER_WEIGHTS] = "indexer weights",
+    [MX_ROLE_SSM_IN] = "ssm in",
+    [MX_ROLE_SSM_CONV] = "ssm conv",
+    [MX_ROLE_SSM_X] = "ssm x",
+    [MX_ROLE_SSM_DT] = "ssm dt",
+    [MX_ROLE_SSM_DT_BIAS] = "ssm dt bias",
+    [MX_ROLE_SSM_A] = "ssm a",
+    [MX_ROLE_SSM_D] = "ssm d",
+    [MX_ROLE_SSM_NORM] = "ssm norm",
+    [MX_ROLE_SSM_DT_NORM] = "ssm dt norm",
+    [MX_ROLE_SSM_B_NORM] = "ssm b norm",
+    [MX_ROLE_SSM_C_NORM] = "ssm c norm",
+    [MX_ROLE_SSM_OUT] = "ssm out",
+    [MX_ROLE_DELTA_Q] = "delta q",
+    [MX_ROLE_DELTA_K] = "delta k",
+    [MX_ROLE_DELTA_V] = "delta v",
+    [MX_ROLE_DELTA_Z] = "delta z",
+    [MX_ROLE_DELTA_B] = "delta b",
+    [MX_ROLE_DELTA_A] = "delta a",
+    [MX_ROLE_DELTA_CONV] = "delta conv",
+    [MX_ROLE_DELTA_Q_CONV] = "delta q conv",
+    [MX_ROLE_DELTA_K_CONV] = "delta k conv",
+    [MX_ROLE_DELTA_V_CONV] = "delta v conv",
+    [MX_ROLE_DELTA_DT_BIAS] = "delta dt bias",
+    [MX_ROLE_DELTA_A_LOG] = "delta a log",
+    [MX_ROLE_DELTA_NORM] = "delta norm",
+    [MX_ROLE_DELTA_OUT] = "delta out",
+    [MX_ROLE_DELTA_F_A] = "delta f a",
+    [MX_ROLE_DELTA_F_B] = "delta f b",
+    [MX_ROLE_DELTA_G_A] = "delta g a",
+    [MX_ROLE_DELTA_G_B] = "delta g b",
+    [MX_ROLE_LRU_X] = "lru x",
+    [MX_ROLE_LRU_Y] = "lru y",
+    [MX_ROLE_LRU_OUT] = "lru out",
+    [MX_ROLE_LRU_CONV] = "lru conv",
+    [MX_ROLE_LRU_INPUT_GATE] = "lru input gate",
+    [MX_ROLE_LRU_INPUT_GATE_BIAS] = "lru input gate bias",
+    [MX_ROLE_LRU_GATE] = "lru gate",
+    [MX_ROLE_LRU_GATE_BIAS] = "lru gate bias",
+    [MX_ROLE_LRU_DECAY] = "lru decay",
+    [MX_ROLE_LIGHTNING_Q] = "lightning q",
+    [MX_ROLE_LIGHTNING_K] = "lightning k",
+    [MX_ROLE_LIGHTNING_V] = "lightning v",
+    [MX_ROLE_LIGHTNING_GATE] = "lightning gate",
+    [MX_ROLE_LIGHTNING_NORM] = "lightning norm",
+    [MX_ROLE_LIGHTNING_OUT] = "lightning out",
+    [MX_ROLE_RWKV_DECAY] = "rwkv decay",
+    [MX_ROLE_RWKV_FIRST] = "rwkv first",
+    [MX_ROLE_RWKV_MIX_K] = "rwkv mix k",
+    [MX_ROLE_RWKV_MIX_V] = "rwkv mix v",
+    [MX_ROLE_RWKV_MIX_R] = "rwkv mix r",
+    [MX_ROLE_RWKV_K] = "rwkv k",
+    [MX_ROLE_RWKV_V] = "rwkv v",
+    [MX_ROLE_RWKV_R] = "rwkv r",
+    [MX_ROLE_RWKV_OUT] = "rwkv out",
+    [MX_ROLE_LINEAR_MIXER] = "linear mixer",
+    [MX_ROLE_GATE] = "gate",
+    [MX_ROLE_UP] = "up",
+    [MX_ROLE_DOWN] = "down",
+    [MX_ROLE_FFN_INNER_NORM] = "ffn inner norm",
+    [MX_ROLE_XIELU_P] = "xielu p",
+    [MX_ROLE_XIELU_N] = "xielu n",
+    [MX_ROLE_XIELU_BETA] = "xielu beta",
+    [MX_ROLE_XIELU_EPS] = "xielu eps",
+    [MX_ROLE_GATE_ADAPTER_A] = "gate adapter a",
+    [MX_ROLE_GATE_ADAPTER_B] = "gate adapter b",
+    [MX_ROLE_LINEAR_FFN] = "linear ffn",
+    [MX_ROLE_CHANNEL_R] = "channel r",
+    [MX_ROLE_CHANNEL_MIX_K] = "channel mix k",
+    [MX_ROLE_CHANNEL_MIX_R] = "channel mix r",
+    [MX_ROLE_ROUTER] = "router",
+    [MX_ROLE_ROUTER_BIAS] = "router bias",
+    [MX_ROLE_ROUTER_SCALE] = "router scale",
+    [MX_ROLE_EXPERT_SCALE] = "expert scale",
+    [MX_ROLE_EXPERT_GATE] = "expert gate",
+    [MX_ROLE_EXPERT_UP] = "expert up",
+    [MX_ROLE_EXPERT_DOWN] = "expert down",
+    [MX_ROLE_EXPERTS_BIAS] = "experts bias",
+    [MX_ROLE_EXPERTS_IN] = "experts in",
+    [MX_ROLE_EXPERTS_OUT] = "experts out",
+    [MX_ROLE_EXPERTS_NORM] = "experts norm",
+    [MX_ROLE_EXPERTS_POST_NORM] = "experts post norm",
+    [MX_ROLE_DENSE_POST_NORM] = "dense post norm",
+    [MX_ROLE_SHARED_GATE] = "shared gate",
+    [MX_ROLE_SHARED_UP] = "shared up",
+    [MX_ROLE_SHARED_DOWN] = "shared down",
+    [MX_ROLE_SHARED_EXPERT_GATE] = "shared expert gate",
+};
+
+const char *mx_role_name(enum mx_role role)
+{
+    return role_names[role];
+}
+
+static void emit(struct walk *walk, struct mx_tensor_spec spec)
+{
+    if (walk->status != MX_OK) return;
+    spec.layer = walk->layer;
+    spec.repeated = walk->repeated;
+    walk->status = walk->visit(walk->context, &spec);
+}
+
+static void matrix(struct walk *walk, enum mx_role role, uint64_t rows, uint64_t cols, bool bias)
+{
+    emit(walk,
+         (struct mx_tensor_spec){.role = role, .kind = MX_TENSOR_MATRIX, .rows = rows, .cols = cols, .bias = bias});
+}
+
+/* One of these for each expert. */
+static void routed(struct walk *walk, enum mx_role role, uint64_t rows, uint64_t cols, bool bias)
+{
+    emit(walk, (struct mx_tensor_spec){.role = role,
+                                       .kind = MX_TENSOR_MATRIX,
+                                       .count = walk->arch->experts.count,
+                                       .used = walk->arch->experts.used,
+                                       .rows = rows,
+                                       .cols = cols,
+                                       .bias = bias});
+}
+
+static void floats(struct walk *walk, enum mx_role role, uint64_t rows, uint64_t cols, bool bias)
+{
+    emit(walk,
+         (struct mx_tensor_spec){.role = role, .kind = MX_TENSOR_FLOATS, .rows = rows, .cols = cols, .bias = bias});
+}
+
+/* A norm of a mixer's own make: RMS, with a weight. */
+static void inner_norm(struct walk *walk, enum mx_role role, uint64_t width)
+{
+    emit(walk, (struct mx_tensor_spec){.role = role, .kind = MX_TENSOR_NORM, .rows = width, .cols = 1});
+}
+
+/* A norm of the model's kind; nothing where that kind has no weights. */
+static void norm_with(struct walk *walk, enum mx_role role, uint64_t width, bool bias)
+{
+    if (walk->arch->norm == MX_NORM_LAYER_PLAIN || walk->arch->norm == MX_NORM_RMS_PLAIN) return;
+    emit(walk, (struct mx_tensor_spec){
+                   .role = role, .kind = MX_TENSOR_NORM, .rows = width, .cols = 1, .bias = bias, .offset = true});
+}
+
+static void norm(struct walk *walk, enum mx_role role)
+{
+    norm_with(walk, role, walk->arch->hidden, walk->arch->norm_bias);
+}
+
+/* ---- attention ---- */
+
+static void head_norm(struct walk *walk, enum mx_role role, uint32_t heads, uint32_t dim)
+{
+    switch (walk->arch->qk_norm) {
+    case MX_QK_NORM_NONE: break;
+    case MX_QK_NORM_HEAD: norm_with(walk, role, dim, walk->arch->qk_norm_bias); break;
+    case MX_QK_NORM_ALL:
+    case MX_QK_NORM_EACH: norm_with(walk, role, (uint64_t)heads * dim, walk->arch->qk_norm_bias); break;
+    }
+}
+
+static void indexer(struct walk *walk, const struct mx_attention *attention)
+{
+    const struct mx_indexer *own = &attention->indexer;
+    const uint64_t hidden = walk->arch->hidden, rank = attention->latent.q_rank ? attention->latent.q_rank : hidden;
+    matrix(walk, MX_ROLE_INDEXER_Q, (uint64_t)own->heads * own->dim, rank, false);
+    matrix(walk, MX_ROLE_INDEXER_K, own->dim, hidden, false);
+    emit(walk, (struct mx_tensor_spec){
+                   .role = MX_ROLE_INDEXER_K_NORM, .kind = MX_TENSOR_NORM, .rows = own->dim, .cols = 1, .bias = true});
+    matrix(walk, MX_ROLE_INDEXER_WEIGHTS, own->heads, hidden, false);
+}
+
+static void latent_attention(struct walk *walk, const struct mx_attention *attention)
+{
+    const struct mx_arch *arch = walk->arch;
+    const struct mx_latent *latent = &attention->latent;
+    const uint64_t heads = attention->heads, q_rows = heads * attention->k_dim;
+    if (latent->q_rank) {
+        matrix(walk, MX_ROLE_Q_A, latent->q_rank, arch->hidden, arch->qkv_bias);
+        inner_norm(walk, MX_ROLE_Q_A_NORM, latent->q_rank);
+        matrix(walk, MX_ROLE_Q_B, q_rows, latent->q_rank, false);
+    } else {
+        matrix(walk, MX_ROLE_Q, q_rows, arch->hidden, false);
+    }
+    matrix(walk, MX_ROLE_KV_A, latent->kv_rank + latent->rope, arch->hidden, arch->qkv_bias);
+    inner_norm(walk, MX_ROLE_KV_A_NORM, latent->kv_rank);
+    matrix(walk, MX_ROLE_KV_B, heads * (latent->nope + latent->v), latent->kv_rank, false);
+    matrix(walk, MX_ROLE_O, arch->hidden, heads * latent->v, arch->o_bias);
+    if (attention->indexer.dim) indexer(walk, attention);
+}
+
+static void attention_adapters(struct walk *walk, const struct mx_attention *attention, uint64_t inputs)
+{
+    const uint64_t q = (uint64_t)attention->heads * attention->k_dim;
+    static const enum mx_role roles[] = {MX_ROLE_Q_ADAPTER_A, MX_ROLE_K_ADAPTER_A, MX_ROLE_V_ADAPTER_A};
+    for (int i = 0; i < 3; i++) {
+        matrix(walk, roles[i], attention->adapter, inputs, false);
+        matrix(walk, roles[i] + 1, q, attention->adapter, false);
+    }
+}
+
+/* Queries and output by expert; keys and values common. */
+static void expert_attention(struct walk *walk, const struct mx_attention *attention)
+{
+    const struct mx_arch *arch = walk->arch;
+    const uint64_t inner = (uint64_t)attention->kv_heads * attention->k_dim, hidden = arch->hidden;
+    matrix(walk, MX_ROLE_ATTENTION_ROUTER, arch->experts.count, hidden, false);
+    routed(walk, MX_ROLE_Q, inner, hidden, false);
+    matrix(walk, MX_ROLE_K, inner, hidden, false);
+    matrix(walk, MX_ROLE_V, (uint64_t)attention->kv_heads * attention->v_dim, hidden, false);
+    routed(walk, MX_ROLE_O, hidden, inner, false);
+    floats(walk, MX_ROLE_ATTENTION_BIAS, hidden, 1, false);
+}
+
+static void extras_of_attention(struct walk *walk, const struct mx_attention *attention)
+{
+    const uint64_t heads = attention->heads, attended = heads * attention->v_dim;
+    if (attention->gate == MX_GATE_ELEMENTS) matrix(walk, MX_ROLE_ATTENTION_GATE, attended, walk->arch->hidden, false);
+    if (attention->gate == MX_GATE_HEADS) matrix(walk, MX_ROLE_ATTENTION_GATE, heads, walk->arch->hidden, false);
+    if (attention->sinks) floats(walk, MX_ROLE_SINKS, heads, 1, false);
+    if (attention->output_norm) inner_norm(walk, MX_ROLE_ATTENTION_NORM, attended);
+    if (attention->differential) {
+        for (enum mx_role role = MX_ROLE_LAMBDA_Q1; role <= MX_ROLE_LAMBDA_K2; role++)
+            floats(walk, role, attention->k_dim, 1, false);
+    }
+    if (attention->dynamic_mask) {
+        floats(walk, MX_ROLE_MASK_A, attention->kv_heads, 1, false);
+        matrix(walk, MX_ROLE_MASK_DT, attention->kv_heads, (uint64_t)attention->kv_heads * attention->v_dim, false);
+    }
+}
+
+static void plain_attention(struct walk *walk, const struct mx_attention *attention)
+{
+    const struct mx_arch *arch = walk->arch;
+    const uint64_t inputs = (attention->wide_input ? 2 : 1) * (uint64_t)arch->hidden;
+    const uint64_t heads = attention->heads, kv_heads = attention->kv_heads;
+    const bool own = attention->shares_cache_of < 0;
+    matrix(walk, MX_ROLE_Q, heads * attention->k_dim, inputs, arch->qkv_bias);
+    if (own) matrix(walk, MX_ROLE_K, kv_heads * attention->k_dim, inputs, arch->qkv_bias);
+    if (own && !attention->values_are_keys)
+        matrix(walk, MX_ROLE_V, kv_heads * attention->v_dim, inputs, arch->qkv_bias);
+    matrix(walk, MX_ROLE_O, arch->hidden, heads * attention->v_dim, arch->o_bias);
+    head_norm(walk, MX_ROLE_Q_NORM, attention->heads, attention->k_dim);
+    if (own) head_norm(walk, MX_ROLE_K_NORM, attention->kv_heads, attention->k_dim);
+    extras_of_attention(walk, attention);
+}
+
+static void attention(struct walk *walk, const struct mx_layer *layer)
+{
+    const struct mx_attention *own = &layer->attention;
+    walk->repeated = layer->shares_weights;
+    if (own->wide_input) norm_with(walk, MX_ROLE_SHARED_NORM, 2 * (uint64_t)walk->arch->hidden, walk->arch->norm_bias);
+    if (own->kind == MX_ATTENTION_LATENT)
+        latent_attention(walk, own);
+    else if (own->experts)
+        expert_attention(walk, own);
+    else
+        plain_attention(walk, own);
+    walk->repeated = false;
+    if (own->adapter) attention_adapters(walk, own, 2 * (uint64_t)walk->arch->hidden);
+    if (own->wide_input) matrix(walk, MX_ROLE_SHARED_OUT, walk->arch->hidden, walk->arch->hidden, false);
+}
+
+/* ---- recurrences ---- */
+
+static void mamba(struct walk *walk, const struct mx_mamba *mixer)
+{
+    const uint64_t inner = mixer->inner, hidden = walk->arch->hidden;
+    matrix(walk, MX_ROLE_SSM_IN, 2 * inner, hidden, false);
+    floats(walk, MX_ROLE_SSM_CONV, inner, mixer->conv, true);
+    if (mixer->heads == 1) {
+        matrix(walk, MX_ROLE_SSM_X, mixer->rank + 2 * (uint64_t)mixer->state, inner, false);
+        matrix(walk, MX_ROLE_SSM_DT, inner, mixer->rank, true);
+    } else { /* stacks of small matrices, one per head */
+        floats(walk, MX_ROLE_SSM_X, mixer->rank + 2 * (uint64_t)mixer->state, inner, false);
+        floats(walk, MX_ROLE_SSM_DT, inner, mixer->rank, false);
+        floats(walk, MX_ROLE_SSM_DT_BIAS, inner, 1, false);
+    }
+    floats(walk, MX_ROLE_SSM_A, inner, mixer->state, false);
+    floats(walk, MX_ROLE_SSM_D, inner, 1, false);
+    if (mixer->norms) {
+        inner_norm(walk, MX_ROLE_SSM_DT_NORM, mixer->rank);
+        inner_norm(walk, MX_ROLE_SSM_B_NORM, mixer->state);
+        inner_norm(walk, MX_ROLE_SSM_C_NORM, mixer->state);
+    }
+    matrix(walk, MX_ROLE_SSM_OUT, hidden, inner, false);
+}
+
+static void mamba2(struct walk *walk, const struct mx_mamba2 *mixer)
+{
+    const uint64_t inner = (uint64_t)mixer->heads * mixer->head_dim, hidden = walk->arch->hidden;
+    const uint64_t channels = inner + 2 * (uint64_t)mixer->groups * mixer->state;
+    matrix(walk, MX_ROLE_SSM_IN, inner + channels + mixer->heads, hidden, false);
+    floats(walk, MX_ROLE_SSM_CONV, channels, mixer->conv, true);
+    floats(walk, MX_ROLE_SSM_DT_BIAS, mixer->heads, 1, false);
+    floats(walk, MX_ROLE_SSM_A, mixer->heads, 1, false);
+    floats(walk, MX_ROLE_SSM_D, mixer->heads, 1, false);
+    if (mixer->norm) inner_norm(walk, MX_ROLE_SSM_NORM, inner);
+    matrix(walk, MX_ROLE_SSM_OUT, hidden, inner, false);
+}
+
+static void short_conv(struct walk *walk, const struct mx_short_conv *mixer)
+{
+    const uint64_t width = mixer->width, hidden = walk->arch->hidden;
+    matrix(walk, MX_ROLE_SSM_IN, 3 * width, hidden, mixer->bias);
+    floats(walk, MX_ROLE_SSM_CONV, width, mixer->conv, mixer->bias);
+    matrix(walk, MX_ROLE_SSM_OUT, hidden, width, mixer->bias);
+}
+
+static void delta(struct walk *walk, const struct mx_delta *mixer)
+{
+    const uint64_t keys = (uint64_t)mixer->k_heads * mixer->k_dim, values = (uint64_t)mixer->v_heads * mixer->v_dim;
+    const uint64_t hidden = walk->arch->hidden;
+    matrix(walk, MX_ROLE_DELTA_Q, keys, hidden, false);
+    matrix(walk, MX_ROLE_DELTA_K, keys, hidden, false);
+    matrix(walk, MX_ROLE_DELTA_V, values, hidden, false);
+    matrix(walk, MX_ROLE_DELTA_Z, values, hidden, false);
+    matrix(walk, MX_ROLE_DELTA_B, mixer->v_heads, hidden, false);
+    matrix(walk, MX_ROLE_DELTA_A, mixer->v_heads, hidden, false);
+    if (mixer->three_convs) {
+        floats(walk, MX_ROLE_DELTA_Q_CONV, keys, mixer->conv, false);
+        floats(walk, MX_ROLE_DELTA_K_CONV, keys, mixer->conv, false);
+        floats(walk, MX_ROLE_DELTA_V_CONV, values, mixer->conv, false);
+    } else {
+        floats(walk, MX_ROLE_DELTA_CONV, 2 * keys + values, mixer->conv, false);
+    }
+    floats(walk, MX_ROLE_DELTA_DT_BIAS, mixer->v_heads, 1, false);
+    floats(walk, MX_ROLE_DELTA_A_LOG, mixer->v_heads, 1, false);
+    inner_norm(walk, MX_ROLE_DELTA_NORM, mixer->v_dim);
+    matrix(walk, MX_ROLE_DELTA_OUT, hidden, values, false);
+}
+
+static void kimi_delta(struct walk *walk, const struct mx_kimi_delta *mixer)
+{
+    const uint64_t inner = (uint64_t)mixer->heads * mixer->dim, hidden = walk->arch->hidden;
+    static const enum mx_role qkv[] = {MX_ROLE_DELTA_Q, MX_ROLE_DELTA_K, MX_ROLE_DELTA_V};
+    static const enum mx_role convs[] = {MX_ROLE_DELTA_Q_CONV, MX_ROLE_DELTA_K_CONV, MX_ROLE_DELTA_V_CONV};
+    for (int i = 0; i < 3; i++) matrix(walk, qkv[i], inner, hidden, false);
+    for (int i = 0; i < 3; i++) floats(walk, convs[i], inner, mixer->conv, false);
+    matrix(walk, MX_ROLE_DELTA_F_A, mixer->dim, hidden, false);
+    matrix(walk, MX_ROLE_DELTA_F_B, inner, mixer->dim, false);
+    matrix(walk, MX_ROLE_DELTA_G_A, mixer->dim, hidden, false);
+    matrix(walk, MX_ROLE_DELTA_G_B, inner, mixer->dim, false);
+    matrix(walk, MX_ROLE_DELTA_B, mixer->heads, hidden, false);
+    floats(walk, MX_ROLE_DELTA_A_LOG, mixer->heads, 1, false);
+    floats(walk, MX_ROLE_DELTA_DT_BIAS, inner, 1, false);
+    inner_norm(walk, MX_ROLE_DELTA_NORM, mixer->dim);
+    matrix(walk, MX_ROLE_DELTA_OUT, hidden, inner, false);
+}
+
+static void rg_lru(struct walk *walk, const struct mx_rg_lru *mixer)
+{
+    const uint64_t width = mixer->width, hidden = walk->arch->hidden;
+    matrix(walk, MX_ROLE_LRU_X, width, hidden, true);
+    matrix(walk, MX_ROLE_LRU_Y, width, hidden, true);
+    floats(walk, MX_ROLE_LRU_CONV, width, mixer->conv, true);
+    floats(walk, MX_ROLE_LRU_INPUT_GATE, width, width / mixer->heads, false);
+    floats(walk, MX_ROLE_LRU_INPUT_GATE_BIAS, width, 1, false);
+    floats(walk, MX_ROLE_LRU_GATE, width, width / mixer->heads, false);
+    floats(walk, MX_ROLE_LRU_GATE_BIAS, width, 1, false);
+    floats(walk, MX_ROLE_LRU_DECAY, width, 1, false);
+    matrix(walk, MX_ROLE_LRU_OUT, hidden, width, true);
+}
+
+static void lightning(struct walk *walk, const struct mx_lightning *mixer)
+{
+    const uint64_t inner = (uint64_t)mixer->heads * mixer->dim, hidden = walk->arch->hidden;
+    matrix(walk, MX_ROLE_LIGHTNING_Q, inner, hidden, false);
+    matrix(walk, MX_ROLE_LIGHTNING_K, inner, hidden, false);
+    matrix(walk, MX_ROLE_LIGHTNING_V, inner, hidden, false);
+    matrix(walk, MX_ROLE_LIGHTNING_GATE, inner, hidden, false);
+    inner_norm(walk, MX_ROLE_LIGHTNING_NORM, inner);
+    matrix(walk, MX_ROLE_LIGHTNING_OUT, hidden, inner, false);
+}
+
+static void rwkv(struct walk *walk, const struct mx_rwkv *mixer)
+{
+    const uint64_t width = mixer->width, hidden = walk->arch->hidden;
+    floats(walk, MX_ROLE_RWKV_DECAY, width, 1, false);
+    floats(walk, MX_ROLE_RWKV_FIRST, width, 1, false);
+    floats(walk, MX_ROLE_RWKV_MIX_K, hidden, 1, false);
+    floats(walk, MX_ROLE_RWKV_MIX_V, hidden, 1, false);
+    floats(walk, MX_ROLE_RWKV_MIX_R, hidden, 1, false);
+    matrix(walk, MX_ROLE_RWKV_K, width, hidden, false);
+    matrix(walk, MX_ROLE_RWKV_V, width, hidden, false);
+    matrix(walk, MX_ROLE_RWKV_R, width, hidden, false);
+    matrix(walk, MX_ROLE_RWKV_OUT, hidden, width, false);
+}
+
+static void recurrence(struct walk *walk, const struct mx_recurrence *mixer)
+{
+    switch (mixer->kind) {
+    case MX_RECURRENCE_NONE:
+    case MX_RECURRENCE_OTHER: break;
+    case MX_RECURRENCE_MAMBA: mamba(walk, &mixer->mamba); break;
+    case MX_RECURRENCE_MAMBA2: mamba2(walk, &mixer->mamba2); break;
+    case MX_RECURRENCE_DELTA: delta(walk, &mixer->delta); break;
+    case MX_RECURRENCE_KIMI_DELTA: kimi_delta(walk, &mixer->kimi_delta); break;
+    case MX_RECURRENCE_SHORT_CONV: short_conv(walk, &mixer->short_conv); break;
+    case MX_RECURRENCE_RG_LRU: rg_lru(walk, &mixer->rg_lru); break;
+    case MX_RECURRENCE_LIGHTNING: lightning(walk, &mixer->lightning); break;
+    case MX_RECURRENCE_RWKV: rwkv(walk, &mixer->rwkv); break;
+    }
+}
+
+/* ---- feed-forward ---- */
+
+static void dense(struct walk *walk, const struct mx_feed_forward *ffn, uint64_t width)
+{
+    const struct mx_arch *arch = walk->arch;
+    if (arch->gated) matrix(walk, MX_ROLE_GATE, width, arch->hidden, arch->mlp_bias);
+    matrix(walk, MX_ROLE_UP, width, arch->hidden, arch->mlp_bias);
+    if (ffn->inner_norm) inner_norm(walk, MX_ROLE_FFN_INNER_NORM, width);
+    matrix(walk, MX_ROLE_DOWN, arch->hidden, width, arch->mlp_bias);
+    if (arch->activation != MX_ACTIVATION_XIELU) return;
+    for (enum mx_role role = MX_ROLE_XIELU_P; role <= MX_ROLE_XIELU_EPS; role++) floats(walk, role, 1, 1, false);
+}
+
+static void shared_expert(struct walk *walk, uint64_t width)
+{
+    const struct mx_arch *arch = walk->arch;
+    if (arch->gated) matrix(walk, MX_ROLE_SHARED_GATE, width, arch->hidden, arch->mlp_bias);
+    matrix(walk, MX_ROLE_SHARED_UP, width, arch->hidden, arch->mlp_bias);
+    matrix(walk, MX_ROLE_SHARED_DOWN, arch->hidden, width, arch->mlp_bias);
+    if (arch->experts.shared_gate) matrix(walk, MX_ROLE_SHARED_EXPERT_GATE, 1, arch->hidden, false);
+}
+
+static void experts(struct walk *walk, const struct mx_feed_forward *ffn)
+{
+    const struct mx_arch *arch = walk->arch;
+    const struct mx_experts *own = &arch->experts;
+    const uint64_t hidden = arch->hidden, space = ffn->latent ? ffn->latent : hidden;
+    const uint64_t routes = (uint64_t)own->count + own->empty;
+    matrix(walk, MX_ROLE_ROUTER, routes, hidden, own->router_bias == MX_ROUTER_BIAS_SCORE);
+    if (own->router_bias == MX_ROUTER_BIAS_CHOICE) floats(walk, MX_ROLE_ROUTER_BIAS, routes, 1, false);
+    if (ffn->latent) matrix(walk, MX_ROLE_EXPERTS_IN, space, hidden, false);
+    if (arch->gated) routed(walk, MX_ROLE_EXPERT_GATE, ffn->width, space, own->bias);
+    routed(walk, MX_ROLE_EXPERT_UP, ffn->width, space, own->bias);
+    routed(walk, MX_ROLE_EXPERT_DOWN, space, ffn->width, own->bias);
+    if (ffn->latent) matrix(walk, MX_ROLE_EXPERTS_OUT, hidden, space, false);
+    if (ffn->common_bias) floats(walk, MX_ROLE_EXPERTS_BIAS, hidden, 1, false);
+    if (arch->expert_norms) {
+        floats(walk, MX_ROLE_ROUTER_SCALE, hidden, 1, false);
+        floats(walk, MX_ROLE_EXPERT_SCALE, own->count, 1, false);
+        norm(walk, MX_ROLE_EXPERTS_NORM);
+        norm(walk, MX_ROLE_EXPERTS_POST_NORM);
+        norm(walk, MX_ROLE_DENSE_POST_NORM);
+    }
+    if (ffn->shared_width) shared_expert(walk, ffn->shared_width);
+    if (ffn->dense_width) dense(walk, ffn, ffn->dense_width);
+}
+
+static void channel_mix(struct walk *walk, const struct mx_feed_forward *ffn)
+{
+    const uint64_t hidden = walk->arch->hidden;
+    floats(walk, MX_ROLE_CHANNEL_MIX_K, hidden, 1, false);
+    floats(walk, MX_ROLE_CHANNEL_MIX_R, hidden, 1, false);
+    matrix(walk, MX_ROLE_UP, ffn->width, hidden, false);
+    matrix(walk, MX_ROLE_CHANNEL_R, hidden, hidden, false);
+    matrix(walk, MX_ROLE_DOWN, hidden, ffn->width, false);
+}
+
+static void feed_forward(struct walk *walk, const struct mx_layer *layer)
+{
+    const struct mx_feed_forward *ffn = &layer->feed_forward;
+    const uint64_t hidden = walk->arch->hidden;
+    walk->repeated = layer->shares_weights;
+    switch (ffn->kind) {
+    case MX_FEED_FORWARD_NONE: break;
+    case MX_FEED_FORWARD_DENSE: dense(walk, ffn, ffn->width); break;
+    case MX_FEED_FORWARD_EXPERTS: experts(walk, ffn); break;
+    case MX_FEED_FORWARD_CHANNEL_MIX: channel_mix(walk, ffn); break;
+    case MX_FEED_FORWARD_LINEAR: matrix(walk, MX_ROLE_LINEAR_FFN, hidden, hidden, false); break;
+    }
+    walk->repeated = false;
+    if (ffn->output_norm) norm(walk, MX_ROLE_FFN_POST_NORM);
+    if (!ffn->adapter) return;
+    matrix(walk, MX_ROLE_GATE_ADAPTER_A, ffn->adapter, hidden, false);
+    matrix(walk, MX_ROLE_GATE_ADAPTER_B, (walk->arch->gated ? 2 : 1) * (uint64_t)ffn->width, ffn->adapter, false);
+}
+
+/* ---- layers ---- */
+
+static void layer_norms(struct walk *walk, const struct mx_layer *layer)
+{
+    const bool mixer = mx_layer_attends(layer) || mx_layer_recurs(layer) || layer->linear_mixer;
+    const bool ffn = layer->feed_forward.kind != MX_FEED_FORWARD_NONE;
+    const bool before = layer->block != MX_BLOCK_POST;
+    const bool after = layer->block == MX_BLOCK_POST || layer->block == MX_BLOCK_SANDWICH;
+    if (layer->input_norm) norm(walk, MX_ROLE_INPUT_NORM);
+    if (mixer && before && !layer->no_input_norm) norm(walk, MX_ROLE_MIXER_NORM);
+    if (mixer && after) norm(walk, MX_ROLE_MIXER_POST_NORM);
+    walk->repeated = layer->shares_weights;
+    if (ffn && before && layer->block != MX_BLOCK_PARALLEL) norm(walk, MX_ROLE_FFN_NORM);
+    walk->repeated = false;
+    if (ffn && after) norm(walk, MX_ROLE_FFN_POST_NORM);
+}
+
+/* What Gemma 3n, Gemma 4 and Doge add around a layer. */
+static void layer_extras(struct walk *walk)
+{
+    const struct mx_arch *arch = walk->arch;
+    const uint64_t hidden = arch->hidden, width = arch->layer_input_width, streams = arch->streams;
+    if (arch->residual_weights) {
+        floats(walk, MX_ROLE_MIXER_RESIDUAL, hidden, 1, false);
+        floats(walk, MX_ROLE_FFN_RESIDUAL, hidden, 1, false);
+    }
+    if (arch->layer_scalar) floats(walk, MX_ROLE_LAYER_SCALAR, 1, 1, false);
+    if (width) {
+        matrix(walk, MX_ROLE_LAYER_INPUT_GATE, width, hidden, false);
+        matrix(walk, MX_ROLE_LAYER_INPUT_OUT, hidden, width, false);
+        norm(walk, MX_ROLE_LAYER_INPUT_POST_NORM);
+    }
+    if (streams) {
+        floats(walk, MX_ROLE_ALTUP_SCALE, hidden, 1, false);
+        matrix(walk, MX_ROLE_ALTUP_CORRECT, streams, streams, false);
+        matrix(walk, MX_ROLE_ALTUP_PREDICT, streams * streams, streams, false);
+        matrix(walk, MX_ROLE_ALTUP_ROUTER, streams, hidden, false);
+        norm(walk, MX_ROLE_ALTUP_NORM);
+    }
+    if (arch->laurel_rank) {
+        matrix(walk, MX_ROLE_LAUREL_LEFT, arch->laurel_rank, hidden, false);
+        matrix(walk, MX_ROLE_LAUREL_RIGHT, hidden, arch->laurel_rank, false);
+        norm(walk, MX_ROLE_LAUREL_NORM);
+    }
+}
+
+static void layer(struct walk *walk, uint32_t index)
+{
+    const struct mx_layer *own = &walk->arch->layers[index];
+    walk->layer = (int32_t)index;
+    layer_norms(walk, own);
+    if (mx_layer_attends(own)) attention(walk, own);
+    recurrence(walk, &own->recurrence);
+    if (own->linear_mixer) matrix(walk, MX_ROLE_LINEAR_MIXER, walk->arch->hidden, walk->arch->hidden, false);
+    feed_forward(walk, own);
+    layer_extras(walk);
+}
+
+/* ---- the ends ---- */
+
+static void beginning(struct walk *walk)
+{
+    const struct mx_arch *arch = walk->arch;
+    const uint64_t hidden = arch->hidden, width = arch->embedding_width ? arch->embedding_width : hidden;
+    const uint64_t inputs = (uint64_t)arch->layer_count * arch->layer_input_width;
+    matrix(walk, MX_ROLE_EMBEDDING, arch->vocab, width, false);
+    if (arch->embedding_width) matrix(walk, MX_ROLE_EMBEDDING_IN, hidden, width, false);
+    if (arch->embedding_norm) norm(walk, MX_ROLE_EMBEDDING_NORM);
+    if (arch->positions == MX_POSITIONS_LEARNED) matrix(walk, MX_ROLE_POSITIONS, arch->position_rows, hidden, false);
+    if (inputs) {
+        matrix(walk, MX_ROLE_LAYER_INPUTS, arch->layer_input_vocab, inputs, false);
+        matrix(walk, MX_ROLE_LAYER_INPUTS_PROJECTION, inputs, hidden, false);
+        norm_with(walk, MX_ROLE_LAYER_INPUTS_NORM, arch->layer_input_width, false);
+    }
+    for (enum mx_role role = MX_ROLE_STREAM_IN; role <= MX_ROLE_STREAM_OUT && arch->streams > 1; role++)
+        emit(walk,
+             (struct mx_tensor_spec){
+                 .role = role, .kind = MX_TENSOR_MATRIX, .count = arch->streams - 1, .rows = hidden, .cols = hidden});
+}
+
+static void end(struct walk *walk)
+{
+    const struct mx_arch *arch = walk->arch;
+    const uint64_t hidden = arch->hidden, width = arch->embedding_width ? arch->embedding_width : hidden;
+    if (!arch->no_final_norm) norm(walk, MX_ROLE_FINAL_NORM);
+    if (arch->embedding_width) matrix(walk, MX_ROLE_EMBEDDING_OUT, width, hidden, false);
+    if (arch->head_dense) {
+        matrix(walk, MX_ROLE_HEAD_DENSE, hidden, hidden, arch->head_dense_bias);
+        norm(walk, MX_ROLE_HEAD_NORM);
+    }
+    if (!arch->tied)
+        matrix(walk, MX_ROLE_HEAD, arch->vocab, width, arch->lm_head_bias);
+    else if (arch->lm_head_bias)
+        floats(walk, MX_ROLE_HEAD_BIAS, arch->vocab, 1, false);
+}
+
+mx_status mx_tensors_each(const struct mx_arch *arch, mx_tensor_visit *visit, void *context)
+{
+    struct walk walk = {.arch = arch, .visit = visit, .context = context, .layer = -1};
+    beginning(&walk);
+    for (uint32_t i = 0; i < arch->layer_count && walk.status == MX_OK; i++) layer(&walk, i);
+    walk.layer = -1;
+    end(&walk);
+    return walk.status;
+}
+
+mx_status mx_tensors_of_layer(const struct mx_arch *arch, uint32_t index, mx_tensor_visit *visit, void *context)
+{
+    struct walk walk = {.arch = arch, .visit = visit, .context = context};
+    layer(&walk, index);
+    return walk.status;
+}

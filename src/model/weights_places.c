@@ -1,0 +1,54 @@
+/* Which tensor goes where: a line for each role that a block takes. A role without a line is refused at load. */
+#include <stddef.h>
+
+#include "model/weights.h"
+
+#define ENDS(kind, field)                                                                                              \
+    {                                                                                                                  \
+        MX_PLACE_##kind, offsetof(struct mx_weights, field)                                                            \
+    }
+#define LAYER(kind, field)                                                                                             \
+    {                                                                                                                  \
+        MX_PLACE_##kind, offsetof(struct mx_layer_weights, field)                                                      \
+    }
+#define EXPERT(field)                                                                                                  \
+    {                                                                                                                  \
+        MX_PLACE_EXPERT, offsetof(struct mx_feed_forward_weights, field)                                               \
+    }
+
+static const struct mx_place places[MX_ROLE_COUNT] = {
+    [MX_ROLE_EMBEDDING] = ENDS(LINEAR, embedding),
+    [MX_ROLE_FINAL_NORM] = ENDS(NORM, final_norm),
+    [MX_ROLE_HEAD] = ENDS(LINEAR, head),
+    [MX_ROLE_HEAD_BIAS] = ENDS(FLOATS, head.bias),
+
+    [MX_ROLE_MIXER_NORM] = LAYER(NORM, mixer_norm),
+    [MX_ROLE_MIXER_POST_NORM] = LAYER(NORM, mixer_post_norm),
+    [MX_ROLE_FFN_NORM] = LAYER(NORM, ffn_norm),
+    [MX_ROLE_FFN_POST_NORM] = LAYER(NORM, ffn_post_norm),
+
+    [MX_ROLE_Q] = LAYER(LINEAR, attention.q),
+    [MX_ROLE_K] = LAYER(LINEAR, attention.k),
+    [MX_ROLE_V] = LAYER(LINEAR, attention.v),
+    [MX_ROLE_O] = LAYER(LINEAR, attention.o),
+    [MX_ROLE_Q_NORM] = LAYER(NORM, attention.q_norm),
+    [MX_ROLE_K_NORM] = LAYER(NORM, attention.k_norm),
+
+    [MX_ROLE_GATE] = LAYER(LINEAR, dense.gate),
+    [MX_ROLE_UP] = LAYER(LINEAR, dense.up),
+    [MX_ROLE_DOWN] = LAYER(LINEAR, dense.down),
+
+    [MX_ROLE_ROUTER] = LAYER(LINEAR, experts.router),
+    [MX_ROLE_EXPERT_GATE] = EXPERT(gate),
+    [MX_ROLE_EXPERT_UP] = EXPERT(up),
+    [MX_ROLE_EXPERT_DOWN] = EXPERT(down),
+    [MX_ROLE_SHARED_GATE] = LAYER(LINEAR, experts.shared.gate),
+    [MX_ROLE_SHARED_UP] = LAYER(LINEAR, experts.shared.up),
+    [MX_ROLE_SHARED_DOWN] = LAYER(LINEAR, experts.shared.down),
+    [MX_ROLE_SHARED_EXPERT_GATE] = LAYER(LINEAR, experts.shared_gate),
+};
+
+struct mx_place mx_weights_place(enum mx_role role)
+{
+    return places[role];
+}

@@ -1,0 +1,224 @@
+/* One tensor of the list, out of a checkpoint: found under one of its names, cut out of the matrix or stack that holds
+ * it, in place if its rows follow each other there, gathered or transposed into a copy if they don't. */
+#include "model/weights_read.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/checked.h"
+
+static mx_status remember(struct mx_reader *reader, const char *module)
+{
+    if (reader->used_count == reader->used_capacity) {
+        const size_t capacity = reader->used_capacity ? 2 * reader->used_capacity : 1024;
+        const char **grown = realloc(reader->used, capacity * sizeof *grown);
+        if (!grown) return mx_fail_memory(reader->err, "tensor names", capacity * sizeof *grown);
+        reader->used = grown;
+        reader->used_capacity = capacity;
+    }
+    const char *copy = mx_arena_strndup(reader->arena, module, strlen(module));
+    if (!copy) return mx_fail_memory(reader->err, "a tensor name", strlen(module));
+    reader->used[reader->used_count++] = copy;
+    return MX_OK;
+}
+
+mx_status mx_reader_find(struct mx_reader *reader, const struct mx_tensor_spec *spec, struct mx_found *found)
+{
+    char module[MX_NAME_SIZE], first[MX_NAME_SIZE] = "";
+    *found = (struct mx_found){.spec = spec};
+    for (unsigned i = 0; mx_tensor_source(reader->arch, &reader->world, spec, i, &found->source); i++) {
+        mx_name_expert(module, found->source.module, 0);
+        if (mx_checkpoint_has(reader->checkpoint, module)) return MX_OK;
+        if (i == 0) snprintf(first, sizeof first, "%s", module);
+    }
+    return mx_checkpoint_missing(reader->checkpoint, first, reader->err);
+}
+
+/* ---- matrices ---- */
+
+static struct mx_matrix rows_of(const struct mx_matrix *matrix, size_t first, size_t count)
+{
+    struct mx_matrix part = *matrix;
+    part.rows = count;
+    part.data += first * mx_matrix_row_bytes(matrix);
+    if (matrix->bits) {
+        const size_t skip = first * (matrix->cols / (size_t)matrix->group) * mx_dtype_size(matrix->dtype);
+        part.scales += skip;
+        part.biases += skip;
+    }
+    return part;
+}
+
+static size_t stored_row(const struct mx_tensor_source *source, size_t row)
+{
+    return (size_t)(source->first + row / source->run * source->stride + row % source->run);
+}
+
+static uint8_t *copy_space(struct mx_reader *reader, size_t rows, size_t row_bytes)
+{
+    uint8_t *space = mx_arena_array(reader->arena, rows, row_bytes);
+    if (space) reader->converted_bytes += (uint64_t)rows * row_bytes;
+    return space;
+}
+
+static void gather(uint8_t *to, const uint8_t *from, size_t rows, size_t row_bytes,
+                   const struct mx_tensor_source *source)
+{
+    for (size_t i = 0; i < rows; i++) memcpy(to + i * row_bytes, from + stored_row(source, i) * row_bytes, row_bytes);
+}
+
+/* A copy whose rows are ours alone. */
+static mx_status gather_rows(struct mx_reader *reader, const struct mx_found *found, const struct mx_matrix *stored,
+                             struct mx_matrix *out)
+{
+    const size_t rows = (size_t)found->spec->rows, row_bytes = mx_matrix_row_bytes(stored);
+    const size_t group_bytes = stored->bits ? stored->cols / (size_t)stored->group * mx_dtype_size(stored->dtype) : 0;
+    uint8_t *data = copy_space(reader, rows, row_bytes);
+    uint8_t *scales = group_bytes && data ? copy_space(reader, rows, group_bytes) : NULL;
+    uint8_t *biases = scales ? copy_space(reader, rows, group_bytes) : NULL;
+    if (!data || (group_bytes && !biases))
+        return mx_fail_memory(reader->err, "a copy of fused rows", rows * (row_bytes + 2 * group_bytes));
+    gather(data, stored->data, rows, row_bytes, &found->source);
+    if (group_bytes) {
+        gather(scales, stored->scales, rows, group_bytes, &found->source);
+        gather(biases, stored->biases, rows, group_bytes, &found->source);
+    }
+    *out = *stored;
+    out->rows = rows;
+    out->data = data;
+    out->scales = scales;
+    out->biases = biases;
+    return MX_OK;
+}
+
+/* A copy of [cols, rows] as [rows, cols], of our rows alone, in squares that stay in the nearest cache. */
+static mx_status transpose(struct mx_reader *reader, const struct mx_found *found, const struct mx_matrix *stored,
+                           struct mx_matrix *out)
+{
+    enum { SQUARE = 32 };
+    const size_t rows = (size_t)found->spec->rows, cols = (size_t)found->spec->cols;
+    const size_t size = mx_dtype_size(stored->dtype);
+    if (stored->bits)
+        return mx_fail(reader->err, MX_ERR_UNSUPPORTED, "tensor \"%.100s\" is transposed and quantized",
+                       found->source.module);
+    uint8_t *data = copy_space(reader, rows, cols * size);
+    if (!data) return mx_fail_memory(reader->err, "a transposed copy", rows * cols * size);
+    for (size_t first = 0; first < rows; first += SQUARE) {
+        const size_t last = mx_smaller(first + SQUARE, rows);
+        for (size_t col = 0; col < cols; col++) {
+            const uint8_t *from = stored->data + col * stored->cols * size;
+            for (size_t row = first; row < last; row++)
+                memcpy(data + (row * cols + col) * size, from + stored_row(&found->source, row) * size, size);
+        }
+    }
+    *out = (struct mx_matrix){.data = data, .rows = rows, .cols = cols, .dtype = stored->dtype};
+    return MX_OK;
+}
+
+/* The matrix as it is stored: all parts of a fusion, [cols, rows] if transposed. */
+static mx_status stored_matrix(struct mx_reader *reader, const struct mx_found *found, uint32_t index,
+                               struct mx_matrix *out)
+{
+    const struct mx_tensor_source *source = &found->source;
+    const size_t rows = (size_t)(source->transposed ? found->spec->cols : source->rows);
+    const size_t cols = (size_t)(source->transposed ? source->rows : found->spec->cols);
+    const uint32_t count = found->spec->count;
+    char module[MX_NAME_SIZE];
+    mx_name_expert(module, source->module, index);
+    if (index == 0 || source->each) MX_TRY(remember(reader, module));
+    if (!count || source->each) return mx_checkpoint_matrix(reader->checkpoint, module, rows, cols, out, reader->err);
+    if (!source->flat)
+        return mx_checkpoint_expert(reader->checkpoint, module, count, index, rows, cols, out, reader->err);
+    size_t all;
+    if (!mx_mul_size(count, rows, &all)) return mx_fail(reader->err, MX_ERR_LIMIT, "%s is too large", module);
+    struct mx_matrix stack;
+    MX_TRY(mx_checkpoint_matrix(reader->checkpoint, module, all, cols, &stack, reader->err));
+    *out = rows_of(&stack, index * rows, rows);
+    return MX_OK;
+}
+
+/* ---- biases ---- */
+
+/* Reads MODULE.bias, or MODULE_bias where the matrix is a bare tensor. */
+static mx_status read_bias(struct mx_reader *reader, const char *module, size_t length, float **out)
+{
+    char name[MX_NAME_SIZE + 8];
+    snprintf(name, sizeof name, "%s_bias", module);
+    if (!mx_checkpoint_find(reader->checkpoint, name)) snprintf(name, sizeof name, "%s.bias", module);
+    MX_TRY(remember(reader, name));
+    *out = mx_arena_array(reader->arena, length, sizeof **out);
+    if (!*out) return mx_fail_memory(reader->err, name, length * sizeof **out);
+    return mx_checkpoint_vector(reader->checkpoint, name, length, *out, reader->err);
+}
+
+/* Our numbers of a fused bias. */
+static mx_status pick(struct mx_reader *reader, const struct mx_found *found, const float *stored, const float **out)
+{
+    const size_t rows = (size_t)found->spec->rows;
+    if (mx_source_is_run(&found->source, rows)) {
+        *out = stored + found->source.first;
+        return MX_OK;
+    }
+    float *own = mx_arena_array(reader->arena, rows, sizeof *own);
+    if (!own) return mx_fail_memory(reader->err, "a bias", rows * sizeof *own);
+    for (size_t i = 0; i < rows; i++) own[i] = stored[stored_row(&found->source, i)];
+    *out = own;
+    return MX_OK;
+}
+
+static mx_status bias_of(struct mx_reader *reader, struct mx_found *found, uint32_t index, const float **out)
+{
+    char module[MX_NAME_SIZE];
+    float *stored = NULL;
+    const size_t rows = (size_t)found->source.rows;
+    const bool stacked = found->spec->count && !found->source.each;
+    mx_name_expert(module, found->source.module, index);
+    if (!stacked || !found->bias) {
+        size_t length;
+        if (!mx_mul_size(rows, stacked ? found->spec->count : 1, &length))
+            return mx_fail(reader->err, MX_ERR_LIMIT, "%s has a bias that is too large", module);
+        MX_TRY(read_bias(reader, module, length, &stored));
+        if (stacked) found->bias = stored;
+    }
+    return pick(reader, found, stacked ? found->bias + index * rows : stored, out);
+}
+
+mx_status mx_reader_linear(struct mx_reader *reader, struct mx_found *found, uint32_t index, struct mx_linear *out)
+{
+    struct mx_matrix stored;
+    char module[MX_NAME_SIZE];
+    MX_TRY(stored_matrix(reader, found, index, &stored));
+    if (found->source.transposed)
+        MX_TRY(transpose(reader, found, &stored, &out->matrix));
+    else if (mx_source_is_run(&found->source, found->spec->rows))
+        out->matrix = rows_of(&stored, (size_t)found->source.first, (size_t)found->spec->rows);
+    else
+        MX_TRY(gather_rows(reader, found, &stored, &out->matrix));
+    mx_name_expert(module, found->source.module, index);
+    MX_TRY(mx_matrix_check_scales(&out->matrix, module, reader->err));
+    return found->spec->bias ? bias_of(reader, found, index, &out->bias) : MX_OK;
+}
+
+/* ---- small arrays ---- */
+
+mx_status mx_reader_floats(struct mx_reader *reader, const struct mx_found *found, float **out)
+{
+    char name[MX_NAME_SIZE + 8];
+    size_t length;
+    MX_TRY(remember(reader, found->source.module));
+    snprintf(name, sizeof name, "%s.weight", found->source.module);
+    if (!mx_checkpoint_find(reader->checkpoint, name)) snprintf(name, sizeof name, "%s", found->source.module);
+    if (!mx_mul_size((size_t)found->spec->rows, (size_t)found->spec->cols, &length) ||
+        !(*out = mx_arena_array(reader->arena, length, sizeof **out)))
+        return mx_fail_memory(reader->err, name, (size_t)found->spec->rows * sizeof **out);
+    return mx_checkpoint_vector(reader->checkpoint, name, length, *out, reader->err);
+}
+
+mx_status mx_reader_bias(struct mx_reader *reader, const struct mx_found *found, const float **out)
+{
+    float *values;
+    MX_TRY(read_bias(reader, found->source.module, (size_t)found->spec->rows, &values));
+    *out = values;
+    return MX_OK;
+}
