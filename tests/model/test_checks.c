@@ -1,118 +1,22 @@
 /* What a model refuses, and the forms of experts that it accepts. The checkpoints are rewritten from the families'
  * references, tensor by tensor. */
-#include "model_runs.h"
-
-#include "base/str.h"
-#include "checkpoint/checkpoint.h"
 #include "checkpoint/quantize.h"
+#include "model/copies.h"
 
 #define LLAMA "tests/data/families/llama"
 #define EXPERTS "tests/data/families/qwen3_moe"
 
-/* --- writing checkpoints --- */
-
-struct copy {
-    char folder[64];
-    struct mx_str header, data;
-};
-
-static void copy_start(struct copy *copy)
-{
-    *copy = (struct copy){.folder = "/tmp/mlxcel-checks-XXXXXX"};
-    assert_non_null(mkdtemp(copy->folder));
-    mx_str_putc(&copy->header, '{');
-}
-
-static void copy_tensor(struct copy *copy, const char *name, const char *storage, int rank, const size_t *shape,
-                        const void *data, size_t bytes)
-{
-    char text[160];
-    if (copy->header.length > 1) mx_str_putc(&copy->header, ',');
-    mx_str_printf(&copy->header, "\"%s\":{\"dtype\":\"%s\",\"shape\":%s,\"data_offsets\":[%zu,%zu]}", name, storage,
-                  mx_shape_text(rank, shape, text), copy->data.length, copy->data.length + bytes);
-    mx_str_append(&copy->data, data, bytes);
-}
-
-static void copy_finish(struct copy *copy, const char *config)
-{
-    struct mx_error err;
-    mx_str_putc(&copy->header, '}');
-    struct mx_str file = {0};
-    const uint64_t length = copy->header.length;
-    mx_str_append(&file, &length, sizeof length);
-    mx_str_append(&file, copy->header.data, copy->header.length);
-    mx_str_append(&file, copy->data.data, copy->data.length);
-    char path[128];
-    snprintf(path, sizeof path, "%s/model.safetensors", copy->folder);
-    assert_ok(mx_file_write(path, file.data, file.length, &err));
-    snprintf(path, sizeof path, "%s/config.json", copy->folder);
-    assert_ok(mx_file_write(path, config, strlen(config), &err));
-    mx_str_free(&file);
-    mx_str_free(&copy->header);
-    mx_str_free(&copy->data);
-}
-
-static void copy_remove(struct copy *copy)
-{
-    char path[128];
-    snprintf(path, sizeof path, "%s/model.safetensors", copy->folder);
-    unlink(path);
-    snprintf(path, sizeof path, "%s/config.json", copy->folder);
-    unlink(path);
-    rmdir(copy->folder);
-}
-
-static struct mx_checkpoint *open_checkpoint(const char *directory)
-{
-    struct mx_error err;
-    struct mx_checkpoint *checkpoint;
-    assert_ok(mx_checkpoint_open(&checkpoint, directory, NULL, &err));
-    return checkpoint;
-}
-
-static char *config_of(const char *directory)
-{
-    struct mx_error err;
-    char *path = mx_path_join(directory, "config.json"), *text;
-    size_t length;
-    assert_ok(mx_file_read(path, 1 << 20, &text, &length, &err));
-    free(path);
-    return text;
-}
-
-/* `text` with the first `from` replaced; frees `text`. */
-static char *replaced(char *text, const char *from, const char *to)
-{
-    size_t at = 0;
-    while (strncmp(text + at, from, strlen(from)) != 0) assert_true(text[at++] != '\0');
-    char *out = NULL;
-    assert_true(asprintf(&out, "%.*s%s%s", (int)at, text, to, text + at + strlen(from)) > 0);
-    free(text);
-    return out;
-}
-
-static void copy_all(struct copy *copy, const char *directory, const char *rename, const char *to)
-{
-    struct mx_checkpoint *checkpoint = open_checkpoint(directory);
-    for (size_t i = 0; i < mx_checkpoint_tensor_count(checkpoint); i++) {
-        const struct mx_tensor *tensor = mx_checkpoint_tensor(checkpoint, i);
-        const char *name = rename && strcmp(tensor->name, rename) == 0 ? to : tensor->name;
-        copy_tensor(copy, name, mx_storage_name(tensor->storage), tensor->rank, tensor->shape, tensor->data,
-                    tensor->bytes);
-    }
-    mx_checkpoint_close(checkpoint);
-}
-
 /* --- refusals --- */
 
-static void refuses(const char *rename, const char *to, const char *from, const char *config_to, mx_status status,
-                    const char *message)
+/* The model of `directory` with a tensor renamed, or `from` replaced in its config. */
+static void refuses_of(const char *directory, const char *rename, const char *to, const char *from,
+                       const char *config_to, mx_status status, const char *message)
 {
     struct mx_error err;
     struct copy copy;
     copy_start(&copy);
-    copy_all(&copy, LLAMA, rename, to);
-    char *config = config_of(LLAMA);
+    copy_all(&copy, directory, rename, to);
+    char *config = config_of(directory);
     if (from) config = replaced(config, from, config_to);
     copy_finish(&copy, config);
     struct mx_model *model;
@@ -120,6 +24,25 @@ static void refuses(const char *rename, const char *to, const char *from, const 
     assert_null(model);
     free(config);
     copy_remove(&copy);
+}
+
+static void refuses(const char *rename, const char *to, const char *from, const char *config_to, mx_status status,
+                    const char *message)
+{
+    refuses_of(LLAMA, rename, to, from, config_to, status, message);
+}
+
+/* Layers of a kind that a type's models don't have: its tensors are missing, or no block does it. */
+static void test_other_layers(void **state)
+{
+    (void)state;
+    refuses_of("tests/data/families/mixtral", NULL, NULL, "\"num_local_experts\": 4", "\"num_local_experts\": null",
+               MX_ERR_FORMAT, "model.layers.0.mlp.gate_proj");
+    refuses_of("tests/data/families/phi", NULL, NULL, "\"num_hidden_layers\"",
+               "\"num_experts\": 4, \"num_experts_per_tok\": 2, \"num_hidden_layers\"", MX_ERR_UNSUPPORTED, "experts");
+    refuses(NULL, NULL, "\"num_hidden_layers\"",
+            "\"num_experts\": 4, \"num_experts_per_tok\": 2, \"num_hidden_layers\"", MX_ERR_FORMAT,
+            "model.layers.0.mlp.gate.weight");
 }
 
 static void test_refusals(void **state)
@@ -361,13 +284,10 @@ static void test_quantized(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_refusals),
-        cmocka_unit_test(test_unexpected_bias),
-        cmocka_unit_test(test_harmless_extra),
-        cmocka_unit_test(test_bad_tokens),
-        cmocka_unit_test(test_workspace_is_counted),
-        cmocka_unit_test(test_experts_forms),
-        cmocka_unit_test(test_quantized),
+        cmocka_unit_test(test_refusals),        cmocka_unit_test(test_other_layers),
+        cmocka_unit_test(test_unexpected_bias), cmocka_unit_test(test_harmless_extra),
+        cmocka_unit_test(test_bad_tokens),      cmocka_unit_test(test_workspace_is_counted),
+        cmocka_unit_test(test_experts_forms),   cmocka_unit_test(test_quantized),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
