@@ -11,7 +11,7 @@
 #include "cache/center.h"
 #include "cache/regions.h"
 
-enum { VERSION = 4, ORDER = 0x01020304 };
+enum { VERSION = 5, ORDER = 0x01020304 };
 
 static const char magic[8] = "mxkvsave";
 
@@ -19,7 +19,7 @@ struct header {
     char magic[8];
     uint32_t version, order;
     uint64_t checksum;
-    uint64_t fingerprint;     /* of the weights */
+    uint64_t fingerprint;     /* of weights, description and tokenizer */
     uint64_t shapes;          /* a hash of every layer's layout */
     uint64_t length, reached; /* tokens; before it was cut back, which rings remember */
     uint32_t mode, recent, sink, boundary_v, center, layers;
@@ -160,7 +160,8 @@ static mx_status check_header(const struct mx_sequence *sequence, const struct h
     }
     if (header->mode >= MX_MODE_COUNT) return mx_fail(err, MX_ERR_FORMAT, "%s: names an unknown mode", path);
     if (header->fingerprint != fingerprint || header->layers != own.layers) {
-        return mx_fail(err, MX_ERR_ARGUMENT, "%s: was saved with another model's weights", path);
+        return mx_fail(err, MX_ERR_FORMAT,
+                       "%s: was saved with another model: its weights, its config.json or its tokenizer differ", path);
     }
     if (header->mode != own.mode) {
         return mx_fail(err, MX_ERR_ARGUMENT, "%s: was saved in mode %s, and this is %s; take cache mode %s", path,
@@ -179,7 +180,7 @@ static mx_status check_header(const struct mx_sequence *sequence, const struct h
                        (unsigned long long)header->length, (unsigned long long)sequence->plan->context);
     }
     if (header->shapes != own.shapes) {
-        return mx_fail(err, MX_ERR_ARGUMENT, "%s: was saved with other layer shapes or windows than this cache has",
+        return mx_fail(err, MX_ERR_FORMAT, "%s: was saved with other layer shapes or windows than this cache has",
                        path);
     }
     return MX_OK;

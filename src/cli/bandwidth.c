@@ -3,7 +3,6 @@
 
 #include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
 #include <time.h>
 #include <xxhash.h>
 
@@ -11,27 +10,18 @@
 #include "base/json.h"
 #include "base/pool.h"
 #include "base/str.h"
+#include "base/user_cache.h"
 #include "evidence/bandwidth.h"
 
 enum { VERSION = 2, FILE_LIMIT = 1 << 16 };
 static const uint64_t MEMORY_TO_MEASURE = 1u << 30; /* the measurement takes 256 MiB: keep clear of the limit */
 
-/* The file of this machine, its folders made; false where there is no home. */
-static bool kept_path(const char *key, char path[1024])
+/* The file of this machine; false where there is no home. */
+static bool kept_path(const char *key, char path[MX_USER_CACHE_PATH])
 {
-    const char *cache = getenv("XDG_CACHE_HOME"), *home = getenv("HOME");
-    char folder[900];
-    if (cache && *cache == '/')
-        snprintf(folder, sizeof folder, "%.800s", cache);
-    else if (home && *home == '/')
-        snprintf(folder, sizeof folder, "%.800s/.cache", home);
-    else
-        return false;
-    mkdir(folder, 0700);
-    snprintf(path, 1024, "%s/mlxcel", folder);
-    mkdir(path, 0700);
-    snprintf(path, 1024, "%s/mlxcel/bandwidth-%016llx.json", folder, (unsigned long long)XXH3_64bits(key, strlen(key)));
-    return true;
+    char name[64];
+    snprintf(name, sizeof name, "bandwidth-%016llx.json", (unsigned long long)XXH3_64bits(key, strlen(key)));
+    return mx_user_cache_path(path, name);
 }
 
 /* A member that must be a number from `low` to `high`. */
@@ -112,7 +102,7 @@ mx_status mx_bandwidth_of(struct mx_bandwidth *bandwidth, const struct mx_machin
 {
     *bandwidth = (struct mx_bandwidth){.from = "not measured"};
     struct mx_bandwidth_figure kept = {0}, fresh;
-    char key[192], path[1024];
+    char key[192], path[MX_USER_CACHE_PATH];
     mx_machine_key(machine, key);
     const bool has_path = kept_path(key, path), has_kept = has_path && read_kept(path, key, &kept);
     if (has_kept) describe(bandwidth, &kept);

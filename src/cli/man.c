@@ -73,7 +73,8 @@ static mx_status run(struct mx_cli *cli, const void *options, struct mx_error *e
           ".TP\n0\ndone\n.TP\n1\nfailed; one line on stderr says why\n.TP\n2\nwrong usage\n.TP\n130\ninterrupted\n"
           ".SH ENVIRONMENT\n"
           ".TP\nNO_COLOR\nset and not empty: never print colour\n"
-          ".TP\nXDG_CACHE_HOME\nwhere the machine's measured read bandwidth is kept (~/.cache/mlxcel otherwise)\n"
+          ".TP\nXDG_CACHE_HOME\nwhere the machine's measured read bandwidth and the hashes of weights are kept "
+          "(~/.cache/mlxcel otherwise)\n"
           ".TP\nLLAMA_ARG_CACHE_TYPE_K, LLAMA_ARG_CACHE_TYPE_V\nas \\-\\-cache\\-type\\-k and \\-\\-cache\\-type\\-v\n",
           stdout);
     return MX_OK;

@@ -3,15 +3,18 @@
 
 #include <stdlib.h>
 #include <string.h>
+#include <xxhash.h>
 
 #include "base/checked.h"
 #include "base/clock.h"
 #include "base/file.h"
 #include "base/machine.h"
+#include "base/str.h"
 #include "base/units.h"
 #include "cache/size.h"
 
 struct mx_session {
+    char *directory; /* of the model */
     struct mx_pool *pool;
     struct mx_model *model;
     struct mx_tokenizer *tokenizer;
@@ -65,7 +68,9 @@ mx_status mx_session_open(struct mx_session **out, const char *directory, const 
     struct mx_session *session = calloc(1, sizeof *session);
     if (!session) return mx_fail_memory(err, "a session", sizeof *session);
     session->cpu = options->cpu;
-    const mx_status status = open_parts(session, directory, options, progress, err);
+    session->directory = mx_strndup(directory, strlen(directory));
+    const mx_status status = !session->directory ? mx_fail_memory(err, "a path", strlen(directory))
+                                                 : open_parts(session, directory, options, progress, err);
     if (status != MX_OK) {
         mx_session_close(session);
         return status;
@@ -94,6 +99,7 @@ void mx_session_close(struct mx_session *session)
     mx_tokenizer_close(session->tokenizer);
     mx_model_close(session->model);
     mx_pool_close(session->pool);
+    free(session->directory);
     free(session);
 }
 
@@ -263,16 +269,37 @@ size_t mx_session_rewind(struct mx_session *session, const int32_t *tokens, size
     return same;
 }
 
+/* What a saved cache belongs to: the model, and the tokenizer that tells what its tokens mean. */
+static mx_status identity(const struct mx_session *session, uint64_t *identity, struct mx_error *err)
+{
+    MX_TRY(mx_model_identity(session->model, session->pool, NULL, identity, err));
+    const char *name = mx_tokenizer_file(session->directory);
+    if (!name) return MX_OK;
+    char *path = mx_path_join(session->directory, name);
+    struct mx_map map;
+    mx_status status = path ? mx_map_open(&map, path, err) : mx_fail_memory(err, "a path", strlen(name));
+    if (status == MX_OK) {
+        *identity = XXH3_64bits_withSeed(map.data, map.length, *identity);
+        mx_map_close(&map);
+    }
+    free(path);
+    return status;
+}
+
 mx_status mx_session_save(const struct mx_session *session, const char *path, struct mx_error *err)
 {
-    return mx_sequence_save(session->sequence, path, mx_model_fingerprint(session->model), session->tokens, err);
+    uint64_t belongs;
+    MX_TRY(identity(session, &belongs, err));
+    return mx_sequence_save(session->sequence, path, belongs, session->tokens, err);
 }
 
 mx_status mx_session_load(struct mx_session *session, const char *path, struct mx_error *err)
 {
     session->count = 0;
     int32_t *tokens = NULL;
-    MX_TRY(mx_sequence_load(session->sequence, path, mx_model_fingerprint(session->model), &tokens, err));
+    uint64_t belongs = 0;
+    if (mx_is_file(path)) MX_TRY(identity(session, &belongs, err));
+    MX_TRY(mx_sequence_load(session->sequence, path, belongs, &tokens, err));
     const uint64_t length = mx_sequence_length(session->sequence);
     if (length <= session->limit) {
         session->count = length;

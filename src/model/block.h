@@ -19,7 +19,7 @@ struct mx_model {
     struct mx_arena arena;
     struct mx_weights weights;
     struct mx_key_bias key_bias;
-    uint64_t fingerprint;
+    uint64_t fingerprint, config_hash;
 };
 
 /* The tokens of one segment that a chunk holds: rows [row, row + n). */

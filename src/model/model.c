@@ -7,6 +7,7 @@
 
 #include "base/file.h"
 #include "model/block.h"
+#include "model/identity.h"
 #include "model/rope.h"
 
 enum { SAMPLE = 64 }; /* bytes at each end of a tensor that enter the fingerprint */
@@ -55,6 +56,7 @@ static mx_status open_weights(struct mx_model *model, const char *directory, con
     MX_TRY(mx_weights_resolve(&model->weights, &model->arena, &model->arch, model->checkpoint, progress, err));
     MX_TRY(find_key_bias(model, err));
     model->fingerprint = fingerprint(model->checkpoint);
+    MX_TRY(mx_config_hash_file(directory, &model->config_hash, err));
     return MX_OK;
 }
 

@@ -36,6 +36,12 @@ const struct mx_checkpoint *mx_model_checkpoint(const struct mx_model *model);
 /* Tells checkpoints apart: a hash of all names, shapes and a sample of each tensor's bytes. */
 uint64_t mx_model_fingerprint(const struct mx_model *model);
 
+/* Tells models apart whose saved caches must not be mixed up: a hash of what config.json says (order, spelling and
+ * members that no computation depends on aside) and of all bytes of the weights. They are read whole where the user's
+ * cache folder does not hold their hash, or they have changed since; opening a model never waits for that. */
+mx_status mx_model_identity(const struct mx_model *model, struct mx_pool *pool, const struct mx_progress *progress,
+                            uint64_t *identity, struct mx_error *err);
+
 /* What a cache of this model needs to know of K biases: mx_kv_plan_options.key_bias. */
 const struct mx_key_bias *mx_model_key_bias(const struct mx_model *model);
 
