@@ -26,6 +26,7 @@ struct mx_advise_request {
     uint64_t budget;                        /* bytes of memory; 0: what the machine has available */
     double bandwidth;                       /* bytes/s that all cores read together; 0: unknown */
     const struct mx_evidence_set *evidence; /* NULL: the rules alone */
+    enum mx_rules rules;                    /* while nothing is measured for the model */
     bool prefer_memory;                     /* of what passed, the smallest instead of the fastest */
 };
 

@@ -28,84 +28,8 @@ enum mx_range mx_range_of(uint64_t context)
 
 uint64_t mx_range_end(enum mx_range range, const struct mx_arch *arch)
 {
-    const bool inside = range == MX_RANGE_LONG && arch->max_context >= ranges[range].from;
-    return inside ? arch->max_context : ranges[range].to;
-}
-
-/* The rules, one row per kind of model: docs/advisor.md, "KV-cache modes". The first row that matches counts. */
-enum kind { KIND_RECURRENT, KIND_LATENT, KIND_ODD_HEADS, KIND_ALLOWED, KIND_OTHER };
-
-struct rule {
-    enum mx_mode suggested, alternatives[MX_MAX_ALTERNATIVES];
-    int alternative_count;
-    const char *reason;
-};
-
-#define SHORT_REASON "the weights dominate each step; compressing the cache saves little and costs accuracy"
-static const struct rule rules[][MX_RANGE_COUNT] = {
-    [KIND_RECURRENT] =
-        {
-            {MX_MODE_FP16, {0}, 0, "recurrent layers keep a fixed state: there are no keys and values to compress"},
-            {MX_MODE_FP16, {0}, 0, "the state is as large as at the first token: nothing grows, nothing to compress"},
-            {MX_MODE_FP16, {0}, 0, "the state is as large as at the first token: nothing grows, nothing to compress"},
-        },
-    [KIND_LATENT] =
-        {
-            {MX_MODE_FP16, {0}, 0, "the latent cache is small already, and " SHORT_REASON},
-            {MX_MODE_INT8, {0}, 0, "int8 halves the latent; 4-bit codes of a latent are unproven"},
-            {MX_MODE_INT8, {0}, 0, "int8 halves what each step reads of the latent; 4-bit codes of it are unproven"},
-        },
-    [KIND_ODD_HEADS] =
-        {
-            {MX_MODE_FP16, {0}, 0, SHORT_REASON},
-            {MX_MODE_INT8,
-             {0},
-             0,
-             "the head dimension is not a power of two: int8 works at any and loses next to nothing"},
-            {MX_MODE_INT8, {0}, 0, "the head dimension is not a power of two: int8 works at any and halves the cache"},
-        },
-    [KIND_ALLOWED] =
-        {
-            {MX_MODE_FP16, {0}, 0, SHORT_REASON},
-            {MX_MODE_FP16_TURBO4,
-             {MX_MODE_INT8, MX_MODE_FP16_TURBO3},
-             2,
-             "exact keys keep attention sharp; values bear 4 bits"},
-            {MX_MODE_TURBO4,
-             {MX_MODE_FP16_TURBO4},
-             1,
-             "this family's keys bear 4 bits: a quarter of the bytes, where reading the cache dominates"},
-        },
-    [KIND_OTHER] =
-        {
-            {MX_MODE_FP16, {0}, 0, SHORT_REASON},
-            {MX_MODE_FP16_TURBO4,
-             {MX_MODE_INT8, MX_MODE_FP16_TURBO3},
-             2,
-             "exact keys keep attention sharp; values bear 4 bits"},
-            {MX_MODE_FP16_TURBO4,
-             {MX_MODE_INT8, MX_MODE_FP16_TURBO3},
-             2,
-             "reading the cache dominates; 4-bit keys are unproven for this family, values bear 4 bits"},
-        },
-};
-
-static bool is_power_of_two(uint32_t n)
-{
-    return n > 0 && (n & (n - 1)) == 0;
-}
-
-static enum kind kind_of(const struct mx_arch *arch)
-{
-    if (mx_arch_cache_layers(arch) == 0) return KIND_RECURRENT;
-    bool odd = !is_power_of_two(arch->head_dim);
-    for (uint32_t i = 0; i < arch->layer_count; i++) {
-        if (!mx_layer_owns_cache(&arch->layers[i])) continue;
-        const struct mx_kv_shape shape = mx_layer_kv_shape(&arch->layers[i]);
-        if (shape.attention == MX_ATTENTION_LATENT) return KIND_LATENT;
-        odd = odd || !is_power_of_two(shape.k_dim) || !is_power_of_two(shape.v_dim);
-    }
-    return odd ? KIND_ODD_HEADS : mx_kv_turbo4_allowed(arch->model_type) ? KIND_ALLOWED : KIND_OTHER;
+    const uint64_t limit = arch->max_context, from = ranges[range].from, to = ranges[range].to;
+    return limit >= from && (limit < to || range == MX_RANGE_LONG) ? limit : to;
 }
 
 /* The setup that runs for a plain request of `mode`. */
@@ -128,7 +52,7 @@ static mx_status add_alternative(struct mx_kv_advice_line *line, enum mx_mode mo
     return MX_OK;
 }
 
-static mx_status apply_rule(struct mx_kv_advice_line *line, const struct rule *rule, const struct mx_arch *arch,
+static mx_status apply_rule(struct mx_kv_advice_line *line, const struct mx_kv_rule *rule, const struct mx_arch *arch,
                             struct mx_error *err)
 {
     struct mx_kv_setup setup;
@@ -207,11 +131,13 @@ struct candidate {
 };
 
 static mx_status list_candidates(struct candidate *candidates, int *count, const struct mx_evidence *evidence,
-                                 enum mx_range range, const struct mx_arch *arch, struct mx_error *err)
+                                 enum mx_range range, const struct mx_arch *arch, enum mx_rules rules,
+                                 struct mx_error *err)
 {
     *count = 0;
     for (int mode = 0; mode < MX_MODE_COUNT; mode++) {
         struct mx_kv_setup setup;
+        if (!mx_kv_rules_know(rules, (enum mx_mode)mode)) continue;
         MX_TRY(resolve(&setup, (enum mx_mode)mode, arch, err));
         if (setup.mode != (enum mx_mode)mode) continue;
         enum mx_verdict verdict;
@@ -264,7 +190,7 @@ static mx_status apply_evidence(struct mx_kv_advice_line *line, const struct mx_
     struct candidate candidates[MX_MODE_COUNT];
     int count;
     *applied = false;
-    MX_TRY(list_candidates(candidates, &count, evidence, range, arch, err));
+    MX_TRY(list_candidates(candidates, &count, evidence, range, arch, request->rules, err));
     int best = -1;
     bool measured = false;
     for (int i = 0; i < count; i++) {
@@ -332,13 +258,12 @@ mx_status mx_kv_advise(struct mx_kv_advice *advice, const struct mx_arch *arch,
                        const struct mx_kv_advice_request *request, struct mx_error *err)
 {
     *advice = (struct mx_kv_advice){0};
-    const enum kind kind = kind_of(arch);
     for (int range = 0; range < MX_RANGE_COUNT; range++) {
         struct mx_kv_advice_line *line = &advice->lines[range];
         line->end = mx_range_end((enum mx_range)range, arch);
         line->reachable = arch->max_context == 0 || arch->max_context >= ranges[range].from;
-        MX_TRY(apply_rule(line, &rules[kind][range], arch, err));
-        if (request->evidence && kind != KIND_RECURRENT)
+        MX_TRY(apply_rule(line, mx_kv_rule_of(request->rules, arch, (enum mx_range)range), arch, err));
+        if (request->evidence && mx_arch_cache_layers(arch) > 0)
             MX_TRY(consult_evidence(line, (enum mx_range)range, arch, request, err));
         MX_TRY(count_savings(line, arch, err));
     }

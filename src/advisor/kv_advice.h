@@ -9,11 +9,10 @@
 #include <stdint.h>
 
 #include "advisor/evidence.h"
+#include "advisor/kv_rules.h"
 #include "base/error.h"
 #include "cache/mode.h"
 #include "config/arch.h"
-
-enum mx_range { MX_RANGE_SHORT, MX_RANGE_MEDIUM, MX_RANGE_LONG, MX_RANGE_COUNT };
 
 struct mx_range_info {
     const char *name;  /* "short" */
@@ -22,11 +21,8 @@ struct mx_range_info {
 const struct mx_range_info *mx_range_info(enum mx_range range);
 enum mx_range mx_range_of(uint64_t context);
 
-/* Where savings in a range are counted: its last token, and for the long range the model's own limit if it lies there.
- */
+/* Where savings in a range are counted: its last token, or the model's own limit if that lies in the range. */
 uint64_t mx_range_end(enum mx_range range, const struct mx_arch *arch);
-
-enum { MX_MAX_ALTERNATIVES = 3 };
 
 struct mx_kv_advice_line {
     enum mx_mode suggested;
@@ -36,6 +32,7 @@ struct mx_kv_advice_line {
     uint64_t end;                        /* mx_range_end */
     uint64_t bytes_saved;                /* against fp16, at `end`, for one sequence */
     bool reachable;                      /* the model was made for contexts of this range */
+    bool shown;                          /* to be told: reachable, or asked for (advise.c) */
     bool from_evidence;                  /* otherwise by the rules */
     const struct mx_evidence *evidence;  /* if from_evidence; lives as long as the set */
     const struct mx_evidence_cell *cell; /* of the suggested mode; NULL for fp16 */
@@ -49,7 +46,8 @@ struct mx_kv_advice_request {
     const struct mx_evidence_set *evidence; /* NULL: the rules alone */
     const char *machine;                    /* this machine's processor: its own measurements come first; may be NULL */
     uint64_t parameters;                    /* of the model; decides what evidence covers */
-    bool prefer_memory;                     /* of what passed, the smallest instead of the fastest */
+    enum mx_rules rules;
+    bool prefer_memory; /* of what passed, the smallest instead of the fastest */
 };
 
 mx_status mx_kv_advise(struct mx_kv_advice *advice, const struct mx_arch *arch,

@@ -73,17 +73,20 @@ struct mx_kv_setup {
     enum mx_scale_rule scale;
     bool forced, coded_at_once;
     uint64_t sign_seed;
-    uint32_t applied_layers, cache_layers; /* "applied to N of M layers": layers that store something coded (all of
-                                              them under fp16), and layers that own a cache */
-    char reason[192]; /* empty where the request runs as it is; otherwise one line: what was replaced and why */
+    uint32_t applied_layers, cache_layers; /* "applied to N of M layers": layers that store something coded as the mode
+                                              says (all of them under fp16), and layers that own a cache */
+    char reason[256]; /* empty where the request runs as it is in each layer; otherwise one line: what runs, and why */
 };
 
 /* Resolves a request on a model. Fails only where nothing can run (force with a head size that has no kernel). */
 mx_status mx_kv_resolve(struct mx_kv_setup *setup, const struct mx_kv_options *options, const struct mx_arch *arch,
                         struct mx_error *err);
 
-/* How one layer stores K and V under this setup: the mode's pair, except that boundary layers keep V in fp16. Layers
- * without a cache of their own report fp16. */
+enum { MX_KV_TURBO_MAX_DIM = 512 }; /* the widest head that turbo codes were measured for */
+
+/* How one layer stores K and V under this setup: the mode's pair, with int8 in place of turbo codes where the layer
+ * can't take them (its heads are too wide, no rotation is known for their dimension, or its cache is latent), and V in
+ * fp16 in boundary layers. Layers without a cache of their own report fp16. */
 struct mx_kv_pair {
     enum mx_repr k, v;
 };

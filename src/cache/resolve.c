@@ -9,8 +9,7 @@
 #include "config/families.h"
 
 enum {
-    TURBO_MAX_DIM = 256, /* beyond it, turbo codes were never measured and the integer kernels have no headroom */
-    DEFAULT_SINK = 4,    /* tokens, for modes with turbo codes: attention sinks have outlying norms */
+    DEFAULT_SINK = 4, /* tokens, for modes with turbo codes: attention sinks have outlying norms */
     MAX_PROTECTED = 1 << 20,
 };
 
@@ -29,30 +28,55 @@ static bool is_turbo(enum mx_repr repr)
     return repr == MX_REPR_TURBO4 || repr == MX_REPR_TURBO3;
 }
 
-static bool has_latent(const struct mx_arch *arch)
+/* What a side stores where the mode asks for turbo codes: these, or int8 where the layer can't take them. */
+static enum mx_repr fitting(enum mx_repr asked, bool latent, uint32_t dim)
 {
-    for (uint32_t i = 0; i < arch->layer_count; i++) {
-        if (mx_layer_owns_cache(&arch->layers[i]) && arch->layers[i].attention.kind == MX_ATTENTION_LATENT) return true;
-    }
-    return false;
+    if (!is_turbo(asked)) return asked;
+    return latent || dim > MX_KV_TURBO_MAX_DIM || !mx_hadamard_exists(dim) ? MX_REPR_INT8 : asked;
 }
 
-/* The first head dimension on a side that turbo codes can't take, or 0. */
-static uint32_t unfit_dim(const struct mx_arch *arch, enum mx_mode mode)
+/* What a layer stores of a mode's pair, protections aside. */
+static struct mx_kv_pair fitting_pair(struct mx_kv_pair asked, const struct mx_arch *arch, uint32_t layer)
 {
+    const struct mx_kv_shape shape = mx_layer_kv_shape(&arch->layers[layer]);
+    const bool latent = shape.attention == MX_ATTENTION_LATENT;
+    if (latent && (is_turbo(asked.k) || is_turbo(asked.v))) return (struct mx_kv_pair){MX_REPR_INT8, MX_REPR_INT8};
+    return (struct mx_kv_pair){fitting(asked.k, latent, shape.k_dim), fitting(asked.v, latent, shape.v_dim)};
+}
+
+static struct mx_kv_pair pair_of(enum mx_mode mode)
+{
+    return (struct mx_kv_pair){mx_mode_info(mode)->k, mx_mode_info(mode)->v};
+}
+
+/* Layers with a cache that can't hold the mode's pair: how many, and the first of them (-1: none). */
+static uint32_t count_unfit(const struct mx_arch *arch, enum mx_mode mode, int32_t *first)
+{
+    const struct mx_kv_pair asked = pair_of(mode);
+    uint32_t unfit = 0;
+    *first = -1;
     for (uint32_t i = 0; i < arch->layer_count; i++) {
         if (!mx_layer_owns_cache(&arch->layers[i])) continue;
-        const struct mx_kv_shape shape = mx_layer_kv_shape(&arch->layers[i]);
-        const struct side {
-            enum mx_repr repr;
-            uint32_t dim;
-        } sides[2] = {{mx_mode_info(mode)->k, shape.k_dim}, {mx_mode_info(mode)->v, shape.v_dim}};
-        for (int s = 0; s < 2; s++) {
-            if (!is_turbo(sides[s].repr)) continue;
-            if (sides[s].dim > TURBO_MAX_DIM || !mx_hadamard_exists(sides[s].dim)) return sides[s].dim;
-        }
+        const struct mx_kv_pair pair = fitting_pair(asked, arch, i);
+        if (pair.k == asked.k && pair.v == asked.v) continue;
+        if (unfit++ == 0) *first = (int32_t)i;
     }
-    return 0;
+    return unfit;
+}
+
+/* Why a layer can't hold turbo codes, into why[128]. */
+static void explain_unfit(char why[128], const struct mx_arch *arch, enum mx_mode mode, uint32_t layer)
+{
+    const struct mx_kv_shape shape = mx_layer_kv_shape(&arch->layers[layer]);
+    const bool on_k =
+        is_turbo(mx_mode_info(mode)->k) && (shape.k_dim > MX_KV_TURBO_MAX_DIM || !mx_hadamard_exists(shape.k_dim));
+    const uint32_t dim = on_k ? shape.k_dim : shape.v_dim;
+    if (shape.attention == MX_ATTENTION_LATENT)
+        snprintf(why, 128, "a latent cache takes fp16 or int8");
+    else if (dim > MX_KV_TURBO_MAX_DIM)
+        snprintf(why, 128, "turbo codes take head dimensions up to %d, not %u", MX_KV_TURBO_MAX_DIM, dim);
+    else
+        snprintf(why, 128, "no rotation is known for head dimension %u", dim);
 }
 
 /* Notes that `mode` runs instead of what was chosen so far. */
@@ -73,14 +97,6 @@ static mx_status choose(struct mx_kv_setup *setup, const struct mx_arch *arch, s
     }
     const bool turbo = is_turbo(mx_mode_info(setup->mode)->k) || is_turbo(mx_mode_info(setup->mode)->v);
     if (!turbo) return MX_OK;
-    if (has_latent(arch)) {
-        if (setup->forced) {
-            return mx_fail(err, MX_ERR_UNSUPPORTED, "%s has no kernel for a latent cache; use fp16 or int8",
-                           mx_mode_info(setup->mode)->name);
-        }
-        replace(setup, MX_MODE_INT8, "a latent cache takes fp16 or int8");
-        return MX_OK;
-    }
     if (setup->mode == MX_MODE_TURBO4 && !mx_kv_turbo4_allowed(arch->model_type)) {
         if (setup->forced) {
             snprintf(setup->reason, sizeof setup->reason, "turbo4 is forced: unproven for model type %.60s",
@@ -90,17 +106,22 @@ static mx_status choose(struct mx_kv_setup *setup, const struct mx_arch *arch, s
             replace(setup, MX_MODE_FP16_TURBO4, why);
         }
     }
-    const uint32_t dim = unfit_dim(arch, setup->mode);
-    if (dim == 0) return MX_OK;
-    if (setup->forced) {
-        return mx_fail(err, MX_ERR_UNSUPPORTED,
-                       "%s has no kernel for head dimension %u, forced or not; use int8 or fp16",
-                       mx_mode_info(setup->mode)->name, dim);
+    /* Each layer gets the best of the mode that it can hold; where none can hold it, int8 runs. */
+    int32_t first;
+    const uint32_t unfit = count_unfit(arch, setup->mode, &first);
+    if (unfit == 0) return MX_OK;
+    explain_unfit(why, arch, setup->mode, (uint32_t)first);
+    if (unfit < setup->cache_layers) {
+        const size_t length = strlen(setup->reason);
+        snprintf(setup->reason + length, sizeof setup->reason - length,
+                 "%s%s is applied to %u of %u layers, int8 to the rest: %s", length ? "; " : "",
+                 mx_mode_info(setup->mode)->name, setup->cache_layers - unfit, setup->cache_layers, why);
+        return MX_OK;
     }
-    snprintf(why, sizeof why,
-             dim > TURBO_MAX_DIM ? "turbo codes take head dimensions up to 256, not %u"
-                                 : "no rotation is known for head dimension %u",
-             dim);
+    if (setup->forced) {
+        return mx_fail(err, MX_ERR_UNSUPPORTED, "%s has no kernel for any layer, forced or not: %s; use int8 or fp16",
+                       mx_mode_info(setup->mode)->name, why);
+    }
     replace(setup, MX_MODE_INT8, why);
     return MX_OK;
 }
@@ -148,8 +169,10 @@ mx_status mx_kv_resolve(struct mx_kv_setup *setup, const struct mx_kv_options *o
     setup->center = pointless ? MX_CENTER_OFF : options->center;
     for (uint32_t i = 0; i < arch->layer_count; i++) {
         if (!mx_layer_owns_cache(&arch->layers[i])) continue;
-        const struct mx_kv_pair pair = mx_kv_layer_pair(setup, arch, i);
-        setup->applied_layers += !coded || pair.k != MX_REPR_FP16 || pair.v != MX_REPR_FP16;
+        const struct mx_kv_pair pair = mx_kv_layer_pair(setup, arch, i),
+                                own = fitting_pair(pair_of(setup->mode), arch, i);
+        const bool fits = own.k == info->k && own.v == info->v;
+        setup->applied_layers += !coded || (fits && (pair.k != MX_REPR_FP16 || pair.v != MX_REPR_FP16));
     }
     return MX_OK;
 }
@@ -157,7 +180,7 @@ mx_status mx_kv_resolve(struct mx_kv_setup *setup, const struct mx_kv_options *o
 struct mx_kv_pair mx_kv_layer_pair(const struct mx_kv_setup *setup, const struct mx_arch *arch, uint32_t layer)
 {
     if (!mx_layer_owns_cache(&arch->layers[layer])) return (struct mx_kv_pair){MX_REPR_FP16, MX_REPR_FP16};
-    struct mx_kv_pair pair = {setup->k, setup->v};
+    struct mx_kv_pair pair = fitting_pair((struct mx_kv_pair){setup->k, setup->v}, arch, layer);
     if (setup->boundary_v == 0) return pair;
     uint32_t before = 0; /* layers with a cache below this one */
     for (uint32_t i = 0; i < layer; i++) before += mx_layer_owns_cache(&arch->layers[i]);

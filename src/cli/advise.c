@@ -51,6 +51,7 @@ mx_status mx_adviser_open(struct mx_adviser *adviser, const struct mx_cli *cli, 
         .batch = (uint32_t)flags->batch,
         .threads = (int)flags->threads,
         .budget = flags->budget,
+        .rules = (enum mx_rules)flags->rules,
         .prefer_memory = flags->prefer == 1,
     };
     MX_TRY(mx_kv_flags_read(&adviser->request.kv, &flags->kv, cli, err));

@@ -20,6 +20,7 @@ struct mx_advise_flags {
     bool measure;
     const char *evidence; /* NULL: what lies beside the program */
     int prefer;           /* 0: speed, 1: memory */
+    int rules;            /* enum mx_rules */
     bool json;
     struct mx_kv_flags kv;
 };
@@ -45,6 +46,8 @@ struct mx_advise_flags {
      offsetof(type, member.evidence)},                                                                                 \
     {"prefer", 0, MX_FLAG_CHOICE, "speed|memory", "of measured modes that passed, the fastest or the smallest",        \
      offsetof(type, member.prefer)},                                                                                   \
+    {"rules", 0, MX_FLAG_CHOICE, "own|conservative", "what counts while nothing is measured (docs/advisor.md)",  \
+     offsetof(type, member.rules)},                                                                                    \
     {"json", 0, MX_FLAG_SWITCH, NULL, "print JSON (docs/json.md)", offsetof(type, member.json)},                       \
     MX_KV_FLAG_ROWS(type, member.kv)
 /* clang-format on */

@@ -263,7 +263,7 @@ cJSON *mx_recommend_json(const struct mx_adviser *adviser, const struct mx_model
     cJSON *root = start(adviser, model);
     cJSON *advice = cJSON_AddArrayToObject(root, "advice");
     for (int range = 0; range < MX_RANGE_COUNT; range++)
-        add_line(advice, &model->kv.lines[range], (enum mx_range)range);
+        if (model->kv.lines[range].shown) add_line(advice, &model->kv.lines[range], (enum mx_range)range);
     add_weights(root, model);
     add_memory(root, model);
     add_llama_cpp(root, model);

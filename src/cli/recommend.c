@@ -81,7 +81,9 @@ static void print_range(const struct mx_cli *cli, const struct mx_kv_advice_line
 {
     const struct mx_range_info *info = mx_range_info(range);
     char count[32], saved[16], span[48];
-    if (range == MX_RANGE_LONG)
+    if (line->reachable && line->end != info->to && range != MX_RANGE_LONG)
+        snprintf(span, sizeof span, "to %s", mx_format_count(line->end, count));
+    else if (range == MX_RANGE_LONG)
         snprintf(span, sizeof span, "over %s", mx_format_count(info->from - 1, count));
     else
         snprintf(span, sizeof span, "to %s", mx_format_count(info->to, count));
@@ -112,7 +114,7 @@ static void print_kv(const struct mx_adviser *adviser, const struct mx_model_adv
                      "count for more here than speed at short ones.",
                      2, 100);
     for (int range = 0; range < MX_RANGE_COUNT; range++)
-        print_range(cli, &model->kv.lines[range], (enum mx_range)range);
+        if (model->kv.lines[range].shown) print_range(cli, &model->kv.lines[range], (enum mx_range)range);
     if (model->subject.gguf && model->estimate.setup.cache_layers) {
         const struct mx_llama_cpp_cache *plain = &model->llama_cpp[0], *eight = &model->llama_cpp[1];
         char text[400], one[16], two[16], count[32];
@@ -162,7 +164,8 @@ static mx_status print_side_by_side(const struct mx_adviser *adviser, const stru
                       weights->recommended < 0 ? (plain->fits == MX_FIT_UNKNOWN ? "?" : "none")
                                                : weights->candidates[weights->recommended].name);
         for (int range = 0; range < MX_RANGE_COUNT; range++)
-            mx_table_cell(&table, MX_STYLE_PLAIN, "%s", mx_mode_info(model->kv.lines[range].suggested)->name);
+            mx_table_cell(&table, MX_STYLE_PLAIN, "%s",
+                          model->kv.lines[range].shown ? mx_mode_info(model->kv.lines[range].suggested)->name : "-");
         const uint64_t limit = model->subject.arch.max_context, fits = plain->max_context;
         if (plain->max_context_known && !limit && fits == MX_ESTIMATE_MAX_CONTEXT)
             mx_table_cell(&table, MX_STYLE_PLAIN, "no limit");
@@ -174,7 +177,7 @@ static mx_status print_side_by_side(const struct mx_adviser *adviser, const stru
     MX_TRY(mx_table_print(&table, 0, adviser->cli->colour_out, err));
     fputs("\n"
           "take: the weights to take at the planned context\n"
-          "short (to 4,096 tokens), medium (to 32,768), long: the KV-cache mode to benchmark\n"
+          "short (to 4,096 tokens), medium (to 32,768), long: the KV-cache mode to benchmark; - beyond it\n"
           "fp16 fits: the largest context with the weights as they are, at most the model's own\n",
           stdout);
     return MX_OK;

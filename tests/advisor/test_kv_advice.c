@@ -4,6 +4,7 @@
 
 #include "models.h"
 
+#include "cache/hadamard.h"
 #include "cache/size.h"
 
 static struct mx_error err;
@@ -15,14 +16,18 @@ enum { TYPES = sizeof types / sizeof *types };
 
 static const struct mx_kv_advice_request rules_alone = {.parameters = 7000000000};
 
-/* The table. */
-static enum mx_mode expected(enum mx_class class_, const char *type, uint32_t head_dim, enum mx_range range)
+static const struct mx_kv_advice_request careful = {.parameters = 7000000000, .rules = MX_RULES_CONSERVATIVE};
+
+/* The table of docs/advisor.md. */
+static enum mx_mode expected(enum mx_rules rules, enum mx_class class_, const char *type, uint32_t head_dim,
+                             enum mx_range range)
 {
-    const bool power = (head_dim & (head_dim - 1)) == 0;
+    const bool power = (head_dim & (head_dim - 1)) == 0, turbo = head_dim <= 512 && mx_hadamard_exists(head_dim);
     if (range == MX_RANGE_SHORT || class_ == MX_CLASS_RECURRENT) return MX_MODE_FP16;
-    if (class_ == MX_CLASS_MLA || !power) return MX_MODE_INT8;
+    if (class_ == MX_CLASS_MLA) return MX_MODE_INT8;
+    if (rules == MX_RULES_CONSERVATIVE ? !power : !turbo) return MX_MODE_INT8;
     if (range == MX_RANGE_LONG && mx_kv_turbo4_allowed(type)) return MX_MODE_TURBO4;
-    return MX_MODE_FP16_TURBO4;
+    return rules == MX_RULES_CONSERVATIVE ? MX_MODE_FP16_TURBO4 : MX_MODE_INT8_TURBO4;
 }
 
 static enum mx_mode runs(const struct mx_arch *arch, enum mx_mode mode)
@@ -34,29 +39,95 @@ static enum mx_mode runs(const struct mx_arch *arch, enum mx_mode mode)
     return setup.mode;
 }
 
-static void rules_agree_with_the_resolver(void **state)
+/* Calls `check` for every class, type, head dimension and range, under each set of rules. */
+static void each_line(void (*check)(enum mx_rules rules, const struct mx_arch *arch, enum mx_range range,
+                                    const struct mx_kv_advice_line *line))
 {
     struct mx_layer rows[LAYERS];
-    for (int class_ = MX_CLASS_STANDARD; class_ <= MX_CLASS_RECURRENT; class_++)
-        for (int type = 0; type < TYPES; type++)
-            for (uint32_t head_dim = 8; head_dim <= 512; head_dim += head_dim < 130 ? 1 : 2) {
-                const struct mx_arch arch = plain_arch((enum mx_class)class_, types[type], head_dim, rows, LAYERS);
-                struct mx_kv_advice advice;
-                assert_ok(mx_kv_advise(&advice, &arch, &rules_alone, &err));
-                for (int range = 0; range < MX_RANGE_COUNT; range++) {
-                    const struct mx_kv_advice_line *line = &advice.lines[range];
-                    const enum mx_mode wanted = expected(arch.class_, types[type], head_dim, (enum mx_range)range);
-                    assert_int_equal(line->suggested, runs(&arch, wanted)); /* the rule, or what runs instead */
-                    assert_int_equal(runs(&arch, line->suggested), line->suggested);
-                    if (head_dim <= 256) assert_int_equal(line->suggested, wanted);
-                    assert_true(line->reason[0] != '\0');
-                    assert_false(line->from_evidence);
-                    for (int i = 0; i < line->alternative_count; i++) {
-                        assert_int_equal(runs(&arch, line->alternatives[i]), line->alternatives[i]);
-                        assert_int_not_equal(line->alternatives[i], line->suggested);
-                    }
+    for (int rules = MX_RULES_MEASURED; rules <= MX_RULES_CONSERVATIVE; rules++)
+        for (int class_ = MX_CLASS_STANDARD; class_ <= MX_CLASS_RECURRENT; class_++)
+            for (int type = 0; type < TYPES; type++)
+                for (uint32_t head_dim = 8; head_dim <= 600; head_dim += head_dim < 130 ? 1 : 2) {
+                    const struct mx_arch arch = plain_arch((enum mx_class)class_, types[type], head_dim, rows, LAYERS);
+                    struct mx_kv_advice advice;
+                    assert_ok(mx_kv_advise(&advice, &arch, rules ? &careful : &rules_alone, &err));
+                    for (int range = 0; range < MX_RANGE_COUNT; range++)
+                        check((enum mx_rules)rules, &arch, (enum mx_range)range, &advice.lines[range]);
                 }
-            }
+}
+
+static void check_rule(enum mx_rules rules, const struct mx_arch *arch, enum mx_range range,
+                       const struct mx_kv_advice_line *line)
+{
+    const enum mx_mode wanted = expected(rules, arch->class_, arch->model_type, arch->head_dim, range);
+    if (line->suggested != wanted)
+        fail_msg("%s, head dimension %u, range %d: %s, not %s", arch->model_type, arch->head_dim, range,
+                 mx_mode_info(line->suggested)->name, mx_mode_info(wanted)->name);
+    assert_int_equal(runs(arch, line->suggested), line->suggested);
+    assert_true(line->reason[0] != '\0');
+    assert_false(line->from_evidence);
+    for (int i = 0; i < line->alternative_count; i++) {
+        assert_int_equal(runs(arch, line->alternatives[i]), line->alternatives[i]);
+        assert_int_not_equal(line->alternatives[i], line->suggested);
+    }
+}
+
+static void rules_agree_with_the_resolver(void **state)
+{
+    each_line(check_rule);
+}
+
+/* What the careful rules promise, whatever their table says. */
+static void check_careful(enum mx_rules rules, const struct mx_arch *arch, enum mx_range range,
+                          const struct mx_kv_advice_line *line)
+{
+    if (rules != MX_RULES_CONSERVATIVE) return;
+    static const enum mx_mode five[] = {MX_MODE_FP16, MX_MODE_INT8, MX_MODE_FP16_TURBO4, MX_MODE_TURBO4,
+                                        MX_MODE_FP16_TURBO3};
+    enum mx_mode told[1 + MX_MAX_ALTERNATIVES] = {line->suggested};
+    for (int i = 0; i < line->alternative_count; i++) told[1 + i] = line->alternatives[i];
+    for (int i = 0; i <= line->alternative_count; i++) {
+        bool one_of_them = false;
+        for (int k = 0; k < 5; k++) one_of_them |= told[i] == five[k];
+        assert_true(one_of_them);
+        const bool turbo = told[i] != MX_MODE_FP16 && told[i] != MX_MODE_INT8;
+        if (arch->head_dim & (arch->head_dim - 1)) assert_false(turbo);
+        if (arch->class_ == MX_CLASS_MLA || arch->class_ == MX_CLASS_RECURRENT) assert_false(turbo);
+        if (told[i] == MX_MODE_TURBO4) assert_true(mx_kv_turbo4_allowed(arch->model_type));
+    }
+    if (range == MX_RANGE_SHORT) assert_int_equal(line->suggested, MX_MODE_FP16);
+}
+
+static void careful_rules_keep_their_promises(void **state)
+{
+    each_line(check_careful);
+}
+
+/* No other mode that runs on this model takes no more bytes, is no slower and loses no more. */
+static void check_dominance(enum mx_rules rules, const struct mx_arch *arch, enum mx_range range,
+                            const struct mx_kv_advice_line *line)
+{
+    if (rules != MX_RULES_MEASURED || arch->class_ == MX_CLASS_RECURRENT) return;
+    const struct mx_mode_figures own = mx_mode_figures(line->suggested);
+    struct mx_kv_options options = mx_kv_options_default();
+    struct mx_kv_setup setup;
+    options.mode = line->suggested;
+    assert_ok(mx_kv_resolve(&setup, &options, arch, &err));
+    const uint64_t bytes = mx_cache_bytes(arch, &setup, line->end);
+    for (int mode = 0; mode < MX_MODE_COUNT; mode++) {
+        if (mode == (int)line->suggested || runs(arch, (enum mx_mode)mode) != (enum mx_mode)mode) continue;
+        options.mode = (enum mx_mode)mode;
+        assert_ok(mx_kv_resolve(&setup, &options, arch, &err));
+        const struct mx_mode_figures other = mx_mode_figures((enum mx_mode)mode);
+        if (mx_cache_bytes(arch, &setup, line->end) <= bytes && other.speed >= own.speed && other.loss <= own.loss)
+            fail_msg("%s dominates %s (%s, head dimension %u)", mx_mode_info((enum mx_mode)mode)->name,
+                     mx_mode_info(line->suggested)->name, arch->model_type, arch->head_dim);
+    }
+}
+
+static void nothing_dominated_is_suggested(void **state)
+{
+    each_line(check_dominance);
 }
 
 static void alternatives_are_the_table(void **state)
@@ -64,29 +135,40 @@ static void alternatives_are_the_table(void **state)
     struct mx_layer rows[LAYERS];
     struct mx_arch arch = plain_arch(MX_CLASS_STANDARD, "llama", 128, rows, LAYERS);
     struct mx_kv_advice advice;
-    assert_ok(mx_kv_advise(&advice, &arch, &rules_alone, &err));
+    assert_ok(mx_kv_advise(&advice, &arch, &careful, &err));
     assert_int_equal(advice.lines[MX_RANGE_SHORT].alternative_count, 0);
     for (int range = MX_RANGE_MEDIUM; range <= MX_RANGE_LONG; range++) {
         assert_int_equal(advice.lines[range].alternative_count, 2);
         assert_int_equal(advice.lines[range].alternatives[0], MX_MODE_INT8);
         assert_int_equal(advice.lines[range].alternatives[1], MX_MODE_FP16_TURBO3);
     }
+    assert_ok(mx_kv_advise(&advice, &arch, &rules_alone, &err));
+    assert_int_equal(advice.lines[MX_RANGE_LONG].alternative_count, 1);
+    assert_int_equal(advice.lines[MX_RANGE_LONG].alternatives[0], MX_MODE_INT8);
     arch = plain_arch(MX_CLASS_HYBRID, "qwen3_5", 256, rows, LAYERS);
     assert_ok(mx_kv_advise(&advice, &arch, &rules_alone, &err));
+    assert_int_equal(advice.lines[MX_RANGE_LONG].alternative_count, 2);
+    assert_int_equal(advice.lines[MX_RANGE_LONG].alternatives[0], MX_MODE_INT8_TURBO4);
+    assert_ok(mx_kv_advise(&advice, &arch, &careful, &err));
     assert_int_equal(advice.lines[MX_RANGE_LONG].alternative_count, 1);
     assert_int_equal(advice.lines[MX_RANGE_LONG].alternatives[0], MX_MODE_FP16_TURBO4);
 }
 
-/* K and V of different widths, or wider heads in some layers: no side may be one that has no code. */
+/* K and V of different widths, or wider heads in some layers. */
 static void uneven_heads(void **state)
 {
     struct mx_layer rows[LAYERS];
     struct mx_arch arch = plain_arch(MX_CLASS_STANDARD, "llama", 128, rows, LAYERS);
     struct mx_kv_advice advice;
     rows[5].attention.k_dim = 192;
-    assert_ok(mx_kv_advise(&advice, &arch, &rules_alone, &err));
+    assert_ok(mx_kv_advise(&advice, &arch, &careful, &err));
     assert_int_equal(advice.lines[MX_RANGE_LONG].suggested, MX_MODE_INT8);
-    rows[5].attention.k_dim = rows[5].attention.v_dim = 512;
+    assert_ok(mx_kv_advise(&advice, &arch, &rules_alone, &err));
+    assert_int_equal(advice.lines[MX_RANGE_LONG].suggested, MX_MODE_INT8_TURBO4);
+    rows[5].attention.k_dim = rows[5].attention.v_dim = 600; /* one wide layer takes nothing from the others */
+    assert_ok(mx_kv_advise(&advice, &arch, &rules_alone, &err));
+    assert_int_equal(advice.lines[MX_RANGE_LONG].suggested, MX_MODE_INT8_TURBO4);
+    for (int i = 0; i < LAYERS; i++) rows[i].attention.k_dim = rows[i].attention.v_dim = 600;
     assert_ok(mx_kv_advise(&advice, &arch, &rules_alone, &err));
     assert_int_equal(advice.lines[MX_RANGE_LONG].suggested, MX_MODE_INT8);
 }
@@ -103,18 +185,19 @@ static void ranges_and_savings(void **state)
     struct mx_kv_advice advice;
     assert_ok(mx_kv_advise(&advice, &arch, &rules_alone, &err));
     assert_int_equal(advice.lines[MX_RANGE_SHORT].bytes_saved, 0);
-    struct mx_kv_setup plain, int8;
+    struct mx_kv_setup plain, coded;
     struct mx_kv_options options = mx_kv_options_default();
     assert_ok(mx_kv_resolve(&plain, &options, &arch, &err));
-    options.mode = MX_MODE_INT8;
-    assert_ok(mx_kv_resolve(&int8, &options, &arch, &err));
+    options.mode = MX_MODE_INT8_TURBO4;
+    assert_ok(mx_kv_resolve(&coded, &options, &arch, &err));
     assert_int_equal(advice.lines[MX_RANGE_MEDIUM].bytes_saved,
-                     mx_cache_bytes(&arch, &plain, 32768) - mx_cache_bytes(&arch, &int8, 32768));
+                     mx_cache_bytes(&arch, &plain, 32768) - mx_cache_bytes(&arch, &coded, 32768));
     assert_int_equal(advice.lines[MX_RANGE_LONG].end, 131072);
     arch.max_context = 2048;
     assert_ok(mx_kv_advise(&advice, &arch, &rules_alone, &err));
     assert_true(advice.lines[MX_RANGE_SHORT].reachable);
     assert_false(advice.lines[MX_RANGE_MEDIUM].reachable);
+    assert_int_equal(advice.lines[MX_RANGE_SHORT].end, 2048);
     assert_int_equal(advice.lines[MX_RANGE_LONG].end, 131072);
     arch.max_context = 65536;
     assert_ok(mx_kv_advise(&advice, &arch, &rules_alone, &err));
@@ -169,7 +252,11 @@ static void evidence_overrides_rules(void **state)
     assert_int_equal(medium->alternatives[0], MX_MODE_INT8);
     assert_int_equal(medium->alternatives[1], MX_MODE_FP16_TURBO4);
     assert_false(advice.lines[MX_RANGE_LONG].from_evidence);
-    assert_int_equal(advice.lines[MX_RANGE_LONG].suggested, MX_MODE_FP16_TURBO4);
+    assert_int_equal(advice.lines[MX_RANGE_LONG].suggested, MX_MODE_INT8_TURBO4);
+    request.rules = MX_RULES_CONSERVATIVE; /* knows fewer modes, measured or not */
+    assert_ok(mx_kv_advise(&advice, &arch, &request, &err));
+    assert_int_equal(advice.lines[MX_RANGE_MEDIUM].suggested, MX_MODE_INT8);
+    request.rules = MX_RULES_MEASURED;
 
     request.prefer_memory = true; /* the smallest that passed */
     assert_ok(mx_kv_advise(&advice, &arch, &request, &err));
@@ -231,6 +318,8 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(rules_agree_with_the_resolver),
+        cmocka_unit_test(careful_rules_keep_their_promises),
+        cmocka_unit_test(nothing_dominated_is_suggested),
         cmocka_unit_test(alternatives_are_the_table),
         cmocka_unit_test(uneven_heads),
         cmocka_unit_test(ranges_and_savings),

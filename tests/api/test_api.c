@@ -16,9 +16,9 @@ static void advises_from_a_config(void **state)
     assert_string_equal(advice.model_type, "llama");
     assert_string_equal(advice.class_name, "standard");
     assert_string_equal(advice.ranges[0].suggested, "fp16");
-    assert_string_equal(advice.ranges[1].suggested, "fp16+turbo4");
+    assert_string_equal(advice.ranges[1].suggested, "int8+turbo4");
     assert_string_equal(advice.ranges[1].alternatives[0], "int8");
-    assert_null(advice.ranges[1].alternatives[2]);
+    assert_null(advice.ranges[1].alternatives[1]);
     assert_int_equal(advice.ranges[2].from, 32769);
     /* 32 layers of 8 KV heads of 128: 131,072 bytes per token in fp16 */
     assert_string_equal(advice.modes[0].mode, "fp16");

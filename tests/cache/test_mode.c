@@ -96,7 +96,7 @@ static void resolver_rules(void **state)
     assert_int_equal(resolve(MX_MODE_INT8, false).recent, 0);
     assert_int_equal(resolve(MX_MODE_FP16, false).center, MX_CENTER_OFF);
 
-    static const uint32_t unfit[] = {92, 33, 168, 512};
+    static const uint32_t unfit[] = {92, 33, 168, 640};
     for (size_t i = 0; i < sizeof unfit / sizeof *unfit; i++) {
         model_init(&model, "qwen3_next", 4, 8, 2, unfit[i]);
         assert_int_equal(resolve(MX_MODE_TURBO4, false).mode, MX_MODE_INT8);
@@ -107,7 +107,8 @@ static void resolver_rules(void **state)
         options.mode = MX_MODE_TURBO4;
         options.force = true;
         struct mx_kv_setup setup;
-        assert_fails(mx_kv_resolve(&setup, &options, &model.arch, &err), MX_ERR_UNSUPPORTED, "no kernel for head dim");
+        assert_fails(mx_kv_resolve(&setup, &options, &model.arch, &err), MX_ERR_UNSUPPORTED,
+                     "has no kernel for any layer");
     }
 
     model_init(&model, "mamba", 4, 0, 0, 0); /* nothing cached */
@@ -158,6 +159,45 @@ static void protections(void **state)
     assert_int_equal(setup.cache_layers, 5);
     options.recent = -2;
     assert_fails(mx_kv_resolve(&setup, &options, &model.arch, &err), MX_ERR_ARGUMENT, "the recent window is");
+}
+
+/* A wide layer among narrow ones takes turbo codes from itself alone. */
+static void each_layer_gets_what_it_can_hold(void **state)
+{
+    model_init(&model, "llama", 6, 4, 2, 256);
+    model.layers[2].attention.k_dim = model.layers[2].attention.v_dim = 512;
+    struct mx_kv_setup setup = resolve(MX_MODE_INT8_TURBO4, false);
+    assert_int_equal(setup.applied_layers, 6);
+    assert_string_equal(setup.reason, "");
+
+    model.layers[2].attention.k_dim = model.layers[2].attention.v_dim = 640;
+    for (int forced = 0; forced < 2; forced++) {
+        setup = resolve(MX_MODE_INT8_TURBO4, forced);
+        assert_int_equal(setup.mode, MX_MODE_INT8_TURBO4);
+        assert_int_equal(setup.applied_layers, 5);
+        assert_int_equal(setup.cache_layers, 6);
+        assert_non_null(
+            strstr(setup.reason, "int8+turbo4 is applied to 5 of 6 layers, int8 to the rest: turbo codes take"));
+        assert_int_equal(mx_kv_layer_pair(&setup, &model.arch, 2).k, MX_REPR_INT8);
+        assert_int_equal(mx_kv_layer_pair(&setup, &model.arch, 2).v, MX_REPR_INT8);
+        assert_int_equal(mx_kv_layer_pair(&setup, &model.arch, 1).v, MX_REPR_TURBO4);
+    }
+    setup = resolve(MX_MODE_FP16_TURBO4, false); /* K stays as the mode has it */
+    assert_int_equal(mx_kv_layer_pair(&setup, &model.arch, 2).k, MX_REPR_FP16);
+    assert_int_equal(mx_kv_layer_pair(&setup, &model.arch, 2).v, MX_REPR_INT8);
+    setup = resolve(MX_MODE_TURBO4, false); /* both reasons are told */
+    assert_int_equal(setup.mode, MX_MODE_FP16_TURBO4);
+    assert_non_null(
+        strstr(setup.reason, "4-bit keys are unproven for model type llama; fp16+turbo4 is applied to 5 of 6"));
+
+    for (uint32_t i = 0; i < 6; i++) model.layers[i].attention.k_dim = model.layers[i].attention.v_dim = 640;
+    setup = resolve(MX_MODE_INT8_TURBO4, false);
+    assert_int_equal(setup.mode, MX_MODE_INT8);
+    assert_int_equal(setup.applied_layers, 6);
+    struct mx_kv_options options = mx_kv_options_default();
+    options.mode = MX_MODE_INT8_TURBO4;
+    options.force = true;
+    assert_fails(mx_kv_resolve(&setup, &options, &model.arch, &err), MX_ERR_UNSUPPORTED, "no kernel for any layer");
 }
 
 /* The table of docs/turbo-kv-cache.md. */
@@ -289,6 +329,7 @@ int main(void)
         cmocka_unit_test(resolver_rules),
         cmocka_unit_test(allowlist_matches_whole_words),
         cmocka_unit_test(protections),
+        cmocka_unit_test(each_layer_gets_what_it_can_hold),
         cmocka_unit_test(bytes_per_token),
         cmocka_unit_test(windows_bound_the_cache),
         cmocka_unit_test(latent_bytes),

@@ -232,8 +232,8 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(reads_what_mlx_writes), cmocka_unit_test(knows_every_storage),
         cmocka_unit_test(both_readers_agree),    cmocka_unit_test(keeps_unknown_dtypes),
-        cmocka_unit_test(refuses_bad_headers),
-        cmocka_unit_test(refuses_bad_lengths),   cmocka_unit_test(refuses_deep_nesting),
+        cmocka_unit_test(refuses_bad_headers),   cmocka_unit_test(refuses_bad_lengths),
+        cmocka_unit_test(refuses_deep_nesting),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

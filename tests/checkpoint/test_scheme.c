@@ -145,7 +145,8 @@ static void the_output_matrix_may_have_bits_of_its_own(void **state)
     struct mx_arena arena = {0};
     assert_ok(read_object(&quantization, &arena, "{'quant_method': 'exl3', 'bits': 4.0, 'head_bits': 6}"));
     assert_true(bytes_of(&quantization.scheme, -1, "lm_head") == .75);
-    assert_ok(read_object(&quantization, &arena, "{'quant_method': 'gptq', 'bits': 4, 'group_size': 128, 'lm_head': true}"));
+    assert_ok(
+        read_object(&quantization, &arena, "{'quant_method': 'gptq', 'bits': 4, 'group_size': 128, 'lm_head': true}"));
     assert_true(bytes_of(&quantization.scheme, -1, "lm_head") < .6);
     assert_ok(read_object(&quantization, &arena, "{'quant_method': 'gptq', 'bits': 4, 'group_size': 128}"));
     assert_true(bytes_of(&quantization.scheme, -1, "lm_head") == 2);
