@@ -5,13 +5,14 @@
 #include <string.h>
 
 #include "advisor/advise.h"
+#include "api/sized.h"
 
-_Static_assert(MX_ADVICE_RANGES == (int)MX_RANGE_COUNT, "the public struct has a row for each range");
-_Static_assert(MX_ADVICE_MODES == (int)MX_MODE_COUNT, "the public struct has a row for each mode");
+_Static_assert((int)MX_ADVICE_RANGES >= (int)MX_RANGE_COUNT, "the public struct has a row for each range");
+_Static_assert((int)MX_ADVICE_MODES >= (int)MX_MODE_COUNT, "the public struct has a row for each mode");
 
 struct mx_advise_options mx_advise_options_default(void)
 {
-    return (struct mx_advise_options){.batch = 1};
+    return (struct mx_advise_options){.size = sizeof(struct mx_advise_options), .batch = 1};
 }
 
 static void fill_range(struct mx_advice_range *range, const struct mx_kv_advice_line *line, enum mx_range which)
@@ -51,15 +52,20 @@ static void fill(struct mx_advice *advice, const struct mx_model_advice *model)
         .weights_exact = subject->basis == MX_BASIS_EXACT,
         .available = model->request.available,
         .context = model->request.context,
+        .range_count = MX_RANGE_COUNT,
+        .mode_count = MX_MODE_COUNT,
     };
     memcpy(advice->model_type, arch->model_type, sizeof advice->model_type);
     for (int i = 0; i < MX_RANGE_COUNT; i++) fill_range(&advice->ranges[i], &model->kv.lines[i], (enum mx_range)i);
     for (int i = 0; i < MX_MODE_COUNT; i++) fill_mode(&advice->modes[i], &model->page[i], (enum mx_mode)i);
 }
 
-mx_status mx_advise(const char *path, const struct mx_advise_options *options, struct mx_advice *advice,
+mx_status mx_advise(const char *path, const struct mx_advise_options *given, struct mx_advice *advice,
                     struct mx_error *err)
 {
+    struct mx_advise_options own = mx_advise_options_default(), *options = &own;
+    MX_TRY(mx_check_sized(advice, "mx_advice", err));
+    if (given) MX_TRY(mx_take_sized(options, sizeof *options, given, "mx_advise_options", err));
     struct mx_evidence_set evidence = {0};
     struct mx_machine machine;
     struct mx_model_advice model;
@@ -76,7 +82,9 @@ mx_status mx_advise(const char *path, const struct mx_advise_options *options, s
     };
     const mx_status status = mx_model_advise(&model, path, &request, err);
     if (status == MX_OK) {
-        fill(advice, &model);
+        struct mx_advice filled;
+        fill(&filled, &model);
+        mx_give_sized(advice, &filled, sizeof filled);
         mx_model_advice_close(&model);
     }
     mx_evidence_close(&evidence);

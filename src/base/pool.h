@@ -19,8 +19,8 @@ int mx_pool_threads(const struct mx_pool *pool);
 
 /* Calls work(context, piece, worker) once for each piece in [0, pieces), pieces <= MX_POOL_MAX_PIECES, and returns when
  * all have ended. `worker`, in [0, threads), is an index into per-thread scratch. The pieces are shared out in slices,
- * one to a thread, which runs them in ascending order; a thread that is done helps the others. Only the thread that
- * opened the pool may call this, and `work` must not. */
+ * one to a thread, which runs them in ascending order; a thread that is done helps the others. One thread at a time
+ * may call this, and `work` must not. */
 typedef void mx_pool_work(void *context, int piece, int worker);
 void mx_pool_run(struct mx_pool *pool, int pieces, mx_pool_work *work, void *context);
 
