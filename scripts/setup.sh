@@ -3,7 +3,7 @@
 # usage: scripts/setup.sh [--lint]     (--lint: also what `make lint`, `make fuzz` and CI need)
 set -euo pipefail
 
-packages=(gcc make cmake ninja-build pkg-config libcjson-dev libpcre2-dev libutf8proc-dev libxxhash-dev
+packages=(gcc g++ make cmake ninja-build pkg-config libcjson-dev libpcre2-dev libutf8proc-dev libxxhash-dev
     libsqlite3-dev libcmocka-dev)
 if [ "${1:-}" = --lint ]; then
     packages+=(chromium libpng-dev clang clang-format clang-tidy libclang-rt-14-dev cppcheck shellcheck)

@@ -14,8 +14,8 @@
  *   Errors      mx_status and one line in struct mx_error (error.h), which may be NULL. After a failure, outputs are as
  *               they were, and handles may be used on or closed, unless a function says otherwise.
  *   Structs     Each begins with its size, so that fields can be added at its end without breaking programs: take
- *               options from their _default() function, and write `struct mx_result result = {sizeof result};` for what
- *               a function fills. Fields that a program doesn't know have their defaults; those that a library doesn't
+ *               options from their _default() function, and set the size of what a function fills, `result.size =
+ * sizeof result`, before the call. Fields that a program doesn't know have their defaults; those that a library doesn't
  *               know are left alone.
  *   Text        UTF-8. Strings inside a struct that was filled live forever ("static") unless it says otherwise.
  *   Handles     Opaque; what opens has a close, and NULL may be closed. Sequences are closed before their model.

@@ -28,7 +28,7 @@ static inline mx_status mx_check_sized(const void *result, const char *name, str
     size_t claimed;
     memcpy(&claimed, result, sizeof claimed);
     if (claimed > sizeof claimed && claimed <= 1 << 20) return MX_OK;
-    return mx_fail(err, MX_ERR_ARGUMENT, "struct %s has size %zu; write struct %s x = {sizeof x}", name, claimed, name);
+    return mx_fail(err, MX_ERR_ARGUMENT, "struct %s has size %zu; set it to the struct's sizeof", name, claimed);
 }
 
 /* Copies *own into the program's struct, as much as fits there. */
