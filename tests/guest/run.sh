@@ -15,6 +15,7 @@ cp -r models/demo-llama-7m "$work/model"
 head -c 600 README.md >"$work/text"
 echo 1 2 3 5 8 13 21 34 >"$work/ids"
 echo '{"cases": {"64": [{"prompt": [1, 17, 30, 44, 58], "answer": [3, 7]}]}}' >"$work/passkey.json"
+printf '%s\n' '{"prompt": "The file system"}' '{"prompt": "The file format", "seed": 3}' >"$work/lines.jsonl"
 "$program" generate -f "$work/text" -n 1 --save-cache "$work/cache" >/dev/null
 echo "$what: $runs runs, seed $seed"
 "$driver" "$program" "$preload" "$work" tests/guest/commands.txt "$what" "$runs" "$seed"
