@@ -104,7 +104,7 @@ judge() { # NAME FILE LINE OFFSET LENGTH TO TESTS BEFORE AFTER
         printf '%b' "$6"
         tail -c +$(($4 + $5 + 1)) "$file"
     } >"$here/$file"
-    if grep -qF "$file"$'\t'"$8"$'\t'"$9" "$harmless"; then
+    if grep -qF "$file"$'\t'"$8"$'\t'"${9:-}" "$harmless"; then
         status=harmless
     else
         while read -r object; do
@@ -131,7 +131,7 @@ judge() { # NAME FILE LINE OFFSET LENGTH TO TESTS BEFORE AFTER
             done
         fi)
     fi
-    printf '%s\t%s\t%s:%s\t%s\t%s\t%s\n' "$status" "$name" "$file" "$3" "$by" "$8" "$9"
+    printf '%s\t%s\t%s:%s\t%s\t%s\t%s\n' "$status" "$name" "$file" "$3" "$by" "$8" "${9:-}"
     [ "$status" = survived ] || rm -rf "$here"
 }
 

@@ -30,6 +30,15 @@ static void llama_by_hand(void **state)
     assert_int_equal(estimate.total, estimate.weights + estimate.cache + 100000000 + estimate.overhead);
     assert_int_equal(estimate.fits, MX_FIT_YES);
     assert_int_equal(estimate.spare, 24000000000 - estimate.total);
+    request.available = estimate.total; /* to the byte */
+    assert_ok(mx_estimate(&estimate, &subject, &request, &err));
+    assert_int_equal(estimate.fits, MX_FIT_YES);
+    assert_int_equal(estimate.spare, 0);
+    request.available--;
+    assert_ok(mx_estimate(&estimate, &subject, &request, &err));
+    assert_int_equal(estimate.fits, MX_FIT_NO);
+    assert_int_equal(estimate.missing, 1);
+    request.available = 24000000000;
     request.batch = 4;
     assert_ok(mx_estimate(&estimate, &subject, &request, &err));
     assert_int_equal(estimate.cache, 4 * 32768ull * 131072);
@@ -112,6 +121,26 @@ static void remedies(void **state)
     assert_ok(mx_estimate_remedy(&remedy, &subject, &request, &err));
     assert_int_equal(remedy.kind, MX_REMEDY_WEIGHTS);
     assert_true(remedy.fixed > 1000000000);
+}
+
+/* In a short text, what a mode keeps in fp16 besides its codes takes more than codes save. */
+static void remedy_of_a_short_text(void **state)
+{
+    struct mx_layer rows[8];
+    struct mx_subject subject = {.weights = 1000000000, .basis = MX_BASIS_EXACT};
+    subject.arch = plain_arch(MX_CLASS_STANDARD, "llama", 128, rows, 8);
+    struct mx_estimate_request request = {
+        .context = 256, .batch = 1, .kv = mx_kv_options_default(), .available = 3000000000, .activations = 1000000};
+    struct mx_estimate plain, asked;
+    assert_ok(mx_estimate(&plain, &subject, &request, &err));
+    request.kv.mode = MX_MODE_TURBO4_DELEGATED;
+    assert_ok(mx_estimate(&asked, &subject, &request, &err));
+    assert_true(asked.total > plain.total);
+    request.available = plain.total;
+    struct mx_remedy remedy;
+    assert_ok(mx_estimate_remedy(&remedy, &subject, &request, &err));
+    assert_int_equal(remedy.kind, MX_REMEDY_MODE);
+    assert_int_equal(remedy.mode, MX_MODE_FP16);
 }
 
 static void refuses_nonsense(void **state)
@@ -233,9 +262,13 @@ int main(void)
 {
     if (!mkdtemp(folder)) return 1;
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(llama_by_hand),     cmocka_unit_test(largest_context_is_the_largest),
-        cmocka_unit_test(remedies),          cmocka_unit_test(refuses_nonsense),
-        cmocka_unit_test(pays_from),         cmocka_unit_test(subject_from_config_and_headers),
+        cmocka_unit_test(llama_by_hand),
+        cmocka_unit_test(largest_context_is_the_largest),
+        cmocka_unit_test(remedies),
+        cmocka_unit_test(remedy_of_a_short_text),
+        cmocka_unit_test(refuses_nonsense),
+        cmocka_unit_test(pays_from),
+        cmocka_unit_test(subject_from_config_and_headers),
         cmocka_unit_test(quantized_configs),
     };
     const int failed = cmocka_run_group_tests(tests, NULL, NULL);

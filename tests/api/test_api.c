@@ -26,6 +26,15 @@ static void advises_from_a_config(void **state)
     assert_int_equal(advice.modes[0].cache, 131072ull * 32768);
     assert_true(advice.modes[1].cache < advice.modes[0].cache);
     assert_true(advice.modes[1].max_context > advice.modes[0].max_context);
+    for (int i = 0; i < MX_ADVICE_MODES; i++) { /* nothing is left out */
+        assert_true(advice.modes[i].cache > 0 && advice.modes[i].total > advice.weights + advice.modes[i].cache);
+        assert_true(i == 0 || strcmp(advice.modes[i].mode, advice.modes[i - 1].mode) != 0);
+    }
+
+    /* a hybrid: 24 recurrent layers keep 32 heads of 128 x 128 and 4 columns of 8192 in f32, 8 layers attend */
+    options.context = 256;
+    assert_ok(mx_advise("examples/qwen3.5-4b/config.json", &options, &advice, &err));
+    assert_int_equal(advice.modes[0].cache, 24 * (32 * 128 * 128 + 4 * 8192) * 4 + 256 * 8 * (4 * 256 * 2) * 2);
 }
 
 static void says_what_is_wrong(void **state)
