@@ -101,6 +101,7 @@ static void check_encoding(const struct mx_tokenizer *tokenizer, const char *nam
     const mx_status status = mx_tokenizer_encode(tokenizer, text, strlen(text), false, &ids, &err);
     if (cJSON_IsNull(mx_json_get(item, "ids"))) {
         assert_int_not_equal(status, MX_OK);
+        mx_ids_free(&ids);
         return;
     }
     assert_ok(status);
