@@ -159,6 +159,16 @@ static void protections(void **state)
     assert_int_equal(setup.cache_layers, 5);
     options.recent = -2;
     assert_fails(mx_kv_resolve(&setup, &options, &model.arch, &err), MX_ERR_ARGUMENT, "the recent window is");
+    options.recent = 1 << 20;
+    assert_ok(mx_kv_resolve(&setup, &options, &model.arch, &err));
+    options.recent++;
+    assert_fails(mx_kv_resolve(&setup, &options, &model.arch, &err), MX_ERR_ARGUMENT, "the recent window is 1048577");
+    options.recent = 0;
+    options.sink = 1 << 30;
+    assert_fails(mx_kv_resolve(&setup, &options, &model.arch, &err), MX_ERR_ARGUMENT, "the number of sinks is");
+    options.sink = 0;
+    options.boundary_v = -1;
+    assert_fails(mx_kv_resolve(&setup, &options, &model.arch, &err), MX_ERR_ARGUMENT, "boundary layers is -1");
 }
 
 /* A wide layer among narrow ones takes turbo codes from itself alone. */

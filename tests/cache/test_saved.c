@@ -7,6 +7,8 @@
 #include "cache/internal.h"
 #include "cache/models.h"
 
+#include <xxhash.h>
+
 static struct mx_error err;
 static char path[] = "/tmp/mlxcel-saved-XXXXXX";
 enum { TOKENS = 300, FINGERPRINT = 0x1234, HEADS = 4, KV_HEADS = 2, DIM = 64 };
@@ -18,16 +20,21 @@ struct fixture {
     struct mx_sequence *cache;
 };
 
+static struct mx_sequence *open_with(struct fixture *f, const struct mx_kv_options *request, uint64_t context)
+{
+    struct mx_kv_plan_options options = {.key_bias = &f->model.key_bias, .context = context, .cpu = mx_cpu_detect()};
+    struct mx_sequence *cache;
+    assert_ok(mx_kv_resolve(&options.setup, request, &f->model.arch, &err));
+    assert_ok(mx_sequence_open_alone(&cache, &f->model.arch, &options, &err));
+    return cache;
+}
+
 static struct mx_sequence *open_cache(struct fixture *f, enum mx_mode mode, int recent, uint64_t context)
 {
     struct mx_kv_options request = mx_kv_options_default();
     request.mode = mode;
     request.recent = recent;
-    struct mx_kv_plan_options options = {.key_bias = &f->model.key_bias, .context = context, .cpu = mx_cpu_detect()};
-    struct mx_sequence *cache;
-    assert_ok(mx_kv_resolve(&options.setup, &request, &f->model.arch, &err));
-    assert_ok(mx_sequence_open_alone(&cache, &f->model.arch, &options, &err));
-    return cache;
+    return open_with(f, &request, context);
 }
 
 /* With `bias` the keys' bias turns. */
@@ -128,6 +135,12 @@ static void foreign_files_are_refused(void **state)
     other = open_cache(&f, MX_MODE_INT8_TURBO4, -1, 256);
     assert_fails(mx_sequence_load(other, path, FINGERPRINT, &tokens, &err), MX_ERR_LIMIT, "holds 300 tokens");
     mx_sequence_close(other);
+    struct mx_kv_options signs = mx_kv_options_default();
+    signs.mode = MX_MODE_INT8_TURBO4;
+    signs.sign_seed = 7;
+    other = open_with(&f, &signs, 512);
+    assert_fails(mx_sequence_load(other, path, FINGERPRINT, &tokens, &err), MX_ERR_ARGUMENT, "other layer shapes");
+    mx_sequence_close(other);
     f.model.layers[1].attention.window = 90;
     other = open_cache(&f, MX_MODE_INT8_TURBO4, -1, 512);
     assert_fails(mx_sequence_load(other, path, FINGERPRINT, &tokens, &err), MX_ERR_FORMAT, "other layer shapes");
@@ -163,6 +176,23 @@ static void damaged_files_are_refused(void **state)
     for (int i = 0; i < 20; i++) {
         assert_ok(mx_file_write(path, bytes, i == 0 ? 0 : mx_random_u64(&random) % length, &err));
         assert_int_equal(mx_sequence_load(f.cache, path, FINGERPRINT, &tokens, &err), MX_ERR_FORMAT);
+    }
+    for (int32_t step = -1; step <= 1; step++) { /* whole, but of another version of the format */
+        uint32_t version, other;
+        memcpy(&version, bytes + 8, sizeof version);
+        other = version + (uint32_t)step;
+        memcpy(bytes + 8, &other, sizeof other);
+        memset(bytes + 16, 0, sizeof(uint64_t));
+        const uint64_t checksum = XXH3_64bits(bytes, length);
+        memcpy(bytes + 16, &checksum, sizeof checksum);
+        assert_ok(mx_file_write(path, bytes, length, &err));
+        if (step == 0) {
+            assert_ok(mx_sequence_load(f.cache, path, FINGERPRINT, &tokens, &err));
+            free(tokens);
+        } else {
+            assert_fails(mx_sequence_load(f.cache, path, FINGERPRINT, &tokens, &err), MX_ERR_FORMAT, "format version");
+        }
+        memcpy(bytes + 8, &version, sizeof version);
     }
     free(bytes);
     close_fixture(&f);

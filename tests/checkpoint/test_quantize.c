@@ -426,6 +426,33 @@ static void refuses_nan(void **state)
     check_nothing_left();
 }
 
+/* A number that the config's dtype can't hold is not made infinite: not in a tensor that is copied, nor in a scale. */
+static void refuses_what_overflows(void **state)
+{
+    static const struct mx_output outputs[] = {
+        {"model.layers.0.self_attn.q_proj.weight", MX_STORAGE_F32, 2, {64, 64}},
+        {"model.norm.weight", MX_STORAGE_F32, 1, {64}},
+    };
+    static const size_t places[] = {4, (64 + 4) * 4}; /* the last number of either tensor, from the end */
+    const float large = 1e6f;
+    PUT_SOURCE("{\"model_type\": \"llama\", " LLAMA_SIZES ", \"torch_dtype\": \"float16\"}", outputs);
+    char *path = mx_path_join(source, "model.safetensors"), *bytes;
+    size_t length;
+    for (size_t i = 0; i < 2; i++) {
+        assert_ok(mx_file_read(path, 1 << 24, &bytes, &length, &err));
+        float before;
+        memcpy(&before, bytes + length - places[i], sizeof before);
+        memcpy(bytes + length - places[i], &large, sizeof large);
+        assert_ok(mx_file_write(path, bytes, length, &err));
+        assert_fails(try_quantize(NULL), MX_ERR_FORMAT, "has numbers too large for the dtype of config.json");
+        check_nothing_left();
+        memcpy(bytes + length - places[i], &before, sizeof before);
+        assert_ok(mx_file_write(path, bytes, length, &err));
+        free(bytes);
+    }
+    free(path);
+}
+
 static atomic_bool interrupted;
 static double last_done;
 
@@ -500,6 +527,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(refuses_bad_sources, open_folder, close_folder),
         cmocka_unit_test_setup_teardown(refuses_missing_experts, open_folder, close_folder),
         cmocka_unit_test_setup_teardown(refuses_nan, open_folder, close_folder),
+        cmocka_unit_test_setup_teardown(refuses_what_overflows, open_folder, close_folder),
         cmocka_unit_test_setup_teardown(an_interruption_leaves_nothing, open_folder, close_folder),
         cmocka_unit_test_setup_teardown(a_full_disk_leaves_nothing, open_folder, close_folder),
         cmocka_unit_test(config_text_keeps_its_spelling),

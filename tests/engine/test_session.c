@@ -116,7 +116,12 @@ static void test_context_ends_the_text(void **state)
     mx_generation_free(&generation);
     mx_session_close(session);
 
-    session = session_of(LLAMA, mx_cpu_detect(), 1, PROMPT - 1, 32);
+    session = session_of(LLAMA, mx_cpu_detect(), 1, PROMPT - 1, 32); /* memory is there for more: 256 tokens */
+    assert_fails(mx_session_feed(session, fixture->prompt, PROMPT, NULL, NULL, &err), MX_ERR_LIMIT, "do not fit");
+    assert_ok(mx_session_feed(session, fixture->prompt, PROMPT - 1, NULL, NULL, &err));
+    assert_int_equal(mx_session_room(session), 0);
+    assert_fails(mx_session_feed(session, fixture->prompt, 1, NULL, NULL, &err), MX_ERR_LIMIT, "do not fit");
+    mx_session_clear(session);
     assert_fails(mx_generate(session, fixture->prompt, PROMPT, &options, NULL, &generation, &err), MX_ERR_LIMIT,
                  "the context");
     mx_generation_free(&generation);

@@ -1,6 +1,7 @@
 /* Perplexity, comparison and benchmark against direct computation on a family's reference. */
 #include "model_runs.h"
 
+#include "base/random.h"
 #include "evidence/bandwidth.h"
 #include "evidence/bench.h"
 #include "evidence/compare.h"
@@ -115,6 +116,58 @@ static void test_comparison(void **state)
     free(ids);
 }
 
+static int by_size(const void *a, const void *b)
+{
+    const double x = *(const double *)a, y = *(const double *)b;
+    return (x > y) - (x < y);
+}
+
+/* A window longer than what is computed at once, against each token's probabilities in double precision. */
+static void test_comparison_by_hand(void **state)
+{
+    (void)state;
+    enum { LONG = 1100, VOCAB = 256 };
+    struct mx_error err;
+    struct mx_random random = {4};
+    int32_t ids[LONG + 1];
+    for (int i = 0; i <= LONG; i++) ids[i] = (int32_t)(mx_random_u64(&random) % VOCAB);
+    struct mx_session *session = open_llama();
+    struct mx_kv_options kv[2] = {mx_kv_options_default(), mx_kv_options_default()};
+    kv[1].mode = MX_MODE_INT8;
+    float *logits[2];
+    for (int i = 0; i < 2; i++) {
+        const struct mx_session_begin begin = {.context = LONG, .chunk = 64, .rows = 64, .kv = kv[i]};
+        assert_ok(mx_session_begin(session, &begin, &err));
+        logits[i] = logits_of(session, ids, LONG);
+    }
+    double kl[LONG], sum = 0, nll[2] = {0};
+    int agreed = 0;
+    for (int t = 0; t < LONG; t++) {
+        const float *p = logits[0] + t * VOCAB, *q = logits[1] + t * VOCAB;
+        const double whole[2] = {nll_of(p, VOCAB, 0) + p[0], nll_of(q, VOCAB, 0) + q[0]};
+        kl[t] = 0;
+        for (int i = 0; i < VOCAB; i++) kl[t] += exp(p[i] - whole[0]) * (p[i] - whole[0] - (q[i] - whole[1]));
+        sum += kl[t];
+        nll[0] += whole[0] - p[ids[t + 1]];
+        nll[1] += whole[1] - q[ids[t + 1]];
+        agreed += argmax_of(p, VOCAB) == argmax_of(q, VOCAB);
+    }
+    qsort(kl, LONG, sizeof *kl, by_size);
+    const struct mx_windows windows = {.tokens = ids, .count = LONG + 1, .length = LONG};
+    struct mx_comparison result;
+    double reference;
+    assert_ok(mx_compare_run(session, &windows, &kv[1], 1, NULL, &result, &reference, &err));
+    assert_float_equal(reference, nll[0] / LONG, 1e-5);
+    assert_float_equal(result.nll, nll[1] / LONG, 1e-5);
+    assert_float_equal(result.kl_mean, sum / LONG, 1e-6 + 0.01 * sum / LONG);
+    assert_float_equal(result.kl_p99, kl[(int)(0.99 * (LONG - 1))], 1e-6 + 0.01 * kl[(int)(0.99 * (LONG - 1))]);
+    assert_float_equal(result.top1, (double)agreed / LONG, 1e-9);
+    assert_float_equal(result.perplexity_change, 100 * (exp((nll[1] - nll[0]) / LONG) - 1), 1e-3);
+    free(logits[0]);
+    free(logits[1]);
+    mx_session_close(session);
+}
+
 static void test_bench(void **state)
 {
     (void)state;
@@ -189,8 +242,8 @@ static void test_passkey_file(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_perplexity), cmocka_unit_test(test_windows),      cmocka_unit_test(test_comparison),
-        cmocka_unit_test(test_bench),      cmocka_unit_test(test_passkey_file),
+        cmocka_unit_test(test_perplexity),         cmocka_unit_test(test_windows), cmocka_unit_test(test_comparison),
+        cmocka_unit_test(test_comparison_by_hand), cmocka_unit_test(test_bench),   cmocka_unit_test(test_passkey_file),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -41,6 +41,21 @@ static void refuses_what_is_no_figure(void **state)
     assert_fails(mx_record_check(&record, &err), MX_ERR_FORMAT, "unknown");
 }
 
+static void refuses_bad_fingerprints(void **state)
+{
+    (void)state;
+    static const char *const bad[] = {"", "0123456789abcde", "0123456789ABCDEF", "0123456789abcdeg",
+                                      "0123456789abcde "};
+    for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) {
+        struct mx_record record = sample();
+        strcpy(record.model.fingerprint, bad[i]);
+        assert_fails(mx_record_check(&record, &err), MX_ERR_FORMAT, "16 hexadecimal digits");
+        record = sample();
+        strcpy(record.machine.fingerprint, bad[i]);
+        assert_fails(mx_record_check(&record, &err), MX_ERR_FORMAT, "16 hexadecimal digits");
+    }
+}
+
 static void refuses_bad_texts(void **state)
 {
     (void)state;
@@ -120,6 +135,7 @@ int main(void)
         cmocka_unit_test(accepts_whole_records),
         cmocka_unit_test(refuses_what_is_no_figure),
         cmocka_unit_test(refuses_bad_texts),
+        cmocka_unit_test(refuses_bad_fingerprints),
         cmocka_unit_test(each_measure_is_found_by_its_name),
         cmocka_unit_test(compares_by_what_was_measured),
     };
