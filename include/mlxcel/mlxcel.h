@@ -92,7 +92,9 @@ enum { MX_ADVICE_RANGES = 4, MX_ADVICE_MODES = 24 }; /* room; the counts tell ho
 struct mx_advice {
     size_t size;
     char model_type[64];
-    const char *class_name; /* "standard", "sliding_window", "mla", "hybrid", "recurrent"; static */
+    const char *class_name; /* "standard", "sliding_window", "mla", "hybrid", "recurrent", "other"; of what is no decoder
+                               "encoder", "encoder_decoder", "diffusion", "other": nothing in `ranges` is then advice;
+                               static */
     uint64_t parameters;    /* of the text model */
     uint64_t weights;       /* bytes; 0: unknown */
     bool weights_exact;     /* from the headers of the weight files; otherwise from the config */

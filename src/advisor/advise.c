@@ -40,7 +40,8 @@ static mx_status advise(struct mx_model_advice *advice, const struct mx_advise_r
     MX_TRY(mx_kv_advise(&advice->kv, &advice->subject.arch, &kv, err));
     for (int range = 0; range < MX_RANGE_COUNT; range++) { /* beyond the model's own context only where asked for */
         struct mx_kv_advice_line *line = &advice->kv.lines[range];
-        line->shown = line->reachable || (request->context && mx_range_of(request->context) == (enum mx_range)range);
+        const bool asked = request->context && mx_range_of(request->context) == (enum mx_range)range;
+        line->shown = advice->subject.arch.kind == MX_KIND_DECODER && (line->reachable || asked);
     }
     if (advice->subject.gguf) mx_llama_cpp_caches(advice->llama_cpp, &advice->subject.arch, advice->request.context);
     return mx_page_fill(advice->page, &advice->subject, &advice->request, &kv, err);

@@ -43,8 +43,9 @@ mx_status mx_estimate_with(struct mx_estimate *estimate, const struct mx_subject
     MX_TRY(mx_kv_resolve(&estimate->setup, &request->kv, arch, err));
     estimate->context = mx_round_up(request->context, MX_CONTEXT_STEP);
     estimate->weights = weights;
-    if (__builtin_mul_overflow(mx_cache_bytes(arch, &estimate->setup, estimate->context), request->batch,
-                               &estimate->cache) ||
+    /* The keys and values of a source of fixed length stay in 16 bits. */
+    const uint64_t held = mx_cache_bytes(arch, &estimate->setup, estimate->context) + 2 * arch->cross_elements;
+    if (__builtin_mul_overflow(held, request->batch, &estimate->cache) ||
         __builtin_mul_overflow(mx_state_bytes(arch), request->batch, &estimate->state))
         return mx_fail(err, MX_ERR_LIMIT, "the memory needed exceeds 2^63 bytes");
     estimate->activations = request->activations;

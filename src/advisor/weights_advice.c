@@ -15,8 +15,8 @@ static const int widths[] = {8, 6, 5, 4, 3, 2};
 
 double mx_decode_weight_bytes(const struct mx_subject *subject, double parameter_bytes)
 {
-    const bool counted = subject->parameters.complete && subject->parameters.active > 0;
-    return (double)(counted ? subject->parameters.active : subject->count) * parameter_bytes;
+    const bool counted = subject->parameters.complete && subject->parameters.read > 0;
+    return (double)(counted ? subject->parameters.read : subject->count) * parameter_bytes;
 }
 
 static int stored_bits(const struct mx_subject *subject)

@@ -46,7 +46,7 @@ static void fill(struct mx_advice *advice, const struct mx_model_advice *model)
     const struct mx_subject *subject = &model->subject;
     const struct mx_arch *arch = &subject->arch;
     *advice = (struct mx_advice){
-        .class_name = mx_class_name(arch->class_),
+        .class_name = arch->kind == MX_KIND_DECODER ? mx_class_name(arch->class_) : mx_kind_name(arch->kind),
         .parameters = subject->parameters.total,
         .weights = subject->weights,
         .weights_exact = subject->basis == MX_BASIS_EXACT,

@@ -87,6 +87,8 @@ static void layer_bytes(const struct mx_arch *arch, const struct mx_kv_setup *se
     }
     *own += mx_round_up(mx_kv_offset_floats(arch, setup, layer) * sizeof(float), ALIGNMENT);
     *own += mx_round_up(visible_blocks(&shape, context) * MX_BLOCK * shape.indexer_dim * sizeof(uint16_t), ALIGNMENT);
+    if (shape.compress)
+        *own += mx_round_up(context / shape.compress * shape.compressed_dim * sizeof(uint16_t), ALIGNMENT);
     *page *= shape.copies;
     *own *= shape.copies;
 }

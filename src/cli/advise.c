@@ -132,14 +132,15 @@ static struct mx_kv_shape largest_cache(const struct mx_arch *arch)
 
 const char *mx_layers_text(const struct mx_arch *arch, char buffer[256])
 {
-    uint32_t full = 0, sliding = 0, chunked = 0, latent = 0, shared = 0, window = 0;
+    uint32_t full = 0, sliding = 0, chunked = 0, latent = 0, shared = 0, window = 0, compressed = 0;
     for (uint32_t i = 0; i < arch->layer_count; i++) {
         const struct mx_layer *layer = &arch->layers[i];
         full += layer->attention.kind == MX_ATTENTION_FULL;
         sliding += layer->attention.kind == MX_ATTENTION_SLIDING;
         chunked += layer->attention.kind == MX_ATTENTION_CHUNKED;
         latent += layer->attention.kind == MX_ATTENTION_LATENT;
-        shared += mx_layer_attends(layer) && !mx_layer_owns_cache(layer);
+        shared += mx_layer_attends(layer) && layer->attention.shares_cache_of >= 0;
+        compressed += layer->attention.compress != 0;
         if (layer->attention.window > window) window = layer->attention.window;
     }
     struct mx_str text = {0};
@@ -151,6 +152,7 @@ const char *mx_layers_text(const struct mx_arch *arch, char buffer[256])
     count_layers(&text, chunked, windowed);
     count_layers(&text, latent, "latent attention");
     count_layers(&text, mx_arch_recurrent_layers(arch), "recurrent");
+    count_layers(&text, compressed, "of them with compressed entries of all that is before");
     count_layers(&text, shared, "of them sharing another's cache");
     const struct mx_kv_shape largest = largest_cache(arch);
     if (largest.attention == MX_ATTENTION_LATENT)
@@ -214,6 +216,35 @@ static void print_str(const char *name, const struct mx_str *text)
     print_line(name, mx_str_text(text));
 }
 
+const char *mx_kind_text(const struct mx_arch *arch)
+{
+    switch (arch->kind) {
+    case MX_KIND_DECODER:
+        return arch->class_ == MX_CLASS_OTHER ? "a window and compressed entries" : mx_class_name(arch->class_);
+    case MX_KIND_ENCODER: return "an encoder: it reads a text at once and keeps no KV cache";
+    case MX_KIND_ENCODER_DECODER: return "an encoder and a decoder, which attends to the source as well";
+    case MX_KIND_DIFFUSION:
+        return "a diffusion model: it refines all of its output at once and keeps no KV cache by default";
+    case MX_KIND_OTHER: return "no model that writes text";
+    }
+    return "";
+}
+
+/* Names of fields that nobody read, as many as fit. */
+static void print_unread(const struct mx_arch *arch)
+{
+    enum { TOLD = 6 };
+    struct mx_str text = {0};
+    if (!arch->unread_count) return;
+    for (uint32_t i = 0; i < arch->unread_count && i < TOLD; i++)
+        mx_str_printf(&text, "%s%s", i ? ", " : "", arch->unread[i]);
+    if (arch->unread_count > TOLD) mx_str_printf(&text, " and %u more", arch->unread_count - TOLD);
+    mx_str_printf(&text, ": in the config and not known here%s",
+                  arch->uncertain ? "; the figures that they may change are uncertain" : "");
+    print_line("Unread", mx_str_text(&text));
+    mx_str_free(&text);
+}
+
 void mx_print_model_lines(const struct mx_adviser *adviser, const struct mx_model_advice *advice)
 {
     const struct mx_subject *subject = &advice->subject;
@@ -222,7 +253,7 @@ void mx_print_model_lines(const struct mx_adviser *adviser, const struct mx_mode
     struct mx_str text = {0};
 
     mx_str_printf(&text, "%s%s%s%s, %s", arch->outer_type, arch->outer_type[0] ? " with " : "", arch->model_type,
-                  arch->known ? "" : " (not in the table: classified by its fields)", mx_class_name(arch->class_));
+                  arch->known ? "" : " (not in the table: classified by its fields)", mx_kind_text(arch));
     if (arch->max_context) mx_str_printf(&text, ", made for %s tokens", mx_format_count(arch->max_context, two));
     mx_str_puts(&text, arch->runnable ? "" : "; the engine does not run it");
     print_str("Model", &text);
@@ -260,6 +291,7 @@ void mx_print_model_lines(const struct mx_adviser *adviser, const struct mx_mode
     else
         mx_str_puts(&text, "unknown; --budget 8GB says what to plan for");
     print_str("Memory", &text);
+    print_unread(arch);
     for (int i = 0; i < subject->note_count; i++) print_line("Note", subject->notes[i]);
     mx_str_free(&text);
 }

@@ -75,6 +75,9 @@ mx_status mx_recommend(const struct mx_cli *cli, const struct mx_advise_flags *f
  * not fit this machine with this context (0: the default) and mode. Loads no weights. */
 mx_status mx_check_memory(const char *path, uint64_t context, const struct mx_kv_options *kv, struct mx_error *err);
 
+/* What a model is, in words: its class, or why it has none. Static. */
+const char *mx_kind_text(const struct mx_arch *arch);
+
 /* The lines "Model", "Weights", ... that both commands begin with. */
 void mx_print_model_lines(const struct mx_adviser *adviser, const struct mx_model_advice *advice);
 

@@ -44,6 +44,24 @@ static const char *mode_name(enum mx_mode mode)
     return mx_mode_info(mode)->name;
 }
 
+/* The JSON names of figures that fields which nobody read may change. */
+static void add_uncertain(cJSON *root, unsigned uncertain)
+{
+    static const struct {
+        enum mx_uncertain figure;
+        const char *names[5];
+    } figures[] = {
+        {MX_UNCERTAIN_CACHE,
+         {"cache.elements", "cache.bytes", "cache.marginal_bytes_per_token", "memory.cache", "modes"}},
+        {MX_UNCERTAIN_PARAMETERS, {"parameters.total", "parameters.active", "memory.weights"}},
+        {MX_UNCERTAIN_CONTEXT, {"model_context"}},
+    };
+    cJSON *list = cJSON_AddArrayToObject(root, "uncertain");
+    for (size_t i = 0; i < sizeof figures / sizeof *figures; i++)
+        for (int k = 0; (uncertain & figures[i].figure) && k < 5 && figures[i].names[k]; k++)
+            cJSON_AddItemToArray(list, cJSON_CreateString(figures[i].names[k]));
+}
+
 /* What both commands begin with. */
 static cJSON *start(const struct mx_adviser *adviser, const struct mx_model_advice *model)
 {
@@ -57,7 +75,11 @@ static cJSON *start(const struct mx_adviser *adviser, const struct mx_model_advi
         cJSON_AddStringToObject(root, "outer_type", arch->outer_type);
     else
         cJSON_AddNullToObject(root, "outer_type");
-    cJSON_AddStringToObject(root, "class", mx_class_name(arch->class_));
+    cJSON_AddStringToObject(root, "kind", mx_kind_name(arch->kind));
+    if (arch->kind == MX_KIND_DECODER && arch->class_ != MX_CLASS_OTHER)
+        cJSON_AddStringToObject(root, "class", mx_class_name(arch->class_));
+    else
+        cJSON_AddNullToObject(root, "class");
     cJSON_AddBoolToObject(root, "known", arch->known);
     cJSON_AddBoolToObject(root, "runnable", arch->runnable);
     if (!arch->runnable) cJSON_AddStringToObject(root, "not_runnable", arch->not_runnable);
@@ -69,6 +91,9 @@ static cJSON *start(const struct mx_adviser *adviser, const struct mx_model_advi
     add_bytes(parameters, "total", subject->parameters.total, counted);
     add_bytes(parameters, "active", subject->parameters.active, counted);
     cJSON_AddBoolToObject(parameters, "complete", subject->parameters.complete);
+    cJSON *unread = cJSON_AddArrayToObject(root, "unread_fields");
+    for (uint32_t i = 0; i < arch->unread_count; i++) cJSON_AddItemToArray(unread, cJSON_CreateString(arch->unread[i]));
+    add_uncertain(root, arch->uncertain);
     cJSON *notes = cJSON_AddArrayToObject(root, "notes");
     for (int i = 0; i < subject->note_count; i++) cJSON_AddItemToArray(notes, cJSON_CreateString(subject->notes[i]));
     const struct mx_machine *machine = &adviser->machine;

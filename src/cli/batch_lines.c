@@ -144,7 +144,8 @@ static mx_status read_prompt(struct reading *reading, const cJSON *item)
 
 static mx_status read_messages(struct reading *reading, const cJSON *item)
 {
-    if (!cJSON_IsArray(item) || cJSON_GetArraySize(item) == 0) return fail_member(reading, item, "a list of at least one message");
+    if (!cJSON_IsArray(item) || cJSON_GetArraySize(item) == 0)
+        return fail_member(reading, item, "a list of at least one message");
     reading->messages = item;
     return MX_OK;
 }

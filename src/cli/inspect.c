@@ -179,8 +179,10 @@ static void print_cache_line(const struct mx_model_advice *model)
     const struct mx_kv_setup *setup = &estimate->setup;
     char text[400], bytes[16], count[32];
     if (setup->cache_layers == 0) {
-        snprintf(text, sizeof text, "none: no layer keeps keys and values; a state of %s for each sequence",
-                 mx_format_bytes(estimate->state / model->request.batch, bytes));
+        snprintf(text, sizeof text, "none: no layer keeps keys and values%s%s%s",
+                 estimate->state ? "; a state of " : "",
+                 estimate->state ? mx_format_bytes(estimate->state / model->request.batch, bytes) : "",
+                 estimate->state ? " for each sequence" : "");
     } else {
         snprintf(text, sizeof text, "%s in %u of %u layers with a cache; %s bytes per token%s%s%s",
                  mx_mode_info(setup->mode)->name, setup->applied_layers, setup->cache_layers,

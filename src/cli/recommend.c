@@ -107,6 +107,22 @@ static void print_kv(const struct mx_adviser *adviser, const struct mx_model_adv
 {
     const struct mx_cli *cli = adviser->cli;
     putchar('\n');
+    if (model->subject.arch.kind != MX_KIND_DECODER) {
+        char text[400], bytes[16], count[32];
+        print_title(cli, "KV cache: no advice", "");
+        if (model->subject.arch.kind == MX_KIND_ENCODER_DECODER)
+            snprintf(
+                text, sizeof text,
+                "%s: with %s tokens its cache and the cross attention's take %s in fp16. No mode here was measured "
+                "for such models.",
+                mx_kind_text(&model->subject.arch), mx_format_count(model->request.context, count),
+                mx_format_bytes(model->estimate.cache, bytes));
+        else
+            snprintf(text, sizeof text, "%s, so there is nothing to compress.", mx_kind_text(&model->subject.arch));
+        fputs("  ", stdout);
+        mx_print_wrapped(text, 2, 100);
+        return;
+    }
     print_title(cli, "KV cache: which mode to benchmark", "");
     fputs("  ", stdout);
     mx_print_wrapped("This is advice and changes nothing: fp16 stays the default, weights are untouched, and a mode is "
@@ -152,7 +168,8 @@ static mx_status print_side_by_side(const struct mx_adviser *adviser, const stru
         const struct mx_model_advice *model = &models[i];
         const struct mx_weights_advice *weights = &model->weights;
         const struct mx_estimate *plain = &model->page[MX_MODE_FP16].estimate;
-        const char *class_name = mx_class_name(model->subject.arch.class_);
+        const struct mx_arch *arch = &model->subject.arch;
+        const char *class_name = arch->kind == MX_KIND_DECODER ? mx_class_name(arch->class_) : mx_kind_name(arch->kind);
         mx_table_cell(&table, MX_STYLE_BOLD, "%.22s", model->subject.name);
         mx_table_cell(&table, MX_STYLE_PLAIN, "%s", !strcmp(class_name, "sliding_window") ? "sliding" : class_name);
         if (model->subject.basis == MX_BASIS_UNKNOWN)

@@ -1,14 +1,18 @@
 /* Fills struct mx_arch: sizes first, then the parts in the order that build.h tells, then checks and the class. */
 #include "config/arch.h"
 
+#include <ctype.h>
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/clean.h"
 #include "base/file.h"
 #include "base/json.h"
+#include "base/str.h"
 #include "config/build.h"
+#include "config/kind.h"
 #include "config/runs.h"
 
 enum { CONFIG_LIMIT = 16 << 20 };
@@ -17,8 +21,18 @@ static const struct mx_family generic = {.type = ""};
 
 static const char *const class_names[] = {
     [MX_CLASS_STANDARD] = "standard", [MX_CLASS_SLIDING_WINDOW] = "sliding_window", [MX_CLASS_MLA] = "mla",
-    [MX_CLASS_HYBRID] = "hybrid",     [MX_CLASS_RECURRENT] = "recurrent",
+    [MX_CLASS_HYBRID] = "hybrid",     [MX_CLASS_RECURRENT] = "recurrent",           [MX_CLASS_OTHER] = "other",
 };
+
+static const char *const kind_names[] = {
+    [MX_KIND_DECODER] = "decoder",     [MX_KIND_ENCODER] = "encoder", [MX_KIND_ENCODER_DECODER] = "encoder_decoder",
+    [MX_KIND_DIFFUSION] = "diffusion", [MX_KIND_OTHER] = "other",
+};
+
+const char *mx_kind_name(enum mx_kind kind)
+{
+    return kind_names[kind];
+}
 
 const char *mx_class_name(enum mx_class class_)
 {
@@ -29,7 +43,24 @@ const char *mx_class_name(enum mx_class class_)
 static void own_type(const struct mx_config *config, unsigned level, char *buffer, size_t size)
 {
     const cJSON *type = mx_json_get(config->levels[level], "model_type");
-    snprintf(buffer, size, "%s", cJSON_IsString(type) ? type->valuestring : "");
+    mx_clean_copy(buffer, size, cJSON_IsString(type) ? type->valuestring : "");
+}
+
+/* A file without model_type: by its class, "MiniCPM3ForCausalLM" is minicpm3; the fields of Meta's and Mistral's own
+ * params.json are Llama's. */
+static void type_by_class(const struct mx_config *config, char type[64])
+{
+    const cJSON *class_ = cJSON_GetArrayItem(mx_config_find(config, "architectures"), 0);
+    char name[64] = "";
+    if (cJSON_IsString(class_)) {
+        size_t length = 0;
+        for (const char *c = class_->valuestring; *c && strncmp(c, "For", 3) && length < sizeof name - 1; c++)
+            name[length++] = (char)tolower((unsigned char)*c);
+        name[length] = '\0';
+    } else if (mx_config_find(config, "dim") && mx_config_find(config, "n_layers")) {
+        snprintf(name, sizeof name, "%s", mx_config_find(config, "moe") ? "mixtral" : "llama");
+    }
+    if (mx_family_find(name)) snprintf(type, 64, "%s", name);
 }
 
 static void find_type(struct mx_build *build)
@@ -42,11 +73,27 @@ static void find_type(struct mx_build *build)
         const char *inner = mx_family_inner_type(arch->outer_type);
         snprintf(arch->model_type, sizeof arch->model_type, "%s", inner ? inner : arch->outer_type);
     }
+    if (!arch->model_type[0]) type_by_class(config, arch->model_type);
     const struct mx_family *family = mx_family_find(arch->model_type);
+    if (!family && mx_config_find(config, "compress_ratios")) family = mx_family_find("deepseek_v4");
+    if (!family &&
+        config->level_count == 1) { /* a wrapper whose text model stands at the top, beside the other parts */
+        const char *inner = mx_family_inner_type(arch->model_type);
+        family = inner ? mx_family_find(inner) : NULL;
+        if (family) {
+            snprintf(arch->outer_type, sizeof arch->outer_type, "%s", arch->model_type);
+            snprintf(arch->model_type, sizeof arch->model_type, "%s", inner);
+        }
+    }
+    arch->kind = mx_kind_of(config, arch->model_type, family != NULL);
     arch->known = family != NULL;
+    if (!family) family = mx_kind_family(arch->kind);
     build->family = family ? family : &generic;
     const cJSON *dtype = mx_config_find(config, MX_FIELD_DTYPE);
-    if (cJSON_IsString(dtype)) snprintf(arch->dtype, sizeof arch->dtype, "%s", dtype->valuestring);
+    if (cJSON_IsString(dtype)) { /* "torch.bfloat16" is bfloat16 */
+        const char *text = dtype->valuestring;
+        mx_clean_copy(arch->dtype, sizeof arch->dtype, strncmp(text, "torch.", 6) ? text : text + 6);
+    }
 }
 
 /* A size whose class default counts only in a nested config: wrappers leave out what their text model's class says,
@@ -61,6 +108,8 @@ static uint32_t size_field(struct mx_build *build, const char *spellings, uint32
 static uint32_t count_layers(struct mx_build *build)
 {
     struct mx_config *config = build->config;
+    if (build->arch->kind == MX_KIND_ENCODER_DECODER)
+        return size_field(build, "decoder_layers|num_decoder_layers|" MX_FIELD_LAYERS, MX_ARCH_MAX_LAYERS, 0);
     const cJSON *types = mx_config_find(config, "layers_block_type|layer_types|hybrid_override_pattern");
     if (types && !mx_config_find(config, MX_FIELD_LAYERS)) {
         const size_t count = cJSON_IsString(types) ? strlen(types->valuestring) : (size_t)cJSON_GetArraySize(types);
@@ -76,10 +125,19 @@ static uint32_t count_layers(struct mx_build *build)
 /* True if the config speaks of attention at all; purely recurrent models have no heads to read. */
 static bool has_attention(const struct mx_build *build)
 {
-    if (build->family->class_ == MX_CLASS_RECURRENT) return false;
+    if (build->family->class_ == MX_CLASS_RECURRENT) return mx_config_find(build->config, "attn.layers") != NULL;
     if (build->arch->known) return true;
     const enum mx_recurrence_kind recurrence = mx_build_recurrence(build);
     return recurrence == MX_RECURRENCE_NONE || mx_config_find(build->config, "num_attention_heads") != NULL;
+}
+
+/* kv_lora_rank makes an unknown type latent; a null one, or a zero in use_mla, a known type plain. */
+static bool is_latent(struct mx_build *build)
+{
+    struct mx_config *config = build->config;
+    if (!mx_config_flag(config, "use_mla", true)) return false;
+    if (!build->family->latent) return !build->arch->known && mx_config_find(config, "kv_lora_rank");
+    return !mx_config_is_null(config, "kv_lora_rank");
 }
 
 /* Query heads, K/V heads and numbers per head. Layers with sizes of their own are the families' business. */
@@ -89,7 +147,10 @@ static void read_heads(struct mx_build *build)
     const struct mx_family *family = build->family;
     const uint32_t hidden = build->arch->hidden;
     if (!has_attention(build)) return;
-    if (cJSON_IsArray(mx_config_find(config, MX_FIELD_HEADS "|num_query_heads"))) {
+    const bool both = build->arch->kind == MX_KIND_ENCODER_DECODER;
+    if (both) {
+        build->heads = size_field(build, "decoder_attention_heads|" MX_FIELD_HEADS, MX_ARCH_MAX_WIDTH, 0);
+    } else if (cJSON_IsArray(mx_config_find(config, MX_FIELD_HEADS "|num_query_heads"))) {
         build->heads = mx_config_per_layer(config, MX_FIELD_HEADS "|num_query_heads", 0, 1, MX_ARCH_MAX_WIDTH, 1);
     } else {
         build->heads = size_field(build, MX_FIELD_HEADS, MX_ARCH_MAX_WIDTH, family->heads);
@@ -103,8 +164,9 @@ static void read_heads(struct mx_build *build)
         kv_default = family->kv_heads;
     build->kv_heads = mx_config_per_layer(config, MX_FIELD_KV_HEADS, 0, 1, MX_ARCH_MAX_WIDTH, kv_default);
 
-    build->head_dim = mx_config_per_layer(config, MX_FIELD_HEAD_DIM, 0, 1, MX_ARCH_MAX_WIDTH, family->head_dim);
-    if (!build->head_dim && config->status == MX_OK) {
+    build->head_dim = mx_config_per_layer(config, both ? "d_kv|" MX_FIELD_HEAD_DIM : MX_FIELD_HEAD_DIM, 0, 1,
+                                          MX_ARCH_MAX_WIDTH, family->head_dim);
+    if (!build->head_dim && config->status == MX_OK && !is_latent(build)) {
         build->head_dim = hidden / heads;
         if (hidden % heads)
             mx_config_fail(config,
@@ -127,14 +189,13 @@ static uint32_t latent_field(struct mx_config *config, const char *key, uint32_t
     return mx_config_whole(config, key, 1, MX_ARCH_MAX_WIDTH, class_default ? class_default : usual);
 }
 
-/* Head sizes of latent attention. kv_lora_rank makes an unknown type latent. */
+/* Head sizes of latent attention. */
 static void read_latent(struct mx_build *build)
 {
     struct mx_config *config = build->config;
-    const struct mx_arch *arch = build->arch;
     struct mx_latent *latent = &build->latent;
     const struct mx_family *family = build->family;
-    if (!family->latent && (arch->known || !mx_config_find(config, "kv_lora_rank"))) return;
+    if (!is_latent(build)) return;
     const uint32_t q_rank = mx_config_is_null(config, "q_lora_rank") || family->q_rank_none ? 0 : 1536;
     latent->kv_rank = latent_field(config, "kv_lora_rank", family->kv_rank, 512);
     latent->q_rank = mx_config_whole(config, "q_lora_rank", 0, MX_ARCH_MAX_WIDTH,
@@ -213,16 +274,18 @@ static void read_facts(struct mx_build *build)
 
 static void classify(struct mx_arch *arch)
 {
-    bool attention = false, recurrence = false, latent = false, windowed = false;
+    bool attention = false, recurrence = false, latent = false, windowed = false, compressed = false;
     for (uint32_t i = 0; i < arch->layer_count; i++) {
         const struct mx_layer *layer = &arch->layers[i];
         attention |= mx_layer_attends(layer);
         recurrence |= mx_layer_recurs(layer);
         latent |= layer->attention.kind == MX_ATTENTION_LATENT;
+        compressed |= layer->attention.compress != 0;
         windowed |= layer->attention.kind == MX_ATTENTION_SLIDING || layer->attention.kind == MX_ATTENTION_CHUNKED;
     }
     arch->class_ = recurrence && attention ? MX_CLASS_HYBRID
                    : recurrence            ? MX_CLASS_RECURRENT
+                   : compressed            ? MX_CLASS_OTHER
                    : latent                ? MX_CLASS_MLA
                    : windowed              ? MX_CLASS_SLIDING_WINDOW
                                            : MX_CLASS_STANDARD;
@@ -240,6 +303,9 @@ static void validate(struct mx_build *build)
         if (!mx_layer_attends(layer)) continue;
         if (!layer->attention.heads || !layer->attention.kv_heads || !layer->attention.k_dim || !layer->attention.v_dim)
             mx_config_fail(config, "layer %u has attention, but no heads or no head size", i);
+        else if (layer->attention.heads % layer->attention.kv_heads)
+            mx_config_fail(config, "layer %u: %u heads are not a multiple of its %u K/V heads", i,
+                           layer->attention.heads, layer->attention.kv_heads);
         else if ((uint64_t)layer->attention.heads * layer->attention.k_dim > MX_ARCH_MAX_WIDTH ||
                  (uint64_t)layer->attention.heads * layer->attention.v_dim > MX_ARCH_MAX_WIDTH)
             mx_config_fail(config, "layer %u: heads times head size is more than %d", i, MX_ARCH_MAX_WIDTH);
@@ -254,8 +320,74 @@ static void validate(struct mx_build *build)
     if (!any) mx_config_fail(config, "no layer has attention or recurrent state");
 }
 
+/* A window that no text of the model's length fills is none. */
+static void drop_wide_windows(struct mx_arch *arch)
+{
+    if (mx_arch_recurrent_layers(arch) > 0) return; /* made to run on: beyond its length the window counts */
+    for (uint32_t i = 0; i < arch->layer_count; i++) {
+        struct mx_attention *own = &arch->layers[i].attention;
+        if (own->kind != MX_ATTENTION_SLIDING && own->kind != MX_ATTENTION_CHUNKED) continue;
+        if (!arch->max_context || own->window < arch->max_context) continue;
+        own->kind = MX_ATTENTION_FULL;
+        own->window = 0;
+    }
+}
+
+/* ---- what nobody read ---- */
+
+enum { MAX_UNREAD = 128 };
+
+static void keep_unread(void *context, const char *path, bool bears)
+{
+    static const struct {
+        const char *word;
+        unsigned figures;
+    } words[] = {
+        {"expert", MX_UNCERTAIN_PARAMETERS}, {"bit", MX_UNCERTAIN_PARAMETERS}, {"position", MX_UNCERTAIN_CONTEXT}};
+    struct mx_arch *arch = context;
+    if (bears) {
+        unsigned figures = MX_UNCERTAIN_CACHE | MX_UNCERTAIN_PARAMETERS;
+        for (size_t i = 0; i < sizeof words / sizeof *words; i++)
+            if (strstr(path, words[i].word)) figures = words[i].figures;
+        arch->uncertain |= figures;
+    }
+    if (arch->unread_count == MAX_UNREAD) return;
+    if (!arch->unread) arch->unread = calloc(MAX_UNREAD, sizeof *arch->unread);
+    char *copy = arch->unread ? mx_strndup(path, strlen(path)) : NULL;
+    if (copy) arch->unread[arch->unread_count++] = copy;
+}
+
+/* Of a type that is not in the table, fields that nobody read may say which layers see everything: the safe side is
+ * that all do. */
+static void take_safe_side(struct mx_arch *arch)
+{
+    if (arch->known || !(arch->uncertain & MX_UNCERTAIN_CACHE)) return;
+    for (uint32_t i = 0; i < arch->layer_count; i++) {
+        struct mx_attention *own = &arch->layers[i].attention;
+        if (own->kind != MX_ATTENTION_SLIDING && own->kind != MX_ATTENTION_CHUNKED) continue;
+        own->kind = MX_ATTENTION_FULL;
+        own->window = 0;
+    }
+}
+
+/* Llama's own rule, where the file gives its parts: two thirds of four times the width, stretched, rounded up. A plain
+ * feed-forward part has two matrices for the three of a gated one, and twice the width. */
+static uint32_t width_by_rule(const struct mx_build *build)
+{
+    struct mx_config *config = build->config;
+    const uint32_t unit = mx_config_whole(config, "multiple_of", 1, MX_ARCH_MAX_WIDTH, 0);
+    if (!unit) return 0;
+    const double stretch = mx_config_number(config, "ffn_dim_multiplier", 1e-3, 64, 1);
+    const uint64_t two_thirds = 2 * 4 * (uint64_t)build->arch->hidden / 3;
+    const uint64_t width =
+        ((uint64_t)(stretch * (double)two_thirds) + unit - 1) / unit * unit * (build->family->plain ? 2 : 1);
+    return width <= MX_ARCH_MAX_WIDTH ? (uint32_t)width : 0;
+}
+
 static uint32_t default_intermediate(const struct mx_build *build)
 {
+    const uint32_t rule = width_by_rule(build);
+    if (rule) return rule;
     const uint64_t wide = (uint64_t)build->family->intermediate_factor * build->arch->hidden;
     return wide && wide <= MX_ARCH_MAX_WIDTH ? (uint32_t)wide : build->family->intermediate;
 }
@@ -267,6 +399,7 @@ static mx_status fill(struct mx_build *build)
     find_type(build);
     arch->hidden = size_field(build, MX_FIELD_HIDDEN, MX_ARCH_MAX_WIDTH, build->family->hidden);
     arch->layer_count = count_layers(build);
+    config->layers = arch->layer_count;
     read_heads(build);
     MX_TRY(config->status);
     read_latent(build);
@@ -283,6 +416,10 @@ static mx_status fill(struct mx_build *build)
     MX_TRY(config->status);
     if (build->family->fill) build->family->fill(build);
     MX_TRY(config->status);
+    drop_wide_windows(arch);
+    mx_kind_finish(build);
+    mx_config_unread(config, arch->known, keep_unread, arch);
+    take_safe_side(arch);
     validate(build);
     MX_TRY(config->status);
     arch->names = build->family->names;
@@ -291,13 +428,30 @@ static mx_status fill(struct mx_build *build)
     return MX_OK;
 }
 
+/* A model that is no decoder and whose fields are its own: what it is, and no layers. */
+static mx_status describe_barely(struct mx_build *build)
+{
+    struct mx_arch *arch = build->arch;
+    mx_arch_free(arch);
+    build->config->status = MX_OK;
+    find_type(build);
+    mx_config_unread(build->config, arch->known, keep_unread, arch);
+    mx_arch_refuse(arch, "the engine runs decoders, and this is none");
+    return MX_OK;
+}
+
 mx_status mx_arch_from_json(struct mx_arch *arch, const cJSON *root, const char *name, struct mx_error *err)
 {
     *arch = (struct mx_arch){0};
     struct mx_config config;
-    MX_TRY(mx_config_init(&config, root, name, err));
-    struct mx_build build = {.config = &config, .arch = arch};
-    const mx_status status = fill(&build);
+    mx_status status = mx_config_init(&config, root, name, err);
+    if (status == MX_OK) {
+        struct mx_build build = {.config = &config, .arch = arch};
+        status = fill(&build);
+        const bool named = arch->model_type[0] || mx_config_find(&config, "architectures");
+        if (status != MX_OK && arch->kind != MX_KIND_DECODER && named) status = describe_barely(&build);
+    }
+    mx_config_close(&config);
     if (status != MX_OK) mx_arch_free(arch);
     return status;
 }
@@ -319,5 +473,7 @@ mx_status mx_arch_open(struct mx_arch *arch, const char *path, struct mx_error *
 void mx_arch_free(struct mx_arch *arch)
 {
     free(arch->layers);
+    for (uint32_t i = 0; i < arch->unread_count; i++) free(arch->unread[i]);
+    free(arch->unread);
     *arch = (struct mx_arch){0};
 }

@@ -27,6 +27,23 @@ enum {
     MX_ARCH_MAX_CONTEXT = 1 << 28,
 };
 
+/* What a model does with text. All but the first get no KV advice. */
+enum mx_kind {
+    MX_KIND_DECODER,         /* writes one token after the other */
+    MX_KIND_ENCODER,         /* reads a text at once: no KV cache */
+    MX_KIND_ENCODER_DECODER, /* reads one text, writes another: the decoder's cache, and its cross attention's */
+    MX_KIND_DIFFUSION,       /* refines whole sequences or images, both ways: no KV cache as a rule */
+    MX_KIND_OTHER,           /* nothing speaks for text being written */
+};
+const char *mx_kind_name(enum mx_kind kind); /* "decoder", "encoder", "encoder_decoder", "diffusion", "other" */
+
+/* Figures that fields which nobody read may change. */
+enum mx_uncertain {
+    MX_UNCERTAIN_CACHE = 1 << 0,
+    MX_UNCERTAIN_PARAMETERS = 1 << 1,
+    MX_UNCERTAIN_CONTEXT = 1 << 2,
+};
+
 /* What decides the KV advice. */
 enum mx_class {
     MX_CLASS_STANDARD,       /* every layer attends to everything */
@@ -34,6 +51,7 @@ enum mx_class {
     MX_CLASS_MLA,            /* latent attention (DeepSeek-V2, section 2.1) */
     MX_CLASS_HYBRID,         /* attention and recurrent layers */
     MX_CLASS_RECURRENT,      /* no attention at all */
+    MX_CLASS_OTHER,          /* none of these: attention over compressed entries (DeepSeek-V4) */
 };
 
 enum mx_activation {
@@ -118,8 +136,9 @@ struct mx_arch {
     char model_type[64]; /* as the config says, of the text model */
     char outer_type[64]; /* of the wrapping model if nested ("qwen2_5_vl"), otherwise "" */
     char dtype[16];      /* "bfloat16", ...: as the config says; "" if it doesn't */
-    bool known;          /* the type stands in the table; otherwise classified from its fields alone */
-    bool runnable;       /* the engine runs it; otherwise `not_runnable` says why, in one line */
+    enum mx_kind kind;
+    bool known;    /* the type stands in the table; otherwise classified from its fields alone */
+    bool runnable; /* the engine runs it; otherwise `not_runnable` says why, in one line */
     char not_runnable[160];
     enum mx_class class_;
 
@@ -127,6 +146,12 @@ struct mx_arch {
     uint32_t max_context;    /* max_position_embeddings; 0 if the config does not say */
     uint32_t head_dim;       /* of the attention layers that hold the most; latent: of the expanded keys */
     struct mx_layer *layers; /* [layer_count], owned */
+    uint64_t cross_elements; /* of an encoder-decoder: keys and values of a source of fixed length, per sequence */
+
+    /* What the config says and nobody read, by path: "sparse_config.new_width". Owned. */
+    char **unread;
+    uint32_t unread_count;
+    unsigned uncertain; /* enum mx_uncertain, or-ed: figures that some of these may change */
 
     struct mx_experts experts; /* count 0: dense */
     enum mx_activation activation;
@@ -195,12 +220,13 @@ uint64_t mx_arch_cache_elements(const struct mx_arch *arch, uint64_t tokens);
 uint64_t mx_arch_state_elements(const struct mx_arch *arch);
 
 /* Parameters of the text model, counted from its list of tensors (tensors.h), which the loader reads: all, and those
- * that one token reads (of the experts only those used; the embedding only if it is also the output; a block that
- * several layers share once per use). */
+ * that one token uses (of the experts only those chosen; the embedding only if it is also the output). */
 struct mx_parameters {
-    uint64_t total, active;
-    uint64_t embedding; /* in `total`: the input embedding */
-    bool complete;      /* false where the description lacks a part (recurrent mixers of unknown make): an estimate */
+    uint64_t total, active; /* active is never more than total */
+    uint64_t read;          /* like `active`, but a block that several layers share counts once for each of its uses */
+    uint64_t embedding;     /* in `total`: the input embedding */
+    bool overflows;         /* more than 64 bits count: all figures are 0 */
+    bool complete; /* false where the description lacks a part (recurrent mixers of unknown make): an estimate */
 };
 struct mx_parameters mx_arch_parameters(const struct mx_arch *arch);
 

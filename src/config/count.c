@@ -17,13 +17,14 @@ uint32_t mx_arch_recurrent_layers(const struct mx_arch *arch)
 
 uint64_t mx_arch_cache_elements(const struct mx_arch *arch, uint64_t tokens)
 {
-    uint64_t total = 0;
+    uint64_t total = arch->cross_elements;
     for (uint32_t i = 0; i < arch->layer_count; i++) {
         const struct mx_kv_shape shape = mx_layer_kv_shape(&arch->layers[i]);
         /* The newest token joins the window only when the next one is computed. */
         const uint64_t held = shape.window && tokens >= shape.window ? shape.window - 1 : tokens;
         const uint64_t per_token = (uint64_t)shape.kv_heads * (shape.k_dim + shape.v_dim) + shape.indexer_dim;
         total += held * per_token * shape.copies;
+        if (shape.compress) total += tokens / shape.compress * shape.compressed_dim * shape.copies;
     }
     return total;
 }
@@ -43,8 +44,16 @@ static mx_status add_tensor(void *context, const struct mx_tensor_spec *spec)
     struct mx_parameters *count = context;
     const uint64_t one = spec->rows * spec->cols + (spec->bias ? spec->rows : 0);
     const uint64_t all = spec->count ? spec->count : 1, used = spec->used ? spec->used : all;
-    if (!spec->repeated) count->total += all * one;
-    count->active += used * one;
+    uint64_t total, read;
+    if (__builtin_mul_overflow(all, one, &total) || __builtin_mul_overflow(used, one, &read) ||
+        __builtin_add_overflow(count->read, read, &count->read) ||
+        __builtin_add_overflow(count->total, total, &total)) { /* no model: the sizes of a hostile file */
+        count->overflows = true;
+        return MX_OK;
+    }
+    if (spec->repeated) return MX_OK;
+    count->total = total;
+    count->active += read;
     if (spec->role == MX_ROLE_EMBEDDING) count->embedding = one;
     return MX_OK;
 }
@@ -53,6 +62,10 @@ struct mx_parameters mx_arch_parameters(const struct mx_arch *arch)
 {
     struct mx_parameters count = {.complete = arch->parameters_complete};
     mx_tensors_each(arch, add_tensor, &count);
-    if (!arch->tied) count.active -= count.embedding; /* a token reads one row of it */
+    if (!arch->tied) { /* a token reads one row of it */
+        count.active -= count.embedding;
+        count.read -= count.embedding;
+    }
+    if (count.overflows) count = (struct mx_parameters){.overflows = true};
     return count;
 }

@@ -26,6 +26,14 @@ static const cJSON *list_or_null(const struct mx_config *config, const char *spe
     return cJSON_IsArray(item) ? item : NULL;
 }
 
+/* A field that lists the text's value first, then the image's. */
+static uint32_t of_text(struct mx_config *config, const char *spellings, uint32_t low, uint32_t high, uint32_t fallback)
+{
+    const cJSON *item = mx_config_find(config, spellings);
+    if (!cJSON_IsArray(item)) return mx_config_whole(config, spellings, low, high, fallback);
+    return item->child ? mx_config_item(config, item->child, item->string, low, high) : fallback;
+}
+
 static struct sparse_rules read_rules(struct mx_build *build)
 {
     struct mx_config *config = build->config;
@@ -36,8 +44,10 @@ static struct sparse_rules read_rules(struct mx_build *build)
         .frequencies = list_or_null(config, "moe_layer_freq"),
         .dense = list_or_null(config, "mlp_only_layers"),
     };
-    rules.first = mx_config_per_layer(config, "first_k_dense_replace|num_dense_layers|moe_layer_start_index", 0, 0,
-                                      1 << 20, build->family->first_dense);
+    const char *const first = "first_k_dense_replace|num_dense_layers|moe_layer_start_index";
+    rules.first = build->family->width_by_modality
+                      ? of_text(config, first, 0, 1 << 20, build->family->first_dense)
+                      : mx_config_common(config, first, 0, 1 << 20, build->family->first_dense);
     const cJSON *last = mx_config_find(config, "moe_layer_end_index");
     rules.last = last && cJSON_GetNumberValue(last) >= 0
                      ? mx_config_whole(config, "moe_layer_end_index", 0, 1 << 20, layers)
@@ -68,19 +78,28 @@ static bool is_sparse(struct mx_build *build, const struct sparse_rules *rules, 
            layer % rules->frequency == 0;
 }
 
+static uint32_t expert_width(struct mx_config *config, const struct mx_family *family, uint32_t layer, uint32_t usual)
+{
+    if (family->width_by_modality) return of_text(config, MX_FIELD_EXPERT_WIDTH, 1, MX_ARCH_MAX_WIDTH, usual);
+    return mx_config_per_layer(config, MX_FIELD_EXPERT_WIDTH, layer, 1, MX_ARCH_MAX_WIDTH, usual);
+}
+
 void mx_build_experts(struct mx_build *build)
 {
     struct mx_config *config = build->config;
     struct mx_arch *arch = build->arch;
     const struct mx_family *family = build->family;
     struct mx_experts *experts = &arch->experts;
-    experts->count = mx_config_is_null(config, MX_FIELD_EXPERTS)
-                         ? 0
-                         : mx_config_per_layer(config, MX_FIELD_EXPERTS, 0, 0, MX_ARCH_MAX_EXPERTS, family->experts);
+    experts->count = mx_config_is_null(config, MX_FIELD_EXPERTS) ? 0
+                     : family->width_by_modality
+                         ? of_text(config, MX_FIELD_EXPERTS, 0, MX_ARCH_MAX_EXPERTS, family->experts)
+                         : mx_config_common(config, MX_FIELD_EXPERTS, 0, MX_ARCH_MAX_EXPERTS, family->experts);
     experts->scale = 1;
     if (experts->count) {
         experts->used =
-            mx_config_per_layer(config, MX_FIELD_EXPERTS_USED, 0, 1, MX_ARCH_MAX_EXPERTS, family->experts_used);
+            family->width_by_modality
+                ? of_text(config, MX_FIELD_EXPERTS_USED, 1, MX_ARCH_MAX_EXPERTS, family->experts_used)
+                : mx_config_common(config, MX_FIELD_EXPERTS_USED, 1, MX_ARCH_MAX_EXPERTS, family->experts_used);
         if (experts->used > experts->count || !experts->used)
             mx_config_fail(config, "%u experts are used per token, of %u", experts->used, experts->count);
         experts->normalize = family->no_normalize_field
@@ -109,8 +128,7 @@ void mx_build_experts(struct mx_build *build)
         layer->attention.sinks = family->sinks && mx_layer_attends(layer);
         if (!sparse) continue;
         const uint32_t width =
-            mx_config_per_layer(config, MX_FIELD_EXPERT_WIDTH, family->width_by_modality ? 0 : i, 1, MX_ARCH_MAX_WIDTH,
-                                family->expert_width ? family->expert_width : layer->feed_forward.width);
+            expert_width(config, family, i, family->expert_width ? family->expert_width : layer->feed_forward.width);
         const uint32_t shared =
             mx_config_per_layer(config, MX_FIELD_SHARED_EXPERTS, i, 0, MX_ARCH_MAX_EXPERTS, family->shared_experts);
         const uint64_t shared_width = (uint64_t)shared * width;

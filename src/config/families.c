@@ -19,6 +19,9 @@
 #define LATENT_HYBRID .class_ = MX_CLASS_HYBRID, .latent = true, .mlp_bias = MX_NO
 #define GEMMA_PLAIN .activation = MX_ACTIVATION_GELU_TANH, .tied = MX_ASK_YES, .mlp_bias = MX_NO
 #define GEMMA .activation = MX_ACTIVATION_GELU_TANH, .tied = MX_ASK_YES, .norm_offset = 1
+#define LINEAR                                                                                                         \
+    .class_ = RECURRENT, .recurrence = MX_RECURRENCE_OTHER, .positions = MX_POSITIONS_NONE, .norm_eps = 1e-6,          \
+    .fill = mx_fill_linear
 #define LAYERED_LLAMA NO_BIAS, .norm_eps = 1e-6
 #define OLMO .norm = MX_NORM_LAYER_PLAIN, .mlp_bias = MX_NO, .context = 2048, .norm_eps = 1e-5, .fill = mx_fill_olmo
 #define QWEN2_VL                                                                                                       \
@@ -80,6 +83,7 @@ static const struct wrapper wrappers[] = {
     {"pixtral", "mistral"},
     {"qwen2_5_omni_thinker", "qwen2_5_omni_text"},
     {"qwen2_audio", "qwen2"},
+    {"llava_llama", "llama"},
     {"qwen3_omni_moe_thinker", "qwen3_omni_moe_text"},
     {"smolvlm", "llama"},
     {"video_llava", "llama"},

@@ -4,12 +4,71 @@
 #include <math.h>
 #include <stdarg.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "base/json.h"
 #include "base/str.h"
 
 enum { MAX_KEY = 96 };
+
+/* ---- which members were read ---- */
+
+struct mx_read_fields {
+    const cJSON **slots; /* open addressing on the pointer */
+    size_t count, mask;
+};
+
+static size_t slot_of(const struct mx_read_fields *read, const cJSON *item)
+{
+    size_t slot = (size_t)(((uintptr_t)item >> 4) * 0x9e3779b97f4a7c15u >> 20) & read->mask;
+    while (read->slots[slot] && read->slots[slot] != item) slot = (slot + 1) & read->mask;
+    return slot;
+}
+
+static bool grow(struct mx_read_fields *read)
+{
+    struct mx_read_fields wider = {.mask = 2 * read->mask + 1, .count = read->count};
+    wider.slots = calloc(wider.mask + 1, sizeof *wider.slots);
+    if (!wider.slots) return false;
+    for (size_t i = 0; i <= read->mask; i++)
+        if (read->slots[i]) wider.slots[slot_of(&wider, read->slots[i])] = read->slots[i];
+    free(read->slots);
+    *read = wider;
+    return true;
+}
+
+void mx_config_mark(const struct mx_config *config, const cJSON *item)
+{
+    struct mx_read_fields *read = config->read;
+    if (!read || !item) return;
+    if (2 * read->count > read->mask && !grow(read)) return; /* memory is short: it will be told as unread */
+    const size_t slot = slot_of(read, item);
+    read->count += !read->slots[slot];
+    read->slots[slot] = item;
+}
+
+bool mx_config_was_read(const struct mx_config *config, const cJSON *item)
+{
+    return config->read && config->read->slots[slot_of(config->read, item)] == item;
+}
+
+static mx_status open_read(struct mx_config *config)
+{
+    enum { SLOTS = 256 };
+    config->read = calloc(1, sizeof *config->read);
+    if (config->read) config->read->slots = calloc(SLOTS, sizeof *config->read->slots);
+    if (!config->read || !config->read->slots) return mx_fail_memory(config->err, "the fields of a config", SLOTS);
+    config->read->mask = SLOTS - 1;
+    return MX_OK;
+}
+
+void mx_config_close(struct mx_config *config)
+{
+    if (config->read) free(config->read->slots);
+    free(config->read);
+    config->read = NULL;
+}
 
 /* Takes the next spelling off the list: copies it into key, moves *rest behind it. False at the end. */
 static bool next_spelling(const char **rest, char key[MAX_KEY])
@@ -53,16 +112,22 @@ static bool has_type(const cJSON *item, enum wanted wanted)
  * but one of another type, that one (so that the caller complains about it); else NULL. */
 static const cJSON *find(const struct mx_config *config, const char *spellings, enum wanted wanted, char key[MAX_KEY])
 {
-    const cJSON *other = NULL;
+    const cJSON *other = NULL, *found = NULL;
     char name[MAX_KEY], other_name[MAX_KEY] = "";
     for (unsigned i = 0; i < config->level_count; i++) {
         const char *rest = spellings;
         while (next_spelling(&rest, name)) {
             const cJSON *item = at_path(config->levels[i], name);
             if (!item || cJSON_IsNull(item)) continue;
+            if (found) { /* another spelling of what was found: read where it says the same */
+                if (cJSON_Compare(item, found, true)) mx_config_mark(config, item);
+                continue;
+            }
             if (has_type(item, wanted)) {
                 memcpy(key, name, MAX_KEY);
-                return item;
+                mx_config_mark(config, item);
+                found = item;
+                continue;
             }
             if (!other) {
                 other = item;
@@ -70,19 +135,22 @@ static const cJSON *find(const struct mx_config *config, const char *spellings, 
             }
         }
     }
+    if (found) return found;
     memcpy(key, other_name, MAX_KEY);
+    mx_config_mark(config, other);
     return other;
 }
 
 mx_status mx_config_init(struct mx_config *config, const cJSON *root, const char *name, struct mx_error *err)
 {
-    static const char *const nested[] = {"text_config", "llm_config", "language_config", "thinker_config"};
-    *config = (struct mx_config){.name = name, .status = MX_OK, .err = err};
+    static const char *const nested[] = {"text_config", "llm_config", "llm_cfg", "language_config", "thinker_config"};
+    *config = (struct mx_config){.name = name, .status = MX_OK, .err = err}; /* nothing to close yet */
     if (!cJSON_IsObject(root)) {
         char text[64];
         return mx_fail(err, MX_ERR_FORMAT, "%s: is %s; a config is a JSON object", name,
                        mx_json_describe(root, text, sizeof text));
     }
+    MX_TRY(open_read(config));
     const cJSON *found[MX_CONFIG_LEVELS] = {root};
     unsigned count = 1;
     for (bool deeper = true; deeper;) {
@@ -190,6 +258,12 @@ uint32_t mx_config_per_layer(struct mx_config *config, const char *spellings, ui
     char key[MAX_KEY];
     const cJSON *item = find(config, spellings, ANY, key);
     if (!cJSON_IsArray(item)) return mx_config_whole(config, spellings, low, high, fallback);
+    mx_config_mark(config, item);
+    if (config->layers && (uint32_t)cJSON_GetArraySize(item) < config->layers) {
+        mx_config_fail(config, "field \"%s\" lists %d values for %u layers", key, cJSON_GetArraySize(item),
+                       config->layers);
+        return fallback;
+    }
     const cJSON *element = cJSON_GetArrayItem(item, (int)layer);
     if (!element) {
         mx_config_fail(config, "field \"%s\" lists %d values, but there is a layer %u", key, cJSON_GetArraySize(item),
@@ -198,6 +272,20 @@ uint32_t mx_config_per_layer(struct mx_config *config, const char *spellings, ui
     }
     if (cJSON_IsNull(element)) return fallback;
     return check_whole(config, element, key, low, high, fallback);
+}
+
+uint32_t mx_config_common(struct mx_config *config, const char *spellings, uint32_t low, uint32_t high,
+                          uint32_t fallback)
+{
+    char key[MAX_KEY];
+    const cJSON *item = find(config, spellings, ANY, key), *element;
+    const uint32_t first = mx_config_per_layer(config, spellings, 0, low, high, fallback);
+    if (!cJSON_IsArray(item)) return first;
+    cJSON_ArrayForEach (element, item)
+        if (!cJSON_Compare(element, item->child, true))
+            mx_config_fail(config, "field \"%s\" lists different values, and only one for all layers is understood",
+                           key);
+    return first;
 }
 
 double mx_config_number(struct mx_config *config, const char *spellings, double low, double high, double fallback)

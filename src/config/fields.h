@@ -21,18 +21,22 @@
 #define MX_FIELD_LAYERS                                                                                                \
     "num_hidden_layers|n_layers|num_layers|n_layer|num_transformer_layers|num_decoder_layers|num_blocks"
 #define MX_FIELD_HIDDEN "hidden_size|d_model|dim|model_dim|n_embd|n_embed|embedding_dim"
-#define MX_FIELD_HEADS "num_attention_heads|num_heads|n_heads|n_head|attention_heads|decoder_attention_heads"
+#define MX_FIELD_HEADS                                                                                                 \
+    "num_attention_heads|num_heads|n_heads|n_head|attention_heads|decoder_attention_heads|attn.num_heads"
 #define MX_FIELD_KV_HEADS                                                                                              \
-    "num_key_value_heads|num_kv_heads|n_kv_heads|n_head_kv|multi_query_group_num|attn_config.kv_n_heads"
+    "num_key_value_heads|num_kv_heads|n_kv_heads|n_head_kv|multi_query_group_num|attn_config.kv_n_heads"               \
+    "|num_key_value_heads_per_layer|num_attention_groups|num_query_groups|attn.num_kv_heads"
 #define MX_FIELD_HEAD_DIM "head_dim|head_size|kv_channels|attention_head_dim|dim_head"
 #define MX_FIELD_INTERMEDIATE                                                                                          \
     "intermediate_size|ffn_dim|ffn_hidden_size|n_inner|d_ff|dff|d_inner|mlp_hidden_size|ffn_config.ffn_hidden_size"    \
-    "|decoder_ffn_dim"
-#define MX_FIELD_VOCAB "vocab_size|padded_vocab_size|n_vocab"
+    "|decoder_ffn_dim|ff_intermediate_size|hidden_dim"
+#define MX_FIELD_VOCAB "embedding_size|vocab_size|padded_vocab_size|n_vocab"
 #define MX_FIELD_CONTEXT                                                                                               \
     "max_position_embeddings|n_positions|max_seq_len|max_sequence_length|seq_length|model_max_length|n_ctx"            \
-    "|context_length|max_context_length"
-#define MX_FIELD_WINDOW "sliding_window|sliding_window_size|attention_window_size|local_attention_window"
+    "|context_length|max_context_length|max_target_positions"
+#define MX_FIELD_WINDOW                                                                                                \
+    "sliding_window|sliding_window_size|attention_window_size|local_attention_window|sliding_window_attention_size|"   \
+    "attn.window_size"
 #define MX_FIELD_PATTERN "sliding_window_pattern|_sliding_window_pattern|global_attn_every_n_layers"
 #define MX_FIELD_LAYER_TYPES "layer_types|layers_block_type|block_types|hybrid_override_pattern"
 #define MX_FIELD_ACTIVATION "hidden_act|hidden_activation|activation_function|mlp_hidden_act|activation|activation_type"
@@ -45,28 +49,33 @@
 #define MX_FIELD_MLP_BIAS "mlp_bias|use_mlp_bias|use_bias|bias"
 
 #define MX_FIELD_EXPERTS                                                                                               \
-    "num_experts|num_local_experts|n_routed_experts|moe_num_experts|num_routed_experts|ffn_config.moe_num_experts"
+    "num_experts|num_local_experts|n_routed_experts|moe_num_experts|num_routed_experts|ffn_config.moe_num_experts|"    \
+    "moe.num_experts"
 #define MX_FIELD_EXPERTS_USED                                                                                          \
     "num_experts_per_tok|num_experts_per_token|moe_topk|moe_top_k|top_k_experts|moe_k|num_selected_experts"            \
-    "|experts_per_token|top_k|ffn_config.moe_top_k"
+    "|experts_per_token|top_k|ffn_config.moe_top_k|moe.num_experts_per_tok"
 #define MX_FIELD_EXPERT_WIDTH "moe_intermediate_size|expert_ffn_hidden_size|moe_ffn_hidden_size"
 #define MX_FIELD_SHARED_EXPERTS                                                                                        \
     "n_shared_experts|num_shared_experts|moe_num_shared_experts|num_shared_expert|n_shared_expert"
 #define MX_FIELD_SHARED_WIDTH                                                                                          \
     "shared_expert_intermediate_size|shared_intermediate_size|moe_shared_expert_intermediate_size"
 
-#define MX_FIELD_ROPE_THETA "rope_parameters.rope_theta|rope_theta|rotary_emb_base|attn_config.rope_theta|rotary_base"
+#define MX_FIELD_ROPE_THETA                                                                                            \
+    "rope_parameters.rope_theta|rope_theta|rope_embedding_base|attn.rope_theta|rotary_emb_base|attn_config.rope_"      \
+    "theta|rotary_base"
 #define MX_FIELD_ROPE_PART                                                                                             \
     "rope_parameters.partial_rotary_factor|partial_rotary_factor|rotary_pct|rope_pct|rotary_percent|rope_percentage"
 
 #define MX_FIELD_STATE "mamba_d_state|ssm_state_size|state_size|d_state|ssm_cfg.d_state"
-#define MX_FIELD_CONV "mamba_d_conv|conv_kernel|conv_kernel_size|d_conv|ssm_cfg.d_conv"
-#define MX_FIELD_EXPAND "mamba_expand|expand|ssm_cfg.expand"
+#define MX_FIELD_CONV "mamba_d_conv|conv_kernel|conv_kernel_size|d_conv|ssm_cfg.d_conv|conv_dimension"
+#define MX_FIELD_EXPAND "mamba_expand|expand|ssm_cfg.expand|expansion_factor"
 #define MX_FIELD_SSM_HEADS "mamba_n_heads|mamba_num_heads|n_mamba_heads"
 #define MX_FIELD_SSM_HEAD_DIM "mamba_d_head|mamba_head_dim|mamba_headdim"
 #define MX_FIELD_SSM_GROUPS "mamba_n_groups|mamba_ngroups|n_groups"
 
 enum { MX_CONFIG_LEVELS = 5 };
+
+struct mx_read_fields; /* which members of the file were read */
 
 struct mx_config {
     const char *name;                      /* the file, for messages */
@@ -74,10 +83,28 @@ struct mx_config {
     unsigned level_count;
     mx_status status; /* of the first thing that was wrong */
     struct mx_error *err;
+    struct mx_read_fields *read;
+    uint32_t layers; /* once it is known: lists of one value per layer must not be shorter */
 };
 
-/* Finds the nested text models (text_config, llm_config, language_config, thinker_config) of `root`. */
+/* Finds the nested text models (text_config, llm_config, llm_cfg, language_config, thinker_config) of `root`. What it
+ * allocates is freed by mx_config_close, after a failure too. */
 mx_status mx_config_init(struct mx_config *config, const cJSON *root, const char *name, struct mx_error *err);
+
+void mx_config_close(struct mx_config *config);
+
+/* Marks a member as read, where it is looked at without the readers below. NULL is fine. */
+void mx_config_mark(const struct mx_config *config, const cJSON *item);
+
+bool mx_config_was_read(const struct mx_config *config, const cJSON *item);
+
+/* Calls `tell` for each member of the file that nobody has read and that could mean something, with its path
+ * ("rope_scaling.new_factor"). Members that say nothing about a model's shape (names of tokens, dropout, what training
+ * did) are left out, and so are the configs of other towers; of a type that is `known` also what its row makes up for.
+ * `bears`: the name speaks of layers, heads, windows, chunks, positions, ranks, states, compression, bits or experts.
+ */
+void mx_config_unread(const struct mx_config *config, bool known,
+                      void (*tell)(void *context, const char *path, bool bears), void *context);
 
 /* The first spelling that is present and not null; NULL if there is none. */
 const cJSON *mx_config_find(const struct mx_config *config, const char *spellings);
@@ -105,6 +132,10 @@ uint32_t mx_config_item(struct mx_config *config, const cJSON *item, const char 
  * A list shorter than `layer` is an error. */
 uint32_t mx_config_per_layer(struct mx_config *config, const char *spellings, uint32_t layer, uint32_t low,
                              uint32_t high, uint32_t fallback);
+
+/* One number for all layers, where a list of one per layer may stand: all of its values must then be the same. */
+uint32_t mx_config_common(struct mx_config *config, const char *spellings, uint32_t low, uint32_t high,
+                          uint32_t fallback);
 
 /* Records an error: "NAME: " and the message. The first one is kept. */
 void mx_config_fail(struct mx_config *config, const char *format, ...) __attribute__((format(printf, 2, 3)));

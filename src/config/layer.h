@@ -63,6 +63,10 @@ struct mx_attention {
     bool experts;         /* queries and output projections by expert, routed as feed-forwards are (JetMoE) */
     bool wide_input;      /* the input is the hidden state and the embedding side by side (Zamba) */
     uint32_t adapter;     /* rank of the adapters that each use of shared weights adds to q, k and v (Zamba 2) */
+    uint32_t compress;    /* every so many tokens leave one entry behind that all later ones see, besides the window; 0:
+                             none (DeepSeek-V4) */
+    uint32_t compressed_dim;   /* elements of such an entry, its indexer's key among them */
+    uint32_t o_rank, o_groups; /* the output projection by way of so many numbers for each group of heads */
     struct mx_latent latent;
     struct mx_indexer indexer;
 };
@@ -206,7 +210,8 @@ struct mx_kv_shape {
                               times per token */
     int32_t shares;        /* index of the earlier layer whose cache it reads, which may itself share; -1: its own */
     uint32_t indexer_dim;  /* elements per token of a sparse-attention indexer's keys; 0: no indexer */
-    bool rope;             /* keys are held rotated, by mx_arch.rope[rope_index] */
+    uint32_t compress, compressed_dim; /* one entry of so many elements for each `compress` tokens; 0: none */
+    bool rope;                         /* keys are held rotated, by mx_arch.rope[rope_index] */
     uint8_t rope_index;
 };
 struct mx_kv_shape mx_layer_kv_shape(const struct mx_layer *layer);

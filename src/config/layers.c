@@ -60,13 +60,21 @@ static const struct kind_word *find_word(const char *word, size_t length)
     return NULL;
 }
 
+/* A layer's own value where a field lists one per layer; the model's where it is one number. */
+static uint32_t of_layer(const struct mx_build *build, const char *spellings, uint32_t layer, uint32_t all)
+{
+    if (!cJSON_IsArray(mx_config_find(build->config, spellings))) return all;
+    return mx_config_per_layer(build->config, spellings, layer, 1, MX_ARCH_MAX_WIDTH, all);
+}
+
 void mx_layer_attend(const struct mx_build *build, struct mx_layer *layer, enum mx_attention_kind attention)
 {
+    const uint32_t index = (uint32_t)(layer - build->arch->layers);
     layer->attention.kind = attention;
-    layer->attention.heads = build->heads;
-    layer->attention.kv_heads = build->kv_heads;
-    layer->attention.k_dim = build->head_dim;
-    layer->attention.v_dim = build->v_dim;
+    layer->attention.heads = of_layer(build, MX_FIELD_HEADS, index, build->heads);
+    layer->attention.kv_heads = of_layer(build, MX_FIELD_KV_HEADS, index, build->kv_heads);
+    layer->attention.k_dim = of_layer(build, MX_FIELD_HEAD_DIM, index, build->head_dim);
+    layer->attention.v_dim = build->v_dim == build->head_dim ? layer->attention.k_dim : build->v_dim;
     layer->attention.window =
         attention == MX_ATTENTION_SLIDING || attention == MX_ATTENTION_CHUNKED ? build->window : 0;
     layer->attention.cache_copies = 1;
@@ -110,7 +118,7 @@ static void by_words(struct mx_build *build, const cJSON *list, const char *name
     const bool letters = cJSON_IsString(list);
     const size_t count = letters ? strlen(list->valuestring) : (size_t)cJSON_GetArraySize(list);
     const enum mx_recurrence_kind recurrence = mx_build_recurrence(build);
-    if (count == 0 || (!cyclic && count != arch->layer_count)) {
+    if (count == 0 || (!cyclic && count < arch->layer_count)) { /* of a longer list the first ones count */
         mx_config_fail(config, "field \"%s\" has %zu entries for %u layers", name, count, arch->layer_count);
         return;
     }
@@ -133,8 +141,10 @@ static void by_mask(struct mx_build *build, const bool *is_attention, bool both)
 {
     struct mx_arch *arch = build->arch;
     const enum mx_recurrence_kind recurrence = mx_build_recurrence(build);
+    const bool windowed = build->window && mx_config_find(build->config, "attn.window_size") != NULL;
     for (uint32_t i = 0; i < arch->layer_count; i++) {
-        if (is_attention[i]) mx_layer_attend(build, &arch->layers[i], MX_ATTENTION_FULL);
+        if (is_attention[i])
+            mx_layer_attend(build, &arch->layers[i], windowed ? MX_ATTENTION_SLIDING : MX_ATTENTION_FULL);
         if (!is_attention[i] || both) mx_layer_recur(build, &arch->layers[i], recurrence);
     }
 }
@@ -163,7 +173,8 @@ static bool by_positions(struct mx_build *build)
     bool mask[MX_ARCH_MAX_LAYERS] = {false};
     if (mx_build_recurrence(build) == MX_RECURRENCE_NONE) return false;
 
-    if (mask_of(build, "attn_layer_indices|full_attn_idxs|attention_layer_indices|attention_layers_idx", 0, mask) ||
+    if (mask_of(build, "attn_layer_indices|full_attn_idxs|attention_layer_indices|attention_layers_idx|attn.layers", 0,
+                mask) ||
         mask_of(build, "linear_attn_config.full_attn_layers", 1, mask)) {
         by_mask(build, mask, false);
         return true;
@@ -209,6 +220,18 @@ static void by_window(struct mx_build *build)
     const cJSON *word = mx_config_find(config, MX_FIELD_PATTERN);
     if (windowed && cJSON_IsString(word)) {
         by_words(build, word, "sliding_window_pattern", true);
+        return;
+    }
+    /* Every so many layers full (as hybrids say it, too), or a list in which 1 is a window (MiMo): of unknown types. */
+    const uint32_t interval = mx_config_whole(config, "full_attention_interval", 1, MX_ARCH_MAX_LAYERS, 0);
+    const cJSON *marks = mx_config_find(config, "hybrid_layer_pattern");
+    if (!arch->known && windowed && (interval || cJSON_IsArray(marks))) {
+        for (uint32_t i = 0; i < arch->layer_count; i++) {
+            const bool sliding = cJSON_IsArray(marks)
+                                     ? mx_config_per_layer(config, "hybrid_layer_pattern", i, 0, 1, 0) == 1
+                                     : (i + 1) % interval != 0;
+            mx_layer_attend(build, &arch->layers[i], sliding ? MX_ATTENTION_SLIDING : MX_ATTENTION_FULL);
+        }
         return;
     }
     const uint32_t pattern = mx_config_is_null(config, MX_FIELD_PATTERN)

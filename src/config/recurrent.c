@@ -67,7 +67,8 @@ static struct mx_mamba2 mamba2(struct mx_build *build)
     const cJSON *dim = mx_config_find(config, dim_field);
     uint32_t head_dim =
         cJSON_IsString(dim) ? 0 : mx_config_whole(config, dim_field, 1, MX_ARCH_MAX_WIDTH, family->ssm_head_dim);
-    uint32_t heads = mx_config_whole(config, heads_field, 1, MX_ARCH_MAX_WIDTH, family->ssm_heads);
+    /* Where the config gives the heads' size, their number follows from the width, unless it gives that, too. */
+    uint32_t heads = mx_config_whole(config, heads_field, 1, MX_ARCH_MAX_WIDTH, dim ? 0 : family->ssm_heads);
     if (!head_dim) head_dim = heads && given % heads == 0 ? given / heads : 64; /* "auto", or left out */
     if (!heads) heads = given / head_dim;
     if (!heads || (uint64_t)heads * head_dim > MX_ARCH_MAX_WIDTH)

@@ -63,6 +63,25 @@ void mx_rope_read(struct mx_build *build, struct mx_rope *rope, const char *pref
     if (rope->type == MX_ROPE_DEFAULT) rope->factor = 1;
 }
 
+/* YaRN and linear scaling of a length that is not scaled yet extend the context: to the product of the original length
+ * and the factor, where the config's own length is less. Linear scaling without an original length is taken at its
+ * word in the old spelling alone ("type"): newer files give the length that was reached. */
+static void stretch_context(struct mx_build *build, const struct mx_rope *rope, const char *prefix)
+{
+    struct mx_arch *arch = build->arch;
+    char path[128];
+    snprintf(path, sizeof path, "%s.original_max_position_embeddings|original_max_position_embeddings", prefix);
+    const bool original = mx_config_find(build->config, path) != NULL;
+    if (!arch->max_context || rope->factor <= 1) return;
+    if (rope->type != MX_ROPE_YARN && rope->type != MX_ROPE_LINEAR) return;
+    if (rope->type == MX_ROPE_LINEAR && !original) {
+        snprintf(path, sizeof path, "%s.type", prefix);
+        if (!mx_config_find(build->config, path) || build->family->pattern) return;
+    }
+    const double reached = (original ? rope->original_context : arch->max_context) * rope->factor;
+    if (reached > arch->max_context && reached <= MX_ARCH_MAX_CONTEXT) arch->max_context = (uint32_t)reached;
+}
+
 void mx_build_rope(struct mx_build *build)
 {
     struct mx_config *config = build->config;
@@ -74,12 +93,24 @@ void mx_build_rope(struct mx_build *build)
     const double theta =
         mx_config_number(config, MX_FIELD_ROPE_THETA, 1e-3, 1e15, family->theta != 0 ? family->theta : 10000.0);
     const char *prefix = mx_config_object(config, "rope_parameters") ? "rope_parameters" : "rope_scaling";
-    mx_rope_read(build, &arch->rope[0], prefix, dims, theta);
+    const bool by_kind = cJSON_IsObject(mx_config_find(config, "rope_parameters.full_attention"));
+    mx_rope_read(build, &arch->rope[0], by_kind ? "rope_parameters.full_attention" : prefix, dims, theta);
     arch->rope_count = 1;
+    if (cJSON_IsObject(mx_config_find(config, "rope_parameters.sliding_attention"))) {
+        mx_rope_read(build, &arch->rope[1], "rope_parameters.sliding_attention", dims, theta);
+        bool windowed = false;
+        for (uint32_t i = 0; i < arch->layer_count; i++) {
+            const bool own = arch->layers[i].attention.kind == MX_ATTENTION_SLIDING;
+            arch->layers[i].attention.rope_index = own;
+            windowed |= own;
+        }
+        if (windowed) arch->rope_count = 2;
+    }
+    stretch_context(build, &arch->rope[0], prefix);
 
     /* How much of a head is rotated stands outside rope_scaling in older files. */
     const double part = mx_config_number(config, MX_FIELD_ROPE_PART, 0, 1, family->rope_part);
-    if (part > 0) arch->rope[0].dims = (uint32_t)(dims * part);
+    if (part > 0 && !by_kind) arch->rope[0].dims = (uint32_t)(dims * part);
     if (build->latent.kv_rank) arch->rope[0].dims = dims; /* the rotated part is a field of its own there */
     const uint32_t rotated = mx_config_whole(config, "rotary_dim|rope_dim", 1, dims, 0);
     if (rotated) arch->rope[0].dims = rotated;

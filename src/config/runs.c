@@ -224,6 +224,7 @@ static mx_status ask_name(void *context, const struct mx_tensor_spec *spec)
 
 void mx_arch_decide_runs(struct mx_arch *arch)
 {
+    if (arch->kind != MX_KIND_DECODER) mx_arch_refuse(arch, "the engine runs decoders, and this is none");
     if (arch->names && arch->outer_type[0])
         mx_arch_refuse(arch, "the engine runs text models, not the wrapper \"%s\" around one", arch->outer_type);
     if (!arch->known) mx_arch_refuse(arch, "the engine does not run model type \"%s\" yet", arch->model_type);

@@ -12,11 +12,15 @@ struct mx_kv_shape mx_layer_kv_shape(const struct mx_layer *layer)
         .heads = attention->heads,
         .kv_heads = latent ? 1 : attention->kv_heads,
         .k_dim = latent ? attention->latent.rope : attention->k_dim,
-        .v_dim = latent ? attention->latent.kv_rank : attention->v_dim,
+        .v_dim = latent                                                    ? attention->latent.kv_rank
+                 : attention->compressed_dim && attention->values_are_keys ? 0
+                                                                           : attention->v_dim,
         .window = attention->window,
         .copies = attention->cache_copies,
         .shares = attention->shares_cache_of,
         .indexer_dim = attention->indexer.dim,
+        .compress = attention->compress,
+        .compressed_dim = attention->compressed_dim,
         .rope = attention->rope,
         .rope_index = attention->rope_index,
     };

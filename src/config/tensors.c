@@ -49,6 +49,7 @@ static const char *const role_names[MX_ROLE_COUNT] = {
     [MX_ROLE_K] = "k",
     [MX_ROLE_V] = "v",
     [MX_ROLE_ATTENTION_GATE] = "attention gate",
+    [MX_ROLE_O_A] = "o a",
     [MX_ROLE_O] = "o",
     [MX_ROLE_Q_NORM] = "q norm",
     [MX_ROLE_K_NORM] = "k norm",
@@ -312,11 +313,23 @@ static void plain_attention(struct walk *walk, const struct mx_attention *attent
     const uint64_t inputs = (attention->wide_input ? 2 : 1) * (uint64_t)arch->hidden;
     const uint64_t heads = attention->heads, kv_heads = attention->kv_heads;
     const bool own = attention->shares_cache_of < 0;
-    matrix(walk, MX_ROLE_Q, heads * attention->k_dim, inputs, arch->qkv_bias);
+    if (attention->latent.q_rank) {
+        matrix(walk, MX_ROLE_Q_A, attention->latent.q_rank, inputs, arch->qkv_bias);
+        inner_norm(walk, MX_ROLE_Q_A_NORM, attention->latent.q_rank);
+        matrix(walk, MX_ROLE_Q_B, heads * attention->k_dim, attention->latent.q_rank, false);
+    } else {
+        matrix(walk, MX_ROLE_Q, heads * attention->k_dim, inputs, arch->qkv_bias);
+    }
     if (own) matrix(walk, MX_ROLE_K, kv_heads * attention->k_dim, inputs, arch->qkv_bias);
     if (own && !attention->values_are_keys)
         matrix(walk, MX_ROLE_V, kv_heads * attention->v_dim, inputs, arch->qkv_bias);
-    matrix(walk, MX_ROLE_O, arch->hidden, heads * attention->v_dim, arch->o_bias);
+    if (attention->o_rank) {
+        const uint64_t middle = (uint64_t)attention->o_rank * attention->o_groups;
+        matrix(walk, MX_ROLE_O_A, middle, heads * attention->v_dim / attention->o_groups, false);
+        matrix(walk, MX_ROLE_O, arch->hidden, middle, arch->o_bias);
+    } else {
+        matrix(walk, MX_ROLE_O, arch->hidden, heads * attention->v_dim, arch->o_bias);
+    }
     head_norm(walk, MX_ROLE_Q_NORM, attention->heads, attention->k_dim);
     if (own) head_norm(walk, MX_ROLE_K_NORM, attention->kv_heads, attention->k_dim);
     extras_of_attention(walk, attention);

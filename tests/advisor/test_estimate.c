@@ -166,10 +166,11 @@ static void refuses_nonsense(void **state)
 static void pays_from(void **state)
 {
     struct mx_layer rows[8];
-    struct mx_subject subject = {.weights = 20000000,
-                                 .basis = MX_BASIS_EXACT,
-                                 .parameter_bytes = 2,
-                                 .parameters = {10000000, 10000000, 0, true}};
+    struct mx_subject subject = {
+        .weights = 20000000,
+        .basis = MX_BASIS_EXACT,
+        .parameter_bytes = 2,
+        .parameters = {.total = 10000000, .active = 10000000, .read = 10000000, .complete = true}};
     subject.arch = plain_arch(MX_CLASS_STANDARD, "llama", 128, rows, 8);
     const struct mx_estimate_request request = {.context = 8192, .batch = 1, .kv = mx_kv_options_default()};
     const struct mx_kv_advice_request none = {0};

@@ -42,7 +42,9 @@ void mx_fill_falcon(struct mx_build *build)
 {
     struct mx_config *config = build->config;
     struct mx_arch *arch = build->arch;
-    const bool grouped = mx_config_flag(config, "new_decoder_architecture", false);
+    /* The first files of Falcon-40B say it by their groups alone. */
+    const bool older = !strncmp(arch->model_type, "RefinedWeb", 10) && mx_config_find(config, "n_head_kv");
+    const bool grouped = mx_config_flag(config, "new_decoder_architecture", older);
     const bool shared = mx_config_flag(config, "multi_query", true);
     const bool parallel = mx_config_flag(config, "parallel_attn", true);
     const bool bias = mx_config_flag(config, "bias", false);

@@ -29,6 +29,7 @@ void mx_fill_gemma4(struct mx_build *build);
 
 /* latent.c: multi-head latent attention */
 void mx_fill_axk1(struct mx_build *build);
+void mx_fill_deepseek_v4(struct mx_build *build);
 void mx_fill_kimi_linear(struct mx_build *build);
 void mx_fill_longcat(struct mx_build *build);
 void mx_fill_minicpm3(struct mx_build *build);
@@ -37,7 +38,9 @@ void mx_fill_sparse_indexer(struct mx_build *build);
 /* hybrid.c: attention beside recurrence, and pure recurrence */
 void mx_fill_falcon_h1(struct mx_build *build);
 void mx_fill_granite_hybrid(struct mx_build *build);
+void mx_fill_hymba(struct mx_build *build);
 void mx_fill_jamba(struct mx_build *build);
+void mx_fill_linear(struct mx_build *build);
 void mx_fill_lfm2(struct mx_build *build);
 void mx_fill_nemotron_h(struct mx_build *build);
 void mx_fill_recurrent_gemma(struct mx_build *build);
@@ -67,6 +70,7 @@ void mx_fill_minimax_m3(struct mx_build *build);
 void mx_fill_mllama(struct mx_build *build);
 void mx_fill_modernbert(struct mx_build *build);
 void mx_fill_openelm(struct mx_build *build);
+void mx_fill_molmo(struct mx_build *build);
 void mx_fill_seed_oss(struct mx_build *build);
 void mx_fill_smollm3(struct mx_build *build);
 void mx_fill_solar_open(struct mx_build *build);

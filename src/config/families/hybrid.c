@@ -28,6 +28,42 @@ void mx_fill_granite_hybrid(struct mx_build *build)
     mx_fill_granite(build);
 }
 
+/* What flash-linear-attention's types keep: per head a matrix of key by value widths, and columns of a convolution.
+ * What their mixers consist of differs from type to type, so parameters are not counted. */
+void mx_fill_linear(struct mx_build *build)
+{
+    struct mx_config *config = build->config;
+    struct mx_arch *arch = build->arch;
+    const uint32_t heads = mx_config_whole(config, "num_heads", 1, MX_ARCH_MAX_WIDTH, 4);
+    const double share = (double)arch->hidden / heads;
+    const double k = mx_config_number(config, "head_dim|expand_ratio", 1, MX_ARCH_MAX_WIDTH,
+                                      share * mx_config_number(config, "expand_k", 1e-3, 64, 1));
+    const double v = mx_config_find(config, "head_dim") ? k * mx_config_number(config, "expand_v", 1e-3, 64, 1)
+                                                        : share * mx_config_number(config, "expand_v", 1e-3, 64, 1);
+    const uint32_t slots = mx_config_whole(config, "num_slots", 1, MX_ARCH_MAX_WIDTH, 0);
+    const uint32_t conv =
+        mx_config_flag(config, "use_short_conv", false) ? mx_config_whole(config, "conv_size", 1, 1024, 4) : 0;
+    for (uint32_t i = 0; i < arch->layer_count; i++) {
+        struct mx_layer *layer = &arch->layers[i];
+        if (layer->recurrence.kind != MX_RECURRENCE_OTHER) continue;
+        const double state = slots ? slots * (k + v) : k * v;
+        if (heads * state > 1e12)
+            mx_config_fail(config, "%u heads with a state of %g elements make no sense", heads, state);
+        layer->recurrence.other.state = (uint64_t)(heads * state);
+        layer->recurrence.other.conv = (uint64_t)(heads * (2 * k + v)) * conv;
+    }
+    arch->parameters_complete = false;
+}
+
+/* Attention and a Mamba mixer side by side in every layer. Some layers see a window, and some share a cache, as lists
+ * of indices say: all are counted in full. */
+void mx_fill_hymba(struct mx_build *build)
+{
+    for (uint32_t i = 0; i < build->arch->layer_count; i++)
+        if (mx_layer_recurs(&build->arch->layers[i])) build->arch->layers[i].recurrence.mamba.norms = true;
+    build->arch->parameters_complete = false; /* both mixers leave by one matrix, which is counted twice */
+}
+
 /* Norms of dt, B and C. */
 void mx_fill_jamba(struct mx_build *build)
 {
@@ -148,8 +184,8 @@ void mx_fill_zamba2(struct mx_build *build)
     struct mx_config *config = build->config;
     struct mx_arch *arch = build->arch;
     const uint32_t blocks = mx_config_whole(config, "num_mem_blocks", 1, MX_ARCH_MAX_LAYERS, 1);
-    const uint32_t rank = mx_config_whole(config, "adapter_rank", 1, MX_ARCH_MAX_WIDTH, 128);
-    const bool adapted = mx_config_flag(config, "use_shared_attention_adapter", false);
+    const uint32_t rank = mx_config_whole(config, "adapter_rank|lora_rank", 1, MX_ARCH_MAX_WIDTH, 128);
+    const bool adapted = mx_config_flag(config, "use_shared_attention_adapter|use_shared_attention_lora", false);
     const bool listed = mx_config_find(config, "layers_block_type|layer_types|hybrid_layer_ids") != NULL;
     uint32_t uses = 0;
     if (!listed && arch->layer_count != 54) mx_config_need(config, "layers_block_type|hybrid_layer_ids", 1, 1);

@@ -31,6 +31,42 @@ void mx_fill_sparse_indexer(struct mx_build *build)
     }
 }
 
+/* DeepSeek-V4: every layer sees a window; besides, compress_ratios tells for each layer of how many tokens one entry is
+ * left for all later ones (0: none). Keys are values. Entries of the lower ratios are chosen among by an indexer, whose
+ * keys stand beside them. Queries and outputs go by way of low ranks. */
+void mx_fill_deepseek_v4(struct mx_build *build)
+{
+    enum { CHOSEN = 16 }; /* ratios up to this one are searched by the indexer */
+    struct mx_config *config = build->config;
+    struct mx_arch *arch = build->arch;
+    const uint32_t window = mx_config_whole(config, MX_FIELD_WINDOW, 1, MX_ARCH_MAX_CONTEXT, 128);
+    const uint32_t indexer = mx_config_whole(config, "index_head_dim", 0, MX_ARCH_MAX_WIDTH, 128);
+    const uint32_t q_rank = mx_config_whole(config, "q_lora_rank", 0, MX_ARCH_MAX_WIDTH, 1024);
+    const uint32_t o_rank = mx_config_whole(config, "o_lora_rank", 0, MX_ARCH_MAX_WIDTH, 1024);
+    const uint32_t groups = mx_config_whole(config, "o_groups", 1, MX_ARCH_MAX_WIDTH, 8);
+    mx_config_whole(config, "index_n_heads", 1, MX_ARCH_MAX_WIDTH, 64);
+    mx_config_whole(config, "index_topk", 1, MX_ARCH_MAX_CONTEXT, 512);
+    mx_config_whole(config, "qk_rope_head_dim", 0, MX_ARCH_MAX_WIDTH, 64);
+    mx_config_whole(config, "num_hash_layers", 0, MX_ARCH_MAX_LAYERS, 0);
+    for (uint32_t i = 0; i < arch->layer_count; i++) {
+        struct mx_layer *layer = &arch->layers[i];
+        struct mx_attention *own = &layer->attention;
+        build->window = window;
+        mx_layer_attend(build, layer, MX_ATTENTION_SLIDING);
+        own->rope = true;
+        own->values_are_keys = true;
+        own->compress = mx_config_per_layer(config, "compress_ratios", i, 0, MX_ARCH_MAX_CONTEXT, 0);
+        own->compressed_dim = own->k_dim + (own->compress && own->compress <= CHOSEN ? indexer : 0);
+        own->latent.q_rank = q_rank;
+        own->o_rank = o_rank;
+        own->o_groups = groups;
+        if ((uint64_t)o_rank * groups > MX_ARCH_MAX_WIDTH || own->heads % groups)
+            mx_config_fail(config, "%u output groups of %u numbers make no sense for %u heads", groups, o_rank,
+                           own->heads);
+    }
+    arch->parameters_complete = false; /* compressors, hyper-connections and hash routing are not counted */
+}
+
 /* One more norm, behind the experts. */
 void mx_fill_axk1(struct mx_build *build)
 {

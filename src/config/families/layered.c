@@ -327,6 +327,14 @@ void mx_fill_openelm(struct mx_build *build)
     }
 }
 
+/* intermediate_size counts gate and up together; 128 more rows of the embedding are for the image's tokens. */
+void mx_fill_molmo(struct mx_build *build)
+{
+    struct mx_arch *arch = build->arch;
+    for (uint32_t i = 0; i < arch->layer_count; i++) arch->layers[i].feed_forward.width /= 2;
+    mx_config_flag(build->config, "tie_word_embeddings|weight_tying", false);
+}
+
 void mx_fill_seed_oss(struct mx_build *build)
 {
     build->arch->o_bias = mx_config_flag(build->config, "attention_out_bias", false);

@@ -1,0 +1,414 @@
+/* Published configs of many types: what they are, how large, what their caches hold. And for every type: what nobody
+ * reads is told, and no field changes in silence. */
+#include <sys/stat.h>
+
+#include "advisor/subject.h"
+#include "base/file.h"
+#include "base/json.h"
+#include "base/str.h"
+#include "config/families.h"
+#include "support.h"
+
+static struct mx_error err;
+
+/* Where we count on purpose otherwise. */
+static const struct {
+    const char *file, *why;
+} exceptions[] = {
+    {"gpt2.json", "the expected bytes count the embedding twice, as if it were not the output matrix as well"},
+    {"qwen2-5-omni-qwen2-5-omni.json",
+     "the expected bytes take the embedding and the output matrix at 4 bits; AWQ codes the layers' matrices alone"},
+    {"hackathon-mlops-hymba.json", "attention and Mamba stand side by side in every layer: hybrid, not standard"},
+};
+
+static bool is_exception(const char *file)
+{
+    for (size_t i = 0; i < sizeof exceptions / sizeof *exceptions; i++)
+        if (!strcmp(file, exceptions[i].file)) return true;
+    return false;
+}
+
+static double number(const cJSON *object, const char *key)
+{
+    const cJSON *item = mx_json_get_set(object, key);
+    return cJSON_IsNumber(item) ? item->valuedouble : -1;
+}
+
+static bool within(const cJSON *entry, const char *low, const char *high, double value)
+{
+    return number(entry, low) < 0 || (value >= number(entry, low) && value <= number(entry, high));
+}
+
+/* What differs, into text; "" if nothing does. */
+static void compare(const cJSON *entry, const struct mx_subject *subject, struct mx_str *text)
+{
+    const struct mx_arch *arch = &subject->arch;
+    const cJSON *class_ = mx_json_get(entry, "class"), *lengths = mx_json_get(entry, "lengths");
+    const cJSON *wanted = mx_json_get(entry, "kv_elements");
+    const bool decoder = arch->kind == MX_KIND_DECODER;
+    if (cJSON_IsString(class_) && (!decoder || strcmp(class_->valuestring, mx_class_name(arch->class_)) != 0))
+        mx_str_printf(text, " class %s", mx_class_name(arch->class_));
+    if (mx_json_get(entry, "advice") && decoder) mx_str_puts(text, " is taken for a decoder");
+    if (!within(entry, "params_min", "params_max", (double)subject->parameters.total))
+        mx_str_printf(text, " parameters %.4g", (double)subject->parameters.total);
+    if (!within(entry, "active_min", "active_max", (double)subject->parameters.active))
+        mx_str_printf(text, " active %.4g", (double)subject->parameters.active);
+    if (!within(entry, "weights_min", "weights_max", (double)subject->weights))
+        mx_str_printf(text, " weights %.4g", (double)subject->weights);
+    if (subject->parameters.active > subject->parameters.total) mx_str_puts(text, " more active than there are");
+    for (int i = 0; i < cJSON_GetArraySize(wanted); i++) {
+        const uint64_t got = mx_arch_cache_elements(arch, (uint64_t)cJSON_GetArrayItem(lengths, i)->valuedouble);
+        if ((double)got != cJSON_GetArrayItem(wanted, i)->valuedouble)
+            mx_str_printf(text, " elements %llu", (unsigned long long)got);
+    }
+    if (number(entry, "max_context") >= 0 && number(entry, "max_context") != arch->max_context)
+        mx_str_printf(text, " context %u", arch->max_context);
+}
+
+static void each_comes_out_right(void **state)
+{
+    cJSON *root;
+    const struct mx_json_rules rules = {.allow_nan = true};
+    assert_ok(mx_json_read_file(&root, "tests/data/configs/published.json", 16 << 20, &rules, &err));
+    char path[] = "/tmp/mlxcel-published-XXXXXX";
+    const int fd = mkstemp(path);
+    assert_true(fd >= 0);
+    close(fd);
+    const cJSON *entry;
+    int bad = 0;
+    cJSON_ArrayForEach (entry, root) {
+        const char *file = mx_json_get(entry, "file")->valuestring;
+        char *text = cJSON_PrintUnformatted(mx_json_get(entry, "config"));
+        struct mx_str differs = {0};
+        struct mx_subject subject;
+        assert_ok(mx_file_write(path, text, strlen(text), &err));
+        free(text);
+        if (mx_subject_open(&subject, path, &err) == MX_OK) {
+            compare(entry, &subject, &differs);
+            mx_subject_close(&subject);
+        } else {
+            mx_str_puts(&differs, err.message);
+        }
+        if (is_exception(file) != (differs.length > 0)) {
+            print_message("%s:%s\n", file, differs.length ? mx_str_text(&differs) : " agrees, and is an exception");
+            bad++;
+        }
+        mx_str_free(&differs);
+    }
+    unlink(path);
+    cJSON_Delete(root);
+    assert_int_equal(bad, 0);
+}
+
+/* ---- every type, every field ---- */
+
+/* What advice can see of a description. */
+static char *describe(const cJSON *config)
+{
+    struct mx_arch arch;
+    struct mx_str text = {0};
+    if (mx_arch_from_json(&arch, config, "config.json", &err) != MX_OK) return NULL;
+    const struct mx_parameters parameters = mx_arch_parameters(&arch);
+    mx_str_printf(&text, "%s %s %d %d %u %u %u %u %llu %llu %d %d %g %g %d %d", arch.model_type, arch.dtype, arch.kind,
+                  arch.class_, arch.hidden, arch.vocab, arch.layer_count, arch.max_context,
+                  (unsigned long long)parameters.total, (unsigned long long)parameters.active, arch.experts.count,
+                  arch.experts.used, arch.norm_eps, arch.rope[0].theta, arch.tied, arch.activation);
+    for (uint32_t i = 0; i < arch.layer_count; i++) /* "16 heads, 4 of K and V, head dimension 128" */
+        mx_str_printf(&text, " %u/%u", arch.layers[i].attention.heads, arch.layers[i].attention.k_dim);
+    for (uint64_t tokens = 64; tokens <= 1 << 20; tokens *= 4)
+        mx_str_printf(&text, " %llu", (unsigned long long)mx_arch_cache_elements(&arch, tokens));
+    mx_str_printf(&text, " %llu", (unsigned long long)mx_arch_state_elements(&arch));
+    for (uint32_t i = 0; i < arch.unread_count; i++) mx_str_printf(&text, " unread:%s", arch.unread[i]);
+    if (parameters.active > parameters.total) fail_msg("%s: more active than there are", arch.model_type);
+    mx_arch_free(&arch);
+    char *copy = mx_strndup(mx_str_text(&text), text.length);
+    mx_str_free(&text);
+    return copy;
+}
+
+/* Sizes whose change must show, in every type that has them. */
+static bool matters(const char *name)
+{
+    static const char *const names[] = {"num_hidden_layers",
+                                        "n_layers",
+                                        "n_layer",
+                                        "num_layers",
+                                        "hidden_size",
+                                        "d_model",
+                                        "n_embd",
+                                        "num_attention_heads",
+                                        "n_heads",
+                                        "n_head",
+                                        "num_heads",
+                                        "num_key_value_heads",
+                                        "head_dim",
+                                        "intermediate_size",
+                                        "vocab_size",
+                                        "max_position_embeddings",
+                                        "sliding_window",
+                                        "layer_types",
+                                        "kv_lora_rank",
+                                        "qk_rope_head_dim",
+                                        "num_experts",
+                                        "num_local_experts",
+                                        "n_routed_experts",
+                                        "moe_intermediate_size",
+                                        "num_experts_per_tok",
+                                        "conv_L_cache",
+                                        "mamba_d_state",
+                                        "ssm_state_size",
+                                        "state_size",
+                                        "attention_chunk_size",
+                                        "num_kv_shared_layers"};
+    for (size_t i = 0; i < sizeof names / sizeof *names; i++)
+        if (!strcmp(name, names[i])) return true;
+    return false;
+}
+
+/* Fields that another one overrules in these configs, which are as their library wrote them. */
+static bool is_overruled(const cJSON *config, const cJSON *member)
+{
+    const char *name = member->string;
+    const cJSON *window = mx_json_get(config, "max_position_embeddings");
+    if (!strcmp(name, "head_dim")) return mx_json_get(config, "kv_lora_rank") != NULL; /* its parts are given apart */
+    if (!strcmp(name, "num_key_value_heads"))
+        return mx_json_get(config, "multi_query") || mx_json_get(config, "kv_lora_rank");
+    if (!strcmp(name, "num_hidden_layers")) return mx_json_get(config, "num_layers_per_stack") != NULL;
+    if (!strcmp(name, "sliding_window")) /* no text is longer, or windows are off */
+        return member->valuedouble >= number(config, "max_position_embeddings") ||
+               cJSON_IsFalse(mx_json_get(config, "use_sliding_window")) || !cJSON_IsNumber(window) ||
+               (mx_json_get(config, "layer_types") && mx_json_get(config, "max_window_layers"));
+    if (!strcmp(name, "intermediate_size"))
+        return mx_json_get(config, "moe_intermediate_size") != NULL;                          /* no dense layer */
+    if (!strcmp(name, "num_layers")) return mx_json_get(config, "num_hidden_layers") != NULL; /* LongCat's own count */
+    if (strstr(name, "experts")) /* experts that are there in name alone */
+        return cJSON_IsFalse(mx_json_get(config, "is_moe")) || cJSON_IsFalse(mx_json_get(config, "enable_moe_block"));
+    return cJSON_IsNumber(member) && member->valuedouble == 0; /* twice nothing */
+}
+
+enum change { DOUBLED, LISTED, RENAMED, CHANGES };
+
+static cJSON *changed(const cJSON *config, const cJSON *member, enum change change)
+{
+    cJSON *copy = cJSON_Duplicate(config, true);
+    cJSON *item = cJSON_Duplicate(member, true), *list;
+    switch (change) {
+    case DOUBLED:
+        if (cJSON_IsNumber(item))
+            cJSON_SetNumberValue(item, 2 * item->valuedouble);
+        else if (cJSON_IsArray(item)) /* the list twice over */
+            for (int i = 0, n = cJSON_GetArraySize(item); i < n; i++)
+                cJSON_AddItemToArray(item, cJSON_Duplicate(cJSON_GetArrayItem(member, i), true));
+        cJSON_ReplaceItemInObjectCaseSensitive(copy, member->string, item);
+        break;
+    case LISTED:
+        list = cJSON_CreateArray();
+        cJSON_AddItemToArray(list, item);
+        cJSON_ReplaceItemInObjectCaseSensitive(copy, member->string, list);
+        break;
+    case RENAMED: { /* to a name that nobody knows: told, or missed */
+        char name[128];
+        snprintf(name, sizeof name, "%.100s_x", member->string);
+        cJSON_DeleteItemFromObjectCaseSensitive(copy, member->string);
+        cJSON_AddItemToObject(copy, name, item);
+        break;
+    }
+    case CHANGES: cJSON_Delete(item); break;
+    }
+    return copy;
+}
+
+static void no_field_changes_in_silence(void **state)
+{
+    cJSON *root;
+    const struct mx_json_rules rules = {.allow_nan = true};
+    assert_ok(mx_json_read_file(&root, "tests/data/kv-truth/given.json", 16 << 20, &rules, &err));
+    const cJSON *entry, *member;
+    int silent = 0, checked = 0;
+    cJSON_ArrayForEach (entry, root) {
+        const cJSON *config = mx_json_get(entry, "config");
+        if (mx_json_get(config, "text_config")) continue;
+        char *before = describe(config);
+        assert_non_null(before);
+        cJSON_ArrayForEach (member, config) {
+            if (cJSON_IsNull(member) || cJSON_IsBool(member) || cJSON_IsObject(member)) continue;
+            if (!matters(member->string) || is_overruled(config, member)) continue;
+            for (int change = 0; change < CHANGES; change++) {
+                /* of a list that is longer than the layers the first ones count */
+                if (change == DOUBLED && cJSON_IsArray(member)) continue;
+                /* a list that holds the list is no list of layers; a number's is */
+                cJSON *other = changed(config, member, (enum change)change);
+                char *after = describe(other);
+                if (after && !strcmp(before, after)) {
+                    print_message("%s: \"%s\" was %s in silence\n", mx_json_get(entry, "name")->valuestring,
+                                  member->string,
+                                  change == DOUBLED  ? "doubled"
+                                  : change == LISTED ? "listed"
+                                                     : "renamed");
+                    silent++;
+                }
+                checked++;
+                free(after);
+                cJSON_Delete(other);
+            }
+        }
+        free(before);
+    }
+    print_message("%d changes of fields\n", checked);
+    cJSON_Delete(root);
+    assert_int_equal(silent, 0);
+}
+
+/* A field that no type knows is always told, and one that speaks of layers makes the cache uncertain. */
+static void what_nobody_reads_is_told(void **state)
+{
+    const struct mx_family_entry *entries;
+    const size_t count = mx_family_list(&entries);
+    const struct mx_json_rules rules = {0};
+    int described = 0;
+    for (size_t i = 0; i < count; i++) {
+        char text[700];
+        cJSON *config;
+        struct mx_arch arch;
+        const int length = snprintf(
+            text, sizeof text,
+            "{\"model_type\": \"%s\", \"hidden_size\": 64, \"num_hidden_layers\": 4, \"num_attention_heads\": 4,"
+            "\"num_heads\": 4, \"head_dim\": 16, \"intermediate_size\": 128, \"vocab_size\": 256,"
+            "\"new_layer_pattern\": [1, 2], \"inner\": {\"new_window\": 3}, \"colour\": \"red\"}",
+            entries[i].type);
+        assert_ok(mx_json_parse(&config, text, (size_t)length, "x", &rules, &err));
+        if (mx_arch_from_json(&arch, config, "x", &err) == MX_OK) {
+            bool pattern = false, window = false, colour = false;
+            for (uint32_t k = 0; k < arch.unread_count; k++) {
+                pattern |= !strcmp(arch.unread[k], "new_layer_pattern");
+                window |= !strcmp(arch.unread[k], "inner.new_window");
+                colour |= !strcmp(arch.unread[k], "colour");
+            }
+            if (!pattern || !window || !colour) fail_msg("%s tells not all", entries[i].type);
+            assert_true(arch.uncertain & MX_UNCERTAIN_CACHE);
+            mx_arch_free(&arch);
+            described++;
+        }
+        cJSON_Delete(config);
+    }
+    assert_true(described > 100);
+}
+
+static void safe_sides(void **state)
+{
+    static const struct {
+        const char *config;
+        double marginal; /* elements that a token adds far out */
+        bool uncertain;
+        uint32_t context;
+    } cases[] = {
+        /* an unknown type with a window: all layers full where nobody knows which are */
+        {"{'model_type': 'new', 'hidden_size': 64, 'num_hidden_layers': 4, 'num_attention_heads': 4, 'vocab_size': 9,"
+         "'num_key_value_heads': 2, 'sliding_window': 32, 'windows_at': [1]}",
+         4 * 2 * 2 * 16, true, 0},
+        {"{'model_type': 'new', 'hidden_size': 64, 'num_hidden_layers': 4, 'num_attention_heads': 4, 'vocab_size': 9,"
+         "'num_key_value_heads': 2, 'sliding_window': 32, 'full_attention_interval': 2}",
+         2 * 2 * 2 * 16, false, 0},
+        {"{'model_type': 'new', 'hidden_size': 64, 'num_hidden_layers': 4, 'num_attention_heads': 4, 'vocab_size': 9,"
+         "'num_key_value_heads': 2, 'sliding_window': 32, 'hybrid_layer_pattern': [0, 1, 1, 1]}",
+         2 * 2 * 16, false, 0},
+        {"{'model_type': 'llama', 'hidden_size': 64, 'num_hidden_layers': 4, 'num_attention_heads': 4, 'vocab_size': 9,"
+         "'num_key_value_heads': [1, 2, 4, 4], 'intermediate_size': 64}",
+         11 * 2 * 16, false, 0},
+        {"{'model_type': 'qwen3', 'hidden_size': 64, 'num_hidden_layers': 2, 'num_attention_heads': 4, 'vocab_size': 9,"
+         "'num_key_value_heads': 2, 'head_dim': 16, 'intermediate_size': 64, 'layer_types': ['full_attention',"
+         "'full_attention', 'full_attention']}",
+         2 * 2 * 2 * 16, false, 0},
+        /* a window that no text fills is none; a stretch of a length that is not stretched yet extends it */
+        {"{'model_type': 'phi3', 'hidden_size': 64, 'num_hidden_layers': 2, 'num_attention_heads': 4, 'vocab_size': 9,"
+         "'intermediate_size': 64, 'max_position_embeddings': 100, 'sliding_window': 100}",
+         2 * 4 * 2 * 16, false, 100},
+        {"{'model_type': 'llama', 'hidden_size': 64, 'num_hidden_layers': 2, 'num_attention_heads': 4, 'vocab_size': 9,"
+         "'intermediate_size': 64, 'max_position_embeddings': 100, 'rope_scaling': {'type': 'yarn', 'factor': 4,"
+         "'original_max_position_embeddings': 100}}",
+         2 * 4 * 2 * 16, false, 400},
+        {"{'model_type': 'llama', 'hidden_size': 64, 'num_hidden_layers': 2, 'num_attention_heads': 4, 'vocab_size': 9,"
+         "'intermediate_size': 64, 'max_position_embeddings': 400, 'rope_scaling': {'type': 'yarn', 'factor': 4,"
+         "'original_max_position_embeddings': 100}}",
+         2 * 4 * 2 * 16, false, 400},
+    };
+    const struct mx_json_rules rules = {0};
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        char text[512];
+        cJSON *config;
+        struct mx_arch arch;
+        snprintf(text, sizeof text, "%s", cases[i].config);
+        for (char *c = text; *c; c++)
+            if (*c == '\'') *c = '"';
+        assert_ok(mx_json_parse(&config, text, strlen(text), "x", &rules, &err));
+        assert_ok(mx_arch_from_json(&arch, config, "x", &err));
+        const double marginal = (double)(mx_arch_cache_elements(&arch, 100001) - mx_arch_cache_elements(&arch, 100000));
+        if (marginal != cases[i].marginal) fail_msg("%s: %g elements a token", cases[i].config, marginal);
+        assert_int_equal(arch.uncertain != 0, cases[i].uncertain);
+        if (cases[i].context) assert_int_equal(arch.max_context, cases[i].context);
+        mx_arch_free(&arch);
+        cJSON_Delete(config);
+    }
+}
+
+static void kinds(void **state)
+{
+    static const struct {
+        const char *config;
+        enum mx_kind kind;
+        uint64_t elements; /* at 100 tokens */
+    } cases[] = {
+        {"{'model_type': 'bert', 'hidden_size': 64, 'num_hidden_layers': 2, 'num_attention_heads': 4, 'vocab_size': 9,"
+         "'intermediate_size': 64}",
+         MX_KIND_ENCODER, 0},
+        {"{'model_type': 'of-next-year', 'architectures': ['NewForMaskedLM'], 'hidden_size': 64, 'num_hidden_layers': "
+         "2,"
+         "'num_attention_heads': 4, 'vocab_size': 9}",
+         MX_KIND_ENCODER, 0},
+        {"{'model_type': 'of-next-year', 'architectures': ['NewForCausalLM'], 'hidden_size': 64, 'num_hidden_layers': "
+         "2,"
+         "'num_attention_heads': 4, 'vocab_size': 9}",
+         MX_KIND_DECODER, 2 * 2 * 64 * 100},
+        {"{'model_type': 't5', 'd_model': 64, 'num_layers': 9, 'num_decoder_layers': 2, 'num_heads': 4, 'd_kv': 8,"
+         "'d_ff': 128, 'vocab_size': 9}",
+         MX_KIND_ENCODER_DECODER, 2 * 2 * 2 * 32 * 100},
+        {"{'model_type': 'whisper', 'd_model': 64, 'decoder_layers': 2, 'decoder_attention_heads': 4, 'vocab_size': 9,"
+         "'decoder_ffn_dim': 64, 'max_source_positions': 1500}",
+         MX_KIND_ENCODER_DECODER, 2 * 2 * 64 * (100 + 1500)},
+        {"{'model_type': 'unheard-of', 'is_encoder_decoder': true, 'd_model': 64, 'decoder_layers': 1,"
+         "'decoder_attention_heads': 4, 'vocab_size': 9}",
+         MX_KIND_ENCODER_DECODER, 2 * 2 * 64 * 100},
+        {"{'model_type': 'llada', 'd_model': 64, 'n_layers': 2, 'n_heads': 4, 'vocab_size': 9, 'mlp_hidden_size': 64}",
+         MX_KIND_DIFFUSION, 0},
+        {"{'model_type': 'of-next-year', 'architectures': ['Thing'], 'image_size': 224, 'patch_size': 16}",
+         MX_KIND_OTHER, 0},
+    };
+    const struct mx_json_rules rules = {0};
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        char text[512];
+        cJSON *config;
+        struct mx_arch arch;
+        snprintf(text, sizeof text, "%s", cases[i].config);
+        for (char *c = text; *c; c++)
+            if (*c == '\'') *c = '"';
+        assert_ok(mx_json_parse(&config, text, strlen(text), "x", &rules, &err));
+        if (mx_arch_from_json(&arch, config, "x", &err) != MX_OK) fail_msg("%s: %s", cases[i].config, err.message);
+        if (arch.kind != cases[i].kind) fail_msg("%s: %s", cases[i].config, mx_kind_name(arch.kind));
+        assert_int_equal(mx_arch_cache_elements(&arch, 100), cases[i].elements);
+        if (arch.kind != MX_KIND_DECODER) assert_false(arch.runnable);
+        mx_arch_free(&arch);
+        cJSON_Delete(config);
+    }
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(each_comes_out_right),
+        cmocka_unit_test(no_field_changes_in_silence),
+        cmocka_unit_test(what_nobody_reads_is_told),
+        cmocka_unit_test(safe_sides),
+        cmocka_unit_test(kinds),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
