@@ -14,7 +14,7 @@
 struct options {
     struct mx_engine_flags engine;
     const char *modes, *depths;
-    int64_t prefill, decode, repeat;
+    int64_t prefill, decode, repeat, parallel;
     int fill; /* 0: compute, 1: random */
     bool json, csv;
     bool kernel;
@@ -23,7 +23,7 @@ struct options {
     struct mx_kv_flags kv;
 };
 enum { REPEAT = 3 };
-static const struct options defaults = {.prefill = 512, .decode = 32, .kv = MX_KV_FLAGS_DEFAULT};
+static const struct options defaults = {.prefill = 512, .decode = 32, .parallel = 1, .kv = MX_KV_FLAGS_DEFAULT};
 
 static const struct mx_flag flags[] = {
     {"prefill", 0, MX_FLAG_WHOLE, "N", "tokens of the timed prefill (default 512; 0: none)",
@@ -36,6 +36,8 @@ static const struct mx_flag flags[] = {
      offsetof(struct options, fill)},
     {"repeat", 'r', MX_FLAG_WHOLE, "N", "repetitions; medians are shown (default 3; 9 with --kernel)",
      offsetof(struct options, repeat), 1, 1000},
+    {"parallel", 0, MX_FLAG_WHOLE, "N", "texts that decode together, one step for all (default 1)",
+     offsetof(struct options, parallel), 1, 256},
     {"modes", 0, MX_FLAG_TEXT, "LIST", "cache modes, interleaved: fp16,int8 or all (default: --kv-cache-mode)",
      offsetof(struct options, modes)},
     {"json", 0, MX_FLAG_SWITCH, NULL, "print JSON", offsetof(struct options, json)},
@@ -64,6 +66,7 @@ static cJSON *cell_json(const struct mx_bench_cell *cell)
     cJSON_AddStringToObject(one, "mode", mx_mode_info(cell->setup.mode)->name);
     cJSON_AddStringToObject(one, "requested_mode", mx_mode_info(cell->setup.requested)->name);
     cJSON_AddNumberToObject(one, "depth", cell->depth);
+    cJSON_AddNumberToObject(one, "parallel", cell->parallel);
     mx_json_add_measured(one, "prefill_tok_s", cell->prefill_tok_s);
     mx_json_add_measured(one, "decode_tok_s", cell->decode_tok_s);
     cJSON_AddNumberToObject(one, "floor_tok_s", cell->floor_tok_s);
@@ -92,13 +95,14 @@ static mx_status print_json(const struct options *options, const struct mx_sessi
 
 static void print_csv(const struct mx_bench *result)
 {
-    puts("mode,requested_mode,depth,prefill_tok_s,decode_tok_s,floor_tok_s,ratio_to_fp16,cache_bytes,step_bytes,"
+    puts("mode,requested_mode,depth,parallel,prefill_tok_s,decode_tok_s,floor_tok_s,ratio_to_fp16,cache_bytes,step_"
+         "bytes,"
          "read_bandwidth_gb_s");
     for (size_t i = 0; i < result->count; i++) {
         const struct mx_bench_cell *cell = &result->cells[i];
-        printf("%s,%s,%u,%.3f,%.3f,%.3f,%.4f,%llu,%llu,%.2f\n", mx_mode_info(cell->setup.mode)->name,
-               mx_mode_info(cell->setup.requested)->name, cell->depth, cell->prefill_tok_s, cell->decode_tok_s,
-               cell->floor_tok_s, cell->ratio_to_fp16, (unsigned long long)cell->cache_bytes,
+        printf("%s,%s,%u,%u,%.3f,%.3f,%.3f,%.4f,%llu,%llu,%.2f\n", mx_mode_info(cell->setup.mode)->name,
+               mx_mode_info(cell->setup.requested)->name, cell->depth, cell->parallel, cell->prefill_tok_s,
+               cell->decode_tok_s, cell->floor_tok_s, cell->ratio_to_fp16, (unsigned long long)cell->cache_bytes,
                (unsigned long long)cell->step_bytes, result->read_bandwidth / 1e9);
     }
 }
@@ -121,6 +125,8 @@ static mx_status print_table(const struct mx_cli *cli, const struct options *opt
            mx_session_arch(session)->model_type, mx_pool_threads(mx_session_pool(session)),
            mx_cpu_name(mx_session_cpu(session)), result->read_bandwidth / 1e9,
            options->fill ? "random numbers" : "a text of random tokens", (long long)repetitions(options));
+    if (options->parallel > 1)
+        printf("decode, floor and cache are those of %lld texts together\n\n", (long long)options->parallel);
     struct mx_table table;
     mx_table_start(&table, "mode|>depth|>prefill tok/s|>decode tok/s|>floor tok/s|>of floor %|>to fp16|>cache");
     for (size_t i = 0; i < result->count; i++) {
@@ -188,6 +194,7 @@ static mx_status run(struct mx_cli *cli, const void *given, struct mx_error *err
                                      .prefill = (uint32_t)options->prefill,
                                      .decode = (uint32_t)options->decode,
                                      .repeat = (uint32_t)repetitions(options),
+                                     .parallel = (uint32_t)options->parallel,
                                      .fill_random = options->fill == 1};
     if (!options->prefill && !options->decode) {
         return mx_fail(err, MX_ERR_ARGUMENT, "--prefill 0 and --decode 0 leave nothing to measure");

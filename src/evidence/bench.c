@@ -17,7 +17,10 @@ enum { SEED = 1 };
 
 /* One mode at the depth that runs. */
 struct lane {
-    struct mx_sequence *sequence;
+    struct mx_kv_plan *plan;
+    struct mx_kv_store *store;
+    struct mx_sequence **sequences; /* [parallel] */
+    struct mx_segment *segments;    /* [parallel] */
     struct mx_bench_cell *cell;
     double *prefill, *decode; /* [repeat] seconds */
 };
@@ -30,7 +33,7 @@ struct benching {
     struct mx_bench *result;
     struct lane *lanes; /* [mode_count] */
     int32_t *tokens;    /* [longest]: random ids */
-    uint32_t depth;
+    uint32_t depth, parallel;
     size_t done, steps; /* of the whole run, for the bar */
     struct mx_error *err;
 };
@@ -44,26 +47,35 @@ static void ignore_logits(void *context, size_t segment, size_t token, size_t co
     (void)logits;
 }
 
-/* Feeds n tokens; the last one's logits are computed, as in use. */
-static mx_status feed(struct benching *job, struct lane *lane, size_t n, bool decode)
+/* Feeds n tokens to each of the first `count` texts; the last ones' logits are computed, as in use. */
+static mx_status feed(struct benching *job, struct lane *lane, size_t count, size_t n, bool decode)
 {
     const struct mx_logits_sink sink = {.take = ignore_logits};
-    const struct mx_segment segment = {
-        .sequence = lane->sequence, .tokens = job->tokens, .n = n, .logits = 1, .decode = decode};
-    return mx_model_forward(mx_session_model(job->session), job->workspace, &segment, 1, &sink, NULL, job->err);
+    for (size_t i = 0; i < count; i++) {
+        lane->segments[i] = (struct mx_segment){
+            .sequence = lane->sequences[i], .tokens = job->tokens, .n = n, .logits = 1, .decode = decode};
+    }
+    return mx_model_forward(mx_session_model(job->session), job->workspace, lane->segments, count, &sink, NULL,
+                            job->err);
 }
 
-/* Brings the cache to the depth, from wherever it is. */
+/* Brings a text's cache to the depth, from wherever it is. */
+static mx_status bring(struct benching *job, struct lane *lane, uint32_t index)
+{
+    struct mx_sequence *sequence = lane->sequences[index];
+    const uint64_t length = mx_sequence_length(sequence);
+    if (length >= job->depth && length > 0 && mx_sequence_truncate(sequence, job->depth, NULL) == MX_OK) return MX_OK;
+    mx_sequence_clear(sequence);
+    if (job->depth == 0) return MX_OK;
+    if (job->options->fill_random) return mx_sequence_fill_random(sequence, job->depth, SEED + index, job->err);
+    const struct mx_segment segment = {.sequence = sequence, .tokens = job->tokens, .n = job->depth};
+    return mx_model_forward(mx_session_model(job->session), job->workspace, &segment, 1, NULL, NULL, job->err);
+}
+
 static mx_status to_depth(struct benching *job, struct lane *lane)
 {
-    if (mx_sequence_length(lane->sequence) >= job->depth && mx_sequence_length(lane->sequence) > 0 &&
-        mx_sequence_truncate(lane->sequence, job->depth, NULL) == MX_OK) {
-        return MX_OK;
-    }
-    mx_sequence_clear(lane->sequence);
-    if (job->depth == 0) return MX_OK;
-    if (!job->options->fill_random) return feed(job, lane, job->depth, false);
-    return mx_sequence_fill_random(lane->sequence, job->depth, SEED, job->err);
+    for (uint32_t i = 0; i < job->parallel; i++) MX_TRY(bring(job, lane, i));
+    return MX_OK;
 }
 
 static mx_status repetition(struct benching *job, struct lane *lane, uint32_t index)
@@ -73,13 +85,13 @@ static mx_status repetition(struct benching *job, struct lane *lane, uint32_t in
     if (options->prefill) {
         MX_TRY(to_depth(job, lane));
         const double start = mx_seconds();
-        MX_TRY(feed(job, lane, options->prefill, false));
+        MX_TRY(feed(job, lane, 1, options->prefill, false));
         lane->prefill[index] = mx_seconds() - start;
     }
     if (options->decode) {
         MX_TRY(to_depth(job, lane));
         const double start = mx_seconds();
-        for (uint32_t i = 0; i < options->decode; i++) MX_TRY(feed(job, lane, 1, true));
+        for (uint32_t i = 0; i < options->decode; i++) MX_TRY(feed(job, lane, job->parallel, 1, true));
         lane->decode[index] = mx_seconds() - start;
     }
     mx_progress_report(job->progress, "benchmark", (double)++job->done / (double)job->steps);
@@ -91,8 +103,10 @@ static void summarize(struct benching *job, struct lane *lane)
     const struct mx_bench_options *options = job->options;
     struct mx_bench_cell *cell = lane->cell;
     if (options->prefill) cell->prefill_tok_s = options->prefill / mx_median(lane->prefill, options->repeat);
-    if (options->decode) cell->decode_tok_s = options->decode / mx_median(lane->decode, options->repeat);
-    cell->floor_tok_s = job->result->read_bandwidth / (double)cell->step_bytes;
+    if (options->decode) {
+        cell->decode_tok_s = (double)job->parallel * options->decode / mx_median(lane->decode, options->repeat);
+    }
+    cell->floor_tok_s = job->parallel * job->result->read_bandwidth / (double)cell->step_bytes;
 }
 
 static mx_status open_lane(struct benching *job, size_t mode)
@@ -107,14 +121,17 @@ static mx_status open_lane(struct benching *job, size_t mode)
     struct mx_kv_options kv = options->kv;
     kv.mode = options->modes[mode];
     MX_TRY(mx_kv_resolve(&cache.setup, &kv, arch, job->err));
-    MX_TRY(mx_sequence_open_alone(&lane->sequence, arch, &cache, job->err));
+    MX_TRY(mx_kv_plan_open(&lane->plan, arch, &cache, job->err));
+    const uint64_t one = mx_cache_bytes(arch, &cache.setup, cache.context) + mx_state_bytes(arch);
+    const struct mx_kv_store_options store = {.budget = one * job->parallel, .single = job->parallel == 1};
+    MX_TRY(mx_kv_store_open(&lane->store, lane->plan, &store, job->err));
+    for (uint32_t i = 0; i < job->parallel; i++) MX_TRY(mx_sequence_open(&lane->sequences[i], lane->store, job->err));
     lane->cell = &job->result->cells[job->result->count++];
-    *lane->cell = (struct mx_bench_cell){.setup = cache.setup,
-                                         .depth = job->depth,
-                                         .cache_bytes = mx_kv_store_usage(mx_sequence_store(lane->sequence)).budget};
+    *lane->cell = (struct mx_bench_cell){
+        .setup = cache.setup, .depth = job->depth, .parallel = job->parallel, .cache_bytes = store.budget};
     MX_TRY(to_depth(job, lane));
-    lane->cell->step_bytes =
-        mx_model_step_bytes(mx_session_model(job->session)) + mx_sequence_step_bytes(lane->sequence);
+    lane->cell->step_bytes = mx_model_step_bytes(mx_session_model(job->session)) +
+                             job->parallel * mx_sequence_step_bytes(lane->sequences[0]);
     return MX_OK;
 }
 
@@ -129,7 +146,7 @@ static mx_status check_memory(struct benching *job)
         struct mx_kv_setup setup;
         kv.mode = options->modes[i];
         MX_TRY(mx_kv_resolve(&setup, &kv, arch, job->err));
-        bytes += mx_cache_bytes(arch, &setup, mx_round_up((size_t)job->depth + room, MX_CONTEXT_STEP));
+        bytes += job->parallel * mx_cache_bytes(arch, &setup, mx_round_up((size_t)job->depth + room, MX_CONTEXT_STEP));
     }
     struct mx_machine machine;
     mx_machine_probe(&machine);
@@ -164,8 +181,15 @@ static mx_status run_depth(struct benching *job)
 static void close_lanes(struct benching *job)
 {
     for (size_t i = 0; i < job->options->mode_count; i++) {
-        mx_sequence_close(job->lanes[i].sequence);
-        job->lanes[i].sequence = NULL;
+        struct lane *lane = &job->lanes[i];
+        for (uint32_t j = 0; lane->sequences && j < job->parallel; j++) {
+            mx_sequence_close(lane->sequences[j]);
+            lane->sequences[j] = NULL;
+        }
+        mx_kv_store_close(lane->store);
+        mx_kv_plan_close(lane->plan);
+        lane->store = NULL;
+        lane->plan = NULL;
     }
 }
 
@@ -188,9 +212,17 @@ static mx_status allocate(struct benching *job)
         if (!seconds) return mx_fail_memory(job->err, "the timings", 2 * options->repeat * sizeof *seconds);
         job->lanes[i].prefill = seconds;
         job->lanes[i].decode = seconds + options->repeat;
+        job->lanes[i].sequences = calloc(job->parallel, sizeof(struct mx_sequence *));
+        job->lanes[i].segments = calloc(job->parallel, sizeof *job->lanes[i].segments);
+        if (!job->lanes[i].sequences || !job->lanes[i].segments) {
+            return mx_fail_memory(job->err, "the texts", job->parallel * sizeof *job->lanes[i].segments);
+        }
     }
-    const struct mx_workspace_options workspace = {
-        .chunk = MX_MODEL_CHUNK, .rows = 1, .cpu = mx_session_cpu(job->session), .pool = mx_session_pool(job->session)};
+    const struct mx_workspace_options workspace = {.chunk =
+                                                       job->parallel > MX_MODEL_CHUNK ? job->parallel : MX_MODEL_CHUNK,
+                                                   .rows = job->parallel,
+                                                   .cpu = mx_session_cpu(job->session),
+                                                   .pool = mx_session_pool(job->session)};
     return mx_workspace_open(&job->workspace, mx_session_arch(job->session), &workspace, job->err);
 }
 
@@ -212,9 +244,18 @@ mx_status mx_bench_run(struct mx_session *session, const struct mx_bench_options
                        const struct mx_progress *progress, struct mx_bench *result, struct mx_error *err)
 {
     *result = (struct mx_bench){0};
-    struct benching job = {.session = session, .options = options, .progress = progress, .result = result, .err = err};
+    struct benching job = {.session = session,
+                           .options = options,
+                           .progress = progress,
+                           .result = result,
+                           .parallel = options->parallel ? options->parallel : 1,
+                           .err = err};
     const mx_status status = run(&job);
-    for (size_t i = 0; job.lanes && i < options->mode_count; i++) free(job.lanes[i].prefill);
+    for (size_t i = 0; job.lanes && i < options->mode_count; i++) {
+        free(job.lanes[i].prefill);
+        free(job.lanes[i].sequences);
+        free(job.lanes[i].segments);
+    }
     free(job.lanes);
     free(job.tokens);
     mx_workspace_close(job.workspace);

@@ -16,18 +16,20 @@ struct mx_bench_options {
     size_t depth_count;
     uint32_t prefill, decode; /* tokens timed at each depth; 0: not timed */
     uint32_t repeat;          /* at least 1 */
+    uint32_t parallel;        /* texts that decode together, each with a cache of its own at the depth; 0: 1 */
     bool fill_random;
     struct mx_kv_options kv; /* the mode is replaced by each of `modes` */
 };
 
 struct mx_bench_cell {
     struct mx_kv_setup setup;
-    uint32_t depth;
-    double prefill_tok_s, decode_tok_s; /* medians; 0 where not timed */
-    double floor_tok_s;                 /* read bandwidth / bytes that one step reads */
-    double ratio_to_fp16;               /* of decode_tok_s; 0 where fp16 was not in the run */
-    uint64_t cache_bytes;               /* allocated */
-    uint64_t step_bytes;                /* read by one decode step at this depth: weights and cache */
+    uint32_t depth, parallel;
+    double prefill_tok_s; /* of one text; medians; 0 where not timed */
+    double decode_tok_s;  /* of all texts together */
+    double floor_tok_s;   /* read bandwidth / bytes that one step reads, times the tokens that it makes */
+    double ratio_to_fp16; /* of decode_tok_s; 0 where fp16 was not in the run */
+    uint64_t cache_bytes; /* allocated, of all texts */
+    uint64_t step_bytes;  /* read by one decode step at this depth: weights and caches */
 };
 
 struct mx_bench {
