@@ -1,67 +1,20 @@
-/* Continuous batching: who starts, who shares, who is parked, and what goes into a step. */
+/* Continuous batching: who starts, who is parked, and what goes into a step. */
 #include "engine/scheduler.h"
 
 #include <stdlib.h>
-#include <string.h>
 
 #include "base/checked.h"
 #include "base/clock.h"
 #include "base/machine.h"
 #include "base/units.h"
 #include "cache/size.h"
-#include "engine/prefix.h"
+#include "engine/scheduler_impl.h"
 
 enum {
     CHUNK_BESIDE_DECODING = 256, /* tokens of prompts in a step that also decodes: texts are not to stand still long */
-    LEAST_FIRST = 256,           /* tokens of a prompt's first part, unless it is shorter (model/model.h) */
-    WORTH_SHARING = 4,           /* a shorter beginning in common is not worth waiting for */
     REPLAY = 32,                 /* decoded tokens that a parked text is fed at a time */
     KEPT_WAITING = 64,           /* beginnings that are kept for texts that wait */
     LOOK_AHEAD = 256,            /* of those that wait, how many are looked at for one that can start */
-};
-
-struct mx_running {
-    struct mx_scheduler *scheduler;
-    struct mx_running *next; /* among those that wait */
-    struct mx_request_events events;
-    struct mx_generate_options options; /* its stops are owned */
-    struct mx_generation generation;
-    struct mx_reply reply;
-    struct mx_error error;
-    bool failed, cancelled, ended, parked, started;
-    int32_t *tokens;           /* [limit] */
-    size_t prompt, count, fed; /* tokens of the prompt; of all so far; those that the sequence holds */
-    uint64_t limit;
-    struct mx_sequence *sequence; /* NULL while it waits */
-    uint64_t stop;                /* tokens at which the sequence is kept for others; 0: nowhere */
-};
-
-struct tally {
-    uint64_t tokens;
-    double seconds;
-};
-
-static void add_tally(struct tally *tally, uint64_t tokens, double seconds)
-{
-    tally->tokens += tokens;
-    tally->seconds += seconds;
-}
-
-struct mx_scheduler {
-    struct mx_session *session;
-    struct mx_scheduler_options options;
-    struct mx_kv_plan *plan;
-    struct mx_kv_store *store;
-    struct mx_workspace *workspace;
-    struct mx_prefixes *prefixes;
-    struct mx_running **running; /* [parallel], in the order in which they were started */
-    size_t running_count;
-    struct mx_running *waiting;  /* parked ones first */
-    struct mx_segment *segments; /* [parallel] */
-    struct mx_running **parts;   /* [parallel]: whose the segments are */
-    size_t part_count;
-    struct mx_scheduler_stats stats;
-    struct tally decoding, prefilling, decoding_mixed, prefilling_mixed;
 };
 
 /* --- opening --- */
@@ -130,10 +83,10 @@ mx_status mx_scheduler_open(struct mx_scheduler **out, struct mx_session *sessio
 {
     *out = NULL;
     if (options->parallel == 0 || options->parallel > 4096 || options->context == 0 ||
-        (options->chunk != 0 && options->chunk < LEAST_FIRST)) {
+        (options->chunk != 0 && options->chunk < MX_LEAST_FIRST)) {
         return mx_fail(err, MX_ERR_ARGUMENT,
                        "a scheduler needs 1 to 4096 texts at once, a context, and steps of at least %d tokens",
-                       LEAST_FIRST);
+                       MX_LEAST_FIRST);
     }
     struct mx_scheduler *scheduler = calloc(1, sizeof *scheduler);
     if (!scheduler) return mx_fail_memory(err, "a scheduler", sizeof *scheduler);
@@ -149,28 +102,13 @@ mx_status mx_scheduler_open(struct mx_scheduler **out, struct mx_session *sessio
     return MX_OK;
 }
 
-/* --- requests --- */
-
-static void free_request(struct mx_running *request)
-{
-    mx_reply_close(&request->reply);
-    mx_generation_free(&request->generation);
-    mx_sequence_close(request->sequence);
-    for (size_t i = 0; request->options.stops && i < request->options.stop_count; i++) {
-        free((char *)(uintptr_t)request->options.stops[i]);
-    }
-    free((void *)(uintptr_t)request->options.stops);
-    free(request->tokens);
-    free(request);
-}
-
 void mx_scheduler_close(struct mx_scheduler *scheduler)
 {
     if (!scheduler) return;
-    for (size_t i = 0; i < scheduler->running_count; i++) free_request(scheduler->running[i]);
+    for (size_t i = 0; i < scheduler->running_count; i++) mx_running_free(scheduler->running[i]);
     for (struct mx_running *request = scheduler->waiting, *next; request; request = next) {
         next = request->next;
-        free_request(request);
+        mx_running_free(request);
     }
     free(scheduler->running);
     free(scheduler->parts);
@@ -182,162 +120,9 @@ void mx_scheduler_close(struct mx_scheduler *scheduler)
     free(scheduler);
 }
 
-static void pass_text(void *context, const char *text, size_t length)
-{
-    const struct mx_running *request = context;
-    if (request->events.text) request->events.text(request->events.context, text, length);
-}
-
-static mx_status copy_stops(struct mx_running *running, const struct mx_request *request, struct mx_error *err)
-{
-    if (request->stop_count == 0) return MX_OK;
-    char **stops = calloc(request->stop_count, sizeof *stops);
-    if (!stops) return mx_fail_memory(err, "stop strings", request->stop_count * sizeof *stops);
-    running->options.stops = (const char *const *)stops;
-    for (size_t i = 0; i < request->stop_count; i++) {
-        stops[i] = strdup(request->stops[i]);
-        if (!stops[i]) return mx_fail_memory(err, "a stop string", strlen(request->stops[i]));
-        running->options.stop_count = i + 1;
-    }
-    return MX_OK;
-}
-
-static mx_status check_request(const struct mx_scheduler *scheduler, const struct mx_request *request,
-                               struct mx_error *err)
-{
-    const uint32_t vocab = mx_session_arch(scheduler->session)->vocab;
-    const uint64_t limit = request->context ? request->context : scheduler->options.context;
-    if (request->prompt_tokens == 0) {
-        return mx_fail(err, MX_ERR_ARGUMENT, "the prompt is empty: there is nothing to go on from");
-    }
-    if (limit > scheduler->options.context || request->prompt_tokens > limit) {
-        return mx_fail(err, MX_ERR_LIMIT, "the prompt has %zu tokens, the context holds %llu", request->prompt_tokens,
-                       (unsigned long long)mx_smaller(limit, scheduler->options.context));
-    }
-    for (size_t i = 0; i < request->prompt_tokens; i++) {
-        if (request->prompt[i] >= 0 && (uint32_t)request->prompt[i] < vocab) continue;
-        return mx_fail(err, MX_ERR_ARGUMENT, "token id %d (number %zu) is not in the vocabulary: ids are 0 to %u",
-                       request->prompt[i], i + 1, vocab - 1);
-    }
-    return MX_OK;
-}
-
-static mx_status fill_request(struct mx_running *running, const struct mx_request *request, struct mx_error *err)
-{
-    const struct mx_scheduler *scheduler = running->scheduler;
-    struct mx_session *session = scheduler->session;
-    running->events = request->events;
-    running->options = (struct mx_generate_options){
-        .max_tokens = request->max_tokens, .sampler = request->sampler, .text = pass_text, .context = running};
-    MX_TRY(copy_stops(running, request, err));
-    running->limit = request->context ? request->context : scheduler->options.context;
-    running->tokens = malloc(running->limit * sizeof *running->tokens);
-    if (!running->tokens) return mx_fail_memory(err, "a text's tokens", running->limit * sizeof *running->tokens);
-    memcpy(running->tokens, request->prompt, request->prompt_tokens * sizeof *running->tokens);
-    running->prompt = running->count = running->generation.prompt_tokens = request->prompt_tokens;
-    return mx_reply_open(&running->reply, &running->options, &running->generation, mx_session_tokenizer(session),
-                         mx_session_chat(session), mx_session_arch(session)->vocab,
-                         mx_dense_kernels(mx_session_cpu(session)), err);
-}
-
-mx_status mx_scheduler_add(struct mx_scheduler *scheduler, const struct mx_request *request, struct mx_running **handle,
-                           struct mx_error *err)
-{
-    if (handle) *handle = NULL;
-    MX_TRY(check_request(scheduler, request, err));
-    struct mx_running *running = calloc(1, sizeof *running);
-    if (!running) return mx_fail_memory(err, "a request", sizeof *running);
-    running->scheduler = scheduler;
-    const mx_status status = fill_request(running, request, err);
-    if (status != MX_OK) {
-        free_request(running);
-        return status;
-    }
-    struct mx_running **last = &scheduler->waiting;
-    while (*last) last = &(*last)->next;
-    *last = running;
-    scheduler->stats.requests++;
-    if (handle) *handle = running;
-    return MX_OK;
-}
-
-void mx_scheduler_cancel(struct mx_running *handle)
-{
-    handle->cancelled = true;
-}
-
 bool mx_scheduler_busy(const struct mx_scheduler *scheduler)
 {
     return scheduler->running_count > 0 || scheduler->waiting;
-}
-
-/* --- what texts have in common --- */
-
-/* Tokens of a text's prompt that another's cache can serve: the last one is fed in any case, for its logits. */
-static size_t servable(const struct mx_running *request)
-{
-    return request->prompt - 1;
-}
-
-/* The shortest beginning longer than `beyond` that a waiting text has in common with this one's prompt and that is
- * worth keeping; 0: none. */
-static uint64_t next_in_common(const struct mx_scheduler *scheduler, const struct mx_running *request, uint64_t beyond)
-{
-    const uint64_t least = mx_larger(mx_kv_plan_least_shared(scheduler->plan), WORTH_SHARING);
-    uint64_t shortest = 0;
-    for (const struct mx_running *other = scheduler->waiting; other; other = other->next) {
-        const uint64_t same = mx_tokens_alike(request->tokens, request->prompt, other->tokens, servable(other));
-        if (same <= beyond || same < least) continue;
-        if (!shortest || same < shortest) shortest = same;
-    }
-    return shortest;
-}
-
-/* Whether a running text will soon have computed more of this one's prompt than can be had now. */
-static bool should_wait(const struct mx_scheduler *scheduler, const struct mx_running *request, uint64_t served)
-{
-    const uint64_t least = mx_larger(mx_kv_plan_least_shared(scheduler->plan), WORTH_SHARING);
-    for (size_t i = 0; i < scheduler->running_count; i++) {
-        const struct mx_running *other = scheduler->running[i];
-        const uint64_t same = mx_tokens_alike(other->tokens, other->prompt, request->tokens, servable(request));
-        if (other->fed < same && same >= least && same >= served + WORTH_SHARING) return true;
-    }
-    return false;
-}
-
-/* The sequence, kept or running, that serves most of a prompt; *alike: as mx_prefixes_find. */
-static const struct mx_sequence *find_beginning(struct mx_scheduler *scheduler, const struct mx_running *request,
-                                                uint64_t *length, uint64_t *alike)
-{
-    const uint64_t least = mx_kv_plan_least_shared(scheduler->plan);
-    const struct mx_sequence *best =
-        mx_prefixes_find(scheduler->prefixes, request->tokens, servable(request), length, alike);
-    for (size_t i = 0; i < scheduler->running_count; i++) {
-        const struct mx_running *other = scheduler->running[i];
-        const size_t computed =
-            mx_smaller(other->prompt, other->fed); /* what was decoded may differ in its last bits */
-        const uint64_t same = mx_tokens_alike(other->tokens, computed, request->tokens, servable(request));
-        const uint64_t nearest = mx_sequence_nearest(other->sequence, same);
-        *alike = mx_larger(*alike, same);
-        if (nearest <= *length) continue;
-        *length = nearest;
-        best = other->sequence;
-    }
-    if (*length >= least) return best;
-    *length = 0;
-    return NULL;
-}
-
-/* Keeps a copy of what a running text holds at present. Where the budget has no room for one, nobody shares it. */
-static void keep_beginning(struct mx_scheduler *scheduler, const struct mx_running *request)
-{
-    struct mx_sequence *copy;
-    if (mx_sequence_open(&copy, scheduler->store, NULL) != MX_OK) return;
-    if (mx_sequence_fork(copy, request->sequence, request->fed, NULL) != MX_OK) {
-        mx_sequence_close(copy);
-        return;
-    }
-    (void)mx_prefixes_keep(scheduler->prefixes, copy, request->tokens, NULL);
 }
 
 /* --- starting, parking, ending --- */
@@ -393,7 +178,7 @@ static void end_request(struct mx_scheduler *scheduler, struct mx_running *reque
     struct mx_error *error = &request->error;
     if (!request->failed && mx_reply_end(&request->reply, error) != MX_OK) request->failed = true;
     if (request->sequence) {
-        const bool awaited = next_in_common(scheduler, request, 0) > 0;
+        const bool awaited = mx_next_in_common(scheduler, request, 0) > 0;
         if (!scheduler->options.reuse_replies && mx_sequence_length(request->sequence) > request->prompt) {
             const uint64_t nearest = mx_sequence_nearest(request->sequence, request->prompt);
             mx_sequence_truncate(request->sequence, nearest, NULL);
@@ -406,7 +191,7 @@ static void end_request(struct mx_scheduler *scheduler, struct mx_running *reque
     if (request->events.done) {
         request->events.done(request->events.context, &request->generation, request->failed ? error : NULL);
     }
-    free_request(request);
+    mx_running_free(request);
 }
 
 /* Ends those that have come to their end or were cancelled. */
@@ -457,9 +242,9 @@ static bool start(struct mx_scheduler *scheduler, struct mx_running *request, co
     request->started = true;
     request->parked = false;
     if (!mx_kv_plan_cuts_anywhere(scheduler->plan)) {
-        request->stop = next_in_common(scheduler, request, served);
+        request->stop = mx_next_in_common(scheduler, request, served);
         /* A text that ended had more in common than it can give: next time it can be had here. */
-        const bool learned = alike >= served + WORTH_SHARING && alike >= mx_kv_plan_least_shared(scheduler->plan);
+        const bool learned = alike >= served + MX_WORTH_SHARING && alike >= mx_kv_plan_least_shared(scheduler->plan);
         if (!request->stop && learned && scheduler->options.keep > 0) request->stop = alike;
     }
     scheduler->running[scheduler->running_count++] = request;
@@ -473,15 +258,15 @@ static void start_waiting(struct mx_scheduler *scheduler)
     for (int seen = 0; seen < LOOK_AHEAD && *link && scheduler->running_count < scheduler->options.parallel; seen++) {
         struct mx_running *request = *link;
         uint64_t served, alike;
-        const struct mx_sequence *from = find_beginning(scheduler, request, &served, &alike);
-        if (should_wait(scheduler, request, served)) {
+        const struct mx_sequence *from = mx_find_beginning(scheduler, request, &served, &alike);
+        if (mx_should_wait(scheduler, request, served)) {
             link = &request->next;
             continue;
         }
         *link = request->next; /* `stop` looks at those that go on waiting */
         while (!start(scheduler, request, from, served, alike)) {
             if (mx_prefixes_evict(scheduler->prefixes)) {
-                from = find_beginning(scheduler, request, &served, &alike);
+                from = mx_find_beginning(scheduler, request, &served, &alike);
                 continue;
             }
             request->next = *link;
@@ -496,6 +281,7 @@ static void start_waiting(struct mx_scheduler *scheduler)
 static void pick(struct mx_running *request, float *logits, size_t vocab)
 {
     int32_t token = -1;
+    request->picked = true;
     const size_t made = request->generation.tokens.count;
     if (request->events.logits) request->events.logits(request->events.context, logits, vocab);
     if (mx_reply_next(&request->reply, logits, request->tokens, request->count, request->limit - request->count, &token,
@@ -520,6 +306,7 @@ static void take_logits(void *context, size_t segment, size_t token, size_t coun
 static void add_part(struct mx_scheduler *scheduler, struct mx_running *request, size_t n)
 {
     const bool decode = request->fed >= request->prompt;
+    request->picked = false;
     scheduler->parts[scheduler->part_count] = request;
     scheduler->segments[scheduler->part_count++] = (struct mx_segment){.sequence = request->sequence,
                                                                        .tokens = request->tokens + request->fed,
@@ -557,7 +344,7 @@ static size_t add_prompts(struct mx_scheduler *scheduler, size_t room)
         if (request->fed >= request->prompt || request->ended) continue;
         const size_t end = request->stop > request->fed ? request->stop : request->prompt;
         const size_t n = mx_smaller(end - request->fed, room - tokens);
-        const size_t least = mx_smaller(request->prompt, LEAST_FIRST);
+        const size_t least = mx_smaller(request->prompt, MX_LEAST_FIRST);
         if (request->fed == 0 && n < least && n < end) continue; /* its beginning goes in one piece */
         if (!reserve(scheduler, request, n)) {
             i = request->ended ? i : i - 1;
@@ -586,6 +373,12 @@ static void drop_parked_parts(struct mx_scheduler *scheduler, size_t *decoding, 
     scheduler->part_count = kept;
 }
 
+static void add_tally(struct mx_tally *tally, uint64_t tokens, double seconds)
+{
+    tally->tokens += tokens;
+    tally->seconds += seconds;
+}
+
 static void count_step(struct mx_scheduler *scheduler, size_t decoding, size_t prompts, double seconds)
 {
     scheduler->stats.decoded += decoding;
@@ -604,8 +397,30 @@ static void settle_parts(struct mx_scheduler *scheduler)
         struct mx_running *request = scheduler->parts[i];
         request->fed += scheduler->segments[i].n;
         if (!request->stop || request->fed != request->stop) continue;
-        keep_beginning(scheduler, request);
-        request->stop = request->fed < request->prompt ? next_in_common(scheduler, request, request->fed) : 0;
+        mx_keep_beginning(scheduler, request);
+        request->stop = request->fed < request->prompt ? mx_next_in_common(scheduler, request, request->fed) : 0;
+    }
+}
+
+static void note_bad(void *context, size_t segment)
+{
+    const struct mx_scheduler *scheduler = context;
+    scheduler->parts[segment]->failed = scheduler->parts[segment]->ended = true;
+}
+
+/* One text's logits were no numbers: it ends with that. The others go on from what they hold; whose logits got lost on
+ * the way feeds its last token again, or all where it can't go back. */
+static void settle_after_bad(struct mx_scheduler *scheduler, const struct mx_error *why)
+{
+    for (size_t i = 0; i < scheduler->part_count; i++) {
+        struct mx_running *request = scheduler->parts[i];
+        const uint64_t length = mx_sequence_length(request->sequence);
+        const bool all_fed = length == request->fed + scheduler->segments[i].n;
+        request->fed = length;
+        if (request->failed && request->error.status == MX_OK) request->error = *why;
+        if (request->failed || !scheduler->segments[i].logits || request->picked || !all_fed) continue;
+        if (mx_sequence_truncate(request->sequence, length - 1, NULL) != MX_OK) mx_sequence_clear(request->sequence);
+        request->fed = mx_sequence_length(request->sequence);
     }
 }
 
@@ -620,12 +435,21 @@ mx_status mx_scheduler_step(struct mx_scheduler *scheduler, struct mx_error *err
     size_t prompts = add_prompts(scheduler, room);
     drop_parked_parts(scheduler, &decoding, &prompts);
     if (scheduler->part_count > 0) {
-        const struct mx_logits_sink sink = {take_logits, scheduler};
+        const struct mx_logits_sink sink = {take_logits, scheduler, note_bad};
         const double begin = mx_seconds();
-        MX_TRY(mx_model_forward(mx_session_model(scheduler->session), scheduler->workspace, scheduler->segments,
-                                scheduler->part_count, &sink, NULL, err));
-        settle_parts(scheduler);
-        count_step(scheduler, decoding, prompts, mx_seconds() - begin);
+        struct mx_error why;
+        const mx_status status = mx_model_forward(mx_session_model(scheduler->session), scheduler->workspace,
+                                                  scheduler->segments, scheduler->part_count, &sink, NULL, &why);
+        if (status != MX_OK && status != MX_ERR_NOT_A_NUMBER) {
+            if (err) *err = why;
+            return status;
+        }
+        if (status == MX_OK) {
+            settle_parts(scheduler);
+            count_step(scheduler, decoding, prompts, mx_seconds() - begin);
+        } else {
+            settle_after_bad(scheduler, &why);
+        }
     }
     end_ended(scheduler);
     return MX_OK;
@@ -633,9 +457,9 @@ mx_status mx_scheduler_step(struct mx_scheduler *scheduler, struct mx_error *err
 
 /* --- facts --- */
 
-static double speed(const struct tally *alone, const struct tally *mixed)
+static double speed(const struct mx_tally *alone, const struct mx_tally *mixed)
 {
-    const struct tally *tally = alone->tokens ? alone : mixed;
+    const struct mx_tally *tally = alone->tokens ? alone : mixed;
     return tally->seconds > 0 ? (double)tally->tokens / tally->seconds : 0;
 }
 

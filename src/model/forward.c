@@ -355,6 +355,7 @@ mx_status mx_model_forward(const struct mx_model *model, struct mx_workspace *wo
         if (call.bad) {
             const struct mx_part bad = *call.bad; /* the second pass uses its place */
             call.bad = &bad;
+            if (sink->bad) sink->bad(sink->context, (size_t)(bad.segment - segments));
             return find_first(&call, model, err);
         }
         mx_progress_report(progress, "prefill", (double)call.fed / (double)call.total);

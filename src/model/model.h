@@ -87,6 +87,9 @@ struct mx_segment {
 struct mx_logits_sink {
     void (*take)(void *context, size_t segment, size_t token, size_t count, float *logits);
     void *context;
+    /* May be NULL. Tells whose logits are no numbers, before the call fails for that; rows of other segments in the same
+     * chunk may not have been handed out then, though they were fed. */
+    void (*bad)(void *context, size_t segment);
 };
 
 /* Feeds the segments' tokens to their sequences, all of one plan and none twice, in chunks, and leaves them there.
@@ -97,8 +100,7 @@ struct mx_logits_sink {
  *
  * What a segment gets is the same to the bit whatever other segments stand beside it, however a prompt is cut into
  * segments (the first has min(text, 256) tokens at least, and `text` is said where the rotary embedding is dynamic),
- * and for any number of threads. Decoded tokens are multiplied in another way than those of prompts, and so is the last
- * token's row of logits where it is the only one that is wanted.
+ * and for any number of threads.
  * A dynamic rope takes the length that the text has after its prompt, as the reference does in one pass. */
 mx_status mx_model_forward(const struct mx_model *model, struct mx_workspace *workspace,
                            const struct mx_segment *segments, size_t count, const struct mx_logits_sink *sink,

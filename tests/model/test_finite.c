@@ -2,6 +2,8 @@
  */
 #include "model_runs.h"
 
+#include "engine/generate.h"
+#include "engine/scheduler.h"
 #include "model/block.h"
 
 #define LLAMA "tests/data/families/llama"
@@ -97,6 +99,56 @@ static void one_token_is_enough(void **state)
     mx_session_close(session);
 }
 
+struct heard {
+    size_t count;
+    int32_t tokens[8];
+    mx_status status;
+    bool done;
+};
+
+static void hear(void *context, const struct mx_generation *generation, const struct mx_error *failure)
+{
+    struct heard *heard = context;
+    heard->done = true;
+    heard->status = failure ? failure->status : MX_OK;
+    heard->count = generation->tokens.count;
+    memcpy(heard->tokens, generation->tokens.data, heard->count * sizeof *heard->tokens);
+}
+
+/* Of several texts together the one with the bad token ends; the others get what they get alone. */
+static void others_go_on(void **state)
+{
+    damage("model.embed_tokens.weight", 64 * 9 + 5, NAN_BITS);
+    static const int32_t prompts[4][3] = {{1, 2, 3}, {4, 9, 1}, {5, 6, 7}, {8, 8, 8}};
+    struct heard heard[4] = {0};
+    struct mx_session *session = session_of(folder, mx_cpu_detect(), 2, 64, 4);
+    const struct mx_scheduler_options options = {.context = 64, .parallel = 4, .kv = mx_kv_options_default()};
+    struct mx_scheduler *scheduler;
+    assert_ok(mx_scheduler_open(&scheduler, session, &options, &err));
+    for (size_t i = 0; i < 4; i++) {
+        const struct mx_request request = {.prompt = prompts[i],
+                                           .prompt_tokens = 3,
+                                           .max_tokens = 8,
+                                           .sampler = mx_sampler_options_default(),
+                                           .events = {.done = hear, .context = &heard[i]}};
+        assert_ok(mx_scheduler_add(scheduler, &request, NULL, &err));
+    }
+    while (mx_scheduler_busy(scheduler)) assert_ok(mx_scheduler_step(scheduler, &err));
+    mx_scheduler_close(scheduler);
+    for (size_t i = 0; i < 4; i++) {
+        assert_true(heard[i].done);
+        assert_int_equal(heard[i].status, i == 1 ? MX_ERR_NOT_A_NUMBER : MX_OK);
+        if (i == 1) continue;
+        const struct mx_generate_options alone = {.max_tokens = 8, .sampler = mx_sampler_options_default()};
+        struct mx_generation generation;
+        assert_ok(mx_generate(session, prompts[i], 3, &alone, NULL, &generation, &err));
+        assert_int_equal(generation.tokens.count, heard[i].count);
+        assert_memory_equal(generation.tokens.data, heard[i].tokens, heard[i].count * sizeof(int32_t));
+        mx_generation_free(&generation);
+    }
+    mx_session_close(session);
+}
+
 static int make_folder(void **state)
 {
     return mkdtemp(folder) ? 0 : 1;
@@ -118,6 +170,7 @@ int main(void)
         cmocka_unit_test(each_number_is_looked_at),
         cmocka_unit_test(the_first_layer_is_named),
         cmocka_unit_test(one_token_is_enough),
+        cmocka_unit_test(others_go_on),
     };
     return cmocka_run_group_tests(tests, make_folder, remove_folder);
 }
