@@ -45,28 +45,57 @@ mx_status mx_sampler_settings(struct mx_sampler_options *settings, const struct 
 
 /* ---- the prompt ---- */
 
-static mx_status encode_messages(const struct mx_llm *llm, const struct mx_generate_request *request,
+/* Whether the text of the sequence's first `count` tokens begins `text`; *length is how much of it they are. */
+static mx_status begins(const struct mx_seq *seq, size_t count, const struct mx_str *text, bool *found, size_t *length,
+                        struct mx_error *err)
+{
+    struct mx_str held = {0};
+    const mx_status status = mx_tokenizer_decode(seq->llm->tokenizer, seq->tokens, count, false, &held, err);
+    *length = held.length;
+    *found = status == MX_OK && held.length < text->length &&
+             memcmp(mx_str_text(&held), mx_str_text(text), held.length) == 0;
+    mx_str_free(&held);
+    return status;
+}
+
+/* The tokens of a conversation. Where it begins with the text that the sequence holds, that keeps the tokens as which
+ * the model wrote it, which need not be those that the tokenizer makes of it: so the cache serves. A template may have
+ * trimmed the end of an answer. */
+static mx_status encode_onto(const struct mx_seq *seq, const struct mx_str *text, struct mx_ids *ids,
+                             struct mx_error *err)
+{
+    enum { TRIMMED = 4 };
+    size_t length = 0, kept = 0;
+    for (size_t less = 0; less < TRIMMED && less < seq->count && kept == 0; less++) {
+        bool found;
+        MX_TRY(begins(seq, seq->count - less, text, &found, &length, err));
+        if (found) kept = seq->count - less;
+    }
+    if (kept == 0) length = 0;
+    for (size_t i = 0; i < kept; i++) MX_TRY(mx_ids_append(ids, seq->tokens[i], err));
+    return mx_tokenizer_encode(seq->llm->tokenizer, mx_str_text(text) + length, text->length - length, false, ids, err);
+}
+
+static mx_status encode_messages(const struct mx_seq *seq, const struct mx_generate_request *request,
                                  struct mx_ids *ids, struct mx_error *err)
 {
     struct mx_str text = {0};
-    mx_status status = mx_render_messages(llm, request->messages, request->count, true, &text, err);
+    mx_status status = mx_render_messages(seq->llm, request->messages, request->count, true, &text, err);
     if (status == MX_OK && mx_str_failed(&text)) status = mx_fail_memory(err, "a prompt", text.length);
-    if (status == MX_OK) {
-        status = mx_tokenizer_encode(llm->tokenizer, mx_str_text(&text), text.length, false, ids, err);
-    }
+    if (status == MX_OK) status = encode_onto(seq, &text, ids, err);
     mx_str_free(&text);
     return status;
 }
 
-static mx_status encode_prompt(const struct mx_llm *llm, const struct mx_generate_request *request, struct mx_ids *ids,
+static mx_status encode_prompt(const struct mx_seq *seq, const struct mx_generate_request *request, struct mx_ids *ids,
                                struct mx_error *err)
 {
     const int given = (request->prompt != NULL) + (request->messages != NULL) + (request->tokens != NULL);
     if (given != 1) return mx_fail(err, MX_ERR_ARGUMENT, "give a prompt, messages or tokens: one of the three");
     if (request->prompt) {
-        MX_TRY(mx_tokenizer_encode(llm->tokenizer, request->prompt, strlen(request->prompt), true, ids, err));
+        MX_TRY(mx_tokenizer_encode(seq->llm->tokenizer, request->prompt, strlen(request->prompt), true, ids, err));
     } else if (request->messages) {
-        MX_TRY(encode_messages(llm, request, ids, err));
+        MX_TRY(encode_messages(seq, request, ids, err));
     } else {
         for (size_t i = 0; i < request->count; i++) MX_TRY(mx_ids_append(ids, request->tokens[i], err));
     }
@@ -180,7 +209,7 @@ mx_status mx_seq_generate(struct mx_seq *seq, const struct mx_generate_request *
     MX_TRY(mx_sampler_settings(&options.sampler, request.sampling, err));
     struct mx_ids prompt = {0};
     struct mx_reply reply = {0};
-    mx_status status = encode_prompt(llm, &request, &prompt, err);
+    mx_status status = encode_prompt(seq, &request, &prompt, err);
     if (status == MX_OK) {
         status = mx_reply_open(&reply, &options, &answer.generation, llm->tokenizer, llm->chat,
                                mx_model_arch(llm->model)->vocab, mx_dense_kernels(llm->cpu), err);
