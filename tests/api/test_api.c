@@ -26,7 +26,8 @@ static void advises_from_a_config(void **state)
     assert_int_equal(advice.modes[0].cache, 131072ull * 32768);
     assert_true(advice.modes[1].cache < advice.modes[0].cache);
     assert_true(advice.modes[1].max_context > advice.modes[0].max_context);
-    for (int i = 0; i < MX_ADVICE_MODES; i++) { /* nothing is left out */
+    assert_int_equal(advice.mode_count, 7);
+    for (uint32_t i = 0; i < advice.mode_count; i++) { /* nothing is left out */
         assert_true(advice.modes[i].cache > 0 && advice.modes[i].total > advice.weights + advice.modes[i].cache);
         assert_true(i == 0 || strcmp(advice.modes[i].mode, advice.modes[i - 1].mode) != 0);
     }

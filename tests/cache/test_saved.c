@@ -139,7 +139,7 @@ static void foreign_files_are_refused(void **state)
     signs.mode = MX_MODE_INT8_TURBO4;
     signs.sign_seed = 7;
     other = open_with(&f, &signs, 512);
-    assert_fails(mx_sequence_load(other, path, FINGERPRINT, &tokens, &err), MX_ERR_ARGUMENT, "other layer shapes");
+    assert_fails(mx_sequence_load(other, path, FINGERPRINT, &tokens, &err), MX_ERR_FORMAT, "other layer shapes");
     mx_sequence_close(other);
     f.model.layers[1].attention.window = 90;
     other = open_cache(&f, MX_MODE_INT8_TURBO4, -1, 512);
