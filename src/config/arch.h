@@ -182,6 +182,7 @@ struct mx_arch {
     enum mx_positions positions;
     uint32_t position_rows, position_offset; /* learned: rows of the table, of which the first are never used */
     double attention_scale;                  /* 1/sqrt(head_dim) unless the family says otherwise */
+    double clip_qkv;                         /* queries, keys and values are kept within +-clip_qkv; 0: as they are */
     double attention_softcap, logit_softcap; /* 0: none */
     double embedding_scale, residual_scale, logit_scale; /* 1 as a rule */
 

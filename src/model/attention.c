@@ -9,6 +9,12 @@ struct heads {
     const struct mx_attention_weights *weights;
 };
 
+/* Keeps `count` projected numbers within +-limit (OLMo, DBRX). */
+static void clip(float *x, size_t count, float limit)
+{
+    for (size_t i = 0; i < count; i++) x[i] = x[i] > limit ? limit : x[i] < -limit ? -limit : x[i];
+}
+
 /* Normalizes head number `head` of several, at `one`. */
 static void norm_head(const struct heads *job, const struct mx_norm_weights *norm, float *one, size_t head, size_t dim)
 {
@@ -55,6 +61,13 @@ static void prepare_piece(void *context, size_t first, size_t last)
     const struct mx_attention *mixer = job->mixer;
     const struct mx_workspace *workspace = job->run->workspace;
     const size_t q_width = (size_t)mixer->heads * mixer->k_dim, k_width = (size_t)mixer->kv_heads * mixer->k_dim;
+    const size_t v_width = (size_t)mixer->kv_heads * mixer->v_dim;
+    const float limit = (float)job->run->arch->clip_qkv;
+    if (limit > 0) {
+        clip(workspace->q + first * q_width, (last - first) * q_width, limit);
+        if (mixer->shares_cache_of < 0) clip(workspace->k + first * k_width, (last - first) * k_width, limit);
+        if (mixer->shares_cache_of < 0) clip(workspace->v + first * v_width, (last - first) * v_width, limit);
+    }
     for (size_t t = first; t < last; t++) {
         prepare_heads(job, &job->weights->q_norm, workspace->q + t * q_width, mixer->heads, t);
         if (mixer->shares_cache_of >= 0) continue;

@@ -36,7 +36,7 @@ static const struct example examples[] = {
     {"mixtral-8x7b-v0.1", MX_CLASS_STANDARD, 32, 128, 8, 32 * 2048, 46.703, true},
     {"mpt-30b", MX_CLASS_STANDARD, 48, 112, 64, 48 * 14336, 29.958, false},
     {"nemotron-h-8b", MX_CLASS_HYBRID, 52, 128, 8, 4 * 2048, 8.10, false},
-    {"olmo-1b", MX_CLASS_STANDARD, 16, 128, 16, 16 * 4096, 1.177, false},
+    {"olmo-1b", MX_CLASS_STANDARD, 16, 128, 16, 16 * 4096, 1.177, true},
     {"openelm-1.1b", MX_CLASS_STANDARD, 28, 64, 8, 169 * 128, 1.080, false},
     {"phi-2", MX_CLASS_STANDARD, 32, 80, 32, 32 * 5120, 2.780, true},
     {"qwen2.5-7b-instruct-4bit", MX_CLASS_STANDARD, 28, 128, 4, 28 * 1024, 7.616, true},

@@ -89,6 +89,7 @@ static const char *difference(const struct mx_arch *a, const struct mx_arch *b)
     SAME(position_offset);
     SAME(rope_count);
     SAME(attention_scale);
+    SAME(clip_qkv);
     SAME(attention_softcap);
     SAME(logit_softcap);
     SAME(embedding_scale);
