@@ -31,6 +31,16 @@ struct contexts {
     size_t count;
 };
 
+/* A record's value, times `scale`; an empty cell where there is none. */
+static void number_cell(struct doc *doc, struct doc_table *table, const struct mx_record *record, int decimals,
+                        double scale, const char *unit)
+{
+    if (record)
+        doc_cell(doc, table, "%.*f%s", decimals, scale * record->value, unit);
+    else
+        doc_cell(doc, table, "%s", "");
+}
+
 /* A plan as the report calls it: its protections are part of the name where they are not the plain mode's. */
 static void plan_name(const struct mx_record *record, char name[160])
 {
@@ -177,9 +187,9 @@ static void add_speed(struct doc *doc, const struct subject *subject, const stru
             format_tokens(tokens, text);
             doc_cell(doc, &section->table, "%s", plan);
             doc_cell(doc, &section->table, "%s", text);
-            doc_cell(doc, &section->table, ratio ? "%.2f" : "", ratio ? ratio->value : 0);
-            doc_cell(doc, &section->table, speed ? "%.1f" : "", speed ? speed->value : 0);
-            doc_cell(doc, &section->table, floor ? "%.0f %%" : "", floor ? 100 * floor->value : 0);
+            number_cell(doc, &section->table, ratio, 2, 1, "");
+            number_cell(doc, &section->table, speed, 1, 1, "");
+            number_cell(doc, &section->table, floor, 0, 100, " %");
             doc_cell(doc, &section->table, "%u", ratio ? ratio->repeats : speed->repeats);
         }
     }
@@ -245,7 +255,7 @@ static void add_quality_row(struct doc *doc, struct doc_table *table, const stru
         {MX_MEASURE_GREEDY_SAME, 0, true}, {MX_MEASURE_RETRIEVAL, 0, true},
     };
     doc_cell(doc, table, "%s", plan);
-    doc_cell(doc, table, bytes ? "%.0f" : "", bytes ? bytes->value : 0);
+    number_cell(doc, table, bytes, 0, 1, "");
     for (size_t i = 0; i < sizeof figures / sizeof *figures; i++) {
         const struct mx_record *record = find(subject, plan, tokens, figures[i].measure, NULL);
         const double value = record ? (figures[i].percent ? 100 : 1) * record->value : 0;
@@ -335,14 +345,14 @@ static void add_retrieval(struct doc *doc, const struct subject *subject, const 
             if (!has_at(subject, tokens, MX_MEASURE_RETRIEVAL)) continue;
             const struct mx_record *found = find(subject, plans->text[p], tokens, MX_MEASURE_RETRIEVAL, NULL),
                                    *fp16 = find(subject, plans->text[p], tokens, MX_MEASURE_RETRIEVAL_FP16, NULL);
-            doc_cell(doc, heat, found ? "%.4f" : "", found ? found->value : 0);
+            number_cell(doc, heat, found, 4, 1, "");
             if (!found) continue;
             char text[32];
             format_tokens(tokens, text);
             doc_cell(doc, table, "%s", plans->text[p]);
             doc_cell(doc, table, "%s", text);
             doc_cell(doc, table, "%.0f %%", 100 * found->value);
-            doc_cell(doc, table, fp16 ? "%.0f %%" : "", fp16 ? 100 * fp16->value : 0);
+            number_cell(doc, table, fp16, 0, 100, " %");
             doc_cell(doc, table, "%u", found->repeats);
         }
     }
@@ -427,8 +437,8 @@ static void add_drift(struct doc *doc, const struct subject *subject, const stru
             }
             doc_cell(doc, &section->table, "%s", plan);
             doc_cell(doc, &section->table, "%s", versions.text[v]);
-            doc_cell(doc, &section->table, kl ? "%.6f" : "", kl ? kl->value : 0);
-            doc_cell(doc, &section->table, ratio ? "%.2f" : "", ratio ? ratio->value : 0);
+            number_cell(doc, &section->table, kl, 6, 1, "");
+            number_cell(doc, &section->table, ratio, 2, 1, "");
         }
     }
 }
