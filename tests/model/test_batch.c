@@ -3,6 +3,7 @@
 #include "model_runs.h"
 
 #include <dirent.h>
+#include <pthread.h>
 
 #include "base/random.h"
 #include "cache/size.h"
@@ -257,11 +258,64 @@ static void a_beginning_is_stored_once(void **state)
     mx_model_close(model);
 }
 
+/* A thread with texts of its own, on a model, a plan and a store that others use, too. */
+struct worker {
+    pthread_t thread;
+    struct engine engine; /* its own pool and workspace */
+    struct text *texts;   /* [TEXTS] */
+};
+
+static void *run_worker(void *argument)
+{
+    const struct worker *worker = argument;
+    for (size_t i = 0; i < TEXTS; i++) run_alone(&worker->engine, &worker->texts[i]);
+    return NULL;
+}
+
+static void threads_share_a_model(void **state)
+{
+    enum { THREADS = 2 };
+    static struct text alone[TEXTS], texts[THREADS][TEXTS];
+    struct mx_error err;
+    struct mx_model *model;
+    struct engine engine;
+    struct worker workers[THREADS];
+    assert_ok(mx_model_open(&model, DATA "qwen2", NULL, &err));
+    open_engine(&engine, model, MX_MODE_INT8_TURBO4, mx_cpu_detect(), 1);
+    make_texts(alone, engine.vocab);
+    for (size_t i = 0; i < TEXTS; i++) run_alone(&engine, &alone[i]);
+    for (int i = 0; i < THREADS; i++) {
+        struct worker *worker = &workers[i];
+        *worker = (struct worker){.engine = engine, .texts = texts[i]};
+        struct mx_workspace_options own = {.chunk = CHUNK, .rows = 1, .cpu = mx_cpu_detect()};
+        assert_ok(mx_pool_open(&worker->engine.pool, 1, &err)); /* of one thread: any thread may drive it */
+        own.pool = worker->engine.pool;
+        assert_ok(mx_workspace_open(&worker->engine.workspace, mx_model_arch(model), &own, &err));
+        make_texts(texts[i], engine.vocab);
+    }
+    for (int i = 0; i < THREADS; i++) {
+        assert_int_equal(pthread_create(&workers[i].thread, NULL, run_worker, &workers[i]), 0);
+    }
+    for (int i = 0; i < THREADS; i++) {
+        pthread_join(workers[i].thread, NULL);
+        for (size_t t = 0; t < TEXTS; t++) {
+            assert_memory_equal(alone[t].logits, texts[i][t].logits, (DECODED + 1) * engine.vocab * sizeof(float));
+            free(texts[i][t].logits);
+        }
+        mx_workspace_close(workers[i].engine.workspace);
+        mx_pool_close(workers[i].engine.pool);
+    }
+    for (size_t t = 0; t < TEXTS; t++) free(alone[t].logits);
+    close_engine(&engine);
+    mx_model_close(model);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(company_changes_nothing),
         cmocka_unit_test(a_beginning_is_stored_once),
+        cmocka_unit_test(threads_share_a_model),
     };
     return cmocka_run_group_tests_name("several texts together", tests, NULL, NULL);
 }
