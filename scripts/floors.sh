@@ -11,7 +11,8 @@ records:    base
 report:     base records
 config:     base
 checkpoint: base config
-tokenizer:  base
+jinja:      base
+tokenizer:  base jinja
 kernels:    base
 cache:      base config kernels
 model:      base config checkpoint kernels cache
