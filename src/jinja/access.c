@@ -72,7 +72,7 @@ static struct value macro_attribute(struct run *run, const struct macro *macro, 
     if (mxj_is_text(name, "catch_kwargs")) return mxj_bool(macro->node->kwargs_slot > 0);
     if (mxj_is_text(name, "catch_varargs")) return mxj_bool(macro->node->varargs_slot > 0);
     if (!mxj_is_text(name, "arguments")) return (struct value){.kind = MISSING};
-    struct value list = mxj_list(run, 0);
+    struct value list = mxj_tuple(run, 0);
     for (size_t i = 0; i < macro->node->list.count; i++) mxj_push(run, &list, macro->node->list.items[i]->value);
     return list;
 }
@@ -138,7 +138,7 @@ static struct value own_item(struct run *run, const struct value *of, const stru
 
 struct value mxj_attribute(struct run *run, const struct value *of, const struct value *name)
 {
-    if (of->kind == UNDEFINED && is_internal(name)) return unsafe(of, name);
+    if (of->kind == UNDEFINED && mxj_is_text(name, "__class__")) return unsafe(of, name);
     mxj_defined(run, of);
     struct value found = own_attribute(run, of, name);
     if (found.kind == MISSING || (found.kind == UNDEFINED && of->kind == DICT && is_internal(name))) {

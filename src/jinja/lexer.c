@@ -23,6 +23,10 @@ struct lexer {
 
 static struct place place_of(struct lexer *lexer, size_t offset)
 {
+    if (offset < lexer->counted) { /* only a mistake looks back */
+        lexer->counted = 0;
+        lexer->place = (struct place){1, 1};
+    }
     for (; lexer->counted < offset; lexer->counted++) {
         const unsigned char c = (unsigned char)lexer->text[lexer->counted];
         if (c == '\n') {

@@ -79,8 +79,7 @@ bool mx_jinja_reads(const struct mx_jinja *jinja, const char *name)
 static void set_members(struct run *run, struct dict *context, const struct mx_jinja_variable *variable)
 {
     const struct value object = mxj_read_json(run, variable->text, variable->length, variable->origin);
-    if (object.kind != DICT)
-        mxj_fail(run, MX_ERR_FORMAT, "%s holds no object of variables", variable->origin);
+    if (object.kind != DICT) mxj_fail(run, MX_ERR_FORMAT, "%s holds no object of variables", variable->origin);
     for (size_t i = 0; i < object.dict->count; i++)
         mxj_set(run, context, object.dict->entries[i].key, object.dict->entries[i].value);
 }

@@ -1,5 +1,6 @@
-/* Renders what a script asks for: a line {"template": text, "variables": {name: JSON text, ...}} on standard input gives
- * a line {"text": ...} or {"error": ...}. tools/jinja-cases.py and tools/jinja-fuzz.py compare these with Jinja2's. */
+/* Renders what a script asks for: a line {"template": text, "variables": {name: JSON text, ...}} on standard input
+ * gives a line {"text": ...} or {"error": ...}. tools/jinja-cases.py and tools/jinja-fuzz.py compare these with
+ * Jinja2's. */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -17,8 +18,8 @@ static mx_status render(const cJSON *line, struct mx_str *out, struct mx_error *
     const cJSON *item;
     cJSON_ArrayForEach (item, mx_json_get(line, "variables")) {
         if (call.count == MAX_VARIABLES) return mx_fail(err, MX_ERR_LIMIT, "too many variables");
-        variables[call.count++] = (struct mx_jinja_variable){
-            item->string, MX_JINJA_JSON, item->valuestring, strlen(item->valuestring), item->string};
+        variables[call.count++] = (struct mx_jinja_variable){item->string, MX_JINJA_JSON, item->valuestring,
+                                                             strlen(item->valuestring), item->string};
     }
     struct mx_jinja *jinja;
     MX_TRY(mx_jinja_open(&jinja, template, strlen(template), "template", err));
