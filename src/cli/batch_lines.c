@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "base/json.h"
+#include "cli/chat_flags.h"
 
 enum { MOST_STOPS = 64 };
 
@@ -16,6 +17,8 @@ struct reading {
     struct mx_batch_line *line;
     const struct mx_session *session;
     const char *place; /* "FILE: line N" */
+    const char *text;  /* the line's */
+    size_t length;
     const cJSON *prompt, *messages;
     struct mx_error *err;
 };
@@ -150,12 +153,19 @@ static mx_status read_messages(struct reading *reading, const cJSON *item)
     return MX_OK;
 }
 
+/* Checked with the messages. */
+static mx_status read_tools(struct reading *reading, const cJSON *item)
+{
+    return cJSON_IsArray(item) ? MX_OK : fail_member(reading, item, "a list of tools");
+}
+
 static const struct {
     const char *name;
     mx_status (*read)(struct reading *reading, const cJSON *item);
 } members[] = {
     {"prompt", read_prompt},
     {"messages", read_messages},
+    {"tools", read_tools},
     {"id", read_id},
     {"max_tokens", read_max_tokens},
     {"temperature", read_temperature},
@@ -185,54 +195,12 @@ static mx_status read_member(struct reading *reading, const cJSON *item)
 
 /* --- the prompt --- */
 
-/* The text of a message: a string, or a list of parts of type "text". */
-static mx_status read_content(const struct reading *reading, const cJSON *content, struct mx_str *text)
-{
-    if (cJSON_IsString(content)) {
-        mx_str_puts(text, content->valuestring);
-        return MX_OK;
-    }
-    const cJSON *part;
-    cJSON_ArrayForEach (part, content) {
-        const cJSON *type = mx_json_get(part, "type"), *words = mx_json_get(part, "text");
-        if (!cJSON_IsString(type) || strcmp(type->valuestring, "text") != 0 || !cJSON_IsString(words)) break;
-        mx_str_puts(text, words->valuestring);
-    }
-    if (cJSON_IsArray(content) && !part) return MX_OK;
-    return mx_fail(reading->err, MX_ERR_FORMAT,
-                   "%s: a message needs \"content\": a text, or a list of parts of type "
-                   "\"text\"",
-                   reading->place);
-}
-
-static mx_status render(const struct reading *reading, struct mx_chat_message *messages, struct mx_str *contents,
-                        struct mx_str *text)
-{
-    size_t count = 0;
-    const cJSON *message;
-    cJSON_ArrayForEach (message, reading->messages) {
-        const cJSON *role = mx_json_get(message, "role");
-        if (!cJSON_IsString(role)) {
-            return mx_fail(reading->err, MX_ERR_FORMAT, "%s: a message needs a \"role\"", reading->place);
-        }
-        MX_TRY(read_content(reading, mx_json_get(message, "content"), &contents[count]));
-        messages[count] = (struct mx_chat_message){role->valuestring, mx_str_text(&contents[count])};
-        count++;
-    }
-    return mx_chat_render(mx_session_chat(reading->session), messages, count, true, text, reading->err);
-}
-
+/* A template gets the line's own text: tools, results of tools and parts as they stand there. */
 static mx_status render_messages(const struct reading *reading, struct mx_str *text)
 {
-    const size_t count = (size_t)cJSON_GetArraySize(reading->messages);
-    struct mx_chat_message *messages = calloc(count, sizeof *messages);
-    struct mx_str *contents = calloc(count, sizeof *contents);
-    mx_status status = messages && contents ? render(reading, messages, contents, text)
-                                            : mx_fail_memory(reading->err, "messages", count * sizeof *messages);
-    for (size_t i = 0; contents && i < count; i++) mx_str_free(&contents[i]);
-    free(contents);
-    free(messages);
-    return status;
+    struct mx_chat_request request = {0};
+    MX_TRY(mx_conversation_members(&request, reading->text, reading->length, reading->place, reading->err));
+    return mx_chat_render(mx_session_chat(reading->session), &request, text, reading->err);
 }
 
 static mx_status encode(const struct reading *reading)
@@ -293,7 +261,8 @@ static mx_status read_line(struct mx_batch_line *line, const struct mx_session *
     cJSON *root;
     MX_TRY(copy_defaults(line, defaults, err));
     MX_TRY(mx_json_parse(&root, text, length, place, &(struct mx_json_rules){0}, err));
-    struct reading reading = {.line = line, .session = session, .place = place, .err = err};
+    struct reading reading = {
+        .line = line, .session = session, .place = place, .text = text, .length = length, .err = err};
     const mx_status status = read_object(&reading, root);
     cJSON_Delete(root);
     return status;

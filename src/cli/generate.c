@@ -6,6 +6,7 @@
 
 #include "base/units.h"
 #include "cli/advise.h"
+#include "cli/chat_flags.h"
 #include "cli/command.h"
 #include "cli/engine_flags.h"
 #include "cli/kv_flags.h"
@@ -18,7 +19,8 @@ struct options {
     struct mx_flag_list stops;
     int64_t tokens, context, top_k, seed;
     double temperature, top_p, min_p, repeat_penalty;
-    bool chat, stats, json, recommend, estimate, force;
+    bool stats, json, recommend, estimate, force;
+    struct mx_chat_flags chat;
     struct mx_kv_flags kv;
 };
 static const struct options defaults = {.tokens = 256, .top_p = 1, .repeat_penalty = 1, .kv = MX_KV_FLAGS_DEFAULT};
@@ -44,7 +46,7 @@ static const struct mx_flag flags[] = {
      0x1p53},
     {"stop", 0, MX_FLAG_LIST, "TEXT", "end before this text; may be given several times",
      offsetof(struct options, stops)},
-    {"chat", 0, MX_FLAG_SWITCH, NULL, "put the prompt into the model's chat template", offsetof(struct options, chat)},
+    MX_CHAT_FLAG_ROWS(struct options, chat),
     {"stats", 0, MX_FLAG_SWITCH, NULL, "print times, speeds and memory on stderr", offsetof(struct options, stats)},
     {"json", 0, MX_FLAG_SWITCH, NULL, "print JSON at the end, nothing before", offsetof(struct options, json)},
     {"save-cache", 0, MX_FLAG_PATH, "FILE", "keep the KV cache, so that the prompt is free next time",
@@ -66,6 +68,7 @@ struct job {
     const struct options *options;
     struct mx_session *session;
     struct mx_kv_options kv;
+    struct mx_conversation conversation; /* with --chat */
     struct mx_ids prompt;
     struct mx_generation generation;
     bool shown; /* some text came out */
@@ -77,6 +80,8 @@ struct job {
 static mx_status read_prompt(struct job *job, struct mx_str *text)
 {
     const struct options *options = job->options;
+    MX_TRY(mx_chat_flags_check(&options->chat, options->prompt || options->file, job->err));
+    if (options->chat.messages) return MX_OK;
     if (options->prompt && options->file) {
         return mx_fail(job->err, MX_ERR_ARGUMENT, "give the prompt with -p or with -f, not both");
     }
@@ -92,12 +97,14 @@ static mx_status encode_prompt(struct job *job, const struct mx_str *text)
 {
     const struct options *options = job->options;
     const struct mx_tokenizer *tokenizer = mx_session_tokenizer(job->session);
-    if (!options->chat) {
+    if (!options->chat.chat) {
         return mx_tokenizer_encode(tokenizer, mx_str_text(text), text->length, true, &job->prompt, job->err);
     }
-    const struct mx_chat_message message = {"user", mx_str_text(text)};
     struct mx_str rendered = {0};
-    mx_status status = mx_chat_render(mx_session_chat(job->session), &message, 1, true, &rendered, job->err);
+    const char *template = options->chat.template;
+    if (template) MX_TRY(mx_session_use_template(job->session, template, job->err));
+    mx_status status =
+        mx_conversation_render(job->cli, &job->conversation, mx_session_chat(job->session), &rendered, job->err);
     if (status == MX_OK) {
         status = mx_tokenizer_encode(tokenizer, mx_str_text(&rendered), rendered.length, false, &job->prompt, job->err);
     }
@@ -229,6 +236,8 @@ static mx_status run_job(struct job *job)
 {
     struct mx_str text = {0};
     mx_status status = read_prompt(job, &text);
+    if (status == MX_OK && job->options->chat.chat)
+        status = mx_conversation_read(&job->conversation, &job->options->chat, &text, job->err);
     if (status == MX_OK) status = mx_engine_open(&job->session, job->cli, &job->options->engine, true, job->err);
     if (status == MX_OK) status = encode_prompt(job, &text);
     mx_str_free(&text);
@@ -266,6 +275,7 @@ static mx_status run(struct mx_cli *cli, const void *given, struct mx_error *err
     if (status == MX_OK && !done) status = run_job(&job);
     mx_generation_free(&job.generation);
     mx_ids_free(&job.prompt);
+    mx_conversation_free(&job.conversation);
     mx_session_close(job.session);
     return status;
 }

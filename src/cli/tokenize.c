@@ -3,6 +3,7 @@
 #include <stdlib.h>
 
 #include "base/file.h"
+#include "cli/chat_flags.h"
 #include "cli/engine_flags.h"
 #include "cli/output.h"
 #include "cli/table.h"
@@ -10,7 +11,8 @@
 struct options {
     struct mx_engine_flags engine; /* only the model's folder */
     const char *tokenizer, *text, *file;
-    bool add_special, ids, decode, skip_special, json;
+    bool add_special, ids, decode, skip_special, json, no_generation_prompt;
+    struct mx_chat_flags chat;
 };
 
 static const struct mx_flag flags[] = {
@@ -29,6 +31,9 @@ static const struct mx_flag flags[] = {
     {"skip-special", 0, MX_FLAG_SWITCH, NULL, "with --decode: leave special tokens out",
      offsetof(struct options, skip_special)},
     {"json", 0, MX_FLAG_SWITCH, NULL, "print JSON", offsetof(struct options, json)},
+    MX_CHAT_FLAG_ROWS(struct options, chat),
+    {"no-generation-prompt", 0, MX_FLAG_SWITCH, NULL, "with --chat: end behind the last message",
+     offsetof(struct options, no_generation_prompt)},
     {0},
 };
 
@@ -87,16 +92,40 @@ static mx_status print_ids_json(const struct mx_tokenizer *tokenizer, const stru
     return mx_print_json(object, err);
 }
 
+/* The text of -p, -f or standard input; of a chat, the prompt that the template makes of it. */
+static mx_status read_input(const struct mx_cli *cli, const struct options *options,
+                            const struct mx_tokenizer *tokenizer, struct mx_str *text, struct mx_error *err)
+{
+    struct mx_str *read = text, turn = {0};
+    struct mx_conversation conversation = {.request = {.no_generation_prompt = options->no_generation_prompt}};
+    struct mx_chat *chat = NULL;
+    char buffer[4096];
+    const char *folder;
+    mx_status status = MX_OK;
+    if (options->chat.chat) read = &turn;
+    if (options->text)
+        mx_str_puts(read, options->text);
+    else if (!options->chat.messages)
+        status = mx_read_text(options->file, read, err);
+    if (status == MX_OK && options->chat.chat) {
+        status = mx_conversation_read(&conversation, &options->chat, &turn, err);
+        if (status == MX_OK) status = mx_model_folder(&options->engine, buffer, sizeof buffer, &folder, err);
+        if (status == MX_OK) status = mx_chat_open(&chat, folder, tokenizer, err);
+        if (status == MX_OK && options->chat.template) status = mx_chat_use_template(chat, options->chat.template, err);
+        if (status == MX_OK) status = mx_conversation_render(cli, &conversation, chat, text, err);
+    }
+    mx_chat_close(chat);
+    mx_conversation_free(&conversation);
+    mx_str_free(&turn);
+    return status;
+}
+
 static mx_status encode(const struct mx_cli *cli, const struct options *options, const struct mx_tokenizer *tokenizer,
                         struct mx_error *err)
 {
     struct mx_str text = {0};
     struct mx_ids ids = {0};
-    mx_status status = MX_OK;
-    if (options->text)
-        mx_str_puts(&text, options->text);
-    else
-        status = mx_read_text(options->file, &text, err);
+    mx_status status = read_input(cli, options, tokenizer, &text, err);
     if (status == MX_OK)
         status = mx_tokenizer_encode(tokenizer, mx_str_text(&text), text.length, options->add_special, &ids, err);
     if (status == MX_OK && options->json) {
@@ -104,6 +133,8 @@ static mx_status encode(const struct mx_cli *cli, const struct options *options,
     } else if (status == MX_OK && options->ids) {
         for (size_t i = 0; i < ids.count; i++) printf("%s%d", i ? " " : "", (int)ids.data[i]);
         putchar('\n');
+    } else if (status == MX_OK && options->chat.chat) {
+        fwrite(mx_str_text(&text), 1, text.length, stdout);
     } else if (status == MX_OK) {
         status = print_table(cli, tokenizer, &ids, err);
     }
@@ -163,6 +194,13 @@ static mx_status check_options(const struct options *options, struct mx_error *e
         return mx_fail(err, MX_ERR_ARGUMENT,
                        "--decode reads ids from -f FILE or standard input and prints text; "
                        "-p, --add-special and --ids go with encoding");
+    MX_TRY(mx_chat_flags_check(&options->chat, options->text || options->file, err));
+    if (options->chat.chat && (options->decode || options->tokenizer || options->add_special))
+        return mx_fail(err, MX_ERR_ARGUMENT,
+                       "--chat takes a model's folder and makes a prompt, special tokens and all; leave out "
+                       "--tokenizer, --decode and --add-special");
+    if (options->no_generation_prompt && !options->chat.chat)
+        return mx_fail(err, MX_ERR_ARGUMENT, "--no-generation-prompt goes with --chat");
     if (options->skip_special && !options->decode)
         return mx_fail(err, MX_ERR_ARGUMENT, "--skip-special goes with --decode");
     return MX_OK;

@@ -170,6 +170,11 @@ const struct mx_chat *mx_session_chat(const struct mx_session *session)
     return session->chat;
 }
 
+mx_status mx_session_use_template(struct mx_session *session, const char *path, struct mx_error *err)
+{
+    return mx_chat_use_template(session->chat, path, err);
+}
+
 struct mx_pool *mx_session_pool(const struct mx_session *session)
 {
     return session->pool;

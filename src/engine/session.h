@@ -47,6 +47,8 @@ const struct mx_model *mx_session_model(const struct mx_session *session);
 const struct mx_arch *mx_session_arch(const struct mx_session *session);
 const struct mx_tokenizer *mx_session_tokenizer(const struct mx_session *session); /* NULL without `text` */
 const struct mx_chat *mx_session_chat(const struct mx_session *session);           /* NULL without `text` */
+/* mx_chat_use_template for the session's chat. */
+mx_status mx_session_use_template(struct mx_session *session, const char *path, struct mx_error *err);
 struct mx_pool *mx_session_pool(const struct mx_session *session);
 struct mx_sequence *mx_session_sequence(const struct mx_session *session); /* NULL before mx_session_begin */
 struct mx_workspace *mx_session_workspace(const struct mx_session *session);

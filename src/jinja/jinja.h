@@ -41,6 +41,7 @@ struct mx_jinja_variable {
     const char *text; /* of TEXT and JSON */
     size_t length;
     const char *origin; /* names the JSON in messages */
+    const char *member; /* of JSON: the value is this member of an object; NULL: the whole */
 };
 
 struct mx_jinja_limits {

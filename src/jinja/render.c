@@ -76,9 +76,19 @@ bool mx_jinja_reads(const struct mx_jinja *jinja, const char *name)
     return scope_reads(jinja->scope, name) || any_reads(&jinja->body, name);
 }
 
+static struct value json_value(struct run *run, const struct mx_jinja_variable *variable)
+{
+    const struct value whole = mxj_read_json(run, variable->text, variable->length, variable->origin);
+    if (!variable->member) return whole;
+    const struct value *member =
+        whole.kind == DICT ? mxj_get_text(run, whole.dict, variable->member, strlen(variable->member)) : NULL;
+    if (!member) mxj_fail(run, MX_ERR_FORMAT, "%s has no member \"%s\"", variable->origin, variable->member);
+    return *member;
+}
+
 static void set_members(struct run *run, struct dict *context, const struct mx_jinja_variable *variable)
 {
-    const struct value object = mxj_read_json(run, variable->text, variable->length, variable->origin);
+    const struct value object = json_value(run, variable);
     if (object.kind != DICT) mxj_fail(run, MX_ERR_FORMAT, "%s holds no object of variables", variable->origin);
     for (size_t i = 0; i < object.dict->count; i++)
         mxj_set(run, context, object.dict->entries[i].key, object.dict->entries[i].value);
@@ -90,7 +100,7 @@ static struct value variable_value(struct run *run, const struct mx_jinja_variab
     case MX_JINJA_NONE: return mxj_none();
     case MX_JINJA_TRUE: return mxj_bool(true);
     case MX_JINJA_FALSE: return mxj_bool(false);
-    case MX_JINJA_JSON: return mxj_read_json(run, variable->text, variable->length, variable->origin);
+    case MX_JINJA_JSON: return json_value(run, variable);
     default: break;
     }
     if (mx_utf8_valid_length(variable->text, variable->length) < variable->length)

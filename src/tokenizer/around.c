@@ -22,6 +22,10 @@ static const struct tokenizer_class classes[] = {
     {"CohereTokenizer", {true, false, "<BOS_TOKEN>", "<|END_OF_TURN_TOKEN|>"}, false},
     {"GPTNeoXTokenizer", {false, false, "<|endoftext|>", "<|endoftext|>"}, false},
     {"T5Tokenizer", {false, true, NULL, "</s>"}, true},
+    {"GPT2Tokenizer", {false, false, "<|endoftext|>", "<|endoftext|>"}, true},
+    {"Qwen2Tokenizer", {false, false, NULL, "<|endoftext|>"}, true},
+    {"BloomTokenizer", {false, false, "<s>", "</s>"}, true},
+    {"CodeGenTokenizer", {false, false, "<|endoftext|>", "<|endoftext|>"}, true},
 };
 
 /* "LlamaTokenizer" or "LlamaTokenizerFast". */
@@ -44,6 +48,13 @@ const char *mx_config_token(const cJSON *config, const char *key, const char *fa
     if (!item) return fallback;
     if (cJSON_IsObject(item)) item = mx_json_get(item, "content");
     return cJSON_IsString(item) ? item->valuestring : NULL;
+}
+
+const char *mx_class_token(const cJSON *config, const char *key)
+{
+    const struct tokenizer_class *known = find_class(config);
+    if (!known) return NULL;
+    return strcmp(key, "bos_token") == 0 ? known->defaults.bos : known->defaults.eos;
 }
 
 /* A flag, and the token that it puts there. */

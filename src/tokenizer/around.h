@@ -25,4 +25,8 @@ mx_status mx_around_apply(struct mx_tokenizer *tokenizer, const cJSON *config,
  * is absent, NULL where it is null. */
 const char *mx_config_token(const cJSON *config, const char *key, const char *fallback);
 
+/* The text of "bos_token" or "eos_token" that the class in tokenizer_config.json has where the file says nothing; NULL:
+ * none, or the class is not known. */
+const char *mx_class_token(const cJSON *config, const char *key);
+
 #endif

@@ -1,4 +1,4 @@
-/* The small files beside tokenizer.json. */
+/* The small files beside a tokenizer, and prompts out of conversations. */
 #include "tokenizer/chat.h"
 
 #include <stdlib.h>
@@ -6,16 +6,10 @@
 
 #include "base/file.h"
 #include "base/json.h"
-#include "tokenizer/template.h"
+#include "tokenizer/around.h"
+#include "tokenizer/chat_parts.h"
 
-enum { MAX_FILE = 64 << 20, MAX_EOS = 1024 };
-
-struct mx_chat {
-    int32_t bos, pad;
-    struct mx_ids eos;
-    char *template, *bos_text, *eos_text; /* NULL: none */
-    const struct mx_template_family *family;
-};
+enum { MAX_FILE = 64 << 20, MAX_EOS = 1024, MAX_VARIABLES = 128 };
 
 /* What is read, and where messages say it stands. */
 struct reading {
@@ -35,13 +29,6 @@ static mx_status add_eos(struct reading *reading, int32_t id)
     return mx_ids_append(&chat->eos, id, reading->err);
 }
 
-static mx_status set_text(char **to, const char *text, struct mx_error *err)
-{
-    free(*to);
-    *to = mx_strndup(text, strlen(text));
-    return *to ? MX_OK : mx_fail_memory(err, "a chat template", strlen(text));
-}
-
 /* Opens a JSON file of the folder; *root is NULL if it is not there. */
 static mx_status open_json(struct reading *reading, const char *name, char **path, cJSON **root)
 {
@@ -52,48 +39,30 @@ static mx_status open_json(struct reading *reading, const char *name, char **pat
     return mx_is_file(*path) ? mx_json_read_file(root, *path, MAX_FILE, &rules, reading->err) : MX_OK;
 }
 
-/* "<s>" or {"content": "<s>", ...}; NULL if absent or null. */
-static const char *token_text(const cJSON *json, const char *key)
+static int32_t token_id(const struct reading *reading, const char *name)
 {
-    const cJSON *item = mx_json_get(json, key);
-    if (cJSON_IsObject(item)) item = mx_json_get(item, "content");
-    return cJSON_IsString(item) ? item->valuestring : NULL;
-}
-
-static int32_t token_id(const struct reading *reading, const char *text)
-{
+    const char *text = mx_chat_token(reading->chat, name);
     return text ? mx_tokenizer_id(reading->tokenizer, text, strlen(text)) : -1;
-}
-
-/* A template as a string, or as a list of named ones: then the one called "default", or the first. */
-static const char *template_text(const cJSON *json)
-{
-    const cJSON *item = mx_json_get(json, "chat_template"), *entry, *chosen = NULL;
-    if (cJSON_IsString(item)) return item->valuestring;
-    if (!cJSON_IsArray(item)) return NULL;
-    cJSON_ArrayForEach (entry, item) {
-        const cJSON *name = mx_json_get(entry, "name");
-        if (!chosen || (cJSON_IsString(name) && strcmp(name->valuestring, "default") == 0)) chosen = entry;
-    }
-    const cJSON *text = mx_json_get(chosen, "template");
-    return cJSON_IsString(text) ? text->valuestring : NULL;
 }
 
 static mx_status take_template(struct reading *reading, const cJSON *json, const char *path)
 {
-    const char *text = template_text(json);
-    return text ? set_text(&reading->chat->template, text, reading->err) : MX_OK;
+    return mx_chat_take_templates(reading->chat, json, path, reading->err);
 }
 
 static mx_status take_tokens(struct reading *reading, const cJSON *json, const char *path)
 {
     struct mx_chat *chat = reading->chat;
-    const char *bos = token_text(json, "bos_token"), *eos = token_text(json, "eos_token");
-    if (bos) MX_TRY(set_text(&chat->bos_text, bos, reading->err));
-    if (eos) MX_TRY(set_text(&chat->eos_text, eos, reading->err));
-    chat->bos = token_id(reading, bos);
-    chat->pad = token_id(reading, token_text(json, "pad_token"));
-    MX_TRY(add_eos(reading, token_id(reading, eos)));
+    char *map_path;
+    cJSON *map;
+    mx_status status = open_json(reading, "special_tokens_map.json", &map_path, &map);
+    if (status == MX_OK) status = mx_chat_take_tokens(chat, json, map, reading->err);
+    cJSON_Delete(map);
+    free(map_path);
+    MX_TRY(status);
+    chat->bos = token_id(reading, "bos_token");
+    chat->pad = token_id(reading, "pad_token");
+    MX_TRY(add_eos(reading, token_id(reading, "eos_token")));
     return take_template(reading, json, path);
 }
 
@@ -121,7 +90,7 @@ static mx_status take_ids(struct reading *reading, const cJSON *json, const char
 }
 
 /* What each file gives, in the order in which they are read: later templates count, earlier ids do. */
-static mx_status read_files(struct reading *reading)
+static mx_status read_files(struct reading *reading, bool *configured)
 {
     static const struct {
         const char *name;
@@ -136,6 +105,7 @@ static mx_status read_files(struct reading *reading)
         char *path;
         cJSON *root;
         mx_status status = open_json(reading, files[i].name, &path, &root);
+        if (i == 0) *configured = root;
         if (status == MX_OK && root) status = files[i].take(reading, root, path);
         cJSON_Delete(root);
         free(path);
@@ -144,43 +114,56 @@ static mx_status read_files(struct reading *reading)
     return MX_OK;
 }
 
-/* chat_template.jinja holds the template as plain text. */
-static mx_status read_jinja(struct reading *reading)
+/* Where no file describes the tokenizer, the ids of the model's config have texts all the same. */
+static mx_status tokens_by_id(struct reading *reading)
 {
-    char *path = mx_path_join(reading->directory, "chat_template.jinja"), *text;
-    size_t length;
-    if (!path) return mx_fail_memory(reading->err, "chat_template.jinja", 0);
-    mx_status status = MX_OK;
-    if (mx_is_file(path)) {
-        status = mx_file_read(path, MAX_FILE, &text, &length, reading->err);
-        if (status == MX_OK) {
-            free(reading->chat->template);
-            reading->chat->template = text;
-        }
+    struct mx_chat *chat = reading->chat;
+    const struct {
+        const char *name;
+        int32_t id;
+    } tokens[] = {{"bos_token", chat->bos}, {"eos_token", chat->eos.count ? chat->eos.data[0] : -1}};
+    for (size_t i = 0; i < 2; i++) {
+        const char *piece = tokens[i].id >= 0 ? mx_tokenizer_piece(reading->tokenizer, tokens[i].id, NULL) : NULL;
+        if (piece) MX_TRY(mx_chat_set_token(chat, tokens[i].name, piece, reading->err));
     }
-    free(path);
-    return status;
+    return MX_OK;
+}
+
+/* Adds the special token that the template writes behind an answer. A template that refuses so short a conversation,
+ * or that is none, has nothing to tell here. */
+static mx_status add_turn_end(struct reading *reading)
+{
+    static const char answer[] = "answer", conversation[] = "[{\"role\": \"user\", \"content\": \"question\"},"
+                                                            "{\"role\": \"assistant\", \"content\": \"answer\"}]";
+    const struct mx_chat_request request = {
+        .messages = {.text = conversation, .length = strlen(conversation), .origin = "a conversation"},
+        .no_generation_prompt = true};
+    struct mx_error err = {0};
+    struct mx_str text = {0};
+    struct mx_ids ids = {0};
+    mx_status status = mx_chat_render(reading->chat, &request, &text, &err);
+    if (status == MX_OK) {
+        const char *found = NULL;
+        for (const char *at = mx_str_text(&text); (at = strstr(at, answer)); at++) found = at;
+        const char *behind = found ? found + strlen(answer) : "";
+        behind += strspn(behind, " \n");
+        status = mx_tokenizer_encode(reading->tokenizer, behind, strlen(behind), false, &ids, &err);
+    }
+    mx_str_free(&text);
+    const bool special = status == MX_OK && ids.count && mx_tokenizer_is_special(reading->tokenizer, ids.data[0]);
+    if (special) status = add_eos(reading, ids.data[0]);
+    mx_ids_free(&ids);
+    if (err.status == MX_ERR_MEMORY) return mx_fail_memory(reading->err, "a chat template", 0);
+    return special ? status : MX_OK;
 }
 
 static mx_status read_all(struct reading *reading)
 {
-    struct mx_chat *chat = reading->chat;
-    MX_TRY(read_files(reading));
-    MX_TRY(read_jinja(reading));
-    if (!chat->bos_text && chat->bos >= 0) {
-        const char *piece = mx_tokenizer_piece(reading->tokenizer, chat->bos, NULL);
-        if (piece) MX_TRY(set_text(&chat->bos_text, piece, reading->err));
-    }
-    if (!chat->eos_text && chat->eos.count) {
-        const char *piece = mx_tokenizer_piece(reading->tokenizer, chat->eos.data[0], NULL);
-        if (piece) MX_TRY(set_text(&chat->eos_text, piece, reading->err));
-    }
-    if (!chat->template) return MX_OK;
-    struct mx_error memory = {0};
-    chat->family = mx_template_recognise(chat->template, &memory);
-    if (memory.status != MX_OK) return mx_fail_memory(reading->err, "a chat template", strlen(chat->template));
-    const char *end = chat->family ? mx_template_end(chat->family) : NULL;
-    return add_eos(reading, token_id(reading, end));
+    bool configured = false;
+    MX_TRY(read_files(reading, &configured));
+    MX_TRY(mx_chat_read_templates(reading->chat, reading->directory, reading->err));
+    if (!configured) MX_TRY(tokens_by_id(reading));
+    return reading->chat->template_count ? add_turn_end(reading) : MX_OK;
 }
 
 mx_status mx_chat_open(struct mx_chat **chat, const char *directory, const struct mx_tokenizer *tokenizer,
@@ -203,9 +186,13 @@ mx_status mx_chat_open(struct mx_chat **chat, const char *directory, const struc
 void mx_chat_close(struct mx_chat *chat)
 {
     if (!chat) return;
-    free(chat->template);
-    free(chat->bos_text);
-    free(chat->eos_text);
+    mx_chat_free_templates(chat);
+    for (size_t i = 0; i < chat->token_count; i++) {
+        free(chat->tokens[i].name);
+        free(chat->tokens[i].text);
+    }
+    free(chat->tokens);
+    free(chat->more_tokens);
     mx_ids_free(&chat->eos);
     free(chat);
 }
@@ -238,33 +225,99 @@ bool mx_chat_is_eos(const struct mx_chat *chat, int32_t id)
     return false;
 }
 
-const char *mx_chat_family(const struct mx_chat *chat)
+/* --- conversations --- */
+
+static void add_quoted(struct mx_str *out, const char *text, size_t length)
 {
-    return chat->family ? mx_template_name(chat->family) : NULL;
+    mx_str_putc(out, '"');
+    for (size_t i = 0; i < length; i++) {
+        const unsigned char c = (unsigned char)text[i];
+        if (c == '"' || c == '\\') mx_str_putc(out, '\\');
+        if (c < 0x20)
+            mx_str_printf(out, "\\u%04x", c);
+        else
+            mx_str_putc(out, (char)c);
+    }
+    mx_str_putc(out, '"');
 }
 
-mx_status mx_chat_render(const struct mx_chat *chat, const struct mx_chat_message *messages, size_t count,
-                         bool add_generation_prompt, struct mx_str *out, struct mx_error *err)
+void mx_chat_add(struct mx_str *conversation, const char *role, const char *text, size_t length)
 {
-    if (!chat->template)
-        return mx_fail(err, MX_ERR_ARGUMENT, "this model has no chat template; give it plain text instead");
-    if (!chat->family) {
-        struct mx_str known = {0};
-        mx_template_list(&known);
-        const mx_status status = mx_fail(err, MX_ERR_UNSUPPORTED,
-                                         "this model's chat template needs Jinja, which is not built in; known are: %s",
-                                         mx_str_text(&known));
-        mx_str_free(&known);
-        return status;
+    const bool first = conversation->length == 0;
+    if (!first) conversation->length--; /* the closing bracket */
+    mx_str_puts(conversation, first ? "[{\"role\": " : ",\n {\"role\": ");
+    add_quoted(conversation, role, strlen(role));
+    mx_str_puts(conversation, ", \"content\": ");
+    add_quoted(conversation, text, length);
+    mx_str_puts(conversation, "}]");
+}
+
+static void add_variable(struct mx_jinja_call *call, struct mx_jinja_variable *variables,
+                         struct mx_jinja_variable variable)
+{
+    if (call->count < MAX_VARIABLES) variables[call->count++] = variable;
+}
+
+static struct mx_jinja_variable json_variable(const char *name, const struct mx_chat_json *json)
+{
+    return (struct mx_jinja_variable){.name = name,
+                                      .source = json->text ? MX_JINJA_JSON : MX_JINJA_NONE,
+                                      .text = json->text,
+                                      .length = json->length,
+                                      .origin = json->origin,
+                                      .member = json->member};
+}
+
+/* As the transformers library calls a template. */
+static mx_status render(const struct mx_chat *chat, const struct mx_jinja *jinja, const struct mx_chat_request *request,
+                        struct mx_str *out, struct mx_error *err)
+{
+    struct mx_jinja_variable variables[MAX_VARIABLES];
+    struct mx_jinja_call call = {.variables = variables};
+    const struct mx_chat_json none = {0};
+    if (chat->token_count > MAX_VARIABLES - 8)
+        return mx_fail(err, MX_ERR_LIMIT, "more than %d special tokens with names", MAX_VARIABLES - 8);
+    for (size_t i = 0; i < chat->token_count; i++) {
+        const char *text = chat->tokens[i].text;
+        if (!text) continue;
+        add_variable(&call, variables,
+                     (struct mx_jinja_variable){
+                         .name = chat->tokens[i].name, .source = MX_JINJA_TEXT, .text = text, .length = strlen(text)});
     }
-    const struct mx_template_context context = {chat->template, chat->bos_text ? chat->bos_text : "",
-                                                chat->eos_text ? chat->eos_text : ""};
-    const size_t before = out->length;
-    const mx_status status =
-        mx_template_render(chat->family, &context, messages, count, add_generation_prompt, out, err);
-    if (status != MX_OK && out->data) {
-        out->length = before;
-        out->data[before] = '\0';
+    if (chat->more_tokens) {
+        const struct mx_chat_json more = {
+            .text = chat->more_tokens, .length = strlen(chat->more_tokens), .origin = "additional_special_tokens"};
+        add_variable(&call, variables, json_variable("additional_special_tokens", &more));
     }
+    add_variable(&call, variables, json_variable("messages", &request->messages));
+    add_variable(&call, variables, json_variable("tools", &request->tools));
+    add_variable(&call, variables, json_variable("documents", &none));
+    add_variable(&call, variables,
+                 (struct mx_jinja_variable){.name = "add_generation_prompt",
+                                            .source = request->no_generation_prompt ? MX_JINJA_FALSE : MX_JINJA_TRUE});
+    if (request->think != MX_THINK_UNSAID) {
+        const enum mx_jinja_source on = request->think == MX_THINK_ON ? MX_JINJA_TRUE : MX_JINJA_FALSE;
+        add_variable(&call, variables, (struct mx_jinja_variable){.name = "enable_thinking", .source = on});
+        add_variable(&call, variables, (struct mx_jinja_variable){.name = "thinking", .source = on});
+    }
+    return mx_jinja_render(jinja, &call, out, err);
+}
+
+mx_status mx_chat_render(const struct mx_chat *chat, const struct mx_chat_request *request, struct mx_str *out,
+                         struct mx_error *err)
+{
+    struct mx_jinja *jinja;
+    MX_TRY(mx_chat_parse_template(chat, request->tools.text, &jinja, err));
+    const mx_status status = render(chat, jinja, request, out, err);
+    mx_jinja_close(jinja);
     return status;
+}
+
+bool mx_chat_can_think(const struct mx_chat *chat, const struct mx_chat_request *request)
+{
+    struct mx_jinja *jinja;
+    if (mx_chat_parse_template(chat, request->tools.text, &jinja, NULL) != MX_OK) return false;
+    const bool can = mx_jinja_reads(jinja, "enable_thinking") || mx_jinja_reads(jinja, "thinking");
+    mx_jinja_close(jinja);
+    return can;
 }

@@ -1,22 +1,17 @@
-/* Chat templates: each family renders what Jinja renders (tests/data/chat/templates.json: templates, conversations and
- * the texts that Jinja2 made of them, null where the template raises an exception), and the ids come from the right
- * files. */
+/* Conversations become the prompts that the transformers library makes (tests/data/chat: templates of many families and
+ * cases that went wrong once, conversations, and what Jinja2 rendered, null where the template raises an exception),
+ * and templates, special tokens and ids come from the right files. */
 #include "support.h"
+
+#include <sys/stat.h>
 
 #include "base/file.h"
 #include "base/json.h"
 #include "tokenizer/chat.h"
 
-enum { MAX_MESSAGES = 8 };
-
 static struct mx_error err;
 static char folder[] = "/tmp/mlxcel-chat-XXXXXX";
 static struct mx_tokenizer *tokenizer;
-
-static const char *text_of(const cJSON *object, const char *key)
-{
-    return mx_json_get(object, key)->valuestring;
-}
 
 static void write_file(const char *name, const char *text)
 {
@@ -32,48 +27,89 @@ static void remove_file(const char *name)
     free(path);
 }
 
-static void check_case(const struct mx_chat *chat, const char *family, const cJSON *item)
+static void write_json(const char *name, const cJSON *json)
 {
-    struct mx_chat_message messages[MAX_MESSAGES];
-    size_t count = 0;
-    const cJSON *message, *expected = mx_json_get(item, "text");
-    cJSON_ArrayForEach (message, mx_json_get(item, "messages")) {
-        messages[count++] = (struct mx_chat_message){text_of(message, "role"), text_of(message, "content")};
-    }
+    char *text = cJSON_Print(json);
+    write_file(name, text);
+    cJSON_free(text);
+}
+
+static struct mx_chat *open_chat(void)
+{
+    struct mx_chat *chat;
+    assert_ok(mx_chat_open(&chat, folder, tokenizer, &err));
+    return chat;
+}
+
+static struct mx_chat_request request_of(const char *messages)
+{
+    return (struct mx_chat_request){.messages = {.text = messages, .length = strlen(messages), .origin = "messages"}};
+}
+
+static const char hello[] = "[{\"role\": \"user\", \"content\": \"hello\"}]";
+
+/* The prompt of `request` is `expected`, or it is refused if that is NULL. */
+static void check_prompt(const struct mx_chat *chat, const struct mx_chat_request *request, const char *name,
+                         const char *expected)
+{
     struct mx_str out = {0};
-    const bool generation = cJSON_IsTrue(mx_json_get(item, "add_generation_prompt"));
-    if (cJSON_IsString(expected)) {
-        assert_ok(mx_chat_render(chat, messages, count, generation, &out, &err));
-        if (strcmp(mx_str_text(&out), expected->valuestring) != 0)
-            fail_msg("%s: \"%s\", not \"%s\"", family, mx_str_text(&out), expected->valuestring);
+    const mx_status status = mx_chat_render(chat, request, &out, &err);
+    if (expected) {
+        if (status != MX_OK) fail_msg("%s: %s", name, err.message);
+        if (strcmp(mx_str_text(&out), expected) != 0)
+            fail_msg("%s: \"%s\", not \"%s\"", name, mx_str_text(&out), expected);
     } else {
-        assert_int_equal(mx_chat_render(chat, messages, count, generation, &out, &err), MX_ERR_ARGUMENT);
+        assert_int_not_equal(status, MX_OK);
         assert_int_equal(out.length, 0);
     }
     mx_str_free(&out);
 }
 
+static void check_cases(const struct mx_chat *chat, const cJSON *entry, const char *name, const char *expected_key)
+{
+    const cJSON *item;
+    cJSON_ArrayForEach (item, mx_json_get(entry, "cases")) {
+        char *messages = cJSON_Print(mx_json_get(item, "messages"));
+        struct mx_chat_request request = request_of(messages);
+        request.no_generation_prompt = !cJSON_IsTrue(mx_json_get(item, "add_generation_prompt"));
+        const cJSON *expected = mx_json_get(item, expected_key);
+        check_prompt(chat, &request, name, cJSON_IsString(expected) ? expected->valuestring : NULL);
+        cJSON_free(messages);
+    }
+}
+
 static void families_render_as_jinja_does(void **state)
 {
     cJSON *list;
-    const cJSON *entry, *item;
+    const cJSON *entry;
     assert_ok(mx_json_read_file(&list, "tests/data/chat/templates.json", 1 << 20, NULL, &err));
+    write_file("tokenizer_config.json", "{\"bos_token\": \"<s>\", \"eos_token\": \"</s>\"}");
     cJSON_ArrayForEach (entry, list) {
-        const char *family = text_of(entry, "family");
-        cJSON *config = cJSON_CreateObject();
-        cJSON_AddStringToObject(config, "bos_token", "<s>");
-        cJSON_AddStringToObject(config, "eos_token", "</s>");
-        cJSON_AddStringToObject(config, "chat_template", text_of(entry, "chat_template"));
-        char *text = cJSON_Print(config);
-        write_file("tokenizer_config.json", text);
-        cJSON_free(text);
-        cJSON_Delete(config);
-        struct mx_chat *chat;
-        assert_ok(mx_chat_open(&chat, folder, tokenizer, &err));
-        assert_non_null(mx_chat_family(chat));
-        assert_string_equal(mx_chat_family(chat), family);
-        cJSON_ArrayForEach (item, mx_json_get(entry, "cases")) check_case(chat, family, item);
+        write_file("chat_template.jinja", mx_json_get(entry, "chat_template")->valuestring);
+        struct mx_chat *chat = open_chat();
+        check_cases(chat, entry, mx_json_get(entry, "family")->valuestring, "text");
         mx_chat_close(chat);
+    }
+    cJSON_Delete(list);
+    remove_file("tokenizer_config.json");
+    remove_file("chat_template.jinja");
+}
+
+static void known_cases_come_out_right(void **state)
+{
+    cJSON *list;
+    cJSON *entry;
+    assert_ok(mx_json_read_file(&list, "tests/data/chat/cases.json", 1 << 20, NULL, &err));
+    cJSON_ArrayForEach (entry, list) {
+        cJSON *config = cJSON_Duplicate(mx_json_get(entry, "tokenizer_config"), true);
+        cJSON_AddStringToObject(config, "chat_template", mx_json_get(entry, "chat_template")->valuestring);
+        write_json("tokenizer_config.json", config);
+        cJSON_Delete(config);
+        if (mx_json_get(entry, "config")) write_json("config.json", mx_json_get(entry, "config"));
+        struct mx_chat *chat = open_chat();
+        check_cases(chat, entry, mx_json_get(entry, "name")->valuestring, "expected");
+        mx_chat_close(chat);
+        remove_file("config.json");
     }
     cJSON_Delete(list);
     remove_file("tokenizer_config.json");
@@ -81,26 +117,24 @@ static void families_render_as_jinja_does(void **state)
 
 static void ids_come_from_all_files(void **state)
 {
-    struct mx_chat *chat;
-    assert_ok(mx_chat_open(&chat, folder, tokenizer, &err));
+    struct mx_chat *chat = open_chat();
     assert_int_equal(mx_chat_bos(chat), -1);
     assert_int_equal(mx_chat_eos_count(chat), 0);
-    assert_null(mx_chat_family(chat));
     mx_chat_close(chat);
 
     write_file("tokenizer_config.json", "{\"bos_token\": {\"content\": \"<|bos|>\", \"special\": true}, "
                                         "\"eos_token\": \"<|eos|>\", \"pad_token\": null}");
     write_file("generation_config.json", "{\"bos_token_id\": 7, \"eos_token_id\": [1, 3], \"pad_token_id\": 2}");
     write_file("config.json", "{\"eos_token_id\": 1, \"pad_token_id\": 9, \"rope_theta\": Infinity}");
-    assert_ok(mx_chat_open(&chat, folder, tokenizer, &err));
+    chat = open_chat();
     assert_int_equal(mx_chat_bos(chat), 0);
     assert_int_equal(mx_chat_pad(chat), 2);
     assert_int_equal(mx_chat_eos_count(chat), 2);
     assert_true(mx_chat_is_eos(chat, 1) && mx_chat_is_eos(chat, 3) && !mx_chat_is_eos(chat, 0));
     assert_int_equal(mx_chat_eos(chat, 1), 3);
     struct mx_str out = {0};
-    const struct mx_chat_message hello = {"user", "hello"};
-    assert_fails(mx_chat_render(chat, &hello, 1, true, &out, &err), MX_ERR_ARGUMENT, "no chat template");
+    const struct mx_chat_request request = request_of(hello);
+    assert_fails(mx_chat_render(chat, &request, &out, &err), MX_ERR_ARGUMENT, "no chat template");
     mx_chat_close(chat);
     mx_str_free(&out);
     remove_file("tokenizer_config.json");
@@ -108,20 +142,142 @@ static void ids_come_from_all_files(void **state)
     remove_file("config.json");
 }
 
-/* A template in a file of its own wins; of a list of templates the one called "default" is taken. */
+/* What the template writes behind an answer ends a turn, if that is a special token. */
+static void a_turns_end_ends_the_text(void **state)
+{
+    write_file("chat_template.jinja",
+               "{% for m in messages %}{{ m.content }}{{ '\\n<|eos|>' if m.role == 'assistant' }}"
+               "{% endfor %}");
+    struct mx_chat *chat = open_chat();
+    assert_int_equal(mx_chat_eos_count(chat), 1);
+    assert_int_equal(mx_chat_eos(chat, 0), mx_tokenizer_id(tokenizer, "<|eos|>", 7));
+    mx_chat_close(chat);
+    write_file("chat_template.jinja", "{% for m in messages %}{{ m.content }} plain{% endfor %}");
+    chat = open_chat();
+    assert_int_equal(mx_chat_eos_count(chat), 0);
+    mx_chat_close(chat);
+    remove_file("chat_template.jinja");
+}
+
+/* A template in a file of its own wins; with tools, the one called "tool_use" is taken. */
 static void templates_are_found(void **state)
 {
-    struct mx_chat *chat;
-    write_file("tokenizer_config.json", "{\"chat_template\": [{\"name\": \"rag\", \"template\": \"x\"}, {\"name\": "
-                                        "\"default\", \"template\": \"<|im_start|><|im_end|>\"}]}");
-    assert_ok(mx_chat_open(&chat, folder, tokenizer, &err));
-    assert_string_equal(mx_chat_family(chat), "chatml");
+    struct mx_chat_request plain = request_of(hello), tools = plain;
+    tools.tools = (struct mx_chat_json){.text = "[]", .length = 2, .origin = "tools"};
+    write_file("tokenizer_config.json", "{\"chat_template\": [{\"name\": \"rag\", \"template\": \"rag\"}, {\"name\": "
+                                        "\"default\", \"template\": \"in list\"}, {\"name\": \"tool_use\", "
+                                        "\"template\": \"with {{ tools }}\"}]}");
+    struct mx_chat *chat = open_chat();
+    check_prompt(chat, &plain, "list", "in list");
+    check_prompt(chat, &tools, "list", "with []");
     mx_chat_close(chat);
-    write_file("chat_template.jinja", "{{ '<|start_header_id|>' }}{{ '<|eot_id|>' }}");
-    assert_ok(mx_chat_open(&chat, folder, tokenizer, &err));
-    assert_string_equal(mx_chat_family(chat), "llama-3");
+    write_file("chat_template.jinja", "in file {{ tools is none }}\n");
+    chat = open_chat();
+    check_prompt(chat, &plain, "file", "in file True");
+    check_prompt(chat, &tools, "file", "with []");
+    char *more = mx_path_join(folder, "additional_chat_templates");
+    assert_int_equal(mkdir(more, 0700), 0);
     mx_chat_close(chat);
+    write_file("additional_chat_templates/tool_use.jinja", "more");
+    write_file("additional_chat_templates/notes.txt", "{{");
+    chat = open_chat();
+    check_prompt(chat, &plain, "folder", "in file True");
+    check_prompt(chat, &tools, "folder", "more");
+    char *other = mx_path_join(folder, "additional_chat_templates/notes.txt");
+    assert_ok(mx_chat_use_template(chat, other, &err));
+    check_prompt(chat, &plain, "a file with a mistake", NULL);
+    mx_chat_close(chat);
+    remove_file("additional_chat_templates/tool_use.jinja");
+    remove_file("additional_chat_templates/notes.txt");
+    assert_int_equal(rmdir(more), 0);
+    free(more);
+    free(other);
+    remove_file("chat_template.jinja");
+    write_file("tokenizer_config.json", "{\"chat_template\": [{\"name\": \"rag\", \"template\": \"x\"}]}");
+    chat = open_chat();
+    struct mx_str out = {0};
+    assert_fails(mx_chat_render(chat, &plain, &out, &err), MX_ERR_ARGUMENT, "(\"rag\") none is \"default\"");
+    mx_chat_close(chat);
+    mx_str_free(&out);
     remove_file("tokenizer_config.json");
+}
+
+static void special_tokens_are_variables(void **state)
+{
+    const struct mx_chat_request request = request_of(hello);
+    write_file("chat_template.jinja", "{{ bos_token }}|{{ eos_token }}|{{ pad_token is defined }}|{{ image_token }}|"
+                                      "{{ additional_special_tokens }}");
+    write_file("tokenizer_config.json",
+               "{\"bos_token\": {\"content\": \"<b>\"}, \"eos_token\": \"<e>\", \"pad_token\": null, "
+               "\"extra_special_tokens\": {\"image_token\": \"<img>\"}, \"additional_special_tokens\": [\"<x>\", "
+               "{\"content\": \"<y>\"}]}");
+    struct mx_chat *chat = open_chat();
+    check_prompt(chat, &request, "config", "<b>|<e>|False|<img>|['<x>', '<y>']");
+    mx_chat_close(chat);
+    /* The old file counts where the config is of its time. */
+    write_file("special_tokens_map.json", "{\"bos_token\": \"<old>\"}");
+    chat = open_chat();
+    check_prompt(chat, &request, "map", "<old>|<e>|False|<img>|['<x>', '<y>']");
+    mx_chat_close(chat);
+    write_file("tokenizer_config.json", "{\"bos_token\": \"<b>\", \"added_tokens_decoder\": {}}");
+    chat = open_chat();
+    check_prompt(chat, &request, "new config", "<b>||False||");
+    mx_chat_close(chat);
+    remove_file("special_tokens_map.json");
+    /* A class has tokens where its config is silent; null is none; an unknown class has none, whatever config.json
+     * says. */
+    static const char *const classes[][2] = {
+        {"{\"tokenizer_class\": \"LlamaTokenizerFast\"}", "<s>|</s>|False||"},
+        {"{\"tokenizer_class\": \"LlamaTokenizer\", \"bos_token\": null}", "|</s>|False||"},
+        {"{\"tokenizer_class\": \"Qwen2Tokenizer\"}", "|<|endoftext|>|False||"},
+        {"{\"tokenizer_class\": \"PreTrainedTokenizerFast\"}", "||False||"},
+    };
+    write_file("config.json", "{\"bos_token_id\": 0, \"eos_token_id\": 1}");
+    for (size_t i = 0; i < sizeof classes / sizeof *classes; i++) {
+        write_file("tokenizer_config.json", classes[i][0]);
+        chat = open_chat();
+        check_prompt(chat, &request, classes[i][0], classes[i][1]);
+        mx_chat_close(chat);
+    }
+    remove_file("tokenizer_config.json");
+    chat = open_chat();
+    check_prompt(chat, &request, "no config", "<|bos|>|<|eos|>|False||");
+    mx_chat_close(chat);
+    remove_file("config.json");
+    remove_file("chat_template.jinja");
+}
+
+static void thinking_is_the_templates(void **state)
+{
+    struct mx_chat_request request = request_of(hello);
+    write_file("chat_template.jinja", "{{ enable_thinking is defined }} {{ thinking }} {{ add_generation_prompt }}");
+    struct mx_chat *chat = open_chat();
+    check_prompt(chat, &request, "unsaid", "False  True");
+    request.think = MX_THINK_ON;
+    check_prompt(chat, &request, "on", "True True True");
+    request.think = MX_THINK_OFF;
+    check_prompt(chat, &request, "off", "True False True");
+    assert_true(mx_chat_can_think(chat, &request));
+    mx_chat_close(chat);
+    write_file("chat_template.jinja", "{{ messages[0].content }}");
+    chat = open_chat();
+    assert_false(mx_chat_can_think(chat, &request));
+    mx_chat_close(chat);
+    remove_file("chat_template.jinja");
+}
+
+static void conversations_are_built(void **state)
+{
+    struct mx_str list = {0};
+    mx_chat_add(&list, "system", "a \"b\"\n\\\x01", 8);
+    mx_chat_add(&list, "user", "c\0d", 3);
+    write_file("chat_template.jinja",
+               "{% for m in messages %}{{ m.role }}:{{ m.content|length }}{{ m.content[2:7]|tojson }}{% endfor %}");
+    struct mx_chat *chat = open_chat();
+    const struct mx_chat_request request = request_of(mx_str_text(&list));
+    check_prompt(chat, &request, "built", "system:8\"\\\"b\\\"\\n\\\\\"user:3\"d\"");
+    mx_chat_close(chat);
+    mx_str_free(&list);
     remove_file("chat_template.jinja");
 }
 
@@ -129,21 +285,27 @@ static void bad_input_has_clear_messages(void **state)
 {
     struct mx_chat *chat;
     struct mx_str out = {0};
-    const struct mx_chat_message tool = {"tool", "x"}, broken = {"user", "\xff"};
-    const struct mx_chat_message late[] = {{"user", "a"}, {"system", "b"}};
-    write_file("chat_template.jinja", "{{ something_else }}");
-    assert_ok(mx_chat_open(&chat, folder, tokenizer, &err));
-    assert_fails(mx_chat_render(chat, &tool, 1, true, &out, &err), MX_ERR_UNSUPPORTED, "needs Jinja");
+    struct mx_chat_request request = request_of("[{\"role\": \"user\", \"content\": \"\xff\"}]");
+    write_file("chat_template.jinja", "{{ messages[0].content }}{{ raise_exception('no') if tools }}");
+    chat = open_chat();
+    assert_fails(mx_chat_render(chat, &request, &out, &err), MX_ERR_FORMAT, "messages:1:31: a byte that is not UTF-8");
+    request = request_of(hello);
+    request.tools = (struct mx_chat_json){.text = "[1]", .length = 3, .origin = "tools"};
+    assert_fails(mx_chat_render(chat, &request, &out, &err), MX_ERR_ARGUMENT,
+                 "chat_template.jinja:1:29: the template refuses this conversation: no");
     mx_chat_close(chat);
-    write_file("chat_template.jinja", "<|im_start|><|im_end|>");
-    assert_ok(mx_chat_open(&chat, folder, tokenizer, &err));
-    assert_fails(mx_chat_render(chat, &tool, 1, true, &out, &err), MX_ERR_ARGUMENT, "unknown role \"tool\"");
-    assert_fails(mx_chat_render(chat, late, 2, true, &out, &err), MX_ERR_ARGUMENT, "must be the first");
-    assert_fails(mx_chat_render(chat, &broken, 1, true, &out, &err), MX_ERR_ARGUMENT, "not UTF-8");
+    write_file("chat_template.jinja", "{% if %}");
+    chat = open_chat(); /* a mistake there keeps nobody from plain text */
+    assert_fails(mx_chat_render(chat, &request, &out, &err), MX_ERR_FORMAT, "chat_template.jinja:1:7: expected");
+    mx_chat_close(chat);
     assert_int_equal(out.length, 0);
-    mx_chat_close(chat);
     mx_str_free(&out);
     remove_file("chat_template.jinja");
+    write_file("tokenizer_config.json", "{\"chat_template\": 5}");
+    assert_fails(mx_chat_open(&chat, folder, tokenizer, &err), MX_ERR_FORMAT, "neither a text nor a list");
+    write_file("tokenizer_config.json", "{\"chat_template\": [{\"name\": \"x\"}]}");
+    assert_fails(mx_chat_open(&chat, folder, tokenizer, &err), MX_ERR_FORMAT, "lacks its \"name\" or \"template\"");
+    remove_file("tokenizer_config.json");
     write_file("generation_config.json", "{\"eos_token_id\": \"x\"}");
     assert_fails(mx_chat_open(&chat, folder, tokenizer, &err), MX_ERR_FORMAT, "\"eos_token_id\" is neither");
     assert_null(chat);
@@ -167,9 +329,10 @@ static int close_all(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(families_render_as_jinja_does),
-        cmocka_unit_test(ids_come_from_all_files),
-        cmocka_unit_test(templates_are_found),
+        cmocka_unit_test(families_render_as_jinja_does), cmocka_unit_test(known_cases_come_out_right),
+        cmocka_unit_test(ids_come_from_all_files),       cmocka_unit_test(a_turns_end_ends_the_text),
+        cmocka_unit_test(templates_are_found),           cmocka_unit_test(special_tokens_are_variables),
+        cmocka_unit_test(thinking_is_the_templates),     cmocka_unit_test(conversations_are_built),
         cmocka_unit_test(bad_input_has_clear_messages),
     };
     return cmocka_run_group_tests(tests, open_all, close_all);
