@@ -75,9 +75,9 @@ struct mx_cli {
     const struct mx_command *command; /* the one that runs; NULL before it is known */
     char **operands;                  /* what was given beside the flags */
     int operand_count;
-    bool colour_out, colour_err;    /* a terminal, NO_COLOR unset */
-    bool terminal_err;              /* progress bars may be drawn */
-    const atomic_bool *interrupted; /* raised by Ctrl-C; a second one ends the program at once */
+    bool colour_out, colour_err; /* a terminal, NO_COLOR unset */
+    bool terminal_err;           /* progress bars may be drawn */
+    atomic_bool *interrupted;    /* raised by Ctrl-C; a second one ends the program at once, unless it was lowered */
 };
 
 struct mx_command {

@@ -11,19 +11,19 @@
 #include "cli/engine_flags.h"
 #include "cli/kv_flags.h"
 #include "cli/output.h"
+#include "cli/sampler_flags.h"
 #include "engine/usage.h"
 
 struct options {
     struct mx_engine_flags engine;
     const char *prompt, *file, *save_cache, *load_cache;
-    struct mx_flag_list stops;
-    int64_t tokens, context, top_k, seed;
-    double temperature, top_p, min_p, repeat_penalty;
+    int64_t tokens, context;
+    struct mx_sampler_flags sampler;
     bool stats, json, recommend, estimate, force;
     struct mx_chat_flags chat;
     struct mx_kv_flags kv;
 };
-static const struct options defaults = {.tokens = 256, .top_p = 1, .repeat_penalty = 1, .kv = MX_KV_FLAGS_DEFAULT};
+static const struct options defaults = {.tokens = 256, .sampler = MX_SAMPLER_FLAGS_DEFAULT, .kv = MX_KV_FLAGS_DEFAULT};
 
 static const struct mx_flag flags[] = {
     {"prompt", 'p', MX_FLAG_TEXT, "TEXT", "the prompt (or -f, or standard input)", offsetof(struct options, prompt)},
@@ -33,19 +33,7 @@ static const struct mx_flag flags[] = {
      1 << 24},
     {"ctx", 'c', MX_FLAG_WHOLE, "N", "tokens that the cache holds (default: what prompt and -n need)",
      offsetof(struct options, context), 1, MX_ARCH_MAX_CONTEXT},
-    {"temp", 0, MX_FLAG_NUMBER, "T", "randomness; 0 takes the likeliest token (default 0)",
-     offsetof(struct options, temperature), 0, 100},
-    {"top-k", 0, MX_FLAG_WHOLE, "K", "only the K likeliest tokens", offsetof(struct options, top_k), 0, 1 << 24},
-    {"top-p", 0, MX_FLAG_NUMBER, "P", "only the likeliest tokens that reach this probability together",
-     offsetof(struct options, top_p), 1e-6, 1},
-    {"min-p", 0, MX_FLAG_NUMBER, "P", "only tokens at least P times as likely as the likeliest",
-     offsetof(struct options, min_p), 0, 1},
-    {"repeat-penalty", 0, MX_FLAG_NUMBER, "R", "makes the newest 64 tokens less likely (1.1, say)",
-     offsetof(struct options, repeat_penalty), 0.01, 100},
-    {"seed", 0, MX_FLAG_WHOLE, "N", "the same seed gives the same text (default 0)", offsetof(struct options, seed), 0,
-     0x1p53},
-    {"stop", 0, MX_FLAG_LIST, "TEXT", "end before this text; may be given several times",
-     offsetof(struct options, stops)},
+    MX_SAMPLER_FLAG_ROWS(struct options, sampler),
     MX_CHAT_FLAG_ROWS(struct options, chat),
     {"stats", 0, MX_FLAG_SWITCH, NULL, "print times, speeds and memory on stderr", offsetof(struct options, stats)},
     {"json", 0, MX_FLAG_SWITCH, NULL, "print JSON at the end, nothing before", offsetof(struct options, json)},
@@ -194,19 +182,9 @@ static cJSON *make_json(const struct job *job)
 static mx_status generate(struct job *job)
 {
     const struct options *options = job->options;
-    const struct mx_generate_options generate = {
-        .max_tokens = (uint32_t)options->tokens,
-        .sampler = {.temperature = options->temperature,
-                    .top_k = (uint32_t)options->top_k,
-                    .top_p = options->top_p,
-                    .min_p = options->min_p,
-                    .repeat_penalty = options->repeat_penalty,
-                    .seed = (uint64_t)options->seed},
-        .stops = options->stops.items,
-        .stop_count = (size_t)options->stops.count,
-        .text = options->json ? NULL : show,
-        .context = job,
-    };
+    struct mx_generate_options generate = mx_reply_options(&options->sampler, options->tokens);
+    generate.text = options->json ? NULL : show;
+    generate.context = job;
     const struct mx_progress progress = mx_progress_bar(job->cli);
     MX_TRY(mx_generate(job->session, job->prompt.data, job->prompt.count, &generate, &progress, &job->generation,
                        job->err));

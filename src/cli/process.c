@@ -14,6 +14,7 @@
 #include "cli/output.h"
 
 static atomic_bool *flag;
+static volatile sig_atomic_t last_signal;
 static int wake[2] = {-1, -1}; /* a pipe: handlers write into it what a wait for input must hear */
 
 /* With the signal's own effect, once the handler has returned. */
@@ -27,6 +28,7 @@ static void end_by(int number)
 static void on_interrupt(int number)
 {
     const int code = errno;
+    last_signal = number;
     if (atomic_exchange(flag, true)) end_by(number);
     (void)!write(wake[1], "", 1);
     errno = code;
@@ -145,6 +147,11 @@ void mx_process_begin(atomic_bool *interrupted)
     take_signal(SIGBUS, false, (struct sigaction){.sa_sigaction = on_bus_error, .sa_flags = SA_SIGINFO});
     for (size_t i = 0; i < sizeof ending / sizeof *ending; i++) take_signal(ending[i], false, end);
     for (size_t i = 0; !SANITIZED && i < sizeof crashes / sizeof *crashes; i++) take_signal(crashes[i], false, end);
+}
+
+int mx_process_signal(void)
+{
+    return last_signal;
 }
 
 bool mx_process_wait_input(int descriptor)

@@ -19,6 +19,9 @@
  * next file opened would be taken for them. `interrupted` is raised by signals, and may be lowered by who has heard. */
 void mx_process_begin(atomic_bool *interrupted);
 
+/* The number of the signal that raised the flag last; 0: none has. */
+int mx_process_signal(void);
+
 /* Waits until there is something to read, or an end or error. False if the flag was raised before. */
 bool mx_process_wait_input(int descriptor);
 

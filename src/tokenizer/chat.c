@@ -225,6 +225,11 @@ bool mx_chat_is_eos(const struct mx_chat *chat, int32_t id)
     return false;
 }
 
+bool mx_chat_has_template(const struct mx_chat *chat)
+{
+    return chat->template_count > 0;
+}
+
 /* --- conversations --- */
 
 static void add_quoted(struct mx_str *out, const char *text, size_t length)

@@ -33,6 +33,8 @@ size_t mx_chat_eos_count(const struct mx_chat *chat);
 int32_t mx_chat_eos(const struct mx_chat *chat, size_t index);
 bool mx_chat_is_eos(const struct mx_chat *chat, int32_t id);
 
+bool mx_chat_has_template(const struct mx_chat *chat);
+
 /* Adds a message to a conversation, which is JSON text: a list that begins as an empty string. `text` is UTF-8. */
 void mx_chat_add(struct mx_str *conversation, const char *role, const char *text, size_t length);
 
