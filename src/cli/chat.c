@@ -274,9 +274,8 @@ static mx_status run(struct mx_cli *cli, const void *given, struct mx_error *err
 const struct mx_command mx_command_chat = {
     .name = "chat",
     .summary = "talk with a model, turn by turn",
-    .about =
-        "Lines from a terminal, with editing and history, or from a pipe. A line that begins with / is a command:\n"
-        "/help lists them. A backslash at a line's end goes on with the next line.\n",
+    .about = "Reads lines from a terminal, with editing and history, or from a pipe. A line that begins with /\n"
+             "is a command; /help lists them. A backslash at a line's end goes on with the next line.\n",
     .flags = flags,
     .examples = {"mlxcel chat -m DIR --system \"Answer briefly.\"",
                  "mlxcel chat -m DIR --kv-cache-mode int8+turbo4 --ctx 32k --temp 0.7"},

@@ -28,8 +28,8 @@ struct screen {
 
 static void start(struct screen *screen, const char *const *more)
 {
-    const char *arguments[32] = {
-        program, "chat", "-t", "1", "--template", "examples/templates/questions.jinja", "--system", "The file system"};
+    const char *arguments[32] = {program,    "chat",           "-t", "1", "--template", "examples/questions.jinja",
+                                 "--system", "The file system"};
     size_t count = 8;
     while (*more) arguments[count++] = *more++;
     *screen = (struct screen){0};
