@@ -97,7 +97,7 @@ mx_status mx_llm_facts(const struct mx_llm *llm, struct mx_llm_facts *facts, str
         .step_bytes = mx_model_step_bytes(llm->model),
         .fingerprint = mx_model_fingerprint(llm->model),
         .threads = mx_pool_threads(llm->pool),
-        .has_chat_template = mx_chat_family(llm->chat) != NULL,
+        .has_chat_template = mx_chat_has_template(llm->chat),
     };
     mx_give_sized(facts, &own, sizeof own);
     return MX_OK;

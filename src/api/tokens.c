@@ -48,11 +48,16 @@ mx_status mx_llm_decode(const struct mx_llm *llm, const int32_t *tokens, size_t 
 mx_status mx_render_messages(const struct mx_llm *llm, const struct mx_message *messages, size_t count, bool answer,
                              struct mx_str *text, struct mx_error *err)
 {
-    struct mx_chat_message *own = calloc(count + 1, sizeof *own);
-    if (!own) return mx_fail_memory(err, "a conversation", count * sizeof *own);
-    for (size_t i = 0; i < count; i++) own[i] = (struct mx_chat_message){messages[i].role, messages[i].content};
-    const mx_status status = mx_chat_render(llm->chat, own, count, answer, text, err);
-    free(own);
+    struct mx_str list = {0};
+    for (size_t i = 0; i < count; i++)
+        mx_chat_add(&list, messages[i].role, messages[i].content, strlen(messages[i].content));
+    if (count == 0) mx_str_puts(&list, "[]");
+    const struct mx_chat_request request = {
+        .messages = {.text = mx_str_text(&list), .length = list.length, .origin = "the messages"},
+        .no_generation_prompt = !answer};
+    const mx_status status = mx_str_failed(&list) ? mx_fail_memory(err, "a conversation", list.length)
+                                                  : mx_chat_render(llm->chat, &request, text, err);
+    mx_str_free(&list);
     return status;
 }
 

@@ -64,7 +64,7 @@ static struct value select_by(struct run *run, const struct value *self, const s
     }
     if (args->count > used) state->function = find(run, &args->items[used++], true);
     state->args = *args;
-    state->args.items += used;
+    if (used) state->args.items += used;
     state->args.count -= used;
     return start(run, self, state, next_selected);
 }
