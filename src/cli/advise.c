@@ -117,17 +117,45 @@ static void count_layers(struct mx_str *text, uint32_t count, const char *what)
     if (count) mx_str_printf(text, "%s%u %s", text->length ? ", " : "", count, what);
 }
 
-/* The cache that holds the most per token; without heads if there is none. */
-static struct mx_kv_shape largest_cache(const struct mx_arch *arch)
+struct span {
+    uint32_t least, most;
+};
+
+static void widen(struct span *span, uint32_t value)
 {
-    struct mx_kv_shape found = {0};
+    if (!span->most || value < span->least) span->least = value;
+    if (value > span->most) span->most = value;
+}
+
+static const char *span_text(struct span span, char buffer[32])
+{
+    if (span.least == span.most) snprintf(buffer, 32, "%u", span.most);
+    else snprintf(buffer, 32, "%u to %u", span.least, span.most);
+    return buffer;
+}
+
+/* The heads of the layers that keep a cache of their own: ranges where the layers differ. */
+static void tell_heads(struct mx_str *text, const struct mx_arch *arch)
+{
+    struct span heads = {0}, kv_heads = {0}, head_dim = {0};
+    struct mx_kv_shape latent = {0};
     for (uint32_t i = 0; i < arch->layer_count; i++) {
         if (!mx_layer_owns_cache(&arch->layers[i])) continue;
         const struct mx_kv_shape shape = mx_layer_kv_shape(&arch->layers[i]);
-        if ((uint64_t)shape.kv_heads * shape.k_dim > (uint64_t)found.kv_heads * found.k_dim || !found.heads)
-            found = shape;
+        if (shape.attention == MX_ATTENTION_LATENT) {
+            latent = shape;
+            continue;
+        }
+        widen(&heads, shape.heads);
+        widen(&kv_heads, shape.kv_heads);
+        widen(&head_dim, shape.k_dim);
     }
-    return found;
+    if (latent.heads)
+        mx_str_printf(text, "; %u heads, a latent of %u and %u rotary numbers", latent.heads, latent.v_dim, latent.k_dim);
+    if (!heads.most) return;
+    char query[32], kept[32], wide[32];
+    mx_str_printf(text, "; %s heads, %s of K and V, head dimension %s", span_text(heads, query),
+                  span_text(kv_heads, kept), span_text(head_dim, wide));
 }
 
 const char *mx_layers_text(const struct mx_arch *arch, char buffer[256])
@@ -154,13 +182,7 @@ const char *mx_layers_text(const struct mx_arch *arch, char buffer[256])
     count_layers(&text, mx_arch_recurrent_layers(arch), "recurrent");
     count_layers(&text, compressed, "of them with compressed entries of all that is before");
     count_layers(&text, shared, "of them sharing another's cache");
-    const struct mx_kv_shape largest = largest_cache(arch);
-    if (largest.attention == MX_ATTENTION_LATENT)
-        mx_str_printf(&text, "; %u heads, a latent of %u and %u rotary numbers", largest.heads, largest.v_dim,
-                      largest.k_dim);
-    else if (largest.heads)
-        mx_str_printf(&text, "; %u heads, %u of K and V, head dimension %u", largest.heads, largest.kv_heads,
-                      largest.k_dim);
+    tell_heads(&text, arch);
     snprintf(buffer, 256, "%s", mx_str_text(&text));
     if (mx_str_failed(&text)) mx_output_lost();
     mx_str_free(&text);
