@@ -12,8 +12,7 @@
 #include "cli/output.h"
 #include "cli/table.h"
 
-/* Where the measurements that came with the program lie: beside its sources, or installed. False if nowhere. */
-static bool find_evidence(char *path, size_t size)
+bool mx_evidence_folder(char *path, size_t size)
 {
     static const char *const places[] = {"../../evidence", "../share/mlxcel/evidence"};
     char program[1024];
@@ -34,7 +33,7 @@ static mx_status open_evidence(struct mx_adviser *adviser, struct mx_error *err)
     char path[1100];
     const char *given = adviser->flags.evidence;
     if (given && !strcmp(given, "none")) return MX_OK;
-    if (!given && !find_evidence(path, sizeof path)) return MX_OK;
+    if (!given && !mx_evidence_folder(path, sizeof path)) return MX_OK;
     MX_TRY(mx_evidence_open(&adviser->evidence, given ? given : path, err));
     adviser->request.evidence = &adviser->evidence;
     return MX_OK;
@@ -54,6 +53,7 @@ mx_status mx_adviser_open(struct mx_adviser *adviser, const struct mx_cli *cli, 
         .rules = (enum mx_rules)flags->rules,
         .prefer_memory = flags->prefer == 1,
     };
+    MX_TRY(mx_kv_flags_refuse_advised(&flags->kv, "what is advised is what comes out here; leave it out", err));
     MX_TRY(mx_kv_flags_read(&adviser->request.kv, &flags->kv, cli, err));
     if (flags->bandwidth)
         adviser->bandwidth = (struct mx_bandwidth){(double)flags->bandwidth, "given"};

@@ -99,4 +99,7 @@ cJSON *mx_inspect_json(const struct mx_adviser *adviser, const struct mx_model_a
  * they are not here. */
 const char *mx_try_command(const struct mx_model_advice *advice, enum mx_mode mode, char *buffer, size_t size);
 
+/* Where the measurements that came with the program lie: beside its sources, or installed. False if nowhere. */
+bool mx_evidence_folder(char *path, size_t size);
+
 #endif

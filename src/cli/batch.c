@@ -264,6 +264,7 @@ static mx_status start(struct job *job)
 {
     uint64_t context;
     MX_TRY(check_lines(job, &context));
+    MX_TRY(mx_kv_flags_advise(&job->kv, &job->options->kv, job->cli, &job->options->engine, context, job->err));
     const uint64_t parallel = (uint64_t)job->options->parallel;
     const struct mx_scheduler_options scheduler = {
         .context = context,

@@ -202,6 +202,10 @@ static mx_status run(struct mx_cli *cli, const void *given, struct mx_error *err
     MX_TRY(mx_kv_flags_read(&bench.kv, &options->kv, cli, err));
     const char *list = options->depths ? options->depths : "0";
     MX_TRY(mx_whole_list_parse(list, "--depth", 0, MX_ARCH_MAX_CONTEXT, depths, &bench.depth_count, err));
+    uint64_t longest = 0;
+    for (size_t i = 0; i < bench.depth_count; i++) longest = depths[i] > longest ? depths[i] : longest;
+    longest += bench.prefill + bench.decode;
+    MX_TRY(mx_kv_flags_advise(&bench.kv, &options->kv, cli, &options->engine, longest, err));
     modes[0] = bench.kv.mode;
     bench.mode_count = 1;
     if (options->modes) MX_TRY(mx_mode_list_parse(options->modes, modes, &bench.mode_count, err));

@@ -164,6 +164,7 @@ mx_status mx_bench_kernel_run(struct mx_cli *cli, const struct mx_bench_kernel *
         return mx_fail(err, MX_ERR_ARGUMENT, "--kernel times attention alone and opens no model; leave out -m");
     }
     if (flags->engine->cpu) MX_TRY(mx_cpu_parse(flags->engine->cpu, &options.cpu, err));
+    MX_TRY(mx_kv_flags_refuse_advised(flags->kv, "--kernel has no model to advise about", err));
     MX_TRY(mx_kv_flags_read(&options.kv, flags->kv, cli, err));
     MX_TRY(read_lists(&options, &lists, flags, err));
     const int threads = flags->engine->threads ? (int)flags->engine->threads : mx_default_threads();

@@ -121,6 +121,7 @@ static mx_status begin(struct job *job)
                        job->prompt.count, (unsigned long long)begin.context,
                        options->context ? "raise --ctx" : "shorten it, or give --ctx to go beyond");
     }
+    MX_TRY(mx_kv_flags_advise(&begin.kv, &options->kv, job->cli, &options->engine, begin.context, job->err));
     MX_TRY(mx_session_begin(job->session, &begin, job->err));
     mx_note_kv_setup(job->cli, mx_sequence_setup(mx_session_sequence(job->session)));
     return options->load_cache ? mx_session_load(job->session, options->load_cache, job->err) : MX_OK;

@@ -3,6 +3,8 @@
 
 #include <stdlib.h>
 
+#include "advisor/advised.h"
+#include "cli/advise.h"
 #include "cli/output.h"
 
 /* An environment variable that is set and not empty. */
@@ -26,6 +28,11 @@ mx_status mx_kv_flags_read(struct mx_kv_options *options, const struct mx_kv_fla
     options->sign_seed = (uint64_t)flags->sign_seed;
     const char *k = flags->type_k ? flags->type_k : environment("LLAMA_ARG_CACHE_TYPE_K");
     const char *v = flags->type_v ? flags->type_v : environment("LLAMA_ARG_CACHE_TYPE_V");
+    if (mx_is_advised(flags->mode)) {
+        if (!flags->type_k && !flags->type_v) return MX_OK; /* mx_kv_flags_advise */
+        return mx_fail(err, MX_ERR_ARGUMENT,
+                       "--kv-cache-mode advised decides K and V: leave --cache-type-k and -v out");
+    }
     if (flags->mode) MX_TRY(mx_mode_parse(flags->mode, &options->mode, err));
     if (!k && !v) return MX_OK;
     const enum mx_mode asked = options->mode;
@@ -34,4 +41,25 @@ mx_status mx_kv_flags_read(struct mx_kv_options *options, const struct mx_kv_fla
         mx_print_note(cli, "the cache types for K and V win over --kv-cache-mode: %s instead of %s",
                       mx_mode_info(options->mode)->name, mx_mode_info(asked)->name);
     return MX_OK;
+}
+
+mx_status mx_kv_flags_advise(struct mx_kv_options *options, const struct mx_kv_flags *flags, const struct mx_cli *cli,
+                             const struct mx_engine_flags *engine, uint64_t context, struct mx_error *err)
+{
+    if (!mx_is_advised(flags->mode)) return MX_OK;
+    char model[4096], measured[1100], reason[256];
+    const char *folder;
+    struct mx_evidence_set evidence = {0};
+    MX_TRY(mx_model_folder(engine, model, sizeof model, &folder, err));
+    const bool found = mx_evidence_folder(measured, sizeof measured);
+    if (found) MX_TRY(mx_evidence_open(&evidence, measured, err));
+    const mx_status status = mx_take_advice(options, folder, context, found ? &evidence : NULL, reason, err);
+    mx_evidence_close(&evidence);
+    if (status == MX_OK) mx_print_note(cli, "%s", reason);
+    return status;
+}
+
+mx_status mx_kv_flags_refuse_advised(const struct mx_kv_flags *flags, const char *why, struct mx_error *err)
+{
+    return mx_is_advised(flags->mode) ? mx_fail(err, MX_ERR_ARGUMENT, "--kv-cache-mode advised: %s", why) : MX_OK;
 }

@@ -9,6 +9,7 @@
 
 #include "cache/mode.h"
 #include "cli/command.h"
+#include "cli/engine_flags.h"
 
 struct mx_kv_flags {
     const char *mode, *type_k, *type_v;
@@ -25,7 +26,7 @@ struct mx_kv_flags {
 
 #define MX_KV_FLAG_ROWS(type, member)                                                                                  \
     {"kv-cache-mode", 0, MX_FLAG_TEXT, "MODE",                                                                         \
-     "how K and V are kept: fp16 (default), int8, int8+turbo4, turbo4, ...", offsetof(type, member.mode)},         \
+     "how K and V are kept: fp16 (default), int8+turbo4, ..., advised", offsetof(type, member.mode)},         \
     {"cache-type-k", 0, MX_FLAG_TEXT, "TYPE", "K alone; split types win over --kv-cache-mode",                         \
      offsetof(type, member.type_k)},                                                                                   \
     {"cache-type-v", 0, MX_FLAG_TEXT, "TYPE", "V alone", offsetof(type, member.type_v)},                               \
@@ -49,5 +50,13 @@ struct mx_kv_flags {
  * that was given too. */
 mx_status mx_kv_flags_read(struct mx_kv_options *options, const struct mx_kv_flags *flags, const struct mx_cli *cli,
                            struct mx_error *err);
+
+/* Where the mode is "advised": takes what the advisor suggests for `context` tokens of the model that the flags mean
+ * (as `recommend` does, with the measurements that it goes by), and says so in a note. Otherwise does nothing. To be
+ * called when the context is known and before there is a cache. */
+mx_status mx_kv_flags_advise(struct mx_kv_options *options, const struct mx_kv_flags *flags, const struct mx_cli *cli,
+                             const struct mx_engine_flags *engine, uint64_t context, struct mx_error *err);
+/* MX_ERR_ARGUMENT if the mode is "advised", where that makes no sense: `why` says so. */
+mx_status mx_kv_flags_refuse_advised(const struct mx_kv_flags *flags, const char *why, struct mx_error *err);
 
 #endif

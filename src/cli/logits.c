@@ -61,6 +61,7 @@ static mx_status run_with(struct mx_cli *cli, const struct options *options, str
     struct mx_kv_options kv;
     MX_TRY(mx_kv_flags_read(&kv, &options->kv, cli, err));
     MX_TRY(mx_read_token_file(options->tokens, ids, err));
+    MX_TRY(mx_kv_flags_advise(&kv, &options->kv, cli, &options->engine, ids->count, err));
     MX_TRY(mx_engine_open(session, cli, &options->engine, false, err));
     struct sink sink = {0};
     MX_TRY(mx_writer_open(&sink.writer, options->out, err));

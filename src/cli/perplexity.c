@@ -148,6 +148,7 @@ static mx_status run(struct mx_cli *cli, const void *given, struct mx_error *err
     }
     struct mx_kv_options kv;
     MX_TRY(mx_kv_flags_read(&kv, &options->kv, cli, err));
+    MX_TRY(mx_kv_flags_advise(&kv, &options->kv, cli, &options->engine, (uint64_t)options->context, err));
     struct mx_session *session = NULL;
     struct mx_ids ids = {0};
     mx_status status = mx_engine_open(&session, cli, &options->engine, options->file != NULL, err);
