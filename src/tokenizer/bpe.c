@@ -136,7 +136,7 @@ static int32_t find_symbol(const struct bpe *bpe, const char *text, size_t lengt
 {
     int32_t id = NONE;
     uint32_t node = 0;
-    for (size_t i = 0; bpe->symbols && i < length; i++) {
+    for (size_t i = 0; i < length; i++) {
         node = mx_trie_step(bpe->symbols, node, (uint8_t)text[i]);
         if (!node) break;
         if (bpe->symbols->nodes[node].value < 0) continue;
@@ -168,7 +168,7 @@ static size_t start_symbols(const struct bpe *bpe, const char *word, size_t leng
     for (size_t i = 0; i < length;) {
         const char *at = word + i;
         size_t size = mx_utf8_length(*at);
-        const int32_t symbol = find_symbol(bpe, at, length - i, &size);
+        const int32_t symbol = bpe->symbols ? find_symbol(bpe, at, length - i, &size) : NONE;
         const bool first = i == 0, last = i + size == length;
         i += size;
         const int32_t id = symbol >= 0 ? symbol

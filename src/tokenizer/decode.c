@@ -453,7 +453,7 @@ void mx_decoder_free(struct mx_decoder *decoder)
 mx_status mx_decoder_open(struct mx_decoder_run *run, const struct mx_decoder *decoder, bool eager,
                           struct mx_error *err)
 {
-    *run = (struct mx_decoder_run){.decoder = decoder, .eager = eager};
+    *run = (struct mx_decoder_run){.decoder = decoder, .eager = eager, .regex = {.untimed = true}};
     run->memory = calloc(decoder->count, sizeof *run->memory);
     return run->memory ? MX_OK : mx_fail_memory(err, "a decoder", decoder->count * sizeof *run->memory);
 }

@@ -98,6 +98,7 @@ static mx_status prepare(struct mx_regex_state *state, struct mx_error *err)
         return mx_fail_memory(err, "the state of a regular expression", 0);
     }
     pcre2_set_heap_limit(context, HEAP_LIMIT);
+    pcre2_set_offset_limit(context, 0); /* as state->last is */
     if (stack) pcre2_jit_stack_assign(context, NULL, stack);
     return MX_OK;
 }
@@ -132,6 +133,7 @@ static mx_status fail_work(const struct mx_regex *regex, size_t at, const char *
 /* Quadratic scanning takes no step that is counted, only time. */
 static mx_status check_time(struct mx_regex_state *state, const struct mx_regex *regex, size_t at, struct mx_error *err)
 {
+    if (state->untimed) return MX_OK;
     const double now = processor_seconds();
     if (state->started == 0) state->started = now;
     const double limit = MX_REGEX_SECONDS + MX_REGEX_SECONDS_PER_MB * 1e-6 * (double)state->bytes;
@@ -140,12 +142,12 @@ static mx_status check_time(struct mx_regex_state *state, const struct mx_regex 
                : MX_OK;
 }
 
-/* One search, the starts of which lie in [from, last], in at most `steps` steps. */
-static int search(const struct mx_regex *regex, const struct mx_regex_state *state, const char *text, size_t length,
-                  size_t from, size_t last, uint32_t steps)
+/* One search, the starts of which lie in [from, state->last], in at most `steps` steps. */
+static int search(const struct mx_regex *regex, struct mx_regex_state *state, const char *text, size_t length,
+                  size_t from, uint32_t steps)
 {
-    pcre2_set_match_limit(state->context, steps);
-    pcre2_set_offset_limit(state->context, last);
+    if (state->limit != steps) pcre2_set_match_limit(state->context, steps);
+    state->limit = steps;
     const int rc =
         pcre2_match(regex->code, (PCRE2_SPTR)text, length, from, PCRE2_NO_UTF_CHECK, state->match, state->context);
     if (rc != PCRE2_ERROR_JIT_STACKLIMIT) return rc;
@@ -156,16 +158,17 @@ static int search(const struct mx_regex *regex, const struct mx_regex_state *sta
 
 /* A search of one window, first in few steps; what needs more is paid for out of the text's account. */
 static mx_status search_window(const struct mx_regex *regex, struct mx_regex_state *state, const char *text,
-                               size_t length, size_t from, size_t last, int *rc, struct mx_error *err)
+                               size_t length, size_t from, int *rc, struct mx_error *err)
 {
-    *rc = search(regex, state, text, length, from, last, MX_REGEX_EASY);
+    *rc = search(regex, state, text, length, from, MX_REGEX_EASY);
+    if (*rc != PCRE2_ERROR_MATCHLIMIT) return MX_OK;
     const uint64_t account = MX_REGEX_STEPS + state->bytes * MX_REGEX_STEPS_PER_BYTE;
     for (uint32_t steps = MX_REGEX_EASY * 16; *rc == PCRE2_ERROR_MATCHLIMIT; steps *= 4) {
         if (state->steps >= account || steps > UINT32_MAX / 4)
             return fail_work(regex, from, "its searches take more steps than a text of this length is worth", err);
         if (steps > account - state->steps) steps = (uint32_t)(account - state->steps);
         state->steps += steps;
-        *rc = search(regex, state, text, length, from, last, steps);
+        *rc = search(regex, state, text, length, from, steps);
         MX_TRY(check_time(state, regex, from, err));
     }
     return MX_OK;
@@ -179,16 +182,17 @@ mx_status mx_regex_find(const struct mx_regex *regex, struct mx_regex_state *sta
     if (state->searches++ % CLOCK_EVERY == 0) MX_TRY(check_time(state, regex, from, err));
     int rc;
     for (;;) {
-        size_t last = length - from > WINDOW ? from + WINDOW : length;
-        while (last < length && ((unsigned char)text[last] & 0xc0) == 0x80) last++;
-        MX_TRY(search_window(regex, state, text, length, from, last, &rc, err));
+        if (state->last < from) { /* else the window of a search before is good enough */
+            state->last = from + WINDOW;
+            pcre2_set_offset_limit(state->context, state->last);
+        }
+        MX_TRY(search_window(regex, state, text, length, from, &rc, err));
         if (rc != PCRE2_ERROR_NOMATCH) break;
-        if (last == length) return MX_OK;
-        from = last + 1;
+        if (state->last >= length) return MX_OK;
+        from = state->last + 1;
         while (from < length && ((unsigned char)text[from] & 0xc0) == 0x80) from++;
         MX_TRY(check_time(state, regex, from, err));
     }
-    if (rc == PCRE2_ERROR_NOMEMORY) return mx_fail_memory(err, "a regular expression's work", 0);
     if (rc < 0) {
         PCRE2_UCHAR reason[128];
         pcre2_get_error_message(rc, reason, sizeof reason);

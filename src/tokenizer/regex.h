@@ -20,7 +20,10 @@ struct mx_regex_state {
     void *match, *context, *stack;
     uint64_t bytes, steps; /* of the text; of backtracking in its hard searches */
     uint64_t searches;
+    uint32_t limit; /* what the context holds: steps of a search; the last place where a match may begin */
+    size_t last;
     double started; /* seconds of processor time at the first search; 0 before it */
+    bool untimed;   /* searches of short texts over a long time, in between of which the thread does other things */
 };
 void mx_regex_state_free(struct mx_regex_state *state);
 
