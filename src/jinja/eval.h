@@ -55,7 +55,7 @@ struct json_style {
     bool ascii, sorted, indented;
     struct value indent, between, behind_key; /* texts */
 };
-struct value mxj_read_json(struct run *run, const char *text, size_t length, const char *origin);
+struct value mxj_read_json(struct run *run, const struct mx_jinja_variable *variable);
 struct value mxj_write_json(struct run *run, const struct value *value, const struct json_style *style);
 
 /* escape.c */

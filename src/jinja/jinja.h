@@ -42,6 +42,16 @@ struct mx_jinja_variable {
     size_t length;
     const char *origin; /* names the JSON in messages */
     const char *member; /* of JSON: the value is this member of an object; NULL: the whole */
+    /* Of JSON: objects may have, under this name, a text or a list of parts ({"type": "text", "text": ...}, ...). Some
+     * templates take only texts: see mx_jinja_parts. NULL: no such thing. */
+    const char *parts;
+    bool join_parts; /* a list of parts that are all texts is read as one text */
+};
+
+/* What became of lists of parts. */
+struct mx_jinja_parts {
+    bool seen;    /* there were some */
+    bool printed; /* one was written as a whole, in Python's spelling, which no template means */
 };
 
 struct mx_jinja_limits {
@@ -56,6 +66,7 @@ struct mx_jinja_call {
     size_t count;
     time_t now;                           /* for strftime_now, as local time; 0: the clock's */
     const struct mx_jinja_limits *limits; /* NULL: the default ones */
+    struct mx_jinja_parts *parts;         /* filled, after a failure too; may be NULL */
 };
 
 /* Appends what the template renders. On failure `out` is as before. MX_ERR_ARGUMENT: the template raised an exception

@@ -10,7 +10,7 @@
 struct reader {
     struct run *run;
     const char *text, *at, *end;
-    const char *origin;
+    const struct mx_jinja_variable *variable;
     int depth;
 };
 
@@ -26,7 +26,7 @@ static _Noreturn void fail_json(struct reader *reader, const char *what)
         }
     }
     const mx_status status =
-        mx_fail(reader->run->err, MX_ERR_FORMAT, "%s:%zu:%zu: %s", reader->origin, line, column, what);
+        mx_fail(reader->run->err, MX_ERR_FORMAT, "%s:%zu:%zu: %s", reader->variable->origin, line, column, what);
     longjmp(reader->run->out, (int)status);
 }
 
@@ -138,6 +138,41 @@ static struct value read_list(struct reader *reader)
     return list;
 }
 
+/* A list of parts: each an object with a type. */
+static bool is_parts(struct run *run, const struct value *value)
+{
+    if (value->kind != LIST || value->list->count == 0) return false;
+    for (size_t i = 0; i < value->list->count; i++) {
+        const struct value *part = &value->list->items[i];
+        if (part->kind != DICT || !mxj_get_text(run, part->dict, "type", 4)) return false;
+    }
+    return true;
+}
+
+/* The texts of a list of parts, one behind the other; the list where not all are texts. */
+static struct value join_parts(struct run *run, struct value parts)
+{
+    struct build text = {0};
+    for (size_t i = 0; i < parts.list->count; i++) {
+        const struct dict *part = parts.list->items[i].dict;
+        const struct value *type = mxj_get_text(run, part, "type", 4), *words = mxj_get_text(run, part, "text", 4);
+        if (!mxj_is_text(type, "text") || !words || words->kind != STRING) return parts;
+        mxj_add(run, &text, words->text, words->length);
+    }
+    return mxj_finish(run, &text);
+}
+
+static struct value read_member(struct reader *reader, const struct value *key)
+{
+    struct run *run = reader->run;
+    struct value value = read_value(reader);
+    const char *parts = reader->variable->parts;
+    if (!parts || !mxj_is_text(key, parts) || !is_parts(run, &value)) return value;
+    run->parts.seen = true;
+    value.list->parts = true;
+    return reader->variable->join_parts ? join_parts(run, value) : value;
+}
+
 /* A key that stands twice has its last value, as in Python. */
 static struct value read_object(struct reader *reader)
 {
@@ -149,7 +184,7 @@ static struct value read_object(struct reader *reader)
         if (reader->at == reader->end || *reader->at != '"') fail_json(reader, "expected a key");
         const struct value key = read_text(reader);
         if (!take(reader, ':')) fail_json(reader, "expected : behind a key");
-        mxj_set(reader->run, dict.dict, key, read_value(reader));
+        mxj_set(reader->run, dict.dict, key, read_member(reader, &key));
     } while (take(reader, ','));
     if (!take(reader, '}')) fail_json(reader, "expected , or }");
     return dict;
@@ -181,9 +216,11 @@ static struct value read_value(struct reader *reader)
     return value;
 }
 
-struct value mxj_read_json(struct run *run, const char *text, size_t length, const char *origin)
+struct value mxj_read_json(struct run *run, const struct mx_jinja_variable *variable)
 {
-    struct reader reader = {.run = run, .text = text, .at = text, .end = text + length, .origin = origin};
+    const char *text = variable->text;
+    const size_t length = variable->length;
+    struct reader reader = {.run = run, .text = text, .at = text, .end = text + length, .variable = variable};
     if (length >= 3 && memcmp(text, "\xef\xbb\xbf", 3) == 0) reader.at += 3;
     const size_t valid = mx_utf8_valid_length(text, length);
     if (valid < length) {

@@ -167,6 +167,7 @@ void mxj_repr(struct run *run, struct build *out, const struct value *value)
 
 void mxj_str(struct run *run, struct build *out, const struct value *value)
 {
+    if (value->kind == LIST && value->list->parts) run->parts.printed = true;
     if (value->kind == STRING)
         mxj_add(run, out, value->text, value->length);
     else if (value->kind != UNDEFINED && value->kind != MISSING)

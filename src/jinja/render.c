@@ -78,7 +78,7 @@ bool mx_jinja_reads(const struct mx_jinja *jinja, const char *name)
 
 static struct value json_value(struct run *run, const struct mx_jinja_variable *variable)
 {
-    const struct value whole = mxj_read_json(run, variable->text, variable->length, variable->origin);
+    const struct value whole = mxj_read_json(run, variable);
     if (!variable->member) return whole;
     const struct value *member =
         whole.kind == DICT ? mxj_get_text(run, whole.dict, variable->member, strlen(variable->member)) : NULL;
@@ -149,6 +149,7 @@ mx_status mx_jinja_render(const struct mx_jinja *jinja, const struct mx_jinja_ca
         mx_str_append(out, built.data, built.length);
         if (mx_str_failed(out)) status = mx_fail_memory(err, "a prompt", before + built.length);
     }
+    if (call->parts) *call->parts = run.parts;
     mxj_run_free(&run);
     return status;
 }

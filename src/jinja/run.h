@@ -31,6 +31,7 @@ struct run {
     struct dict *context; /* the variables that every name falls back to */
     struct build *output; /* where it goes: the prompt, or what a macro or a block gathers */
     time_t now;
+    struct mx_jinja_parts parts;
     struct mx_error *err;
     jmp_buf out;
 };

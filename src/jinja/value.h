@@ -75,6 +75,7 @@ struct list {
     struct value *items;
     size_t count, capacity;
     bool printing; /* a list that is in itself, by way of a namespace, prints as [...] there */
+    bool parts;    /* see struct mx_jinja_parts */
 };
 
 struct entry {

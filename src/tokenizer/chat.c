@@ -275,10 +275,10 @@ static struct mx_jinja_variable json_variable(const char *name, const struct mx_
 
 /* As the transformers library calls a template. */
 static mx_status render(const struct mx_chat *chat, const struct mx_jinja *jinja, const struct mx_chat_request *request,
-                        struct mx_str *out, struct mx_error *err)
+                        bool join_parts, struct mx_jinja_parts *parts, struct mx_str *out, struct mx_error *err)
 {
-    struct mx_jinja_variable variables[MAX_VARIABLES];
-    struct mx_jinja_call call = {.variables = variables};
+    struct mx_jinja_variable variables[MAX_VARIABLES], messages = json_variable("messages", &request->messages);
+    struct mx_jinja_call call = {.variables = variables, .parts = parts};
     const struct mx_chat_json none = {0};
     if (chat->token_count > MAX_VARIABLES - 8)
         return mx_fail(err, MX_ERR_LIMIT, "more than %d special tokens with names", MAX_VARIABLES - 8);
@@ -294,7 +294,9 @@ static mx_status render(const struct mx_chat *chat, const struct mx_jinja *jinja
             .text = chat->more_tokens, .length = strlen(chat->more_tokens), .origin = "additional_special_tokens"};
         add_variable(&call, variables, json_variable("additional_special_tokens", &more));
     }
-    add_variable(&call, variables, json_variable("messages", &request->messages));
+    messages.parts = "content";
+    messages.join_parts = join_parts;
+    add_variable(&call, variables, messages);
     add_variable(&call, variables, json_variable("tools", &request->tools));
     add_variable(&call, variables, json_variable("documents", &none));
     add_variable(&call, variables,
@@ -308,12 +310,36 @@ static mx_status render(const struct mx_chat *chat, const struct mx_jinja *jinja
     return mx_jinja_render(jinja, &call, out, err);
 }
 
+/* Content may be a list of parts, and many templates take only texts: those would print the list in Python's spelling,
+ * or refuse it. They get the texts of the parts, joined, which is what APIs mean by the list. */
+static mx_status render_parts(const struct mx_chat *chat, const struct mx_jinja *jinja,
+                              const struct mx_chat_request *request, struct mx_str *out, struct mx_error *err)
+{
+    struct mx_str text = {0};
+    struct mx_jinja_parts parts = {0};
+    mx_status status = render(chat, jinja, request, false, &parts, &text, err);
+    if (parts.seen && (status != MX_OK || parts.printed) && status != MX_ERR_LIMIT && status != MX_ERR_MEMORY) {
+        struct mx_error again;
+        mx_str_clear(&text);
+        const mx_status second = render(chat, jinja, request, true, &parts, &text, &again);
+        const bool whole = second == MX_OK && !parts.printed;
+        if (!whole && status == MX_OK)
+            status = mx_fail(err, MX_ERR_UNSUPPORTED,
+                             "this chat template takes texts alone, and a message has parts that are no texts");
+        else if (whole)
+            status = MX_OK;
+    }
+    if (status == MX_OK) mx_str_append(out, mx_str_text(&text), text.length);
+    mx_str_free(&text);
+    return status == MX_OK && mx_str_failed(out) ? mx_fail_memory(err, "a prompt", out->length) : status;
+}
+
 mx_status mx_chat_render(const struct mx_chat *chat, const struct mx_chat_request *request, struct mx_str *out,
                          struct mx_error *err)
 {
     struct mx_jinja *jinja;
     MX_TRY(mx_chat_parse_template(chat, request->tools.text, &jinja, err));
-    const mx_status status = render(chat, jinja, request, out, err);
+    const mx_status status = render_parts(chat, jinja, request, out, err);
     mx_jinja_close(jinja);
     return status;
 }

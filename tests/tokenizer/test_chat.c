@@ -281,6 +281,38 @@ static void conversations_are_built(void **state)
     remove_file("chat_template.jinja");
 }
 
+/* A template that knows of parts gets them; one that takes texts alone gets the texts. */
+static void parts_become_texts_where_they_must(void **state)
+{
+    static const char parts[] =
+        "[{\"role\": \"user\", \"content\": [{\"type\": \"text\", \"text\": \"a \"}, {\"type\": "
+        "\"text\", \"text\": \"b\"}]}]";
+    static const char image[] = "[{\"role\": \"user\", \"content\": [{\"type\": \"image\"}]}]";
+    static const char numbers[] = "[{\"role\": \"tool\", \"content\": [1, 2]}]";
+    const struct mx_chat_request texts = request_of(parts), picture = request_of(image), list = request_of(numbers);
+    static const char *const templates[] = {
+        "{{ messages[0].content }}", "{{ '' + messages[0].content }}", "{{ '' ~ messages[0]['content'] }}",
+        "{{ raise_exception('text') if messages[0].content is not string }}{{ messages[0].content }}"};
+    for (size_t i = 0; i < sizeof templates / sizeof *templates; i++) {
+        write_file("chat_template.jinja", templates[i]);
+        struct mx_chat *chat = open_chat();
+        check_prompt(chat, &texts, templates[i], "a b");
+        check_prompt(chat, &picture, templates[i], NULL);
+        mx_chat_close(chat);
+    }
+    write_file("chat_template.jinja", "{% if messages[0].content is string %}text{% else %}{% for p in "
+                                      "messages[0].content %}[{{ p.text }}]{% endfor %}{% endif %}");
+    struct mx_chat *chat = open_chat();
+    check_prompt(chat, &texts, "parts", "[a ][b]");
+    check_prompt(chat, &picture, "parts", "[]");
+    mx_chat_close(chat);
+    write_file("chat_template.jinja", "{{ messages[0].content }}");
+    chat = open_chat();
+    check_prompt(chat, &list, "a list of other things", "[1, 2]");
+    mx_chat_close(chat);
+    remove_file("chat_template.jinja");
+}
+
 static void bad_input_has_clear_messages(void **state)
 {
     struct mx_chat *chat;
@@ -329,10 +361,15 @@ static int close_all(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(families_render_as_jinja_does), cmocka_unit_test(known_cases_come_out_right),
-        cmocka_unit_test(ids_come_from_all_files),       cmocka_unit_test(a_turns_end_ends_the_text),
-        cmocka_unit_test(templates_are_found),           cmocka_unit_test(special_tokens_are_variables),
-        cmocka_unit_test(thinking_is_the_templates),     cmocka_unit_test(conversations_are_built),
+        cmocka_unit_test(families_render_as_jinja_does),
+        cmocka_unit_test(known_cases_come_out_right),
+        cmocka_unit_test(ids_come_from_all_files),
+        cmocka_unit_test(a_turns_end_ends_the_text),
+        cmocka_unit_test(templates_are_found),
+        cmocka_unit_test(special_tokens_are_variables),
+        cmocka_unit_test(thinking_is_the_templates),
+        cmocka_unit_test(conversations_are_built),
+        cmocka_unit_test(parts_become_texts_where_they_must),
         cmocka_unit_test(bad_input_has_clear_messages),
     };
     return cmocka_run_group_tests(tests, open_all, close_all);
