@@ -31,6 +31,8 @@ static const struct mx_flag flags[] = {
     MX_SAMPLER_FLAG_ROWS(struct mx_chat_options, sampler),
     {"no-history", 0, MX_FLAG_SWITCH, NULL, "keep no file of the lines that were typed",
      offsetof(struct mx_chat_options, no_history)},
+    {"echo", 0, MX_FLAG_SWITCH, NULL, "print the lines of a pipe too, as a terminal would show them",
+     offsetof(struct mx_chat_options, echo)},
     {"force", 0, MX_FLAG_SWITCH, NULL, "make the cache even where memory seems short",
      offsetof(struct mx_chat_options, force)},
     MX_ENGINE_FLAG_ROWS(struct mx_chat_options, engine),
@@ -203,6 +205,7 @@ static mx_status converse(struct mx_talk *talk, struct mx_line_editor *editor, s
         status = mx_line_editor_read(editor, "> ", &line, &result, err);
         if (status != MX_OK || result == MX_LINE_END) break;
         if (result == MX_LINE_INTERRUPTED) putchar('\n');
+        if (result == MX_LINE_READ && talk->options->echo && !talk->terminal) printf("> %s\n", mx_str_text(&line));
         if (result == MX_LINE_READ) status = take_line(talk, &line, err);
         /* At a terminal a mistake is said, and the talk goes on. */
         if (status != MX_OK && status != MX_ERR_INTERRUPTED && talk->terminal) {

@@ -13,7 +13,7 @@ struct mx_chat_options {
     const char *system, *template, *load;
     int64_t tokens, context;
     int think;
-    bool force, no_history;
+    bool force, no_history, echo;
     struct mx_sampler_flags sampler;
     struct mx_kv_flags kv;
 };
