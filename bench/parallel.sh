@@ -79,13 +79,13 @@ alone() {
 }
 common() {
     local text i
-    text=$(for i in $(seq 1 560); do printf 'The file number %d. ' "$i"; done)
+    text=$(for i in $(seq 1 266); do printf 'The file number %d. ' "$i"; done)
     for i in $(seq 1 16); do echo "{\"prompt\": \"$text Question $i:\", \"max_tokens\": 16}"; done >"$work/prompts"
     echo
     echo "16 prompts with a long beginning in common (bundled model): tokens of the first, then of the others"
     for mode in fp16 int8+turbo4; do
         "$build/mlxcel" batch -f "$work/prompts" -o "$work/$mode" --parallel 16 --ctx 4096 --kv-cache-mode $mode \
-            --force-kv-mode --stats 2>"$work/stats"
+            --force-kv-mode --stats 2>"$work/stats" || { cat "$work/stats" >&2; exit 1; }
         sed -E 's/.*"prompt_tokens": ([0-9]+), "shared_tokens": ([0-9]+).*/prompt \1 shared \2/' "$work/$mode" | sort | uniq -c
         tail -1 "$work/stats"
     done
