@@ -337,13 +337,13 @@ static struct node *subscript(struct parser *parser, struct node *of)
         if (count) mxj_expect_op(parser, ',');
         if (mxj_at_op(parser, ']')) mxj_fail_token(parser, "an expression");
         struct node *each = subscribed(parser);
+        if (count && (each->kind == N_SLICE || node->b->kind == N_SLICE)) mxj_fail_token(parser, "one index or slice");
         if (count == 1) {
             tuple = mxj_node(parser, N_TUPLE, place);
             mxj_add_node(parser, &tuple->list, node->b);
         }
         node->b = count ? tuple : each;
         if (count) mxj_add_node(parser, &tuple->list, each);
-        if (count && each->kind == N_SLICE) mxj_fail_token(parser, "one index");
     }
     mxj_expect_op(parser, ']');
     return node;
