@@ -114,7 +114,7 @@ static mx_status add_job(struct planner *planner, const char *name, int rank, co
     job->cols = rank ? shape[rank - 1] : 1;
     const struct module_rule *rule = weight && rank >= 2 ? rule_for(planner, job->module) : NULL;
     if (job->floats) job->quant = quant_for(planner, rule, job->cols);
-    job->override = job->quant.bits && is_router8(planner, rule);
+    job->override = rule && job->quant.bits && is_router8(planner, rule);
     plan->parameters += part_count * part_elements;
     bool stored = true;
     if (job->quant.bits) {

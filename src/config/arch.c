@@ -54,7 +54,7 @@ static void type_by_class(const struct mx_config *config, char type[64])
     char name[64] = "";
     if (cJSON_IsString(class_)) {
         size_t length = 0;
-        for (const char *c = class_->valuestring; *c && strncmp(c, "For", 3) && length < sizeof name - 1; c++)
+        for (const char *c = class_->valuestring; *c && strncmp(c, "For", 3) != 0 && length < sizeof name - 1; c++)
             name[length++] = (char)tolower((unsigned char)*c);
         name[length] = '\0';
     } else if (mx_config_find(config, "dim") && mx_config_find(config, "n_layers")) {

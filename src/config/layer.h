@@ -87,18 +87,32 @@ enum mx_recurrence_kind {
 };
 
 /* `conv` is the width of the causal convolution, in tokens; a state keeps that many columns, as the reference does. */
+enum { /* what the blocks have room for per head, or per channel */
+       MX_RECURRENT_KEYS = 512,
+       MX_RECURRENT_VALUES = 1024,
+       MX_RECURRENT_STATES = 128,
+       MX_RECURRENT_CONV = 16,
+};
 struct mx_mamba {
     uint32_t inner, state, conv, rank; /* channels; state per channel; convolution; of the step's projection */
     uint32_t heads;                    /* 1; Zamba runs this many side by side, each on its share of the channels */
-    bool norms;                        /* of step, B and C (Jamba) */
+    bool norms;                        /* of step, B and C (Jamba, Falcon Mamba) */
+    bool plain_norms;                  /* these have no weights (Falcon Mamba) */
+    double norm_eps;                   /* of these */
+    bool bias;                         /* of the projections in and out */
 };
 struct mx_mamba2 {
     uint32_t heads, head_dim, state, groups, conv;
-    bool norm; /* a gated norm before the output projection */
+    bool norm;              /* a gated norm before the output projection */
+    bool norm_first;        /* the gate comes after it */
+    uint32_t norm_groups;   /* each of which is normalized by itself; 1: all channels together */
+    double dt_low, dt_high; /* bounds of the step */
+    bool bias;              /* of the projections in and out */
 };
 struct mx_delta {
     uint32_t k_heads, v_heads, k_dim, v_dim, conv;
     bool three_convs; /* q, k and v have a convolution each (OLMo hybrid), which is one over all else */
+    double strength;  /* of a correction, at most: 1, or 2 where eigenvalues may be negative (arXiv 2411.12537) */
 };
 struct mx_kimi_delta {
     uint32_t heads, dim, conv;

@@ -1,4 +1,5 @@
 /* The sizes of recurrent layers, from the fields of the config: one function per kind (layer.h names the papers). */
+#include <math.h>
 #include <string.h>
 
 #include "config/build.h"
@@ -28,6 +29,14 @@ enum mx_recurrence_kind mx_build_recurrence(const struct mx_build *build)
     return MX_RECURRENCE_NONE;
 }
 
+/* A bound of the step, [low, high]: infinity stands as null, or as what some writers make of it. */
+static double step_bound(struct mx_build *build, int index, double fallback)
+{
+    const cJSON *bounds = mx_config_list(build->config, "time_step_limit|mamba_dt_limit");
+    const cJSON *bound = bounds ? cJSON_GetArrayItem(bounds, index) : NULL;
+    return cJSON_IsNumber(bound) ? bound->valuedouble : fallback;
+}
+
 static uint32_t mamba_rank(struct mx_build *build)
 {
     static const char field[] = "mamba_dt_rank|time_step_rank|dt_rank|ssm_cfg.dt_rank";
@@ -49,6 +58,8 @@ static struct mx_mamba mamba(struct mx_build *build)
         .conv = mx_config_whole(config, MX_FIELD_CONV, 1, MAX_KERNEL, 4),
         .rank = mamba_rank(build),
         .heads = 1,
+        .norm_eps = mx_config_number(config, "mixer_rms_eps", 0, 1, build->arch->norm_eps),
+        .bias = mx_config_flag(config, "use_bias|mamba_proj_bias", false),
     };
 }
 
@@ -82,6 +93,10 @@ static struct mx_mamba2 mamba2(struct mx_build *build)
                                   family->ssm_groups ? family->ssm_groups : 1),
         .conv = mx_config_whole(config, MX_FIELD_CONV, 1, MAX_KERNEL, 4),
         .norm = true,
+        .norm_groups = 1,
+        .dt_low = step_bound(build, 0, 0),
+        .dt_high = step_bound(build, 1, INFINITY),
+        .bias = mx_config_flag(config, "use_bias|mamba_proj_bias", false),
     };
 }
 
@@ -100,6 +115,7 @@ static struct mx_delta delta(struct mx_build *build)
         .v_dim = mx_config_whole(config, "linear_value_head_dim", 1, MX_ARCH_MAX_WIDTH, by_heads ? 2 * k_dim : 128),
         .conv = mx_config_whole(config, "linear_conv_kernel_dim", 1, MAX_KERNEL, 4),
         .three_convs = by_heads,
+        .strength = mx_config_flag(config, "linear_allow_neg_eigval", by_heads) ? 2 : 1,
     };
 }
 

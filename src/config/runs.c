@@ -112,8 +112,8 @@ static const char *lacks_attention(enum mx_attention_kind kind)
 static const char *lacks_gate(enum mx_gate gate)
 {
     switch (gate) {
-    case MX_GATE_NONE: return NULL;
-    case MX_GATE_ELEMENTS: return "gate on attention's output";
+    case MX_GATE_NONE:
+    case MX_GATE_ELEMENTS: return NULL;
     case MX_GATE_HEADS: return "gate per head on attention's output";
     }
     return "gate of that kind";
@@ -122,12 +122,12 @@ static const char *lacks_gate(enum mx_gate gate)
 static const char *lacks_recurrence(enum mx_recurrence_kind kind)
 {
     switch (kind) {
-    case MX_RECURRENCE_NONE: return NULL;
-    case MX_RECURRENCE_MAMBA: return "selective scan (Mamba)";
-    case MX_RECURRENCE_MAMBA2: return "state-space duality (Mamba-2)";
-    case MX_RECURRENCE_DELTA: return "gated delta rule";
+    case MX_RECURRENCE_NONE:
+    case MX_RECURRENCE_MAMBA:
+    case MX_RECURRENCE_MAMBA2:
+    case MX_RECURRENCE_DELTA:
+    case MX_RECURRENCE_SHORT_CONV: return NULL;
     case MX_RECURRENCE_KIMI_DELTA: return "Kimi delta attention";
-    case MX_RECURRENCE_SHORT_CONV: return "short convolutions";
     case MX_RECURRENCE_RG_LRU: return "real-gated linear recurrent unit";
     case MX_RECURRENCE_LIGHTNING: return "lightning attention";
     case MX_RECURRENCE_RWKV: return "RWKV time mixing";
@@ -139,9 +139,9 @@ static const char *lacks_recurrence(enum mx_recurrence_kind kind)
 static const char *lacks_feed_forward(enum mx_feed_forward_kind kind)
 {
     switch (kind) {
+    case MX_FEED_FORWARD_NONE:
     case MX_FEED_FORWARD_DENSE:
     case MX_FEED_FORWARD_EXPERTS: return NULL;
-    case MX_FEED_FORWARD_NONE: return "layer without a feed-forward part";
     case MX_FEED_FORWARD_CHANNEL_MIX: return "RWKV channel mixing";
     case MX_FEED_FORWARD_LINEAR: return "linear layer in a feed-forward's place";
     }
@@ -163,16 +163,44 @@ static void ask(struct mx_arch *arch, const char *lacks)
     if (lacks) mx_arch_refuse(arch, "the engine has no %s", lacks);
 }
 
+/* Sizes that the blocks of recurrences have room for. */
+static void ask_recurrence(struct mx_arch *arch, const struct mx_recurrence *mixer)
+{
+    uint32_t keys = 0, values = 0, states = 0, conv = 0;
+    ask(arch, lacks_recurrence(mixer->kind));
+    if (mixer->kind == MX_RECURRENCE_DELTA) {
+        keys = mixer->delta.k_dim;
+        values = mixer->delta.v_dim;
+        conv = mixer->delta.conv;
+        refuse_if(arch, mixer->delta.v_heads % mixer->delta.k_heads != 0, "delta rule whose value heads share no keys");
+        refuse_if(arch, mixer->delta.three_convs, "delta rule with a convolution for each of q, k and v");
+    } else if (mixer->kind == MX_RECURRENCE_MAMBA2) {
+        keys = mixer->mamba2.state;
+        values = mixer->mamba2.head_dim;
+        conv = mixer->mamba2.conv;
+        refuse_if(arch, mixer->mamba2.heads % mixer->mamba2.groups != 0, "Mamba-2 whose heads share no groups");
+    } else if (mixer->kind == MX_RECURRENCE_MAMBA) {
+        states = mixer->mamba.state;
+        conv = mixer->mamba.conv;
+        refuse_if(arch, mixer->mamba.heads != 1, "Mamba with several heads");
+    } else if (mixer->kind == MX_RECURRENCE_SHORT_CONV) {
+        conv = mixer->short_conv.conv;
+    }
+    refuse_if(arch,
+              keys > MX_RECURRENT_KEYS || values > MX_RECURRENT_VALUES || states > MX_RECURRENT_STATES ||
+                  conv > MX_RECURRENT_CONV,
+              "recurrence of that size");
+}
+
 static void ask_layer(struct mx_arch *arch, const struct mx_layer *layer)
 {
     const struct mx_attention *attention = &layer->attention;
     const struct mx_feed_forward *ffn = &layer->feed_forward;
     ask(arch, lacks_attention(attention->kind));
-    ask(arch, lacks_recurrence(layer->recurrence.kind));
+    ask_recurrence(arch, &layer->recurrence);
     ask(arch, lacks_feed_forward(ffn->kind));
     ask(arch, lacks_block(layer->block));
     ask(arch, lacks_gate(attention->gate));
-    refuse_if(arch, attention->kind == MX_ATTENTION_NONE, "layer without attention");
     refuse_if(arch, attention->sinks, "attention sinks");
     refuse_if(arch, attention->values_are_keys, "values taken from keys");
     refuse_if(arch, attention->output_norm, "norm on attention's output");
@@ -183,7 +211,8 @@ static void ask_layer(struct mx_arch *arch, const struct mx_layer *layer)
     refuse_if(arch, attention->adapter || ffn->adapter, "adapters of shared blocks");
     refuse_if(arch, attention->indexer.dim, "sparse-attention indexer");
     refuse_if(arch, attention->cache_copies > 1, "layer that runs several times per token");
-    refuse_if(arch, !attention->cache_copies && attention->shares_cache_of < 0, "cross-attention");
+    refuse_if(arch, mx_layer_attends(layer) && !attention->cache_copies && attention->shares_cache_of < 0,
+              "cross-attention");
     refuse_if(arch, ffn->latent, "experts in a narrower space");
     refuse_if(arch, ffn->dense_width, "dense feed-forward beside experts");
     refuse_if(arch, ffn->inner_norm, "norm inside a feed-forward");

@@ -192,7 +192,7 @@ static void attention(struct walk *walk, const struct mx_layer *layer)
 static void mamba(struct walk *walk, const struct mx_mamba *mixer)
 {
     const uint64_t inner = mixer->inner, hidden = walk->arch->hidden;
-    matrix(walk, MX_ROLE_SSM_IN, 2 * inner, hidden, false);
+    matrix(walk, MX_ROLE_SSM_IN, 2 * inner, hidden, mixer->bias);
     floats(walk, MX_ROLE_SSM_CONV, inner, mixer->conv, true);
     if (mixer->heads == 1) {
         matrix(walk, MX_ROLE_SSM_X, mixer->rank + 2 * (uint64_t)mixer->state, inner, false);
@@ -204,25 +204,25 @@ static void mamba(struct walk *walk, const struct mx_mamba *mixer)
     }
     floats(walk, MX_ROLE_SSM_A, inner, mixer->state, false);
     floats(walk, MX_ROLE_SSM_D, inner, 1, false);
-    if (mixer->norms) {
+    if (mixer->norms && !mixer->plain_norms) {
         inner_norm(walk, MX_ROLE_SSM_DT_NORM, mixer->rank);
         inner_norm(walk, MX_ROLE_SSM_B_NORM, mixer->state);
         inner_norm(walk, MX_ROLE_SSM_C_NORM, mixer->state);
     }
-    matrix(walk, MX_ROLE_SSM_OUT, hidden, inner, false);
+    matrix(walk, MX_ROLE_SSM_OUT, hidden, inner, mixer->bias);
 }
 
 static void mamba2(struct walk *walk, const struct mx_mamba2 *mixer)
 {
     const uint64_t inner = (uint64_t)mixer->heads * mixer->head_dim, hidden = walk->arch->hidden;
     const uint64_t channels = inner + 2 * (uint64_t)mixer->groups * mixer->state;
-    matrix(walk, MX_ROLE_SSM_IN, inner + channels + mixer->heads, hidden, false);
+    matrix(walk, MX_ROLE_SSM_IN, inner + channels + mixer->heads, hidden, mixer->bias);
     floats(walk, MX_ROLE_SSM_CONV, channels, mixer->conv, true);
     floats(walk, MX_ROLE_SSM_DT_BIAS, mixer->heads, 1, false);
     floats(walk, MX_ROLE_SSM_A, mixer->heads, 1, false);
     floats(walk, MX_ROLE_SSM_D, mixer->heads, 1, false);
     if (mixer->norm) inner_norm(walk, MX_ROLE_SSM_NORM, inner);
-    matrix(walk, MX_ROLE_SSM_OUT, hidden, inner, false);
+    matrix(walk, MX_ROLE_SSM_OUT, hidden, inner, mixer->bias);
 }
 
 static void short_conv(struct walk *walk, const struct mx_short_conv *mixer)

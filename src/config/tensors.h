@@ -208,6 +208,6 @@ struct mx_tensor_spec {
 typedef mx_status mx_tensor_visit(void *context, const struct mx_tensor_spec *spec);
 mx_status mx_tensors_each(const struct mx_arch *arch, mx_tensor_visit *visit, void *context);
 /* The same for one layer alone. */
-mx_status mx_tensors_of_layer(const struct mx_arch *arch, uint32_t layer, mx_tensor_visit *visit, void *context);
+mx_status mx_tensors_of_layer(const struct mx_arch *arch, uint32_t index, mx_tensor_visit *visit, void *context);
 
 #endif

@@ -75,6 +75,19 @@ static void prepare_piece(void *context, size_t first, size_t last)
     }
 }
 
+/* attended *= sigmoid(gate), element by element. */
+static void gate_piece(void *context, size_t first, size_t last)
+{
+    const struct heads *job = context;
+    const struct mx_workspace *workspace = job->run->workspace;
+    const size_t width = (size_t)job->mixer->heads * job->mixer->v_dim;
+    for (size_t t = first; t < last; t++) {
+        float *gate = workspace->gates + t * width;
+        job->run->kernels->sigmoid(gate, gate, width);
+        job->run->kernels->mul(workspace->attended + t * width, gate, width);
+    }
+}
+
 void mx_attention_block(const struct mx_run *run, uint32_t index, const float *x, float *out, bool add)
 {
     const struct mx_attention *mixer = &run->arch->layers[index].attention;
@@ -88,10 +101,16 @@ void mx_attention_block(const struct mx_run *run, uint32_t index, const float *x
     };
     const size_t hidden = run->arch->hidden;
     mx_matmul_many(&run->workspace->machine, qkv, owns ? 3 : 1, x, hidden, run->n);
+    if (mixer->gate != MX_GATE_NONE) {
+        const struct mx_linear *gate = &weights->gate;
+        const struct mx_matmul_job job = {&gate->matrix, gate->bias, workspace->gates, gate->matrix.rows, false};
+        mx_matmul_many(&run->workspace->machine, &job, 1, x, hidden, run->n);
+    }
     struct heads heads = {run, mixer, weights};
     mx_rows(run->pool, run->n, prepare_piece, &heads);
     mx_kv_attend(workspace->attention, index, workspace->sequences, run->parts, workspace->q,
                  owns ? workspace->k : NULL, owns ? workspace->v : NULL, workspace->attended);
+    if (mixer->gate == MX_GATE_ELEMENTS) mx_rows(run->pool, run->n, gate_piece, &heads);
     const struct mx_matmul_job o = {&weights->o.matrix, weights->o.bias, out, hidden, add};
     mx_matmul_many(&workspace->machine, &o, 1, workspace->attended, weights->o.matrix.cols, run->n);
 }

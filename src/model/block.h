@@ -38,6 +38,8 @@ struct mx_workspace {
     float *x, *normed, *out;     /* [n, hidden]: the residual stream; a block's input; a block's output */
     float *second;               /* [n, hidden]: the other input of a parallel layer with two norms */
     float *q, *k, *v, *attended; /* [n, heads * k_dim], [n, kv_heads * dim] (two), [n, heads * v_dim] */
+    float *gates;                /* [n, heads * v_dim]: of attention's output */
+    float *mix[4];               /* [n, ...]: of a recurrence: recurrent.h says what each kind keeps in them */
     float *gate, *up;            /* [n, widest feed-forward or expert] */
     float *cosine[2], *sine[2];  /* [n, rope dims / 2] for each kind of rope */
     float *inverse[2];           /* [rope dims / 2] */
@@ -83,6 +85,9 @@ void mx_norm_row(const struct mx_run *run, const struct mx_norm_weights *norm, f
 
 /* out [n, hidden] = (add ? out : 0) + attention of layer `index` on x [n, hidden]. Stores the layer's K and V. */
 void mx_attention_block(const struct mx_run *run, uint32_t index, const float *x, float *out, bool add);
+
+/* out [n, hidden] = (add ? out : 0) + the recurrence of layer `index` on x [n, hidden]. Moves its states on. */
+void mx_recurrent_block(const struct mx_run *run, uint32_t index, const float *x, float *out, bool add);
 
 /* out [n, hidden] = (add ? out : 0) + down(act(gate x) * up x). */
 void mx_feed_forward_block(const struct mx_run *run, const struct mx_feed_forward_weights *weights, size_t n,

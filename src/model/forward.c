@@ -34,6 +34,13 @@ static void feed_forward(const struct mx_run *run, uint32_t index, const float *
     }
 }
 
+static void mixer(const struct mx_run *run, uint32_t index, const float *x, float *out, bool add)
+{
+    const struct mx_layer *layer = &run->arch->layers[index];
+    if (mx_layer_attends(layer)) mx_attention_block(run, index, x, out, add);
+    if (mx_layer_recurs(layer)) mx_recurrent_block(run, index, x, out, add || mx_layer_attends(layer));
+}
+
 typedef void block_function(const struct mx_run *run, uint32_t index, const float *x, float *out, bool add);
 
 /* x += residual_scale * post(block(input)): the plain case adds in the block's last product. */
@@ -53,24 +60,29 @@ static void join(const struct mx_run *run, uint32_t index, block_function *block
 
 static void run_layer(const struct mx_run *run, uint32_t index)
 {
+    const struct mx_layer *layer = &run->arch->layers[index];
     const struct mx_layer_weights *weights = &run->model->weights.layers[index];
-    const enum mx_block_shape shape = run->arch->layers[index].block;
+    const enum mx_block_shape shape = layer->block;
+    const bool mixes = mx_layer_attends(layer) || mx_layer_recurs(layer);
+    const bool feeds = layer->feed_forward.kind != MX_FEED_FORWARD_NONE;
     struct mx_workspace *workspace = run->workspace;
     const size_t hidden = run->arch->hidden;
     const bool post = shape == MX_BLOCK_POST || shape == MX_BLOCK_SANDWICH;
     const float *input = workspace->x;
-    if (shape != MX_BLOCK_POST) {
+    if (shape != MX_BLOCK_POST && mixes) {
         mx_norm_rows(run, &weights->mixer_norm, run->n, workspace->normed, workspace->x, hidden);
         input = workspace->normed;
     }
     if (shape == MX_BLOCK_PARALLEL_TWO) { /* the feed-forward's input must be taken before attention is added */
         mx_norm_rows(run, &weights->ffn_norm, run->n, workspace->second, workspace->x, hidden);
     }
-    join(run, index, mx_attention_block, input, post ? &weights->mixer_post_norm : NULL);
+    if (mixes) join(run, index, mixer, input, post ? &weights->mixer_post_norm : NULL);
     mx_watch_stream(run, index, "attention");
+    if (!feeds) return;
     if (shape == MX_BLOCK_PARALLEL_TWO) input = workspace->second;
     if (shape == MX_BLOCK_PRE || shape == MX_BLOCK_SANDWICH) {
         mx_norm_rows(run, &weights->ffn_norm, run->n, workspace->normed, workspace->x, hidden);
+        input = workspace->normed;
     }
     join(run, index, feed_forward, input, post ? &weights->ffn_post_norm : NULL);
     mx_watch_stream(run, index, "feed-forward");

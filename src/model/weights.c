@@ -2,6 +2,7 @@
  * nobody reads means that the description and the checkpoint are of different models, and the text would be wrong. */
 #include "model/weights.h"
 
+#include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -56,6 +57,38 @@ static mx_status read_floats(struct loader *loader, struct mx_found *found, unsi
     return MX_OK;
 }
 
+/* [rows, cols] as [cols, rows]. */
+static mx_status read_transposed(struct loader *loader, struct mx_found *found, float **out)
+{
+    const size_t rows = (size_t)found->spec->rows, cols = (size_t)found->spec->cols;
+    float *values;
+    MX_TRY(mx_reader_floats(&loader->reader, found, &values));
+    *out = mx_arena_array(loader->reader.arena, rows, cols * sizeof **out);
+    if (!*out) return mx_fail_memory(loader->reader.err, mx_role_name(found->spec->role), rows * cols * sizeof **out);
+    for (size_t i = 0; i < rows; i++) {
+        for (size_t j = 0; j < cols; j++) (*out)[j * rows + i] = values[i * cols + j];
+    }
+    return MX_OK;
+}
+
+static mx_status read_conv(struct loader *loader, struct mx_found *found, unsigned char *place)
+{
+    struct mx_conv_weights *conv = (struct mx_conv_weights *)(void *)place;
+    float *weight;
+    MX_TRY(read_transposed(loader, found, &weight));
+    conv->weight = weight;
+    return found->spec->bias ? mx_reader_bias(&loader->reader, found, &conv->bias) : MX_OK;
+}
+
+static mx_status read_decay(struct loader *loader, struct mx_found *found, unsigned char *place)
+{
+    float *values;
+    MX_TRY(read_transposed(loader, found, &values));
+    for (uint64_t i = 0; i < found->spec->rows * found->spec->cols; i++) values[i] = -expf(values[i]);
+    memcpy(place, &(const float *){values}, sizeof values);
+    return MX_OK;
+}
+
 /* One matrix of every expert of the layer. */
 static mx_status read_experts(struct loader *loader, struct mx_found *found, size_t offset)
 {
@@ -97,6 +130,8 @@ static mx_status read_tensor(void *context, const struct mx_tensor_spec *spec)
     case MX_PLACE_LINEAR: return read_linear(loader, &found, base + place.offset);
     case MX_PLACE_NORM: return read_norm(loader, &found, base + place.offset);
     case MX_PLACE_FLOATS: return read_floats(loader, &found, base + place.offset);
+    case MX_PLACE_CONV: return read_conv(loader, &found, base + place.offset);
+    case MX_PLACE_DECAY: return read_decay(loader, &found, base + place.offset);
     case MX_PLACE_EXPERT: return read_experts(loader, &found, place.offset);
     case MX_PLACE_NONE: break;
     }

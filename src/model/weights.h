@@ -25,6 +25,7 @@ struct mx_linear {
 
 struct mx_attention_weights {
     struct mx_linear q, k, v, o;
+    struct mx_linear gate; /* of the output: MX_GATE_* */
     struct mx_norm_weights q_norm, k_norm;
 };
 
@@ -39,9 +40,28 @@ struct mx_experts_weights {
     struct mx_linear shared_gate;            /* [1, hidden] or absent */
 };
 
+/* A causal convolution [width, channels], oldest token first. */
+struct mx_conv_weights {
+    const float *weight, *bias; /* bias [channels] or NULL */
+};
+
+/* A recurrence of any kind; what a kind has no tensor for is zero. */
+struct mx_recurrence_weights {
+    struct mx_linear in, out;            /* SSM_IN, SSM_OUT, DELTA_OUT, ... */
+    struct mx_linear q, k, v, z, b, a;   /* of the delta rules */
+    struct mx_linear f_a, f_b, g_a, g_b; /* low-rank gates of Kimi delta attention */
+    struct mx_linear x, dt;              /* of Mamba: dt, B, C from x; dt from its rank */
+    struct mx_conv_weights conv, k_conv, v_conv;
+    const float *decay;   /* -exp(A_log): [heads], or [state, channels] (Mamba) */
+    const float *dt_bias; /* [heads], or per channel */
+    const float *skip;    /* D: [heads], or [channels] */
+    struct mx_norm_weights norm, dt_norm, b_norm, c_norm;
+};
+
 struct mx_layer_weights {
     struct mx_norm_weights mixer_norm, mixer_post_norm, ffn_norm, ffn_post_norm;
     struct mx_attention_weights attention;
+    struct mx_recurrence_weights recurrence;
     struct mx_feed_forward_weights dense; /* MX_FEED_FORWARD_DENSE */
     struct mx_experts_weights experts;    /* MX_FEED_FORWARD_EXPERTS */
 };
@@ -61,6 +81,8 @@ enum mx_place_kind {
     MX_PLACE_LINEAR, /* a struct mx_linear */
     MX_PLACE_NORM,   /* a struct mx_norm_weights */
     MX_PLACE_FLOATS, /* a const float * */
+    MX_PLACE_CONV,   /* a struct mx_conv_weights, transposed */
+    MX_PLACE_DECAY,  /* a const float *: -exp of the numbers, [cols, rows] */
     MX_PLACE_EXPERT, /* a struct mx_linear in each expert's struct mx_feed_forward_weights */
 };
 struct mx_place {

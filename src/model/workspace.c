@@ -3,13 +3,15 @@
 
 #include "base/checked.h"
 #include "model/block.h"
+#include "model/recurrent.h"
 
 enum { ALIGNMENT = 64 };
 static const size_t LOGITS_LIMIT = 32u << 20; /* bytes of logits that one tile may take */
 
 /* The largest of each width over all layers. */
 struct widths {
-    size_t q, k, v, attended, middle, cols;
+    size_t q, k, v, attended, gates, middle, cols;
+    size_t mix[4];
     bool two_inputs; /* a layer's two parts have an input of their own each */
 };
 
@@ -23,7 +25,11 @@ static struct widths widths_of(const struct mx_arch *arch)
         widths.k = mx_larger(widths.k, (size_t)mixer->kv_heads * mixer->k_dim);
         widths.v = mx_larger(widths.v, (size_t)mixer->kv_heads * mixer->v_dim);
         widths.attended = mx_larger(widths.attended, (size_t)mixer->heads * mixer->v_dim);
+        if (mixer->gate != MX_GATE_NONE) widths.gates = widths.attended;
         widths.middle = mx_larger(widths.middle, mx_larger(ffn->width, ffn->shared_width));
+        const struct mx_recurrent_widths mix = mx_recurrent_widths(&arch->layers[i].recurrence);
+        for (int m = 0; m < 4; m++) widths.mix[m] = mx_larger(widths.mix[m], mix.of[m]);
+        widths.cols = mx_larger(widths.cols, mix.cols);
         widths.two_inputs |= arch->layers[i].block == MX_BLOCK_PARALLEL_TWO;
     }
     widths.cols = mx_larger(widths.cols, mx_larger(widths.attended, widths.middle));
@@ -62,6 +68,8 @@ static void *lay_out(struct mx_workspace *workspace, struct cursor *cursor, cons
     workspace->k = take(cursor, n, widths.k, sizeof(float));
     workspace->v = take(cursor, n, widths.v, sizeof(float));
     workspace->attended = take(cursor, n, widths.attended, sizeof(float));
+    workspace->gates = take(cursor, n, widths.gates, sizeof(float));
+    for (int i = 0; i < 4; i++) workspace->mix[i] = take(cursor, n, widths.mix[i], sizeof(float));
     workspace->gate = take(cursor, n, widths.middle, sizeof(float));
     workspace->up = take(cursor, n, widths.middle, sizeof(float));
     for (uint8_t i = 0; i < arch->rope_count; i++) {

@@ -64,6 +64,17 @@ void mx_fill_hymba(struct mx_build *build)
     build->arch->parameters_complete = false; /* both mixers leave by one matrix, which is counted twice */
 }
 
+/* Norms of dt, B and C without weights. */
+void mx_fill_falcon_mamba(struct mx_build *build)
+{
+    struct mx_arch *arch = build->arch;
+    for (uint32_t i = 0; i < arch->layer_count; i++) {
+        struct mx_mamba *mamba = &arch->layers[i].recurrence.mamba;
+        mamba->norms = mamba->plain_norms = true;
+        mamba->norm_eps = mx_config_number(build->config, "mixer_rms_eps", 0, 1, 1e-6);
+    }
+}
+
 /* Norms of dt, B and C. */
 void mx_fill_jamba(struct mx_build *build)
 {

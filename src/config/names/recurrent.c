@@ -1,0 +1,121 @@
+/* Recurrent families and hybrids. */
+#include "config/names.h"
+
+/* What the state-space library calls its parts, in every family that took them over. */
+#define SSM_NAMES(mixer)                                                                                               \
+    [MX_ROLE_SSM_IN] = mixer "in_proj", [MX_ROLE_SSM_CONV] = mixer "conv1d", [MX_ROLE_SSM_X] = mixer "x_proj",         \
+    [MX_ROLE_SSM_DT] = mixer "dt_proj", [MX_ROLE_SSM_DT_BIAS] = mixer "dt_bias", [MX_ROLE_SSM_A] = mixer "A_log",      \
+    [MX_ROLE_SSM_D] = mixer "D", [MX_ROLE_SSM_NORM] = mixer "norm", [MX_ROLE_SSM_OUT] = mixer "out_proj"
+
+const struct mx_names mx_names_mamba = {
+    .base = &mx_names_llama,
+    .body = "backbone.",
+    .of =
+        {
+            [MX_ROLE_EMBEDDING] = "embeddings",
+            [MX_ROLE_FINAL_NORM] = "norm_f",
+            [MX_ROLE_MIXER_NORM] = "norm",
+            SSM_NAMES("mixer."),
+        },
+};
+
+/* Mixers in a folder of their own beside attention's. */
+const struct mx_names mx_names_bamba = {
+    .base = &mx_names_llama,
+    .of =
+        {
+            [MX_ROLE_FINAL_NORM] = "final_layernorm",
+            [MX_ROLE_FFN_NORM] = "pre_ff_layernorm",
+            [MX_ROLE_GATE] = "feed_forward.gate_proj",
+            [MX_ROLE_UP] = "feed_forward.up_proj",
+            [MX_ROLE_DOWN] = "feed_forward.down_proj",
+            SSM_NAMES("mamba."),
+        },
+};
+
+const struct mx_names mx_names_jamba = {
+    .base = &mx_names_bamba,
+    .of =
+        {
+            [MX_ROLE_SSM_DT_NORM] = "mamba.dt_layernorm",
+            [MX_ROLE_SSM_B_NORM] = "mamba.b_layernorm",
+            [MX_ROLE_SSM_C_NORM] = "mamba.c_layernorm",
+            [MX_ROLE_ROUTER] = "feed_forward.router",
+            [MX_ROLE_EXPERT_GATE] = "feed_forward.switch_mlp.gate_proj|feed_forward.experts.%e.gate_proj",
+            [MX_ROLE_EXPERT_UP] = "feed_forward.switch_mlp.up_proj|feed_forward.experts.%e.up_proj",
+            [MX_ROLE_EXPERT_DOWN] = "feed_forward.switch_mlp.down_proj|feed_forward.experts.down_proj"
+                                    "|feed_forward.experts.%e.down_proj",
+        },
+    .fused =
+        {
+            {"feed_forward.experts.gate_up_proj", MX_BLOCKS_ONE, 2, {MX_ROLE_EXPERT_GATE, MX_ROLE_EXPERT_UP}},
+        },
+};
+
+const struct mx_names mx_names_lfm2 = {
+    .base = &mx_names_llama,
+    .of =
+        {
+            [MX_ROLE_FINAL_NORM] = "embedding_norm",
+            [MX_ROLE_MIXER_NORM] = "operator_norm",
+            [MX_ROLE_FFN_NORM] = "ffn_norm",
+            [MX_ROLE_SSM_IN] = "conv.in_proj",
+            [MX_ROLE_SSM_CONV] = "conv.conv",
+            [MX_ROLE_SSM_OUT] = "conv.out_proj",
+            [MX_ROLE_O] = "self_attn.out_proj",
+            [MX_ROLE_Q_NORM] = "self_attn.q_layernorm",
+            [MX_ROLE_K_NORM] = "self_attn.k_layernorm",
+            [MX_ROLE_GATE] = "feed_forward.w1|feed_forward.gate_proj",
+            [MX_ROLE_UP] = "feed_forward.w3|feed_forward.up_proj",
+            [MX_ROLE_DOWN] = "feed_forward.w2|feed_forward.down_proj",
+            [MX_ROLE_ROUTER] = "feed_forward.gate",
+            [MX_ROLE_ROUTER_BIAS] = "feed_forward.expert_bias",
+            [MX_ROLE_EXPERT_GATE] = "feed_forward.switch_mlp.gate_proj|feed_forward.experts.%e.w1",
+            [MX_ROLE_EXPERT_UP] = "feed_forward.switch_mlp.up_proj|feed_forward.experts.%e.w3",
+            [MX_ROLE_EXPERT_DOWN] = "feed_forward.switch_mlp.down_proj|feed_forward.experts.down_proj"
+                                    "|feed_forward.experts.%e.w2",
+        },
+    .fused =
+        {
+            {"feed_forward.experts.gate_up_proj", MX_BLOCKS_ONE, 2, {MX_ROLE_EXPERT_GATE, MX_ROLE_EXPERT_UP}},
+        },
+};
+
+#define DELTA_NAMES                                                                                                    \
+    [MX_ROLE_DELTA_CONV] = "linear_attn.conv1d", [MX_ROLE_DELTA_DT_BIAS] = "linear_attn.dt_bias",                      \
+    [MX_ROLE_DELTA_A_LOG] = "linear_attn.A_log", [MX_ROLE_DELTA_NORM] = "linear_attn.norm",                            \
+    [MX_ROLE_DELTA_OUT] = "linear_attn.out_proj"
+
+/* Queries with the gate of each head behind them; q, k, v and z, b and a by key head. */
+const struct mx_names mx_names_qwen3_next = {
+    .base = &mx_names_llama,
+    .of = {[MX_ROLE_Q] = "", DELTA_NAMES},
+    .fused =
+        {
+            {"mlp.experts.gate_up_proj", MX_BLOCKS_ONE, 2, {MX_ROLE_EXPERT_GATE, MX_ROLE_EXPERT_UP}},
+            {"self_attn.q_proj", MX_BLOCKS_HEADS, 2, {MX_ROLE_Q, MX_ROLE_ATTENTION_GATE}},
+            {"linear_attn.in_proj_qkvz",
+             MX_BLOCKS_K_HEADS,
+             4,
+             {MX_ROLE_DELTA_Q, MX_ROLE_DELTA_K, MX_ROLE_DELTA_V, MX_ROLE_DELTA_Z}},
+            {"linear_attn.in_proj_ba", MX_BLOCKS_K_HEADS, 2, {MX_ROLE_DELTA_B, MX_ROLE_DELTA_A}},
+        },
+};
+
+const struct mx_names mx_names_qwen3_5 = {
+    .base = &mx_names_llama,
+    .of =
+        {
+            [MX_ROLE_Q] = "",
+            DELTA_NAMES,
+            [MX_ROLE_DELTA_Z] = "linear_attn.in_proj_z",
+            [MX_ROLE_DELTA_B] = "linear_attn.in_proj_b",
+            [MX_ROLE_DELTA_A] = "linear_attn.in_proj_a",
+        },
+    .fused =
+        {
+            {"mlp.experts.gate_up_proj", MX_BLOCKS_ONE, 2, {MX_ROLE_EXPERT_GATE, MX_ROLE_EXPERT_UP}},
+            {"self_attn.q_proj", MX_BLOCKS_HEADS, 2, {MX_ROLE_Q, MX_ROLE_ATTENTION_GATE}},
+            {"linear_attn.in_proj_qkv", MX_BLOCKS_ONE, 3, {MX_ROLE_DELTA_Q, MX_ROLE_DELTA_K, MX_ROLE_DELTA_V}},
+        },
+};

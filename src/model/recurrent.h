@@ -1,0 +1,59 @@
+/* Recurrent mixers: blocks whose memory of a text is a state of fixed size. Internal to src/model.
+ *
+ * Each kind is one file with one function, which takes its input projections in one product of all rows, then walks
+ * through each part's tokens in their order, heads (or channels) spread over the pool, and ends in the output product.
+ * Token by token or in chunks, alone or in company, a text gets the same bits. The arithmetic of a step is
+ * kernels/recurrent.h; the state of a text is mx_sequence_state: the recurrence's numbers, then the convolution's.
+ */
+#ifndef MX_MODEL_RECURRENT_H
+#define MX_MODEL_RECURRENT_H
+
+#include "kernels/recurrent.h"
+#include "model/block.h"
+
+/* What a kind keeps in workspace->mix, floats per token; the widest input of its products. */
+struct mx_recurrent_widths {
+    size_t of[4], cols;
+};
+struct mx_recurrent_widths mx_recurrent_widths(const struct mx_recurrence *mixer);
+
+/* One layer on its way. */
+struct mx_recurrent_run {
+    const struct mx_run *run;
+    const struct mx_recurrence *mixer;
+    const struct mx_recurrence_weights *weights;
+    const struct mx_recurrent_kernels *kernels;
+    uint32_t index;
+    const float *x; /* [n, hidden] */
+};
+
+/* Where a text's state begins, and its convolution's part. */
+float *mx_recurrent_state(const struct mx_recurrent_run *layer, const struct mx_part *part);
+float *mx_recurrent_conv_state(const struct mx_recurrent_run *layer, const struct mx_part *part);
+
+/* Calls work(context, part, piece) for each part and each of `pieces` pieces of it, spread over the pool. */
+typedef void mx_recurrent_work(void *context, const struct mx_part *part, uint32_t piece);
+void mx_recurrent_pieces(const struct mx_recurrent_run *layer, uint32_t pieces, mx_recurrent_work *work, void *context);
+
+/* A causal convolution over `channels` columns of rows x (x_stride apart) into out (packed), then SiLU if `silu`.
+ * `state_first`: where its channels' columns begin in the convolution's state, counted in floats. */
+struct mx_recurrent_conv {
+    const struct mx_conv_weights *weights;
+    const float *x;
+    float *out;
+    size_t x_stride, out_stride, channels, width, state_first;
+    bool silu;
+};
+void mx_recurrent_convolve(const struct mx_recurrent_run *layer, const struct mx_recurrent_conv *conv);
+
+/* log(1 + exp(x)) without overflow. */
+float mx_softplus(float x);
+
+/* Products of all rows of x. */
+void mx_recurrent_project(const struct mx_recurrent_run *layer, const struct mx_matmul_job *jobs, int count);
+
+/* Each kind's: returns what the output product takes, [n, columns of `out`]. */
+typedef const float *mx_recurrent_mix(const struct mx_recurrent_run *layer);
+mx_recurrent_mix mx_mix_short_conv, mx_mix_delta, mx_mix_mamba2, mx_mix_mamba;
+
+#endif
