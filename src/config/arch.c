@@ -260,6 +260,7 @@ static void read_facts(struct mx_build *build)
     arch->norm_offset = family->norm_offset;
     arch->qk_norm = family->qk_norm;
     if (family->qk_norm_asked && !mx_config_flag(config, MX_FIELD_QK_NORM, false)) arch->qk_norm = MX_QK_NORM_NONE;
+    arch->qk_norm_late = family->qk_norm_late;
     arch->qk_norm_bias = arch->norm_bias && !family->no_qk_norm_bias;
     arch->qkv_bias = answer(config, family->qkv_bias, MX_FIELD_QKV_BIAS);
     arch->o_bias = answer(config, family->o_bias, MX_FIELD_QKV_BIAS);
@@ -417,6 +418,10 @@ static mx_status fill(struct mx_build *build)
     MX_TRY(config->status);
     if (build->family->fill) build->family->fill(build);
     MX_TRY(config->status);
+    for (uint32_t i = 0; build->family->rope_in_windows && build->window && i < arch->layer_count; i++) {
+        struct mx_attention *attention = &arch->layers[i].attention;
+        if (attention->kind == MX_ATTENTION_FULL) attention->rope = false;
+    }
     drop_wide_windows(arch);
     mx_kind_finish(build);
     mx_config_unread(config, arch->known, keep_unread, arch);

@@ -125,6 +125,8 @@ struct mx_experts {
     bool sigmoid;         /* sigmoid scores instead of softmax */
     bool shared_gate;     /* the shared expert's output is multiplied by sigmoid(gate . x) (Qwen2-MoE) */
     bool bias;            /* the experts' matrices have biases */
+    uint32_t groups, groups_used; /* the choice is among the experts of the best so many groups; 0: of all */
+    bool group_pairs;             /* a group is as good as its two best experts together; else as its best */
     enum mx_router_bias router_bias;
     uint32_t empty; /* experts that pass their input on, besides `count` (LongCat) */
     double scale;   /* of the routed sum; 1 as a rule */
@@ -162,6 +164,7 @@ struct mx_arch {
     double norm_offset; /* added to each stored norm weight (1 for Gemma) */
     enum mx_qk_norm qk_norm;
     bool qk_norm_bias;
+    bool qk_norm_late; /* after rotary */
     bool qkv_bias, o_bias, mlp_bias, lm_head_bias;
     bool tied;           /* the output matrix is the embedding */
     bool embedding_norm; /* the embedding is normalized (BLOOM) */

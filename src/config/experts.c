@@ -104,7 +104,7 @@ void mx_build_experts(struct mx_build *build)
             mx_config_fail(config, "%u experts are used per token, of %u", experts->used, experts->count);
         experts->normalize = family->no_normalize_field
                                  ? family->normalize_experts
-                                 : mx_config_flag(config, "norm_topk_prob|moe_renormalize", family->normalize_experts);
+                                 : mx_config_flag(config, "norm_topk_prob|moe_renormalize|route_norm", family->normalize_experts);
         experts->softmax_first = !family->softmax_last;
         experts->shared_gate = family->shared_gate;
         experts->bias = arch->mlp_bias;
@@ -112,7 +112,16 @@ void mx_build_experts(struct mx_build *build)
         char scoring[32];
         const bool said = mx_config_text(config, "scoring_func|expert_selection_fn", scoring, sizeof scoring);
         experts->sigmoid = said ? !strcmp(scoring, "sigmoid") : family->sigmoid;
-        experts->scale = mx_config_number(config, "routed_scaling_factor|router_scaling_factor", 0, 1e6, 1);
+        const uint32_t groups = mx_config_whole(config, "n_group|num_expert_group", 0, MX_ARCH_MAX_EXPERTS, 0);
+        const uint32_t groups_used = mx_config_whole(config, "topk_group", 0, MX_ARCH_MAX_EXPERTS, 0);
+        if (groups > 1 && groups_used && groups_used < groups && family->router_bias == MX_ROUTER_BIAS_CHOICE) {
+            if (experts->count % groups)
+                mx_config_fail(config, "%u experts don't divide into %u groups", experts->count, groups);
+            experts->groups = groups;
+            experts->groups_used = groups_used;
+            experts->group_pairs = true;
+        }
+        experts->scale = mx_config_number(config, "routed_scaling_factor|router_scaling_factor|route_scale|moe_routed_scaling_factor", 0, 1e6, 1);
     }
     const struct sparse_rules rules = read_rules(build);
     if (build->family->class_ == MX_CLASS_RECURRENT && arch->known) build->parts_apart = !build->family->feed_forward;

@@ -66,6 +66,8 @@ struct mx_family {
 
     bool window_off;      /* use_sliding_window is false unless the config says otherwise */
     bool no_norm_bias;    /* layer norms have a weight only */
+    bool qk_norm_late;    /* queries and keys are normalized after they are rotated */
+    bool rope_in_windows; /* where some layers have a window, the others have no positions */
     bool qk_norm_asked;   /* use_qk_norm or qk_layernorm decides, false unless the config says otherwise */
     bool no_qk_norm_bias; /* norms of queries and keys have a weight only, though the others have both */
     bool lm_head_bias;

@@ -50,6 +50,11 @@ struct mx_attention {
     bool rope;                /* rotary positions are applied in this layer */
     uint8_t rope_index;       /* which of mx_arch.rope */
 
+    /* Queries grow with the position: by 1 + query_growth * log(1 + floor((position + query_shift) / query_period)),
+     * which keeps attention sharp beyond the trained length (Llama 4, Ministral 3); 0: they don't. */
+    double query_growth;
+    uint32_t query_period, query_shift;
+
     uint32_t cache_copies;   /* caches that this layer owns: 1 as a rule, 0 for a layer that shares another's, more
                                 where a layer runs several times per token (HRM) */
     int32_t shares_cache_of; /* index of the earlier layer whose K and V it reads, or -1 */

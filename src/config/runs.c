@@ -29,9 +29,9 @@ static const char *lacks_activation(enum mx_activation activation)
     case MX_ACTIVATION_GELU:
     case MX_ACTIVATION_GELU_TANH:
     case MX_ACTIVATION_RELU:
-    case MX_ACTIVATION_RELU2: return NULL;
+    case MX_ACTIVATION_RELU2:
+    case MX_ACTIVATION_SWIGLU_CLAMPED: return NULL;
     case MX_ACTIVATION_XIELU: return "activation xIELU";
-    case MX_ACTIVATION_SWIGLU_CLAMPED: return "clamped SwiGLU";
     }
     return "activation of that kind";
 }
@@ -113,8 +113,8 @@ static const char *lacks_gate(enum mx_gate gate)
 {
     switch (gate) {
     case MX_GATE_NONE:
-    case MX_GATE_ELEMENTS: return NULL;
-    case MX_GATE_HEADS: return "gate per head on attention's output";
+    case MX_GATE_ELEMENTS:
+    case MX_GATE_HEADS: return NULL;
     }
     return "gate of that kind";
 }
@@ -151,9 +151,9 @@ static const char *lacks_feed_forward(enum mx_feed_forward_kind kind)
 static const char *lacks_router_bias(enum mx_router_bias bias)
 {
     switch (bias) {
-    case MX_ROUTER_BIAS_NONE: return NULL;
-    case MX_ROUTER_BIAS_CHOICE: return "router with a correction for the choice of experts";
-    case MX_ROUTER_BIAS_SCORE: return "router with a bias";
+    case MX_ROUTER_BIAS_NONE:
+    case MX_ROUTER_BIAS_CHOICE:
+    case MX_ROUTER_BIAS_SCORE: return NULL;
     }
     return "router bias of that kind";
 }
@@ -275,7 +275,6 @@ void mx_arch_decide_runs(struct mx_arch *arch)
     refuse_if(arch, arch->streams, "alternating updates of several streams");
     refuse_if(arch, arch->laurel_rank, "low-rank path beside the residual");
     refuse_if(arch, arch->layer_input_width, "inputs per layer");
-    refuse_if(arch, arch->experts.count && arch->experts.bias, "biases in experts");
     refuse_if(arch, arch->experts.empty, "empty experts");
     if (!arch->names) mx_arch_refuse(arch, "the names of the tensors of a %s model are not known", arch->model_type);
     if (!arch->not_runnable[0]) mx_tensors_each(arch, ask_name, arch);

@@ -1,6 +1,9 @@
 /* The attention block: q, k and v in one product, norms and rotary on heads, the cache's attention, and the output
  * product. Latent attention is another block. */
+#include <math.h>
+
 #include "model/block.h"
+#include "model/recurrent.h"
 #include "model/rows.h"
 
 struct heads {
@@ -45,14 +48,23 @@ static void prepare_heads(const struct heads *job, const struct mx_norm_weights 
     const float *sine = run->workspace->sine[mixer->rope_index] + t * pairs;
     for (size_t head = 0; head < heads; head++) {
         float *one = x + head * dim;
-        norm_head(job, norm, one, head, dim);
-        if (!pairs) continue;
-        if (rope->interleaved) {
+        if (!run->arch->qk_norm_late) norm_head(job, norm, one, head, dim);
+        if (pairs && rope->interleaved) {
             run->kernels->rotary_pairs(one, cosine, sine, pairs);
-        } else {
+        } else if (pairs) {
             run->kernels->rotary_halves(one, cosine, sine, pairs);
         }
+        if (run->arch->qk_norm_late) norm_head(job, norm, one, head, dim);
     }
+}
+
+/* What queries grow by at their position. */
+static float growth(const struct heads *job, size_t t)
+{
+    const struct mx_part *part = job->run->workspace->parts;
+    while (t >= part->row + part->n) part++;
+    const uint64_t position = part->length + part->first + t - part->row + job->mixer->query_shift;
+    return (float)(1 + job->mixer->query_growth * log1p((double)(position / job->mixer->query_period)));
 }
 
 static void prepare_piece(void *context, size_t first, size_t last)
@@ -70,21 +82,27 @@ static void prepare_piece(void *context, size_t first, size_t last)
     }
     for (size_t t = first; t < last; t++) {
         prepare_heads(job, &job->weights->q_norm, workspace->q + t * q_width, mixer->heads, t);
+        if (mixer->query_growth > 0) job->run->kernels->scale(workspace->q + t * q_width, growth(job, t), q_width);
         if (mixer->shares_cache_of >= 0) continue;
         prepare_heads(job, &job->weights->k_norm, workspace->k + t * k_width, mixer->kv_heads, t);
     }
 }
 
-/* attended *= sigmoid(gate), element by element. */
+/* attended *= sigmoid(gate), element by element or head by head. */
 static void gate_piece(void *context, size_t first, size_t last)
 {
     const struct heads *job = context;
     const struct mx_workspace *workspace = job->run->workspace;
     const size_t width = (size_t)job->mixer->heads * job->mixer->v_dim;
     for (size_t t = first; t < last; t++) {
-        float *gate = workspace->gates + t * width;
-        job->run->kernels->sigmoid(gate, gate, width);
-        job->run->kernels->mul(workspace->attended + t * width, gate, width);
+        const size_t gates = job->mixer->gate == MX_GATE_HEADS ? job->mixer->heads : width, run = width / gates;
+        float *gate = workspace->gates + t * gates, *out = workspace->attended + t * width;
+        if (job->mixer->gate == MX_GATE_HEADS) /* Laguna's */
+            for (size_t i = 0; i < gates; i++) gate[i] = mx_softplus(gate[i]);
+        else
+            job->run->kernels->sigmoid(gate, gate, gates);
+        for (size_t i = 0; run > 1 && i < gates; i++) job->run->kernels->scale(out + i * run, gate[i], run);
+        if (run == 1) job->run->kernels->mul(out, gate, width);
     }
 }
 
@@ -110,7 +128,7 @@ void mx_attention_block(const struct mx_run *run, uint32_t index, const float *x
     mx_rows(run->pool, run->n, prepare_piece, &heads);
     mx_kv_attend(workspace->attention, index, workspace->sequences, run->parts, workspace->q,
                  owns ? workspace->k : NULL, owns ? workspace->v : NULL, workspace->attended);
-    if (mixer->gate == MX_GATE_ELEMENTS) mx_rows(run->pool, run->n, gate_piece, &heads);
+    if (mixer->gate != MX_GATE_NONE) mx_rows(run->pool, run->n, gate_piece, &heads);
     const struct mx_matmul_job o = {&weights->o.matrix, weights->o.bias, out, hidden, add};
     mx_matmul_many(&workspace->machine, &o, 1, workspace->attended, weights->o.matrix.cols, run->n);
 }

@@ -45,7 +45,7 @@ struct mx_workspace {
     float *inverse[2];           /* [rope dims / 2] */
     float rope_factor[2];
     float *logits;                /* [rows, vocab] */
-    float *scores;                /* [n, experts]: the router's */
+    float *scores;                /* [n, 3, experts]: the router's, and what its choice needs */
     float *gathered, *expert_out; /* [n, hidden]: the tokens of one expert, and what it made of them */
     float *weight;                /* [n, experts used] */
     uint32_t *chosen;             /* [n, experts used] */

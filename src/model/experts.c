@@ -12,6 +12,7 @@
 struct routing {
     const struct mx_run *run;
     const struct mx_experts *experts;
+    const float *choice_bias;
 };
 
 /* The `used` largest of scores[count], largest first; of equals the first. */
@@ -28,7 +29,41 @@ static void choose(const float *scores, uint32_t count, uint32_t used, uint32_t 
     }
 }
 
-static void route_token(const struct routing *routing, float *scores, uint32_t *chosen, float *weight)
+/* How good a group is: its best score, or its two best together (arXiv 2412.19437, section 2.1.2). */
+static float group_score(const struct mx_experts *experts, const float *scores, uint32_t size)
+{
+    float best = -INFINITY, second = -INFINITY;
+    for (uint32_t i = 0; i < size; i++) {
+        if (scores[i] > best) {
+            second = best;
+            best = scores[i];
+        } else if (scores[i] > second) {
+            second = scores[i];
+        }
+    }
+    return experts->group_pairs && size > 1 ? best + second : best;
+}
+
+/* Leaves only the experts of the best groups to choose from. `choice` [count]; `room` [count] for the groups' scores.
+ */
+static void keep_groups(const struct mx_experts *experts, float *choice, float *room, uint32_t *chosen)
+{
+    const uint32_t size = experts->count / experts->groups;
+    for (uint32_t g = 0; g < experts->groups; g++) room[g] = group_score(experts, choice + g * size, size);
+    for (uint32_t kept = 0; kept < experts->groups_used; kept++) {
+        uint32_t best = 0;
+        for (uint32_t g = 1; g < experts->groups; g++)
+            if (room[g] > room[best]) best = g;
+        room[best] = -INFINITY;
+        chosen[best / 32] |= 1u << best % 32;
+    }
+    for (uint32_t g = 0; g < experts->groups; g++)
+        for (uint32_t i = 0; i < size && !(chosen[g / 32] >> g % 32 & 1); i++) choice[g * size + i] = -INFINITY;
+}
+
+/* `choice` and `room` [count]: scratch. */
+static void route_token(const struct routing *routing, float *scores, float *choice, float *room, uint32_t *chosen,
+                        float *weight)
 {
     const struct mx_experts *experts = routing->experts;
     const struct mx_dense_kernels *kernels = routing->run->kernels;
@@ -37,7 +72,13 @@ static void route_token(const struct routing *routing, float *scores, uint32_t *
     } else if (experts->softmax_first) {
         kernels->softmax(scores, experts->count);
     }
-    choose(scores, experts->count, experts->used, chosen);
+    memcpy(choice, scores, experts->count * sizeof *choice);
+    if (routing->choice_bias) kernels->add(choice, routing->choice_bias, experts->count);
+    if (experts->groups) {
+        uint32_t kept[MX_ARCH_MAX_EXPERTS / 32] = {0};
+        keep_groups(experts, choice, room, kept);
+    }
+    choose(choice, experts->count, experts->used, chosen);
     float sum = 0;
     for (uint32_t i = 0; i < experts->used; i++) sum += weight[i] = scores[chosen[i]];
     if (!experts->sigmoid && !experts->softmax_first) {
@@ -54,8 +95,9 @@ static void route_piece(void *context, size_t first, size_t last)
     const struct mx_workspace *workspace = routing->run->workspace;
     const size_t used = routing->experts->used;
     for (size_t t = first; t < last; t++) {
-        route_token(routing, workspace->scores + t * routing->experts->count, workspace->chosen + t * used,
-                    workspace->weight + t * used);
+        float *scores = workspace->scores + 3 * t * routing->experts->count;
+        route_token(routing, scores, scores + routing->experts->count, scores + 2 * routing->experts->count,
+                    workspace->chosen + t * used, workspace->weight + t * used);
     }
 }
 
@@ -149,8 +191,10 @@ void mx_experts_block(const struct mx_run *run, const struct mx_layer *layer, co
 {
     const struct mx_experts *experts = &run->arch->experts;
     struct mx_workspace *workspace = run->workspace;
-    multiply(run, &weights->router, workspace->scores, x);
-    struct routing routing = {run, experts};
+    const struct mx_matmul_job router = {&weights->router.matrix, weights->router.bias, workspace->scores,
+                                         3 * (size_t)experts->count, false};
+    mx_matmul_many(&workspace->machine, &router, 1, x, run->arch->hidden, run->n);
+    struct routing routing = {run, experts, weights->choice_bias};
     mx_rows(run->pool, run->n, route_piece, &routing);
     group_by_expert(workspace, run->n * experts->used, experts->count);
     if (!add) memset(out, 0, run->n * run->arch->hidden * sizeof *out);

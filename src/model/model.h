@@ -87,8 +87,8 @@ struct mx_segment {
 struct mx_logits_sink {
     void (*take)(void *context, size_t segment, size_t token, size_t count, float *logits);
     void *context;
-    /* May be NULL. Tells whose logits are no numbers, before the call fails for that; rows of other segments in the same
-     * chunk may not have been handed out then, though they were fed. */
+    /* May be NULL. Tells whose logits are no numbers, before the call fails for that; rows of other segments in the
+     * same chunk may not have been handed out then, though they were fed. */
     void (*bad)(void *context, size_t segment);
 };
 

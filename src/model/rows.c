@@ -1,6 +1,8 @@
 /* Elementwise work on a chunk. */
 #include "model/rows.h"
 
+#include <math.h>
+
 enum { PIECE = 8 }; /* tokens */
 
 struct split {
@@ -68,6 +70,24 @@ static void activate(const struct mx_dense_kernels *kernels, enum mx_activation 
     }
 }
 
+/* gpt-oss: gate at most 7, up within 7; gate sigmoid(1.702 gate) (up + 1). */
+static void swiglu_clamped(const struct mx_dense_kernels *kernels, float *out, const float *gate, const float *up,
+                           size_t n)
+{
+    enum { TILE = 256 };
+    float clamped[TILE], scaled[TILE];
+    for (size_t first = 0; first < n; first += TILE) {
+        const size_t count = n - first < TILE ? n - first : TILE;
+        for (size_t i = 0; i < count; i++) {
+            clamped[i] = fminf(gate[first + i], 7);
+            scaled[i] = 1.702f * clamped[i];
+        }
+        kernels->sigmoid(scaled, scaled, count);
+        for (size_t i = 0; i < count; i++)
+            out[first + i] = clamped[i] * scaled[i] * (fminf(fmaxf(up[first + i], -7), 7) + 1);
+    }
+}
+
 static void activate_piece(void *context, size_t first, size_t last)
 {
     const struct activate_rows *job = context;
@@ -75,6 +95,8 @@ static void activate_piece(void *context, size_t first, size_t last)
     float *out = job->out + start;
     if (!job->gate) {
         activate(job->kernels, job->activation, out, job->up + start, count);
+    } else if (job->activation == MX_ACTIVATION_SWIGLU_CLAMPED) {
+        swiglu_clamped(job->kernels, out, job->gate + start, job->up + start, count);
     } else if (job->activation == MX_ACTIVATION_SILU) {
         job->kernels->swiglu(out, job->gate + start, job->up + start, count);
     } else {

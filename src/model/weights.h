@@ -35,6 +35,7 @@ struct mx_feed_forward_weights {
 
 struct mx_experts_weights {
     struct mx_linear router;                 /* [experts, hidden] */
+    const float *choice_bias;                /* [experts], or NULL: added to the scores for the choice alone */
     struct mx_feed_forward_weights *experts; /* [experts.count]; NULL where the layer has none */
     struct mx_feed_forward_weights shared;   /* up absent: no shared expert */
     struct mx_linear shared_gate;            /* [1, hidden] or absent */

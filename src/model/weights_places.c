@@ -71,6 +71,7 @@ static const struct mx_place places[MX_ROLE_COUNT] = {
     [MX_ROLE_DOWN] = LAYER(LINEAR, dense.down),
 
     [MX_ROLE_ROUTER] = LAYER(LINEAR, experts.router),
+    [MX_ROLE_ROUTER_BIAS] = LAYER(FLOATS, experts.choice_bias),
     [MX_ROLE_EXPERT_GATE] = EXPERT(gate),
     [MX_ROLE_EXPERT_UP] = EXPERT(up),
     [MX_ROLE_EXPERT_DOWN] = EXPERT(down),

@@ -80,7 +80,7 @@ static void *lay_out(struct mx_workspace *workspace, struct cursor *cursor, cons
     }
     workspace->logits = take(cursor, workspace->rows, arch->vocab, sizeof(float));
     if (arch->experts.count) {
-        workspace->scores = take(cursor, n, arch->experts.count, sizeof(float));
+        workspace->scores = take(cursor, n, 3 * (size_t)arch->experts.count, sizeof(float));
         workspace->gathered = take(cursor, n, arch->hidden, sizeof(float));
         workspace->expert_out = take(cursor, n, arch->hidden, sizeof(float));
         workspace->weight = take(cursor, n, used, sizeof(float));

@@ -40,6 +40,8 @@ void mx_fill_falcon_h1(struct mx_build *build);
 void mx_fill_granite_hybrid(struct mx_build *build);
 void mx_fill_hymba(struct mx_build *build);
 void mx_fill_falcon_mamba(struct mx_build *build);
+void mx_fill_hunyuan(struct mx_build *build);
+void mx_fill_ministral3(struct mx_build *build);
 void mx_fill_jamba(struct mx_build *build);
 void mx_fill_linear(struct mx_build *build);
 void mx_fill_lfm2(struct mx_build *build);

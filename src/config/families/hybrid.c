@@ -108,6 +108,8 @@ void mx_fill_nemotron_h(struct mx_build *build)
     bool any = false;
     for (uint32_t i = 0; i < arch->layer_count; i++) {
         struct mx_layer *layer = &arch->layers[i];
+        struct mx_recurrence *mixer = &layer->recurrence;
+        if (mixer->kind == MX_RECURRENCE_MAMBA2) mixer->mamba2.norm_groups = mixer->mamba2.groups;
         any |= layer->feed_forward.kind == MX_FEED_FORWARD_EXPERTS;
         if (layer->feed_forward.kind == MX_FEED_FORWARD_EXPERTS) layer->feed_forward.latent = latent;
     }

@@ -48,6 +48,29 @@ void mx_fill_cohere2_moe(struct mx_build *build)
     }
 }
 
+/* A stretch that does not depend on the length: the base grows by alpha^(d / (d - 2)). */
+void mx_fill_hunyuan(struct mx_build *build)
+{
+    struct mx_rope *rope = &build->arch->rope[0];
+    const double alpha =
+        mx_config_number(build->config, "rope_parameters.alpha|rope_scaling.alpha", 0, MX_ARCH_MAX_CONTEXT, 0);
+    if (rope->type != MX_ROPE_DYNAMIC || alpha <= 0 || rope->dims <= 2) return;
+    rope->theta *= pow(alpha, rope->dims / (rope->dims - 2.0));
+    rope->type = MX_ROPE_DEFAULT;
+}
+
+void mx_fill_ministral3(struct mx_build *build)
+{
+    struct mx_arch *arch = build->arch;
+    const double growth = mx_config_number(
+        build->config, "rope_parameters.llama_4_scaling_beta|rope_scaling.llama_4_scaling_beta", 0, 1e3, 0);
+    for (uint32_t i = 0; i < arch->layer_count; i++) {
+        struct mx_attention *attention = &arch->layers[i].attention;
+        attention->query_growth = growth;
+        attention->query_period = arch->rope[0].original_context ? arch->rope[0].original_context : arch->max_context;
+    }
+}
+
 /* Nemotron-NAS: each block says its group size and its feed-forward multiple; either part may be missing. */
 void mx_fill_decilm(struct mx_build *build)
 {

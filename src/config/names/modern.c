@@ -1,0 +1,175 @@
+/* Families of 2023 and later: llama's names with exceptions, and mixtures of experts with a router of their own. */
+#include "config/names.h"
+
+#define SHARED_EXPERTS(at)                                                                                             \
+    [MX_ROLE_SHARED_GATE] = at ".gate_proj", [MX_ROLE_SHARED_UP] = at ".up_proj",                                      \
+    [MX_ROLE_SHARED_DOWN] = at ".down_proj"
+
+/* DeepSeek's way: several shared experts as one, and a correction of the router's choice. */
+const struct mx_names mx_names_deepseek_moe = {
+    .base = &mx_names_llama,
+    .of =
+        {
+            [MX_ROLE_ROUTER_BIAS] = "mlp.gate.e_score_correction_bias|mlp.e_score_correction_bias"
+                                    "|mlp.moe_statics.e_score_correction_bias|mlp.experts.e_score_correction_bias",
+            SHARED_EXPERTS("mlp.shared_experts"),
+        },
+};
+
+const struct mx_names mx_names_laguna = {
+    .base = &mx_names_deepseek_moe,
+    .of =
+        {
+            [MX_ROLE_ATTENTION_GATE] = "self_attn.g_proj",
+            SHARED_EXPERTS("mlp.shared_expert"),
+        },
+};
+
+const struct mx_names mx_names_hy_v3 = {
+    .base = &mx_names_llama,
+    .of =
+        {
+            [MX_ROLE_ROUTER] = "mlp.router.gate",
+            [MX_ROLE_ROUTER_BIAS] = "mlp.expert_bias",
+            SHARED_EXPERTS("mlp.shared_mlp"),
+        },
+};
+
+const struct mx_names mx_names_afmoe = {
+    .base = &mx_names_hy_v3,
+    .of =
+        {
+            [MX_ROLE_MIXER_POST_NORM] = "post_attention_layernorm",
+            [MX_ROLE_FFN_NORM] = "pre_mlp_layernorm",
+            [MX_ROLE_FFN_POST_NORM] = "post_mlp_layernorm",
+            [MX_ROLE_ATTENTION_GATE] = "self_attn.gate_proj",
+            SHARED_EXPERTS("mlp.shared_experts"),
+        },
+};
+
+const struct mx_names mx_names_minimax_m2 = {
+    .base = &mx_names_mixtral,
+    .of = {[MX_ROLE_ROUTER_BIAS] = "block_sparse_moe.e_score_correction_bias|mlp.e_score_correction_bias"},
+};
+
+const struct mx_names mx_names_granitemoe = {
+    .base = &mx_names_llama,
+    .of =
+        {
+            [MX_ROLE_ROUTER] = "block_sparse_moe.router.layer",
+            [MX_ROLE_EXPERT_GATE] = "block_sparse_moe.switch_mlp.gate_proj",
+            [MX_ROLE_EXPERT_UP] = "block_sparse_moe.switch_mlp.up_proj",
+            [MX_ROLE_EXPERT_DOWN] = "block_sparse_moe.switch_mlp.down_proj|block_sparse_moe.output_linear",
+            [MX_ROLE_SHARED_DOWN] = "shared_mlp.output_linear",
+            [MX_ROLE_SHARED_GATE] = "",
+            [MX_ROLE_SHARED_UP] = "",
+            [MX_ROLE_SINKS] = "self_attn.sinks",
+        },
+    .fused =
+        {
+            {"block_sparse_moe.input_linear", MX_BLOCKS_ONE, 2, {MX_ROLE_EXPERT_GATE, MX_ROLE_EXPERT_UP}},
+            {"shared_mlp.input_linear", MX_BLOCKS_ONE, 2, {MX_ROLE_SHARED_GATE, MX_ROLE_SHARED_UP}},
+        },
+};
+
+/* The dense kin of Granite's hybrids calls its feed-forward shared, too. */
+const struct mx_names mx_names_granitemoehybrid = {
+    .base = &mx_names_granitemoe,
+    .of =
+        {
+            [MX_ROLE_GATE] = "mlp.gate_proj",
+            [MX_ROLE_UP] = "mlp.up_proj",
+            [MX_ROLE_DOWN] = "mlp.down_proj|shared_mlp.output_linear",
+            [MX_ROLE_SSM_IN] = "mamba.in_proj",
+            [MX_ROLE_SSM_CONV] = "mamba.conv1d",
+            [MX_ROLE_SSM_DT_BIAS] = "mamba.dt_bias",
+            [MX_ROLE_SSM_A] = "mamba.A_log",
+            [MX_ROLE_SSM_D] = "mamba.D",
+            [MX_ROLE_SSM_NORM] = "mamba.norm",
+            [MX_ROLE_SSM_OUT] = "mamba.out_proj",
+        },
+    .fused =
+        {
+            {"block_sparse_moe.input_linear", MX_BLOCKS_ONE, 2, {MX_ROLE_EXPERT_GATE, MX_ROLE_EXPERT_UP}},
+            {"shared_mlp.input_linear", MX_BLOCKS_ONE, 2, {MX_ROLE_SHARED_GATE, MX_ROLE_SHARED_UP}},
+            {"shared_mlp.input_linear", MX_BLOCKS_ONE, 2, {MX_ROLE_GATE, MX_ROLE_UP}},
+        },
+};
+
+const struct mx_names mx_names_aria = {
+    .base = &mx_names_llama,
+    .of =
+        {
+            [MX_ROLE_ROUTER] = "mlp.router",
+            [MX_ROLE_EXPERT_DOWN] = "mlp.experts.fc2^T",
+            SHARED_EXPERTS("mlp.shared_experts"),
+        },
+    .fused =
+        {
+            {"mlp.experts.fc1^T", MX_BLOCKS_ONE, 2, {MX_ROLE_EXPERT_GATE, MX_ROLE_EXPERT_UP}},
+        },
+};
+
+/* Gate and up rows alternate; biases stand beside the stacks. */
+const struct mx_names mx_names_gpt_oss = {
+    .base = &mx_names_llama,
+    .of =
+        {
+            [MX_ROLE_ROUTER] = "mlp.router",
+            [MX_ROLE_EXPERT_GATE] = "mlp.experts.gate_proj",
+            [MX_ROLE_EXPERT_UP] = "mlp.experts.up_proj",
+            [MX_ROLE_EXPERT_DOWN] = "mlp.experts.down_proj^T",
+            [MX_ROLE_SINKS] = "self_attn.sinks",
+        },
+    .fused =
+        {
+            {"mlp.experts.gate_up_proj^T", MX_BLOCKS_ROWS, 2, {MX_ROLE_EXPERT_GATE, MX_ROLE_EXPERT_UP}},
+        },
+};
+
+const struct mx_names mx_names_granite_swa = {
+    .base = &mx_names_llama,
+    .of = {[MX_ROLE_SINKS] = "self_attn.sinks"},
+};
+
+const struct mx_names mx_names_hunyuan = {
+    .base = &mx_names_llama,
+    .of =
+        {
+            [MX_ROLE_Q_NORM] = "self_attn.query_layernorm",
+            [MX_ROLE_K_NORM] = "self_attn.key_layernorm",
+            [MX_ROLE_ROUTER] = "mlp.gate.wg",
+            SHARED_EXPERTS("mlp.shared_mlp"),
+        },
+};
+
+const struct mx_names mx_names_hyperclovax = {
+    .base = &mx_names_llama,
+    .of =
+        {
+            [MX_ROLE_MIXER_POST_NORM] = "post_norm1",
+            [MX_ROLE_FFN_POST_NORM] = "post_norm2",
+        },
+};
+
+/* One mixer or feed-forward part a layer, each called the mixer. */
+const struct mx_names mx_names_nemotron_h = {
+    .base = &mx_names_mamba,
+    .of =
+        {
+            [MX_ROLE_FFN_NORM] = "norm",
+            [MX_ROLE_Q] = "mixer.q_proj",
+            [MX_ROLE_K] = "mixer.k_proj",
+            [MX_ROLE_V] = "mixer.v_proj",
+            [MX_ROLE_O] = "mixer.o_proj",
+            [MX_ROLE_UP] = "mixer.up_proj",
+            [MX_ROLE_DOWN] = "mixer.down_proj",
+            [MX_ROLE_ROUTER] = "mixer.gate",
+            [MX_ROLE_ROUTER_BIAS] = "mixer.gate.e_score_correction_bias",
+            [MX_ROLE_EXPERT_UP] = "mixer.switch_mlp.up_proj|mixer.experts.up_proj|mixer.experts.%e.up_proj",
+            [MX_ROLE_EXPERT_DOWN] = "mixer.switch_mlp.down_proj|mixer.experts.down_proj|mixer.experts.%e.down_proj",
+            [MX_ROLE_SHARED_UP] = "mixer.shared_experts.up_proj",
+            [MX_ROLE_SHARED_DOWN] = "mixer.shared_experts.down_proj",
+        },
+    .fused = {{0}},
+};

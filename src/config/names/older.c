@@ -1,0 +1,79 @@
+/* Families of the years before llama, whose bodies are called transformer. */
+#include "config/names.h"
+
+/* One norm for attention and feed-forward. */
+const struct mx_names mx_names_gptj = {
+    .base = &mx_names_llama,
+    .body = "transformer.",
+    .layer = "h.%u.",
+    .of =
+        {
+            [MX_ROLE_EMBEDDING] = "wte",
+            [MX_ROLE_FINAL_NORM] = "ln_f",
+            [MX_ROLE_MIXER_NORM] = "ln_1",
+            [MX_ROLE_Q] = "attn.q_proj",
+            [MX_ROLE_K] = "attn.k_proj",
+            [MX_ROLE_V] = "attn.v_proj",
+            [MX_ROLE_O] = "attn.out_proj",
+            [MX_ROLE_UP] = "mlp.fc_in",
+            [MX_ROLE_DOWN] = "mlp.fc_out",
+        },
+};
+
+/* Rows in four blocks, for four of the machines that trained it, each of queries, values and keys. */
+const struct mx_names mx_names_codegen = {
+    .base = &mx_names_gptj,
+    .of = {[MX_ROLE_Q] = "", [MX_ROLE_K] = "", [MX_ROLE_V] = ""},
+    .fused =
+        {
+            {"attn.qkv_proj", MX_BLOCKS_FOUR, 3, {MX_ROLE_Q, MX_ROLE_V, MX_ROLE_K}},
+        },
+};
+
+const struct mx_names mx_names_falcon = {
+    .base = &mx_names_llama,
+    .body = "transformer.",
+    .layer = "h.%u.",
+    .of =
+        {
+            [MX_ROLE_EMBEDDING] = "word_embeddings",
+            [MX_ROLE_FINAL_NORM] = "ln_f",
+            [MX_ROLE_MIXER_NORM] = "ln_attn|input_layernorm",
+            [MX_ROLE_FFN_NORM] = "ln_mlp|post_attention_layernorm",
+            [MX_ROLE_Q] = "",
+            [MX_ROLE_K] = "",
+            [MX_ROLE_V] = "",
+            [MX_ROLE_O] = "self_attention.dense",
+            [MX_ROLE_UP] = "mlp.dense_h_to_4h",
+            [MX_ROLE_DOWN] = "mlp.dense_4h_to_h",
+        },
+    .fused =
+        {
+            {"self_attention.query_key_value", MX_BLOCKS_KV_HEADS, 3, {MX_ROLE_Q, MX_ROLE_K, MX_ROLE_V}},
+        },
+};
+
+const struct mx_names mx_names_dbrx = {
+    .base = &mx_names_llama,
+    .body = "transformer.",
+    .layer = "blocks.%u.",
+    .of =
+        {
+            [MX_ROLE_EMBEDDING] = "wte",
+            [MX_ROLE_FINAL_NORM] = "norm_f",
+            [MX_ROLE_MIXER_NORM] = "norm_attn_norm.norm_1",
+            [MX_ROLE_FFN_NORM] = "norm_attn_norm.norm_2",
+            [MX_ROLE_Q] = "",
+            [MX_ROLE_K] = "",
+            [MX_ROLE_V] = "",
+            [MX_ROLE_O] = "norm_attn_norm.attn.out_proj",
+            [MX_ROLE_ROUTER] = "ffn.router.layer",
+            [MX_ROLE_EXPERT_GATE] = "ffn.experts.mlp.w1^F",
+            [MX_ROLE_EXPERT_UP] = "ffn.experts.mlp.v1^F",
+            [MX_ROLE_EXPERT_DOWN] = "ffn.experts.mlp.w2^FT",
+        },
+    .fused =
+        {
+            {"norm_attn_norm.attn.Wqkv", MX_BLOCKS_ONE, 3, {MX_ROLE_Q, MX_ROLE_K, MX_ROLE_V}},
+        },
+};
