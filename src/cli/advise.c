@@ -129,8 +129,10 @@ static void widen(struct span *span, uint32_t value)
 
 static const char *span_text(struct span span, char buffer[32])
 {
-    if (span.least == span.most) snprintf(buffer, 32, "%u", span.most);
-    else snprintf(buffer, 32, "%u to %u", span.least, span.most);
+    if (span.least == span.most)
+        snprintf(buffer, 32, "%u", span.most);
+    else
+        snprintf(buffer, 32, "%u to %u", span.least, span.most);
     return buffer;
 }
 
@@ -151,7 +153,8 @@ static void tell_heads(struct mx_str *text, const struct mx_arch *arch)
         widen(&head_dim, shape.k_dim);
     }
     if (latent.heads)
-        mx_str_printf(text, "; %u heads, a latent of %u and %u rotary numbers", latent.heads, latent.v_dim, latent.k_dim);
+        mx_str_printf(text, "; %u heads, a latent of %u and %u rotary numbers", latent.heads, latent.v_dim,
+                      latent.k_dim);
     if (!heads.most) return;
     char query[32], kept[32], wide[32];
     mx_str_printf(text, "; %s heads, %s of K and V, head dimension %s", span_text(heads, query),

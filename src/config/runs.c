@@ -276,7 +276,7 @@ void mx_arch_decide_runs(struct mx_arch *arch)
     refuse_if(arch, arch->laurel_rank, "low-rank path beside the residual");
     refuse_if(arch, arch->layer_input_width, "inputs per layer");
     refuse_if(arch, arch->experts.empty, "empty experts");
-    if (!arch->names) mx_arch_refuse(arch, "the names of the tensors of a %s model are not known", arch->model_type);
+    if (!arch->names) mx_arch_refuse(arch, "the tensor names of model type %s are not known", arch->model_type);
     if (!arch->not_runnable[0]) mx_tensors_each(arch, ask_name, arch);
     arch->runnable = arch->not_runnable[0] == '\0';
 }
