@@ -1,14 +1,18 @@
 """Jinja2 set up as the transformers library sets it up for chat templates, and our interpreter beside it."""
 import datetime
 import json
+import os
 import subprocess
+import time
 
 import jinja2
 import jinja2.ext
 from jinja2 import nodes
 from jinja2.sandbox import ImmutableSandboxedEnvironment
 
-NOW = 1767225600  # what strftime_now sees
+NOW = 1767225600  # what strftime_now sees, in UTC wherever this runs
+os.environ["TZ"] = "UTC"
+time.tzset()
 
 
 class Generation(jinja2.ext.Extension):

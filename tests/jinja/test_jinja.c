@@ -235,5 +235,6 @@ int main(void)
         cmocka_unit_test(rendering_leaves_the_template_as_it_was),
         cmocka_unit_test(long_conversations_render),
     };
+    setenv("TZ", "UTC", 1); /* the expected dates are of that zone */
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
