@@ -92,9 +92,9 @@ enum { MX_ADVICE_RANGES = 4, MX_ADVICE_MODES = 24 }; /* room; the counts tell ho
 struct mx_advice {
     size_t size;
     char model_type[64];
-    const char *class_name; /* "standard", "sliding_window", "mla", "hybrid", "recurrent", "other"; of what is no decoder
-                               "encoder", "encoder_decoder", "diffusion", "other": nothing in `ranges` is then advice;
-                               static */
+    const char *class_name; /* "standard", "sliding_window", "mla", "hybrid", "recurrent", "other"; of what is no
+                               decoder "encoder", "encoder_decoder", "diffusion", "other": nothing in `ranges` is then
+                               advice; static */
     uint64_t parameters;    /* of the text model */
     uint64_t weights;       /* bytes; 0: unknown */
     bool weights_exact;     /* from the headers of the weight files; otherwise from the config */
@@ -238,7 +238,7 @@ struct mx_llm_facts {
     uint32_t max_context;   /* tokens that it was made for; 0: its config doesn't say */
     uint64_t weight_bytes;  /* of the mapped files */
     uint64_t step_bytes;    /* of weights, read to decode one token */
-    uint64_t fingerprint;   /* of the weights: what a saved sequence must match */
+    uint64_t fingerprint;   /* of names, shapes and samples of the weights: tells checkpoints apart */
     int threads;            /* that compute */
     bool has_chat_template; /* conversations can be given */
 };
@@ -306,7 +306,8 @@ MX_API uint64_t mx_seq_cut(struct mx_seq *seq, uint64_t length);
 /* A copy that goes on by itself. With options.forks it shares the memory of what both have in common. */
 MX_API mx_status mx_seq_fork(struct mx_seq **fork, const struct mx_seq *seq, struct mx_error *err);
 
-/* The sequence in a file, which is the owner's alone if it is new and appears whole or not at all. */
+/* The sequence in a file, which is the owner's alone if it is new and appears whole or not at all. It belongs to the
+ * model, config, weights and tokenizer: the first time, all weights are read for that. */
 MX_API mx_status mx_seq_save(const struct mx_seq *seq, const char *path, struct mx_error *err);
 /* Replaces the text by a saved one. Refuses, in one line, what another model, mode or set of options has saved, and a
  * damaged file; the sequence is empty then. */

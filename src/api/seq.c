@@ -10,6 +10,7 @@
 #include "base/machine.h"
 #include "base/units.h"
 #include "cache/size.h"
+#include "engine/identity.h"
 
 struct mx_seq_options mx_seq_options_default(void)
 {
@@ -242,17 +243,31 @@ mx_status mx_seq_fork(struct mx_seq **out, const struct mx_seq *seq, struct mx_e
     return MX_OK;
 }
 
+/* What the model's saved sequences belong to. */
+static mx_status identity(struct mx_llm *llm, uint64_t *belongs, struct mx_error *err)
+{
+    pthread_mutex_lock(&llm->compute);
+    const mx_status status = mx_saved_identity(llm->model, llm->directory, llm->pool, belongs, err);
+    pthread_mutex_unlock(&llm->compute);
+    return status;
+}
+
 mx_status mx_seq_save(const struct mx_seq *seq, const char *path, struct mx_error *err)
 {
-    return mx_sequence_save(seq->sequence, path, mx_model_fingerprint(seq->llm->model), seq->tokens, err);
+    uint64_t belongs;
+    MX_TRY(identity(seq->llm, &belongs, err));
+    return mx_sequence_save(seq->sequence, path, belongs, seq->tokens, err);
 }
 
 mx_status mx_seq_load(struct mx_seq *seq, const char *path, struct mx_error *err)
 {
     int32_t *tokens = NULL;
+    uint64_t belongs = 0;
     seq->count = 0;
     seq->has_logits = false;
-    MX_TRY(mx_sequence_load(seq->sequence, path, mx_model_fingerprint(seq->llm->model), &tokens, err));
+    mx_sequence_clear(seq->sequence);
+    MX_TRY(identity(seq->llm, &belongs, err));
+    MX_TRY(mx_sequence_load(seq->sequence, path, belongs, &tokens, err));
     const uint64_t length = mx_sequence_length(seq->sequence);
     if (length > seq->limit) {
         free(tokens);

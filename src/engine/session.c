@@ -3,7 +3,6 @@
 
 #include <stdlib.h>
 #include <string.h>
-#include <xxhash.h>
 
 #include "base/checked.h"
 #include "base/clock.h"
@@ -12,6 +11,7 @@
 #include "base/str.h"
 #include "base/units.h"
 #include "cache/size.h"
+#include "engine/identity.h"
 
 struct mx_session {
     char *directory; /* of the model */
@@ -274,27 +274,10 @@ size_t mx_session_rewind(struct mx_session *session, const int32_t *tokens, size
     return same;
 }
 
-/* What a saved cache belongs to: the model, and the tokenizer that tells what its tokens mean. */
-static mx_status identity(const struct mx_session *session, uint64_t *identity, struct mx_error *err)
-{
-    MX_TRY(mx_model_identity(session->model, session->pool, NULL, identity, err));
-    const char *name = mx_tokenizer_file(session->directory);
-    if (!name) return MX_OK;
-    char *path = mx_path_join(session->directory, name);
-    struct mx_map map;
-    mx_status status = path ? mx_map_open(&map, path, err) : mx_fail_memory(err, "a path", strlen(name));
-    if (status == MX_OK) {
-        *identity = XXH3_64bits_withSeed(map.data, map.length, *identity);
-        mx_map_close(&map);
-    }
-    free(path);
-    return status;
-}
-
 mx_status mx_session_save(const struct mx_session *session, const char *path, struct mx_error *err)
 {
     uint64_t belongs;
-    MX_TRY(identity(session, &belongs, err));
+    MX_TRY(mx_saved_identity(session->model, session->directory, session->pool, &belongs, err));
     return mx_sequence_save(session->sequence, path, belongs, session->tokens, err);
 }
 
@@ -303,7 +286,7 @@ mx_status mx_session_load(struct mx_session *session, const char *path, struct m
     session->count = 0;
     int32_t *tokens = NULL;
     uint64_t belongs = 0;
-    if (mx_is_file(path)) MX_TRY(identity(session, &belongs, err));
+    if (mx_is_file(path)) MX_TRY(mx_saved_identity(session->model, session->directory, session->pool, &belongs, err));
     MX_TRY(mx_sequence_load(session->sequence, path, belongs, &tokens, err));
     const uint64_t length = mx_sequence_length(session->sequence);
     if (length <= session->limit) {
