@@ -160,10 +160,13 @@ static void print_notes(const struct mx_model_advice *model)
         mx_print_wrapped(model->subject.arch.not_runnable, 2, 100);
         return;
     }
-    printf("\n  To try one%s:\n", model->subject.weights_here ? "" : ", with its weights in DIR");
-    for (int mode = 1; mode < MX_MODE_COUNT; mode++)
-        if (model->page[mode].estimate.setup.mode == (enum mx_mode)mode)
-            printf("    %s\n", mx_try_command(model, (enum mx_mode)mode, line, sizeof line));
+    bool headed = false;
+    for (int mode = 1; mode < MX_MODE_COUNT; mode++) {
+        if (model->page[mode].estimate.setup.mode != (enum mx_mode)mode) continue;
+        if (!headed) printf("\n  To try one%s:\n", model->subject.weights_here ? "" : ", with its weights in DIR");
+        headed = true;
+        printf("    %s\n", mx_try_command(model, (enum mx_mode)mode, line, sizeof line));
+    }
 }
 
 static bool has_windows(const struct mx_arch *arch)

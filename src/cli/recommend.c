@@ -145,7 +145,7 @@ static void print_kv(const struct mx_adviser *adviser, const struct mx_model_adv
     }
     char path[512], own[512];
     mx_shell_path(model->subject.path, own, sizeof own);
-    if (model->subject.arch.runnable)
+    if (model->subject.arch.runnable && mx_arch_cache_layers(&model->subject.arch))
         printf("\n  To try:              mlxcel bench -m %s --depth 0,4096,16384 --modes all\n",
                model->subject.weights_here ? mx_shell_path(model->subject.place.folder, path, sizeof path) : "DIR");
     else
