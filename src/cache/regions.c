@@ -38,7 +38,8 @@ static bool visit_half(const struct mx_sequence *sequence, uint32_t index, const
     const uint64_t held = held_blocks(sequence), blocks = kv_main_blocks(sequence, index, half);
     const bool coded = layout->repr != MX_REPR_FP16;
     for (uint32_t head = 0; head < sequence->plan->layers[index].shape.kv_heads; head++) {
-        uint8_t *own = kv_own(sequence, half, head);
+        /* A paged half that is not coded has nothing of its own. */
+        uint8_t *own = coded || !layout->paged ? kv_own(sequence, half, head) : NULL;
         if (layout->paged) {
             if (pages && !visit_pages(sequence, half, head, blocks, visitor, context)) return false;
         } else {

@@ -44,8 +44,9 @@ static bool alternative(const char *names, unsigned index, char out[MX_NAME_SIZE
 {
     if (!names[0]) return false;
     for (; index; index--) {
-        names = strchr(names, '|');
-        if (!names++) return false;
+        const char *bar = strchr(names, '|');
+        if (!bar) return false;
+        names = bar + 1;
     }
     const size_t length = strcspn(names, "|");
     if (length >= MX_NAME_SIZE) return false;

@@ -44,8 +44,8 @@ static void prepare_heads(const struct heads *job, const struct mx_norm_weights 
     if (run->arch->qk_norm == MX_QK_NORM_ALL) mx_norm_row(run, norm, x, x, heads * dim);
     const struct mx_rope *rope = &run->arch->rope[mixer->rope_index];
     const size_t pairs = mixer->rope ? rope->dims / 2 : 0;
-    const float *cosine = run->workspace->cosine[mixer->rope_index] + t * pairs;
-    const float *sine = run->workspace->sine[mixer->rope_index] + t * pairs;
+    const float *cosine = !pairs ? NULL : run->workspace->cosine[mixer->rope_index] + t * pairs;
+    const float *sine = !pairs ? NULL : run->workspace->sine[mixer->rope_index] + t * pairs;
     for (size_t head = 0; head < heads; head++) {
         float *one = x + head * dim;
         if (!run->arch->qk_norm_late) norm_head(job, norm, one, head, dim);
