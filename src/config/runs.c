@@ -41,8 +41,8 @@ static const char *lacks_norm(enum mx_norm norm)
     switch (norm) {
     case MX_NORM_RMS:
     case MX_NORM_LAYER:
-    case MX_NORM_LAYER_PLAIN: return NULL;
-    case MX_NORM_RMS_PLAIN: return "RMS norm without a weight";
+    case MX_NORM_LAYER_PLAIN:
+    case MX_NORM_RMS_PLAIN: return NULL;
     }
     return "norm of that kind";
 }
@@ -75,8 +75,8 @@ static const char *lacks_positions(enum mx_positions positions)
 {
     switch (positions) {
     case MX_POSITIONS_ROPE:
-    case MX_POSITIONS_NONE: return NULL;
-    case MX_POSITIONS_LEARNED: return "learned positions";
+    case MX_POSITIONS_NONE:
+    case MX_POSITIONS_LEARNED: return NULL;
     case MX_POSITIONS_SINUSOIDAL: return "sinusoidal positions";
     case MX_POSITIONS_ALIBI: return "ALiBi";
     }
@@ -265,7 +265,6 @@ void mx_arch_decide_runs(struct mx_arch *arch)
     ask(arch, lacks_router_bias(arch->experts.router_bias));
     for (uint8_t i = 0; i < arch->rope_count; i++) ask_rope(arch, &arch->rope[i]);
     for (uint32_t i = 0; i < arch->layer_count; i++) ask_layer(arch, &arch->layers[i]);
-    refuse_if(arch, arch->embedding_norm, "norm of the embedding");
     refuse_if(arch, arch->embedding_width, "embedding that is narrower than the model");
     refuse_if(arch, arch->no_final_norm, "model without a final norm");
     refuse_if(arch, arch->head_dense, "dense layer before the output matrix");

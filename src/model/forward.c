@@ -101,6 +101,11 @@ static void embed_piece(void *context, size_t first, size_t last)
         float *row = run->workspace->x + t * arch->hidden;
         mx_matrix_row(&run->model->weights.embedding.matrix, (size_t)token, row);
         if (arch->embedding_scale != 1) run->kernels->scale(row, (float)arch->embedding_scale, arch->hidden);
+        if (arch->positions != MX_POSITIONS_LEARNED) continue;
+        float *position = run->workspace->normed + t * arch->hidden;
+        const uint64_t at = part->length + part->first + t - part->row + arch->position_offset;
+        mx_matrix_row(&run->model->weights.positions.matrix, at, position);
+        run->kernels->add(row, position, arch->hidden);
     }
 }
 
@@ -232,6 +237,15 @@ static mx_status check_tokens(const struct mx_arch *arch, const int32_t *tokens,
     return MX_OK;
 }
 
+/* A table of learned positions ends somewhere. */
+static mx_status check_positions(const struct mx_arch *arch, const struct mx_segment *segment, struct mx_error *err)
+{
+    const uint64_t end = mx_sequence_length(segment->sequence) + segment->n + arch->position_offset;
+    if (arch->positions != MX_POSITIONS_LEARNED || end <= arch->position_rows) return MX_OK;
+    return mx_fail(err, MX_ERR_LIMIT, "the model has learned positions for %u tokens, and the text has %llu",
+                   arch->position_rows - arch->position_offset, (unsigned long long)(end - arch->position_offset));
+}
+
 /* Cosines and sines of all rows. */
 static void prepare_rope(const struct mx_run *run)
 {
@@ -300,6 +314,9 @@ static void run_chunk(struct call *call)
     struct mx_run *run = &call->run;
     prepare_rope(run);
     mx_rows(run->pool, run->n, embed_piece, run);
+    if (run->arch->embedding_norm)
+        mx_norm_rows(run, &run->model->weights.embedding_norm, run->n, run->workspace->x, run->workspace->x,
+                     run->arch->hidden);
     mx_watch_stream(run, 0, "embedding");
     for (uint32_t layer = 0; layer < run->arch->layer_count; layer++) run_layer(run, layer);
     for (size_t i = 0; i < run->parts; i++) {
@@ -357,6 +374,7 @@ mx_status mx_model_forward(const struct mx_model *model, struct mx_workspace *wo
                         .decodes = true};
     for (size_t i = 0; i < count; i++) {
         MX_TRY(check_tokens(&model->arch, segments[i].tokens, segments[i].n, err));
+        MX_TRY(check_positions(&model->arch, &segments[i], err));
         call.total += segments[i].n;
     }
     for (size_t i = 0; i < count; i++) MX_TRY(mx_sequence_reserve(segments[i].sequence, segments[i].n, err));

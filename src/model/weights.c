@@ -27,6 +27,7 @@ static uint64_t token_bytes(const struct mx_arch *arch, const struct mx_tensor_s
                             const struct mx_matrix *matrix)
 {
     const uint64_t bytes = mx_matrix_bytes(matrix);
+    if (spec->role == MX_ROLE_POSITIONS) return bytes / matrix->rows;
     return spec->role == MX_ROLE_EMBEDDING && !arch->tied ? bytes / arch->vocab : bytes;
 }
 

@@ -68,7 +68,9 @@ struct mx_layer_weights {
 };
 
 struct mx_weights {
-    struct mx_linear embedding; /* [vocab, hidden] */
+    struct mx_linear embedding;            /* [vocab, hidden] */
+    struct mx_linear positions;            /* [rows, hidden]: learned positions */
+    struct mx_norm_weights embedding_norm; /* of the embedding's rows */
     struct mx_norm_weights final_norm;
     struct mx_linear head; /* [vocab, hidden]; the embedding itself where tied */
     struct mx_layer_weights *layers;

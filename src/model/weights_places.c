@@ -18,6 +18,8 @@
 
 static const struct mx_place places[MX_ROLE_COUNT] = {
     [MX_ROLE_EMBEDDING] = ENDS(LINEAR, embedding),
+    [MX_ROLE_POSITIONS] = ENDS(LINEAR, positions),
+    [MX_ROLE_EMBEDDING_NORM] = ENDS(NORM, embedding_norm),
     [MX_ROLE_FINAL_NORM] = ENDS(NORM, final_norm),
     [MX_ROLE_HEAD] = ENDS(LINEAR, head),
     [MX_ROLE_HEAD_BIAS] = ENDS(FLOATS, head.bias),

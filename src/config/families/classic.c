@@ -1,7 +1,24 @@
 /* The older families: learned positions, ALiBi, fused projections, layer norms with biases. */
 #include <string.h>
 
+#include <math.h>
+
 #include "config/families/fills.h"
+
+/* Scores are not scaled. */
+void mx_fill_gpt_neo(struct mx_build *build)
+{
+    mx_fill_gpt2(build);
+    build->arch->attention_scale = 1;
+}
+
+/* The embedding is normalized before the first layer, too. */
+void mx_fill_nanochat(struct mx_build *build)
+{
+    struct mx_arch *arch = build->arch;
+    arch->embedding_norm = true;
+    arch->logit_softcap = mx_config_number(build->config, "final_logit_softcapping|logits_soft_cap", 0, 1e6, 15);
+}
 
 /* A table of learned positions, of which the first `reserved` rows are never used. */
 static void learned_positions(struct mx_build *build, uint32_t reserved)
@@ -20,6 +37,8 @@ void mx_fill_gpt2(struct mx_build *build)
 
 void mx_fill_biogpt(struct mx_build *build)
 {
+    if (mx_config_flag(build->config, "scale_embedding", true))
+        build->arch->embedding_scale = sqrt(build->arch->hidden);
     learned_positions(build, 2);
 }
 

@@ -11,6 +11,8 @@ void mx_fill_biogpt(struct mx_build *build);
 void mx_fill_bloom(struct mx_build *build);
 void mx_fill_chatglm(struct mx_build *build);
 void mx_fill_falcon(struct mx_build *build);
+void mx_fill_gpt_neo(struct mx_build *build);
+void mx_fill_nanochat(struct mx_build *build);
 void mx_fill_gpt2(struct mx_build *build);
 void mx_fill_gpt_bigcode(struct mx_build *build);
 void mx_fill_gpt_neox(struct mx_build *build);

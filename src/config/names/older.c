@@ -77,3 +77,86 @@ const struct mx_names mx_names_dbrx = {
             {"norm_attn_norm.attn.Wqkv", MX_BLOCKS_ONE, 3, {MX_ROLE_Q, MX_ROLE_K, MX_ROLE_V}},
         },
 };
+
+/* Matrices of GPT-2 lie transposed (Conv1D). */
+const struct mx_names mx_names_gpt2 = {
+    .base = &mx_names_gptj,
+    .of =
+        {
+            [MX_ROLE_POSITIONS] = "wpe",
+            [MX_ROLE_FFN_NORM] = "ln_2",
+            [MX_ROLE_Q] = "",
+            [MX_ROLE_K] = "",
+            [MX_ROLE_V] = "",
+            [MX_ROLE_O] = "attn.c_proj^T",
+            [MX_ROLE_UP] = "mlp.c_fc^T",
+            [MX_ROLE_DOWN] = "mlp.c_proj^T",
+        },
+    .fused =
+        {
+            {"attn.c_attn^T", MX_BLOCKS_ONE, 3, {MX_ROLE_Q, MX_ROLE_K, MX_ROLE_V}},
+        },
+};
+
+const struct mx_names mx_names_gpt_bigcode = {
+    .base = &mx_names_gpt2,
+    .of =
+        {
+            [MX_ROLE_O] = "attn.c_proj",
+            [MX_ROLE_UP] = "mlp.c_fc",
+            [MX_ROLE_DOWN] = "mlp.c_proj",
+        },
+    .fused =
+        {
+            {"attn.c_attn", MX_BLOCKS_KV_HEADS, 3, {MX_ROLE_Q, MX_ROLE_K, MX_ROLE_V}},
+        },
+};
+
+/* fairseq's names. */
+const struct mx_names mx_names_opt = {
+    .base = &mx_names_llama,
+    .body = "model.decoder.",
+    .of =
+        {
+            [MX_ROLE_POSITIONS] = "embed_positions",
+            [MX_ROLE_FINAL_NORM] = "final_layer_norm",
+            [MX_ROLE_MIXER_NORM] = "self_attn_layer_norm",
+            [MX_ROLE_FFN_NORM] = "final_layer_norm",
+            [MX_ROLE_O] = "self_attn.out_proj",
+            [MX_ROLE_UP] = "fc1",
+            [MX_ROLE_DOWN] = "fc2",
+        },
+};
+
+const struct mx_names mx_names_biogpt = {
+    .base = &mx_names_opt,
+    .body = "biogpt.",
+    .of = {[MX_ROLE_FINAL_NORM] = "layer_norm", [MX_ROLE_HEAD] = "output_projection"},
+};
+
+const struct mx_names mx_names_bloom = {
+    .base = &mx_names_falcon,
+    .of =
+        {
+            [MX_ROLE_EMBEDDING_NORM] = "word_embeddings_layernorm",
+            [MX_ROLE_MIXER_NORM] = "input_layernorm",
+            [MX_ROLE_FFN_NORM] = "post_attention_layernorm",
+        },
+};
+
+const struct mx_names mx_names_mpt = {
+    .base = &mx_names_dbrx,
+    .of =
+        {
+            [MX_ROLE_MIXER_NORM] = "norm_1",
+            [MX_ROLE_FFN_NORM] = "norm_2",
+            [MX_ROLE_O] = "attn.out_proj",
+            [MX_ROLE_UP] = "ffn.up_proj",
+            [MX_ROLE_DOWN] = "ffn.down_proj",
+            [MX_ROLE_POSITIONS] = "wpe",
+        },
+    .fused =
+        {
+            {"attn.Wqkv", MX_BLOCKS_ONE, 3, {MX_ROLE_Q, MX_ROLE_K, MX_ROLE_V}},
+        },
+};
