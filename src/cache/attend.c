@@ -214,8 +214,8 @@ static void prepare_head(const struct mx_kv_scratch *scratch, const struct kv_st
     while (atomic_load_explicit(state, memory_order_acquire) != HEAD_READY) mx_pause();
 }
 
-/* One row's ranges joined: sum over ranges of acc * e^(max - largest), over the same sum of `sum`. The coded part is
- * left in the row's first partial result, what came from fp16 blocks goes to `out`. */
+/* One row's ranges joined: sum over ranges of acc * e^(max - largest), over the same sum of `sum` and the sink. The
+ * coded part is left in the row's first partial result, what came from fp16 blocks goes to `out`. */
 static void merge_row(const struct mx_kv_scratch *scratch, const struct kv_step *step, uint32_t head, uint32_t row)
 {
     const uint32_t v_dim = step->shape->v_dim;
@@ -223,6 +223,11 @@ static void merge_row(const struct mx_kv_scratch *scratch, const struct kv_step 
     for (uint32_t range = 0; range < step->ranges; range++) {
         const float max = scratch->max[kv_partial(step, head, range) + row];
         largest = max > largest ? max : largest;
+    }
+    if (step->terms.sinks) {
+        const float sink = step->terms.sinks[head * step->group + row % step->group];
+        largest = sink > largest ? sink : largest;
+        total = expf(sink - largest);
     }
     memset(out, 0, v_dim * sizeof(float));
     float *first = scratch->acc + (kv_partial(step, head, 0) + row) * v_dim;
@@ -364,7 +369,7 @@ static void decide_early(const struct mx_kv_scratch *scratch, const struct kv_st
 }
 
 void mx_kv_attend(struct mx_kv_scratch *scratch, uint32_t layer, const struct mx_kv_segment *segments, size_t count,
-                  const float *q, const float *k, const float *v, float *out)
+                  const struct mx_kv_terms *terms, const float *q, const float *k, const float *v, float *out)
 {
     for (size_t i = 0; i < count; i++) {
         struct mx_sequence *sequence = segments[i].sequence;
@@ -377,7 +382,8 @@ void mx_kv_attend(struct mx_kv_scratch *scratch, uint32_t layer, const struct mx
                                .held = &sequence->held[asks->owner],
                                .first = sequence->length,
                                .group = shape->heads / shape->kv_heads,
-                               .decode = segments[i].decode};
+                               .decode = segments[i].decode,
+                               .terms = terms ? *terms : (struct mx_kv_terms){0}};
         decide_early(scratch, &step, k, segments[i].n);
         for (uint32_t done = 0; done < segments[i].n; done += step.n) {
             const uint32_t left = segments[i].n - done;

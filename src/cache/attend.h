@@ -32,14 +32,20 @@ struct mx_kv_segment {
     bool decode; /* tokens that the model makes, as against those of a prompt: several are as if they came singly */
 };
 
+/* What a layer has besides keys and values in its scores, numbers per query head [heads]; NULL: none. */
+struct mx_kv_terms {
+    const float *sinks;  /* a score that no key has and whose value is 0: it joins the softmax's sum alone (gpt-oss) */
+    const float *slopes; /* ALiBi (arXiv 2108.12409): slope * (the key's position - the query's) is added to a score */
+};
+
 /* Attention of the segments' tokens in `layer`; all sequences have the same plan, none stands twice. Rows of all
  * segments follow one another, `total` of them at most the scratch's chunk:
  *   q   [total, heads, k_dim]     after norms and rotary; not scaled
  *   k   [total, kv_heads, k_dim]  after norms and rotary; NULL where the layer shares another's cache
  *   v   [total, kv_heads, v_dim]
- *   out [total, heads, v_dim]     softmax(scale * q k^T, softcapped where softcap > 0, masked) v
- * Each query sees itself and what its layer's kind (full, sliding, chunked) lets it see. */
+ *   out [total, heads, v_dim]     softmax(scale * q k^T, softcapped where softcap > 0, with the slopes' terms, masked)
+ * v `terms` may be NULL. Each query sees itself and what its layer's kind (full, sliding, chunked) lets it see. */
 void mx_kv_attend(struct mx_kv_scratch *scratch, uint32_t layer, const struct mx_kv_segment *segments, size_t count,
-                  const float *q, const float *k, const float *v, float *out);
+                  const struct mx_kv_terms *terms, const float *q, const float *k, const float *v, float *out);
 
 #endif

@@ -61,14 +61,25 @@ static void scale_row(float *row, float factor, uint32_t count)
     for (uint32_t i = 0; i < count; i++) row[i] *= factor;
 }
 
-/* Softmax of `rows` rows of w, and what was accumulated before brought to the new maximum. */
-static void softmax_rows(struct piece *piece, float *w, uint32_t row, uint32_t rows, uint64_t blocks)
+/* What is added to a row's scores of tokens from `from` on. */
+static void add_slope(const struct piece *piece, float *w, uint32_t row, uint64_t from, uint32_t count)
+{
+    const struct kv_step *step = piece->step;
+    const float slope = step->terms.slopes[piece->head * step->group + row % step->group];
+    const int64_t distance = (int64_t)from - (int64_t)(step->first + row / step->group);
+    piece->kernels->add_slope(w, count, slope, (float)distance);
+}
+
+/* Softmax of `rows` rows of w, whose tokens are those of blocks from b on, and what was accumulated before brought to
+ * the new maximum. */
+static void softmax_rows(struct piece *piece, float *w, uint32_t row, uint32_t rows, uint64_t b, uint64_t blocks)
 {
     const struct mx_kv_kernels *kernels = piece->kernels;
     const uint32_t v_dim = piece->step->shape->v_dim, count = (uint32_t)blocks * MX_BLOCK;
     const float cap = (float)piece->step->sequence->plan->arch->attention_softcap;
     for (uint32_t r = row; r < row + rows; r++, w += MX_KV_TILE) {
         if (cap > 0) kernels->softcap(w, count, cap);
+        if (piece->step->terms.slopes) add_slope(piece, w, r, b * MX_BLOCK, count);
         const float factor = kernels->softmax(w, count, &piece->worker->max[r], &piece->worker->sum[r]);
         if (factor == 1.0f) continue;
         scale_row(piece->acc + (size_t)r * v_dim, factor, v_dim);
@@ -148,7 +159,7 @@ static void attend_tile(struct piece *piece, const struct span *span, uint64_t b
         const uint32_t left = span->row + span->rows - row, rows = left < ROWS_AT_ONCE ? left : ROWS_AT_ONCE;
         score(piece, span, row, rows, b, blocks);
         mask(piece, piece->worker->w, row, rows, b, blocks);
-        softmax_rows(piece, piece->worker->w, row, rows, blocks);
+        softmax_rows(piece, piece->worker->w, row, rows, b, blocks);
         accumulate(piece, span, acc + (size_t)row * piece->step->shape->v_dim, rows, b, blocks);
     }
 }

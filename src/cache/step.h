@@ -4,6 +4,7 @@
 #define MX_CACHE_STEP_H
 
 #include "base/pool.h"
+#include "cache/attend.h"
 #include "cache/internal.h"
 
 enum {
@@ -42,6 +43,7 @@ struct kv_step {
     uint32_t n, group; /* new tokens; query heads per KV head */
     uint32_t rows;     /* n * group, per KV head */
     bool decode;
+    struct mx_kv_terms terms;
     const float *q, *k, *v;      /* the step's own; k and v NULL where the layer shares */
     float *out;                  /* [n, heads, v_dim] */
     uint64_t range;              /* tokens per range, a multiple of MX_KV_TILE */

@@ -3,24 +3,32 @@
 
 #include <pthread.h>
 
-#include "kernels/scalar/dense.h"
-#if defined(__x86_64__)
-#include "kernels/avx2/dense.h"
-#include "kernels/avx512/dense.h"
-#endif
+#include "kernels/levels.h"
 
-static struct mx_dense_kernels tables[MX_CPU_AVX512 + 1];
+static struct mx_dense_kernels tables[MX_CPU_LEVELS];
 static pthread_once_t once = PTHREAD_ONCE_INIT;
+
+static void fill(struct mx_dense_kernels *table, enum mx_cpu_level level)
+{
+    mx_dense_fill_scalar(table);
+    mx_products_fill_scalar(table->products);
+#if MX_X86_LEVELS
+    if (level < MX_CPU_AVX2) return;
+    mx_dense_fill_avx2(table);
+    mx_affine_fill_avx2(table->products);
+    mx_plain_fill_avx2(table->products);
+    if (level < MX_CPU_AVX512) return;
+    mx_dense_fill_avx512(table);
+    mx_affine_fill_avx512(table->products);
+    mx_plain_fill_avx512(table->products);
+#endif
+}
 
 static void fill_tables(void)
 {
-    for (int level = MX_CPU_SCALAR; level <= MX_CPU_AVX512; level++) {
-        struct mx_dense_kernels *table = &tables[level];
-        mx_dense_fill_scalar(table);
-#if defined(__x86_64__)
-        if (level >= MX_CPU_AVX2) mx_dense_fill_avx2(table);
-        if (level >= MX_CPU_AVX512) mx_dense_fill_avx512(table);
-#endif
+    for (int level = 0; level < MX_CPU_LEVELS; level++) {
+        fill(&tables[level], (enum mx_cpu_level)level);
+        tables[level].level = (enum mx_cpu_level)level;
     }
 }
 

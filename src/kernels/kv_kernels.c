@@ -3,33 +3,38 @@
 
 #include <pthread.h>
 
-#include "kernels/kv_levels.h"
+#include "kernels/levels.h"
 
-static struct mx_kv_kernels tables[MX_CPU_AVX512 + 1];
+static struct mx_kv_kernels tables[MX_CPU_LEVELS];
 static pthread_once_t once = PTHREAD_ONCE_INIT;
 
-static void fill(void)
+static void fill(struct mx_kv_kernels *table, enum mx_cpu_level level)
 {
-    for (int level = MX_CPU_SCALAR; level <= MX_CPU_AVX512; level++) {
-        mx_kv_portable_scalar(&tables[level]);
-        mx_kv_attend_scalar(&tables[level]);
-    }
-#if defined(__x86_64__)
-    mx_kv_portable_avx2(&tables[MX_CPU_AVX2]);
-    mx_kv_fp16_avx2(&tables[MX_CPU_AVX2]);
-    mx_kv_coded_avx2(&tables[MX_CPU_AVX2]);
-    mx_kv_softmax_avx2(&tables[MX_CPU_AVX2]);
-    mx_kv_waves_avx2(&tables[MX_CPU_AVX2]);
-    mx_kv_portable_avx512(&tables[MX_CPU_AVX512]);
-    mx_kv_fp16_avx512(&tables[MX_CPU_AVX512]);
-    mx_kv_coded_avx512(&tables[MX_CPU_AVX512]);
-    mx_kv_softmax_avx512(&tables[MX_CPU_AVX512]);
-    mx_kv_waves_avx512(&tables[MX_CPU_AVX512]);
+    mx_kv_codes_fill_scalar(table);
+    mx_kv_attend_fill_scalar(table);
+#if MX_X86_LEVELS
+    if (level < MX_CPU_AVX2) return;
+    mx_kv_codes_fill_avx2(table);
+    mx_kv_fp16_fill_avx2(table);
+    mx_kv_coded_fill_avx2(table);
+    mx_kv_softmax_fill_avx2(table);
+    mx_kv_waves_fill_avx2(table);
+    if (level < MX_CPU_AVX512) return;
+    mx_kv_codes_fill_avx512(table);
+    mx_kv_fp16_fill_avx512(table);
+    mx_kv_coded_fill_avx512(table);
+    mx_kv_softmax_fill_avx512(table);
+    mx_kv_waves_fill_avx512(table);
 #endif
+}
+
+static void fill_tables(void)
+{
+    for (int level = 0; level < MX_CPU_LEVELS; level++) fill(&tables[level], (enum mx_cpu_level)level);
 }
 
 const struct mx_kv_kernels *mx_kv_kernels(enum mx_cpu_level level)
 {
-    pthread_once(&once, fill);
+    pthread_once(&once, fill_tables);
     return &tables[level];
 }

@@ -132,6 +132,9 @@ struct mx_kv_kernels {
 
     /* w = cap * tanh(w / cap) over w[0 .. count), count a multiple of 16; -infinity stays. */
     void (*softcap)(float *w, uint32_t count, float cap);
+    /* w[i] += slope * (distance + i) over w[0 .. count), count a multiple of 16, distance a whole number; -infinity
+     * stays. */
+    void (*add_slope)(float *w, uint32_t count, float slope, float distance);
     /* One step of an online softmax over w[0 .. count), count a multiple of 16: w = exp(w - max), with *max and *sum
      * brought up to date. Entries of -infinity become 0. Returns the factor by which what was summed before is to be
      * multiplied. *max starts at -infinity, *sum at 0. */

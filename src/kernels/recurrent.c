@@ -5,13 +5,13 @@
 
 #include "kernels/recurrent_levels.h"
 
-static struct mx_recurrent_kernels tables[MX_CPU_AVX512 + 1];
+static struct mx_recurrent_kernels tables[MX_CPU_LEVELS];
 static pthread_once_t once = PTHREAD_ONCE_INIT;
 
 static void fill_tables(void)
 {
     mx_recurrent_fill_scalar(&tables[MX_CPU_SCALAR]);
-#if defined(__x86_64__)
+#if MX_X86_LEVELS
     mx_recurrent_fill_avx2(&tables[MX_CPU_AVX2]);
     mx_recurrent_fill_avx512(&tables[MX_CPU_AVX512]);
 #endif

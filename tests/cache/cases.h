@@ -24,6 +24,7 @@ struct test_case {
     bool interleaved;
     bool by_token; /* decode from the start; otherwise chunks of random sizes, then a few single tokens */
     bool coded_at_once;
+    bool sinks, slopes; /* see case_terms */
 };
 
 /* Tokens as attention meets them: outlying channels, a first token of ten times the norm, zeros, tiny ones. */
@@ -35,6 +36,17 @@ static inline void hostile_vector(struct mx_random *random, float *x, uint32_t d
         const float channel = i % 29 == 3 ? 6.0f : 1.0f;
         x[i] = scale * (mx_random_normal(random) * channel + (i % 5 == 0 ? offset : 0));
     }
+}
+
+/* Sinks below, among and above the scores; slopes as ALiBi has them for 8 heads. */
+static inline struct mx_kv_terms case_terms(const struct test_case *c)
+{
+    static float sinks[64], slopes[64];
+    for (int i = 0; i < 64; i++) {
+        sinks[i] = (float)(i * 7 % 40 - 10);
+        slopes[i] = exp2f(-(float)(i % 8 + 1));
+    }
+    return (struct mx_kv_terms){c->sinks ? sinks : NULL, c->slopes ? slopes : NULL};
 }
 
 static inline void open_case(const struct test_case *c, struct model *model, struct mx_pool *pool,
@@ -69,7 +81,7 @@ static inline void history_init(struct history *h, const struct test_case *c, co
 {
     const size_t tokens = (c->length + MX_BLOCK) / MX_BLOCK * MX_BLOCK;
     const size_t k = tokens * c->kv_heads * c->k_dim, v = tokens * c->kv_heads * c->v_dim;
-    *h = (struct history){.cache = cache, .layer = 1, .length = c->length};
+    *h = (struct history){.cache = cache, .layer = 1, .length = c->length, .terms = case_terms(c)};
     h->k = calloc(k, sizeof(float));
     h->v = calloc(v, sizeof(float));
     h->k_fp16 = calloc(k, sizeof(double));
@@ -132,8 +144,8 @@ static inline void feed(struct mx_sequence *cache, const struct history *h, cons
 {
     const size_t heads = c->kv_heads * c->group;
     assert_ok(mx_sequence_reserve(cache, to - from, &err));
-    attend(scratch, cache, 1, q + from * heads * c->k_dim, h->k + from * c->kv_heads * c->k_dim,
-           h->v + from * c->kv_heads * c->v_dim, out + from * heads * c->v_dim, (uint32_t)(to - from));
+    attend_with(scratch, cache, 1, &h->terms, q + from * heads * c->k_dim, h->k + from * c->kv_heads * c->k_dim,
+                h->v + from * c->kv_heads * c->v_dim, out + from * heads * c->v_dim, (uint32_t)(to - from));
     mx_sequence_advance(cache, (uint32_t)(to - from));
 }
 
@@ -161,7 +173,7 @@ static inline void compare(const struct history *h, const struct test_case *c, c
         const bool check = t < 3 || t + 3 >= c->length || t % 97 == 16 || (c->length < 150 && t % 16 < 2);
         for (uint32_t head = t % 3; check && head < heads; head += 3) {
             const size_t at = t * heads + head;
-            const struct attended attended = reference_attend(h, q + at * c->k_dim, head / c->group, t, reference);
+            const struct attended attended = reference_attend(h, q + at * c->k_dim, head, t, reference);
             for (uint32_t i = 0; i < c->v_dim; i++) reference[i] -= out[at * c->v_dim + i];
             const double error = reference_length(reference, c->v_dim), allowed = tolerance(h, c->cpu, &attended);
             worst_seen = fmax(worst_seen, error / allowed);

@@ -87,11 +87,18 @@ static inline struct mx_kv_scratch *scratch_of(const struct mx_arch *arch, uint3
 }
 
 /* Attention of one sequence alone; a single token counts as decoded. */
+static inline void attend_with(struct mx_kv_scratch *scratch, struct mx_sequence *sequence, uint32_t layer,
+                               const struct mx_kv_terms *terms, const float *q, const float *k, const float *v,
+                               float *out, uint32_t n)
+{
+    const struct mx_kv_segment segment = {sequence, n, n == 1};
+    mx_kv_attend(scratch, layer, &segment, 1, terms, q, k, v, out);
+}
+
 static inline void attend(struct mx_kv_scratch *scratch, struct mx_sequence *sequence, uint32_t layer, const float *q,
                           const float *k, const float *v, float *out, uint32_t n)
 {
-    const struct mx_kv_segment segment = {sequence, n, n == 1};
-    mx_kv_attend(scratch, layer, &segment, 1, q, k, v, out);
+    attend_with(scratch, sequence, layer, NULL, q, k, v, out, n);
 }
 
 #endif

@@ -20,6 +20,7 @@ struct history {
     double *k_slack,
         *v_slack; /* [length, kv_heads]: how far a token's coded form moves if a code rounds the other way */
     uint64_t length;
+    struct mx_kv_terms terms;
 };
 
 /* Whether the query at `position` sees token t. */
@@ -215,12 +216,14 @@ static inline double reference_length(const double *x, uint32_t dim)
     return sqrt(square);
 }
 
-/* out [v_dim]: attention of one query head, on KV head `head`, at `position`. */
-static inline struct attended reference_attend(const struct history *history, const float *q, uint32_t head,
+/* out [v_dim]: attention of query head `query_head` at `position`. */
+static inline struct attended reference_attend(const struct history *history, const float *q, uint32_t query_head,
                                                uint64_t position, double *out)
 {
     const struct mx_arch *arch = inside_arch(history->cache);
     const struct mx_layer *layer = &arch->layers[history->layer];
+    const uint32_t head = query_head / (layer->attention.heads / layer->attention.kv_heads);
+    const struct mx_kv_terms *terms = &history->terms;
     const double cap = arch->attention_softcap;
     struct attended result = {0};
     double *w = malloc((position + 1) * sizeof *w), *k = malloc((position + 1) * sizeof *k), x[MX_KV_MAX_DIM];
@@ -240,8 +243,17 @@ static inline struct attended reference_attend(const struct history *history, co
         k[t] = reference_length(x, layer->attention.k_dim);
         w[t] = score * arch->attention_scale;
         if (cap > 0) w[t] = cap * tanh(w[t] / cap);
+        if (terms->slopes) {
+            const double slope = terms->slopes[query_head], distance = (double)(position - t);
+            w[t] -= slope * distance;
+            reach += slope * distance / arch->attention_scale;
+        }
         largest = fmax(largest, w[t]);
         result.reach = fmax(result.reach, reach * arch->attention_scale);
+    }
+    if (terms->sinks) {
+        largest = fmax(largest, terms->sinks[query_head]);
+        total = exp(terms->sinks[query_head] - largest);
     }
     for (uint64_t t = 0; t <= position; t++) total += w[t] = exp(w[t] - largest);
     for (uint64_t t = 0; t <= position; t++) {

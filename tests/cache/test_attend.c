@@ -106,8 +106,8 @@ static void every_token_is_seen_once(void **state)
 
 static void head_sizes(void **state)
 {
-    static const uint32_t dims[] = {32,  40,  48, 56, 72, 80, 88, 96, 104, 112, 120, 128, 160,
-                                    192, 256, 4,  12, 16, 28, 33, 92, 320, 384, 512, 640};
+    static const uint32_t dims[] = {32,  40, 48, 56, 72, 80, 88, 96, 104, 112, 120, 128, 160, 192,
+                                    256, 4,  12, 16, 20, 24, 28, 33, 92,  320, 384, 512, 640};
     for (int mode = 0; mode < MX_MODE_COUNT; mode++) {
         for (size_t i = 0; i < sizeof dims / sizeof *dims; i++) {
             struct test_case c = base;
@@ -119,9 +119,12 @@ static void head_sizes(void **state)
         }
         struct test_case c = base;
         c.mode = (enum mx_mode)mode;
-        c.k_dim = 192;
-        c.v_dim = 128;
-        run_levels(c);
+        static const uint32_t pairs[][2] = {{192, 128}, {128, 192}, {64, 256}, {512, 64}, {24, 16}};
+        for (size_t i = 0; i < sizeof pairs / sizeof *pairs; i++) {
+            c.k_dim = pairs[i][0];
+            c.v_dim = pairs[i][1];
+            run_levels(c);
+        }
     }
 }
 
@@ -218,6 +221,36 @@ static void masks(void **state)
                 c.length = 350;
                 run_levels(c);
             }
+        }
+    }
+}
+
+/* A number per head in the softmax's sum, and one times the distance in the scores: alone, together, with a softcap, in
+ * windows, over several ranges. */
+static void sinks_and_slopes(void **state)
+{
+    for (int mode = 0; mode < MX_MODE_COUNT; mode++) {
+        for (int which = 1; which < 4; which++) {
+            struct test_case c = base;
+            c.mode = (enum mx_mode)mode;
+            c.sinks = which & 1;
+            c.slopes = which & 2;
+            c.group = 4;
+            c.length = 200;
+            run_levels(c);
+            c.softcap = 15;
+            c.center = MX_CENTER_ON;
+            c.by_token = true;
+            run_levels(c);
+            c.attention = MX_ATTENTION_SLIDING;
+            c.window = 50;
+            run_levels(c);
+            c.attention = MX_ATTENTION_FULL;
+            c.by_token = false;
+            c.softcap = 0;
+            c.group = 1;
+            c.length = SANITIZED ? 1100 : 2100;
+            run_levels(c);
         }
     }
 }
@@ -440,6 +473,7 @@ int main(void)
         cmocka_unit_test(wide_heads_lose_no_more),
         cmocka_unit_test(groups),
         cmocka_unit_test(masks),
+        cmocka_unit_test(sinks_and_slopes),
         cmocka_unit_test(softcap_and_centering),
         cmocka_unit_test(coded_at_once),
         cmocka_unit_test(shared_and_boundary_layers),

@@ -9,8 +9,9 @@
 #include "kernels/kv_codebook.h"
 #include "kernels/kv_kernels.h"
 
-static const uint32_t dims[] = {1, 3, 4, 7, 8, 12, 16, 24, 33, 40, 56, 64, 72, 80, 100, 104, 120, 128, 160, 256};
-enum { DIM_COUNT = sizeof dims / sizeof *dims, MAX_DIM = 256, MAX_CODES = MX_BLOCK * MAX_DIM * 2, GUARD = 64 };
+static const uint32_t dims[] = {1,  3,  4,  7,   8,   12,  16,  24,  33,  40,  56,
+                                64, 72, 80, 100, 104, 120, 128, 160, 256, 320, 512};
+enum { DIM_COUNT = sizeof dims / sizeof *dims, MAX_DIM = 512, MAX_CODES = MX_BLOCK * MAX_DIM * 2, GUARD = 64 };
 
 static const enum mx_repr coded[] = {MX_REPR_INT8, MX_REPR_TURBO4, MX_REPR_TURBO3};
 

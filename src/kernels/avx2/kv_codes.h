@@ -2,13 +2,9 @@
 #ifndef MX_KERNELS_AVX2_KV_CODES_H
 #define MX_KERNELS_AVX2_KV_CODES_H
 
-/* clang-format off */
-#include "kernels/avx2/vector.h"
-#include "kernels/simd/kv_rows.inc"
-/* clang-format on */
-
 #include "kernels/kv_codebook.h"
 #include "kernels/kv_repr.h"
+#include "kernels/level.h"
 
 MX_INLINE __m128i kv_load16(const void *p)
 {

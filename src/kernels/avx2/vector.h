@@ -20,10 +20,12 @@ typedef uint16_t vi_halves __attribute__((vector_size(32)));
 #define MX_GEMV_TILE 8 /* tokens of a GEMV whose sums stay in registers */
 enum {
     LANES = 8,
-    GEMV_AHEAD = 4096, /* bytes that a GEMV prefetches ahead */
+    GEMV_AHEAD = 4096,       /* bytes that a GEMV prefetches ahead */
     GEMV_AFFINE_TOKENS = 64, /* where its speed meets that of a GEMM */
     GEMV_PLAIN_TOKENS = 4,
-    TILE_TOKENS = 6, /* a GEMM: 6 tokens x 2 vectors of rows are summed in registers at a time */
+    KV_SUMS = 8,        /* sums of attention on fp16 blocks that are under way at once */
+    KV_WAVE_BLOCKS = 4, /* blocks whose RoPE bias terms are summed at once */
+    TILE_TOKENS = 6,    /* a GEMM: 6 tokens x 2 vectors of rows are summed in registers at a time */
 };
 
 MX_INLINE vi lanes_mask(size_t count)
@@ -253,6 +255,25 @@ MX_INLINE vf vf_from_vi(vi a)
 MX_INLINE vf vf_bits(vi a)
 {
     return _mm256_castsi256_ps(a);
+}
+
+/* p[0] and p[1] in every pair of lanes. */
+MX_INLINE vf vf_broadcast_two(const float *p)
+{
+    double two;
+    memcpy(&two, p, sizeof two);
+    return _mm256_castpd_ps(_mm256_set1_pd(two));
+}
+/* w[7 - i] += e_i - o_i and w[8 + i] += e_i + o_i, i = 0 .. 7, where `sum` holds e_0, o_0, e_1, ... */
+MX_INLINE void vf_add_mirrored(float *w, const vf *sum)
+{
+    const __m256i order = _mm256_setr_epi32(0, 1, 4, 5, 2, 3, 6, 7),
+                  backwards = _mm256_setr_epi32(7, 6, 5, 4, 3, 2, 1, 0);
+    const vf e = _mm256_permutevar8x32_ps(_mm256_shuffle_ps(sum[0], sum[1], 0x88), order);
+    const vf o = _mm256_permutevar8x32_ps(_mm256_shuffle_ps(sum[0], sum[1], 0xdd), order);
+    const vf before = _mm256_permutevar8x32_ps(vf_sub(e, o), backwards);
+    vf_store(w, vf_add(vf_load(w), before));
+    vf_store(w + 8, vf_add(vf_load(w + 8), vf_add(e, o)));
 }
 
 /* Numbers of a checkpoint's dtype, widened. */

@@ -2,13 +2,9 @@
 #ifndef MX_KERNELS_AVX512_KV_CODES_H
 #define MX_KERNELS_AVX512_KV_CODES_H
 
-/* clang-format off */
-#include "kernels/avx512/vector.h"
-#include "kernels/simd/kv_rows.inc"
-/* clang-format on */
-
 #include "kernels/kv_codebook.h"
 #include "kernels/kv_repr.h"
+#include "kernels/level.h"
 
 /* The 16 integer levels of turbo4 in each quarter of a register; turbo3's 8 twice. */
 MX_INLINE __m512i kv_turbo4_table(void)

@@ -19,10 +19,12 @@ typedef uint16_t vi_halves __attribute__((vector_size(64)));
 #define MX_GEMV_TILE 16 /* tokens of a GEMV whose sums stay in registers */
 enum {
     LANES = 16,
-    GEMV_AHEAD = 4096, /* bytes that a GEMV prefetches ahead */
+    GEMV_AHEAD = 4096,       /* bytes that a GEMV prefetches ahead */
     GEMV_AFFINE_TOKENS = 64, /* where its speed meets that of a GEMM */
     GEMV_PLAIN_TOKENS = 8,
-    TILE_TOKENS = 12, /* a GEMM: 12 tokens x 2 vectors of rows are summed in registers at a time */
+    KV_SUMS = 16,       /* sums of attention on fp16 blocks that are under way at once */
+    KV_WAVE_BLOCKS = 8, /* blocks whose RoPE bias terms are summed at once */
+    TILE_TOKENS = 12,   /* a GEMM: 12 tokens x 2 vectors of rows are summed in registers at a time */
 };
 
 MX_INLINE __mmask16 lanes_mask(size_t count)
@@ -252,6 +254,23 @@ MX_INLINE vf vf_bits(vi a)
 MX_INLINE vf vf_permute(vf a, vi index)
 {
     return _mm512_permutexvar_ps(index, a);
+}
+
+/* p[0] and p[1] in every pair of lanes. */
+MX_INLINE vf vf_broadcast_two(const float *p)
+{
+    double two;
+    memcpy(&two, p, sizeof two);
+    return _mm512_castpd_ps(_mm512_set1_pd(two));
+}
+/* w[7 - i] += e_i - o_i and w[8 + i] += e_i + o_i, i = 0 .. 7, where `sum` holds e_0, o_0, e_1, ... */
+MX_INLINE void vf_add_mirrored(float *w, const vf *sum)
+{
+    const __m512i even = _mm512_setr_epi32(14, 12, 10, 8, 6, 4, 2, 0, 0, 2, 4, 6, 8, 10, 12, 14);
+    const vf e = _mm512_permutexvar_ps(even, *sum);
+    const vf o = _mm512_permutexvar_ps(_mm512_add_epi32(even, _mm512_set1_epi32(1)), *sum);
+    const vf wave = _mm512_mask_sub_ps(_mm512_add_ps(e, o), 0x00ff, e, o);
+    vf_store(w, vf_add(vf_load(w), wave));
 }
 
 /* Numbers of a checkpoint's dtype, widened. */

@@ -1,9 +1,10 @@
-/* The dense kernels in plain C: the definition. Sums are in double, functions are libm's. Next: kernels/simd/. */
-#include "kernels/scalar/dense.h"
+/* The dense kernels in plain C: the definition. Sums are in double, functions are libm's. Next:
+ * kernels/simd/dense_tmpl.c. */
+#include "kernels/dense.h"
 
 #include <math.h>
 
-#include "kernels/scalar/product.h"
+#include "kernels/levels.h"
 
 static void rmsnorm(float *out, const float *x, const float *weight, size_t n, float eps)
 {
@@ -149,7 +150,6 @@ static size_t argmax(const float *x, size_t n)
 void mx_dense_fill_scalar(struct mx_dense_kernels *table)
 {
     *table = (struct mx_dense_kernels){
-        .level = MX_CPU_SCALAR,
         .rmsnorm = rmsnorm,
         .layernorm = layernorm,
         .rotary_halves = rotary_halves,
@@ -171,8 +171,4 @@ void mx_dense_fill_scalar(struct mx_dense_kernels *table)
         .softmax = softmax,
         .argmax = argmax,
     };
-    const struct mx_product_path path = {.rows = mx_product_rows_scalar};
-    for (int kind = 0; kind < MX_WEIGHT_KINDS; kind++) {
-        table->products[kind] = (struct mx_product_kernels){.gemv = path, .gemm = path};
-    }
 }

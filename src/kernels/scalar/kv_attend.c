@@ -1,9 +1,11 @@
-/* Attention on the codes in plain C, the definition: a block is decoded and multiplied in float32, sums in the order of
- * coordinates and of tokens. */
+/* Attention in plain C, the definition: a block is decoded and multiplied in float32, sums in the order of coordinates
+ * and of tokens; RoPE bias terms; the online softmax. */
+#include <math.h>
 #include <string.h>
 
 #include "kernels/kv_kernels.h"
-#include "kernels/kv_levels.h"
+#include "kernels/kv_lanes.h"
+#include "kernels/levels.h"
 #include "kernels/scalar/kv_decode.h"
 
 /* A prepared query: its bias, then at 64 bytes the numbers. */
@@ -71,7 +73,47 @@ ACCUMULATE(int8, MX_REPR_INT8, mx_kv_decode_v_int8)
 ACCUMULATE(turbo4, MX_REPR_TURBO4, mx_kv_decode_v_turbo4)
 ACCUMULATE(turbo3, MX_REPR_TURBO3, mx_kv_decode_v_turbo3)
 
-void mx_kv_attend_scalar(struct mx_kv_kernels *kernels)
+/* A wave a cos + b sin, seen from a position where the turn is e^(i u), is (a cos u + b sin u) cos + (b cos u - a sin
+ * u) sin: the vector levels rest on this (simd/kv_waves_tmpl.c). */
+static void add_waves(float *w, const float *waves, size_t stride, const struct mx_kv_turning *turning, uint64_t block,
+                      uint32_t blocks, uint32_t rows)
+{
+    const struct mx_kv_turns *turns = turning->turns;
+    for (uint32_t r = 0; r < rows; r++) {
+        for (uint32_t b = 0; b < blocks; b++) {
+            float *to = w + (size_t)r * MX_KV_TILE + (size_t)b * LANES;
+            lanes sum = {0};
+            for (uint32_t f = 0; f < turning->count; f++) {
+                const float *wave = waves + r * stride + (size_t)f * 2;
+                const float *lane = turns->lane + (size_t)turning->pairs[f] * 2 * LANES;
+                float c, s;
+                mx_kv_turn(turns, turning->pairs[f], block + b, &c, &s);
+                sum += (wave[0] * c + wave[1] * s) * load(lane) + (wave[1] * c - wave[0] * s) * load(lane + LANES);
+            }
+            store(to, load(to) + sum);
+        }
+    }
+}
+
+static float softmax(float *w, uint32_t count, float *max, float *sum)
+{
+    lanes lane = all(-INFINITY);
+    for (uint32_t i = 0; i < count; i += LANES) lane = choose(load(w + i) > lane, load(w + i), lane);
+    const float tile = largest_lane(lane), largest = tile > *max ? tile : *max;
+    const float origin = largest == -INFINITY ? 0.0f : largest; /* nothing to see yet: all weights become 0 */
+    lane = all(0.0f);
+    for (uint32_t i = 0; i < count; i += LANES) {
+        const lanes e = exp_negative(load(w + i) - origin);
+        store(w + i, e);
+        lane += e;
+    }
+    const float factor = largest == *max ? 1.0f : exp_negative(all(*max - origin))[0];
+    *sum = *sum * factor + sum_lanes(lane);
+    *max = largest;
+    return factor;
+}
+
+void mx_kv_attend_fill_scalar(struct mx_kv_kernels *kernels)
 {
     for (int repr = 0; repr < MX_REPR_COUNT; repr++) kernels->k[repr].prepare = repr == MX_REPR_TURBO3 ? NULL : prepare;
     kernels->k[MX_REPR_FP16].scores = scores_fp16;
@@ -81,4 +123,6 @@ void mx_kv_attend_scalar(struct mx_kv_kernels *kernels)
     kernels->v[MX_REPR_INT8].accumulate = accumulate_int8;
     kernels->v[MX_REPR_TURBO4].accumulate = accumulate_turbo4;
     kernels->v[MX_REPR_TURBO3].accumulate = accumulate_turbo3;
+    kernels->add_waves = add_waves;
+    kernels->softmax = softmax;
 }

@@ -1,4 +1,5 @@
-/* Blocks as float32: the `decode` of struct mx_k_kernels (a panel [dim][MX_BLOCK]) and mx_v_kernels ([MX_BLOCK][dim]). */
+/* Blocks as float32: the `decode` of struct mx_k_kernels (a panel [dim][MX_BLOCK]) and mx_v_kernels ([MX_BLOCK][dim]).
+ */
 #ifndef MX_KERNELS_SCALAR_KV_DECODE_H
 #define MX_KERNELS_SCALAR_KV_DECODE_H
 

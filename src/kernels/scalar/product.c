@@ -1,7 +1,7 @@
 /* Products in plain C, with weights as their format defines them. */
-#include "kernels/scalar/product.h"
+#include "kernels/levels.h"
 
-void mx_product_rows_scalar(const struct mx_product_piece *piece)
+static void rows_in_double(const struct mx_product_piece *piece)
 {
     const size_t cols = piece->matrix->cols;
     float *weights = piece->scratch;
@@ -14,5 +14,13 @@ void mx_product_rows_scalar(const struct mx_product_piece *piece)
             for (size_t i = 0; i < cols; i++) sum += (double)weights[i] * x[i];
             *out = (float)sum;
         }
+    }
+}
+
+void mx_products_fill_scalar(struct mx_product_kernels products[MX_WEIGHT_KINDS])
+{
+    const struct mx_product_path path = {.rows = rows_in_double};
+    for (int kind = 0; kind < MX_WEIGHT_KINDS; kind++) {
+        products[kind] = (struct mx_product_kernels){.gemv = path, .gemm = path};
     }
 }

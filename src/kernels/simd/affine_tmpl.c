@@ -13,12 +13,7 @@
  * A pair is what the instruction set takes at a time: code j of the lower and of the upper 16-bit word of a 32-bit word
  * that codes_load made, each with word_values(bits) codes.
  */
-#ifndef MX_LEVEL
-#error "define MX_LEVEL, the suffix of this level's functions"
-#endif
-#include "kernels/levels.h"
 #include "kernels/simd/product_rows.h"
-#include "kernels/simd/unroll.h"
 
 /* Codes in one 16-bit word. */
 MX_INLINE size_t word_values(int bits)
@@ -233,13 +228,23 @@ MX_INLINE void dot_groups(vi *out, const uint8_t *codes, size_t left, const uint
     }
 }
 
+/* Scales or biases of `count` groups, at most LANES. */
+MX_INLINE vf widen_numbers(const uint8_t *p, enum mx_dtype dtype, size_t count)
+{
+    switch (dtype) {
+    case MX_F16: return count == LANES ? vf_widen(p, MX_F16) : vf_widen_some(p, MX_F16, count);
+    case MX_BF16: return count == LANES ? vf_widen(p, MX_BF16) : vf_widen_some(p, MX_BF16, count);
+    default: return vf_load_some(p, count);
+    }
+}
+
 /* terms[token][`stride` groups] of one row: what each group adds to the product. */
 MX_INLINE void row_terms(float *terms, size_t stride, const struct mx_product_piece *piece, size_t row, const int bits,
-                         const size_t group_words, enum mx_dtype dtype, const size_t tokens)
+                         const size_t group_words, const size_t tokens)
 {
     const struct mx_matrix *matrix = piece->matrix;
     const size_t values = word_values(bits), cols = matrix->cols, groups = cols / (size_t)matrix->group;
-    const size_t size = mx_dtype_size(dtype), row_bytes = mx_matrix_row_bytes(matrix);
+    const size_t size = mx_dtype_size(matrix->dtype), row_bytes = mx_matrix_row_bytes(matrix);
     const size_t step_words = LANES * group_words, step_bytes = step_words * 2 * values * (size_t)bits / 8;
     const size_t units = vector_units(cols, (size_t)matrix->group, values);
     const uint8_t *codes = matrix->data + row * row_bytes, *scales = matrix->scales + row * groups * size;
@@ -249,11 +254,10 @@ MX_INLINE void row_terms(float *terms, size_t stride, const struct mx_product_pi
     size_t left = row_bytes;
     for (size_t g = 0; g < groups; g += LANES, x += step_words * values, codes += step_bytes) {
         const size_t count = groups - g < LANES ? groups - g : LANES;
-        const bool full = count == LANES;
         vi dot[VECTOR_TOKENS];
         dot_groups(dot, codes, left, x, units, bits, group_words, tokens);
-        const vf s = full ? vf_widen(scales + g * size, dtype) : vf_widen_some(scales + g * size, dtype, count);
-        const vf b = full ? vf_widen(biases + g * size, dtype) : vf_widen_some(biases + g * size, dtype, count);
+        const vf s = widen_numbers(scales + g * size, matrix->dtype, count);
+        const vf b = widen_numbers(biases + g * size, matrix->dtype, count);
         MX_UNROLL
         for (size_t t = 0; t < tokens; t++) {
             const float *numbers = input + t * units + g; /* scales, then sums */
@@ -280,7 +284,7 @@ MX_INLINE void sum_terms(float *sums, const float *terms, size_t stride, size_t 
 }
 
 MX_INLINE void vector_rows(const struct mx_product_piece *piece, const int bits, const size_t group_words,
-                           enum mx_dtype dtype, const size_t tokens)
+                           const size_t tokens)
 {
     const size_t groups = piece->matrix->cols / (size_t)piece->matrix->group;
     const size_t stride = (groups + LANES - 1) / LANES * LANES;
@@ -288,20 +292,10 @@ MX_INLINE void vector_rows(const struct mx_product_piece *piece, const int bits,
     for (size_t row = piece->first; row < piece->last; row += LANES) {
         const size_t rows = piece->last - row < LANES ? piece->last - row : LANES;
         for (size_t r = 0; r < rows; r++) {
-            row_terms(terms + r * stride, stride, piece, row + r, bits, group_words, dtype, tokens);
+            row_terms(terms + r * stride, stride, piece, row + r, bits, group_words, tokens);
         }
         for (size_t t = 0; t < tokens; t++) sum_terms(sums + t * LANES, terms + t * LANES * stride, stride, groups);
         put_sums(piece, sums, LANES, row, rows, 0, tokens);
-    }
-}
-
-MX_INLINE void vector_rows_of(const struct mx_product_piece *piece, const int bits, const size_t group_words,
-                              const size_t tokens)
-{
-    switch (piece->matrix->dtype) {
-    case MX_F32: vector_rows(piece, bits, group_words, MX_F32, tokens); break;
-    case MX_F16: vector_rows(piece, bits, group_words, MX_F16, tokens); break;
-    case MX_BF16: vector_rows(piece, bits, group_words, MX_BF16, tokens); break;
     }
 }
 
@@ -310,9 +304,9 @@ MX_INLINE void gemv_vectors(const struct mx_product_piece *piece, const int bits
 {
     const size_t least = 32 / (2 * word_values(bits));
     switch (piece->matrix->group) {
-    case 32: vector_rows_of(piece, bits, least, tokens); break;
-    case 64: vector_rows_of(piece, bits, 2 * least, tokens); break;
-    case 128: vector_rows_of(piece, bits, 4 * least, tokens); break;
+    case 32: vector_rows(piece, bits, least, tokens); break;
+    case 64: vector_rows(piece, bits, 2 * least, tokens); break;
+    case 128: vector_rows(piece, bits, 4 * least, tokens); break;
     }
 }
 
@@ -407,11 +401,7 @@ MX_INLINE void gemv(const struct mx_product_piece *piece, const int bits)
         size_t t = 0;
         for (; piece->n - t > MX_GEMV_TILE; t += MX_GEMV_TILE) gemv_lines(piece, row, t, bits, MX_GEMV_TILE);
         switch (gemv_tile(piece->n)) {
-        case 1: gemv_lines(piece, row, t, bits, 1); break;
-        case 2: gemv_lines(piece, row, t, bits, 2); break;
-        case 3: gemv_lines(piece, row, t, bits, 3); break;
         case 4: gemv_lines(piece, row, t, bits, 4); break;
-        case 6: gemv_lines(piece, row, t, bits, 6); break;
 #if MX_GEMV_TILE > 8
         case 8: gemv_lines(piece, row, t, bits, 8); break;
         case 12: gemv_lines(piece, row, t, bits, 12); break;
@@ -489,10 +479,29 @@ MX_INLINE void multiply_groups(float *sums, const uint32_t *panel, const float *
     }
 }
 
+/* A panel times all tokens. */
+static void multiply_tiles(const struct mx_product_piece *piece, float *sums, const uint32_t *panel,
+                           const float *scales, const float *biases, size_t first, size_t last)
+{
+    const size_t cols = piece->matrix->cols, group = (size_t)piece->matrix->group;
+    const uint32_t *tile = piece->prepared;
+    for (size_t t = 0; t < piece->n; t += TILE_TOKENS, tile += tile_units(cols, group, TILE_TOKENS)) {
+        float *to = sums + t * MX_PANEL_ROWS;
+        switch (tile_tokens(piece->n - t)) {
+        case TILE_TOKENS:
+            multiply_groups(to, panel, scales, biases, tile, cols, group, first, last, TILE_TOKENS);
+            break;
+        case TILE_TOKENS * 2 / 3:
+            multiply_groups(to, panel, scales, biases, tile, cols, group, first, last, TILE_TOKENS * 2 / 3);
+            break;
+        default: multiply_groups(to, panel, scales, biases, tile, cols, group, first, last, TILE_TOKENS / 3);
+        }
+    }
+}
+
 MX_INLINE void gemm(const struct mx_product_piece *piece, int bits)
 {
     const size_t cols = piece->matrix->cols, group = (size_t)piece->matrix->group;
-    const size_t units = tile_units(cols, group, TILE_TOKENS);
     uint32_t *panel = piece->scratch;
     float *scales = (float *)(void *)(panel + MX_PANEL_ROWS * MX_PANEL_COLS);
     float *biases = scales + MX_PANEL_ROWS * MX_PANEL_COLS / 32, *sums = biases + MX_PANEL_ROWS * MX_PANEL_COLS / 32;
@@ -502,19 +511,7 @@ MX_INLINE void gemm(const struct mx_product_piece *piece, int bits)
             unpack_scales(piece, scales + r, biases + r, MX_PANEL_ROWS, piece->first + r, first / group, last / group);
         }
         unpack_codes(piece, panel, first, last, bits);
-        for (size_t t = 0; t < piece->n; t += TILE_TOKENS) {
-            const uint32_t *tile = (const uint32_t *)piece->prepared + t / TILE_TOKENS * units;
-            float *to = sums + t * MX_PANEL_ROWS;
-            switch (tile_tokens(piece->n - t)) {
-            case TILE_TOKENS:
-                multiply_groups(to, panel, scales, biases, tile, cols, group, first, last, TILE_TOKENS);
-                break;
-            case TILE_TOKENS * 2 / 3:
-                multiply_groups(to, panel, scales, biases, tile, cols, group, first, last, TILE_TOKENS * 2 / 3);
-                break;
-            default: multiply_groups(to, panel, scales, biases, tile, cols, group, first, last, TILE_TOKENS / 3);
-            }
-        }
+        multiply_tiles(piece, sums, panel, scales, biases, first, last);
     }
     put_sums(piece, sums, MX_PANEL_ROWS, piece->first, piece->last - piece->first, 0, piece->n);
 }

@@ -10,12 +10,7 @@
  *     prepared[tile][column][tile tokens]        the input; tokens beyond n are zero
  *     sums[token][MX_PANEL_ROWS]                 until all columns are in
  */
-#ifndef MX_LEVEL
-#error "define MX_LEVEL, the suffix of this level's functions"
-#endif
-#include "kernels/levels.h"
 #include "kernels/simd/product_rows.h"
-#include "kernels/simd/unroll.h"
 
 enum { SUM_COLS = 256 };
 
@@ -116,18 +111,21 @@ MX_INLINE void gemv_lines(const struct mx_product_piece *piece, enum mx_dtype dt
     }
 }
 
+/* The sizes of a tile that the GEMV is compiled for. */
+MX_INLINE size_t plain_tile(size_t n)
+{
+    return n <= 2 ? n : n <= 4 ? 4 : 8;
+}
+
 MX_INLINE void gemv(const struct mx_product_piece *piece, enum mx_dtype dtype)
 {
-    switch (gemv_tile(piece->n)) {
+    switch (plain_tile(piece->n)) {
     case 1: gemv_lines(piece, dtype, 1, 1); break;
     case 2: gemv_lines(piece, dtype, 2, 1); break;
 #if MX_GEMV_TILE > 8
-    case 3: gemv_lines(piece, dtype, 3, 2); break;
     case 4: gemv_lines(piece, dtype, 4, 2); break;
-    case 6: gemv_lines(piece, dtype, 6, 2); break;
     case 8: gemv_lines(piece, dtype, 8, 1); break;
 #else
-    case 3: gemv_lines(piece, dtype, 3, 1); break;
     case 4: gemv_lines(piece, dtype, 4, 1); break;
 #endif
     }
@@ -252,7 +250,7 @@ MX_INLINE void gemm(const struct mx_product_piece *piece, enum mx_dtype dtype)
 
 static void gemv_prepare(const struct mx_product_input *input)
 {
-    prepare(input, gemv_tile(input->n));
+    prepare(input, plain_tile(input->n));
 }
 static void gemm_prepare(const struct mx_product_input *input)
 {

@@ -3,11 +3,7 @@
 #ifndef MX_KERNELS_SIMD_PRODUCT_ROWS_H
 #define MX_KERNELS_SIMD_PRODUCT_ROWS_H
 
-#ifndef MX_VECTOR_H
-#error "define MX_VECTOR_H, the header that has the vectors of a level"
-#endif
-#include MX_VECTOR_H
-
+#include "kernels/level.h"
 #include "kernels/product.h"
 
 /* Lanes are rows of the matrix. A panel has MX_PANEL_ROWS of them, in strips of STRIP_ROWS whose sums for TILE_TOKENS
@@ -17,11 +13,10 @@ enum {
     STRIPS = MX_PANEL_ROWS / STRIP_ROWS,
 };
 
-/* A GEMV takes tiles of MX_GEMV_TILE tokens; the last one of n is of the next size that it is compiled for. */
+/* A GEMV takes tiles of MX_GEMV_TILE tokens; the last one of n has a multiple of 4, for which it is compiled. */
 MX_INLINE size_t gemv_tile(size_t n)
 {
-    const size_t rest = (n - 1) % MX_GEMV_TILE + 1;
-    return rest <= 4 ? rest : rest <= 8 ? (rest + 1) / 2 * 2 : (rest + 3) / 4 * 4;
+    return ((n - 1) % MX_GEMV_TILE + 4) / 4 * 4;
 }
 
 /* Tokens of a tile to compute where `rest` tokens are left: all, two thirds or one third of it. */

@@ -1,12 +1,15 @@
-/* Waves on scores, as kv_kernels.h defines add_waves. A block's 16 tokens lie i + 1/2 positions before and behind its
- * middle, i = 0 .. 7. There a cos + b sin, seen from the middle, is e +- o with e = a cos and o = b sin of i + 1/2
- * positions: with e and o side by side in a register, one multiplication of a pair's eight cosines and sines with (a,
- * b) does for all 16 tokens. Included after a level's vector.h, AT_ONCE (blocks whose sums are in registers), and vf
- * broadcast_two(const float *p)             p[0] and p[1] in every pair of lanes void add_block(float *w, const vf
- * *sum)      adds a block's (e, o), i = 0 .. 7, to its 16 scores
- */
+/* RoPE bias terms on scores, as kv_kernels.h defines add_waves. A block's 16 tokens lie i + 1/2 positions before and
+ * behind its middle, i = 0 .. 7. There a cos + b sin, seen from the middle, is e +- o with e = a cos and o = b sin of
+ * i + 1/2 positions: with e and o side by side in a register, one multiplication of a pair's eight cosines and sines
+ * with (a, b) does for all 16 tokens. */
+#include "kernels/kv_kernels.h"
+#include "kernels/level.h"
 
-enum { PART = 64 /* pairs at a time */, PARTS = MX_BLOCK / LANES /* vectors of (e, o) */ };
+enum {
+    AT_ONCE = KV_WAVE_BLOCKS /* blocks whose sums are in registers */,
+    PART = 64 /* pairs at a time */,
+    PARTS = MX_BLOCK / LANES /* vectors of (e, o) */
+};
 
 /* seen [count][MX_KV_TILE_BLOCKS][2]: a row's waves of pairs [from, from + count) as they look from the middles of
  * blocks block .. block + 15. */
@@ -22,7 +25,7 @@ static void see_waves(float *seen, const float *waves, const struct mx_kv_turnin
         mx_kv_turn(turns, pair, block, &c, &s);
         const float a = wave[0] * c + wave[1] * s, b = wave[1] * c - wave[0] * s;
         const float straight[2] = {a, b}, crossed[2] = {b, -a};
-        const vf by_cosine = broadcast_two(straight), by_sine = broadcast_two(crossed);
+        const vf by_cosine = vf_broadcast_two(straight), by_sine = vf_broadcast_two(crossed);
         for (int i = 0; i < 2 * MX_KV_TILE_BLOCKS; i += LANES) {
             const vf cosine = vf_load(table + i), sine = vf_load(table + 2 * MX_KV_TILE_BLOCKS + i);
             vf_store(seen + i, vf_fma(sine, by_sine, vf_mul(cosine, by_cosine)));
@@ -44,14 +47,14 @@ static void sum_waves(float *w, const float *seen, const struct mx_kv_turning *t
         for (int p = 0; p < PARTS; p++) x[p] = vf_load(half + p * LANES);
         MX_UNROLL
         for (int j = 0; j < AT_ONCE; j++) {
-            const vf wave = broadcast_two(seen + 2 * b + 2 * j);
+            const vf wave = vf_broadcast_two(seen + 2 * b + 2 * j);
             MX_UNROLL
             for (int p = 0; p < PARTS; p++) sum[j][p] = vf_fma(x[p], wave, sum[j][p]);
         }
     }
     MX_UNROLL
     for (uint32_t j = 0; j < AT_ONCE; j++) {
-        if (b + j < blocks) add_block(w + (size_t)(b + j) * MX_BLOCK, sum[j]);
+        if (b + j < blocks) vf_add_mirrored(w + (size_t)(b + j) * MX_BLOCK, sum[j]);
     }
 }
 
@@ -66,4 +69,9 @@ static void add_waves(float *w, const float *waves, size_t stride, const struct 
             for (uint32_t b = 0; b < blocks; b += AT_ONCE) sum_waves(w, seen, turning, from, count, b, blocks);
         }
     }
+}
+
+void MX_AT_LEVEL(mx_kv_waves_fill)(struct mx_kv_kernels *kernels)
+{
+    kernels->add_waves = add_waves;
 }

@@ -1,4 +1,8 @@
-/* Elementary functions of a vector, within a few units in the last place of float32. Included after a vector.h. */
+/* Elementary functions of a vector, within a few units in the last place of float32. */
+#ifndef MX_KERNELS_SIMD_MATH_H
+#define MX_KERNELS_SIMD_MATH_H
+
+#include "kernels/level.h"
 
 /* exp(x + tail) = 2^n (1 + p): x = n ln 2 + r with |r| <= ln 2 / 2, p the Taylor series of exp(r) - 1 to r^7 (the next
  * term is below 6e-9). Returns p and sets *n. `tail` (a few ulp of x, or 0) is added to r, for an argument known better
@@ -80,3 +84,5 @@ MX_INLINE vf vf_gelu_erf(vf x)
     const vf half = vf_mul(vf_mul(vf_mul(e, t), p), vf_set1(0.5f));
     return vf_mul(x, vf_if_negative(x, half, vf_sub(vf_set1(1.f), half)));
 }
+
+#endif

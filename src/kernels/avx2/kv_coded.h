@@ -1,9 +1,11 @@
 /* Attention on the codes, without VNNI: bytes are widened to 16 bits, and vpmaddwd multiplies
  * pairs with a query (or weights) of 16 bits and adds them to 32-bit lanes, two of which make one sum. Sums stay below
  * 2^31: 512 pairs of coordinates * 32767 * 127; 128 tokens are far less. */
+#ifndef MX_KERNELS_AVX2_KV_CODED_H
+#define MX_KERNELS_AVX2_KV_CODED_H
+
 #include "kernels/avx2/kv_codes.h"
 #include "kernels/kv_kernels.h"
-#include "kernels/kv_levels.h"
 
 enum {
     AHEAD = 4096, /* bytes that loads are prefetched ahead */
@@ -215,9 +217,4 @@ MX_INLINE void sum_rows(float *acc, size_t stride, const uint8_t *codes, const u
     }
 }
 
-#include "kernels/simd/kv_coded.inc"
-
-void mx_kv_coded_avx2(struct mx_kv_kernels *kernels)
-{
-    fill_coded(kernels);
-}
+#endif

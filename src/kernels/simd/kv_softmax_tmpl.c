@@ -1,4 +1,8 @@
-/* The online softmax of kv_kernels.h in the vocabulary of a vector.h (included before this file, with math.inc). */
+/* The online softmax of kv_kernels.h. */
+#include <math.h>
+
+#include "kernels/kv_kernels.h"
+#include "kernels/simd/math.h"
 
 static float softmax(float *w, uint32_t count, float *max, float *sum)
 {
@@ -17,4 +21,9 @@ static float softmax(float *w, uint32_t count, float *max, float *sum)
     *sum = *sum * factor + vf_sum(lanes);
     *max = largest;
     return factor;
+}
+
+void MX_AT_LEVEL(mx_kv_softmax_fill)(struct mx_kv_kernels *kernels)
+{
+    kernels->softmax = softmax;
 }

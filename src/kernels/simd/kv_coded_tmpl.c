@@ -1,5 +1,11 @@
-/* The table of kernels on codes, a function for each representation. Included after a level's prepare_int,
- * score_rows and sum_rows, and the numbers of rows that these take at most: SCORE_ROWS, SUM_ROWS, SUM_ROWS_TURBO3. */
+/* Attention on codes: a function for each representation, around a level's prepare_int, score_rows and sum_rows, which
+ * take at most SCORE_ROWS, SUM_ROWS and (turbo3) SUM_ROWS_TURBO3 rows. */
+#ifndef MX_CODED_H
+#error "define MX_CODED_H, the header that has this level's functions on codes"
+#endif
+#include "kernels/kv_kernels.h"
+#include "kernels/simd/kv_rows.h"
+#include MX_CODED_H
 
 MX_INLINE void scores(float *w, const uint8_t *codes, const uint16_t *scales, uint32_t blocks, const uint8_t *queries,
                       uint32_t rows, uint32_t dim, const enum mx_repr repr)
@@ -55,7 +61,7 @@ static void accumulate_turbo3(float *acc, size_t stride, const uint8_t *codes, c
     accumulate(acc, stride, codes, scales, blocks, w, rows, dim, MX_REPR_TURBO3, SUM_ROWS_TURBO3);
 }
 
-static void fill_coded(struct mx_kv_kernels *kernels)
+void MX_AT_LEVEL(mx_kv_coded_fill)(struct mx_kv_kernels *kernels)
 {
     kernels->k[MX_REPR_INT8].prepare = prepare_int;
     kernels->k[MX_REPR_INT8].scores = scores_int8;

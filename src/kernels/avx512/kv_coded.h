@@ -7,9 +7,11 @@
  *
  * Functions are written for a fixed number of query rows (and of V groups at a time), so that sums stay in registers;
  * the exported ones compose them. */
+#ifndef MX_KERNELS_AVX512_KV_CODED_H
+#define MX_KERNELS_AVX512_KV_CODED_H
+
 #include "kernels/avx512/kv_codes.h"
 #include "kernels/kv_kernels.h"
-#include "kernels/kv_levels.h"
 
 enum {
     AHEAD = 4096, /* bytes, at least, that lines are prefetched ahead */
@@ -254,9 +256,4 @@ MX_INLINE void sum_rows(float *acc, size_t stride, const uint8_t *codes, const u
     }
 }
 
-#include "kernels/simd/kv_coded.inc"
-
-void mx_kv_coded_avx512(struct mx_kv_kernels *kernels)
-{
-    fill_coded(kernels);
-}
+#endif

@@ -1,12 +1,8 @@
-/* Query rows whose number is a constant where a function is inlined, so that arrays of sums are registers. Included
- * after a vector.h. */
+/* Query rows whose number is a constant where a function is inlined, so that arrays of sums are registers. */
+#ifndef MX_KERNELS_SIMD_KV_ROWS_H
+#define MX_KERNELS_SIMD_KV_ROWS_H
 
-/* In front of a loop of at most 16 constant rounds. */
-#if defined(__clang__)
-#define MX_UNROLL _Pragma("unroll")
-#else
-#define MX_UNROLL _Pragma("GCC unroll 16")
-#endif
+#include "kernels/level.h"
 
 /* How many of `rows` rows to take next: the largest of 8, 4, 2, 1 that neither `rows` nor `most` is below. */
 MX_INLINE uint32_t rows_at_once(uint32_t rows, const uint32_t most)
@@ -28,3 +24,5 @@ MX_INLINE uint32_t rows_at_once(uint32_t rows, const uint32_t most)
         else                                                                                                           \
             f(__VA_ARGS__, 1);                                                                                         \
     } while (0)
+
+#endif

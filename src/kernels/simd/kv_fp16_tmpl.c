@@ -1,9 +1,11 @@
 /* Attention on fp16 blocks: the baseline that the codes are measured against, so it is written to read memory as fast
  * as it comes. Keys have tokens in lanes, values coordinates; each vector that is loaded and widened serves several
- * query rows. Included after a level's vector.h, kv_rows.inc and SUMS, the vectors of sums that are under way at once.
- */
+ * query rows. */
+#include "kernels/kv_kernels.h"
+#include "kernels/simd/kv_rows.h"
 
 enum {
+    SUMS = KV_SUMS,                  /* vectors of sums that are under way at once */
     PARTS = MX_BLOCK / LANES,        /* vectors of one coordinate of a block of keys */
     SCORE_SUMS = 8,                  /* as many as hide the latency of a sum */
     SCORE_ROWS = SCORE_SUMS / PARTS, /* the most rows at once */
@@ -58,8 +60,8 @@ MX_INLINE void score_blocks(float *w, const uint16_t *k, const float *queries, u
     for (; i + (uint32_t)chains <= dim; i += (uint32_t)chains) {
         MX_UNROLL
         for (int c = 0; c < chains; c++, k += MX_BLOCK) {
-            if (c % 2 == 0) _mm_prefetch((const char *)k + AHEAD, _MM_HINT_T0);
-            if (c % 2 == 0 && count == 2) _mm_prefetch((const char *)(k + block) + AHEAD, _MM_HINT_T0);
+            if (c % 2 == 0) vi_prefetch((const char *)k + AHEAD);
+            if (c % 2 == 0 && count == 2) vi_prefetch((const char *)(k + block) + AHEAD);
             add_coordinate(sum + c * parts, k, block, q + i + c, stride, rows, chains, count);
         }
     }
@@ -114,7 +116,7 @@ MX_INLINE void sum_columns(float *acc, size_t stride, const uint16_t *v, uint32_
         for (int c = 0; c < count; c++) {
             const uint16_t *p = v + c * LANES;
             const vf x = some ? vf_widen_some((const uint8_t *)p, MX_F16, some) : load_halves(p);
-            if (c % LINE_VECTORS == 0) _mm_prefetch((const char *)p + AHEAD, _MM_HINT_T0);
+            if (c % LINE_VECTORS == 0) vi_prefetch((const char *)p + AHEAD);
             MX_UNROLL
             for (int r = 0; r < rows; r++) {
                 sum[c * rows + r] = vf_fma(x, vf_set1(w[(size_t)r * MX_KV_TILE + t]), sum[c * rows + r]);
@@ -158,7 +160,7 @@ static void accumulate_fp16(float *acc, size_t stride, const uint8_t *codes, con
     }
 }
 
-static void fill_fp16(struct mx_kv_kernels *kernels)
+void MX_AT_LEVEL(mx_kv_fp16_fill)(struct mx_kv_kernels *kernels)
 {
     kernels->k[MX_REPR_FP16].prepare = prepare_fp16;
     kernels->k[MX_REPR_FP16].scores = scores_fp16;

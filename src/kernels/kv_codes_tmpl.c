@@ -1,21 +1,23 @@
-/* Kernels of the KV cache in plain C, compiled once per CPU level with that level's instruction set: the including file
- * defines MX_KV_LEVEL and takes the function at the end. Work is done on 16 lanes at a time (tokens of a block, as a
- * vector type of the compiler's), sums over coordinates are sequential in each lane, nothing is contracted or
- * reassociated: all levels yield the same bits. Contracts: kv_kernels.h. Layouts: kv_repr.h. */
+/* Encoding, rotating and storing keys and values in plain C, compiled once per level with that level's instruction set
+ * (MX_LEVEL). Work is done on 16 lanes at a time (kv_lanes.h), sums over coordinates are sequential in each lane,
+ * nothing is contracted or reassociated: all levels yield the same bits, so a cache's content never depends on the
+ * processor. Contracts: kv_kernels.h. Layouts: kv_repr.h. */
+#ifndef MX_LEVEL
+#error "define MX_LEVEL, the suffix of this level's functions"
+#endif
 #include <math.h>
 #include <string.h>
 
 #include "base/half.h"
 #include "kernels/kv_codebook.h"
 #include "kernels/kv_kernels.h"
-#include "kernels/kv_levels.h"
+#include "kernels/kv_lanes.h"
+#include "kernels/levels.h"
 #include "kernels/scalar/kv_decode.h"
 
 #if defined(__F16C__)
 #include <immintrin.h>
 #endif
-
-enum { LANES = MX_BLOCK };
 
 static const float fp16_max = 65504.0f;
 
@@ -23,65 +25,6 @@ static const float fp16_max = 65504.0f;
 struct codes {
     int8_t at[MX_KV_MAX_DIM + 8][LANES];
 };
-
-/* 16 numbers; comparisons of such vectors yield masks of 0 and -1. */
-typedef float lanes __attribute__((vector_size(64)));
-typedef int32_t masks __attribute__((vector_size(64)));
-
-static inline lanes load(const float *p)
-{
-    lanes x;
-    memcpy(&x, p, sizeof x);
-    return x;
-}
-
-static inline void store(float *p, lanes x)
-{
-    memcpy(p, &x, sizeof x);
-}
-
-static inline lanes all(float x)
-{
-    return x - (lanes){0};
-}
-
-/* a where the mask is set, else b. */
-static inline lanes choose(masks mask, lanes a, lanes b)
-{
-    return (lanes)((mask & (masks)a) | (~mask & (masks)b));
-}
-
-static inline lanes magnitude(lanes x)
-{
-    return (lanes)((masks)x & 0x7fffffff);
-}
-
-/* The sum and the largest of 16 lanes, by halves. */
-static inline float sum_lanes(lanes x)
-{
-    x += __builtin_shufflevector(x, x, 8, 9, 10, 11, 12, 13, 14, 15, 0, 1, 2, 3, 4, 5, 6, 7);
-    x += __builtin_shufflevector(x, x, 4, 5, 6, 7, 0, 1, 2, 3, 4, 5, 6, 7, 0, 1, 2, 3);
-    x += __builtin_shufflevector(x, x, 2, 3, 0, 1, 2, 3, 0, 1, 2, 3, 0, 1, 2, 3, 0, 1);
-    return x[0] + x[1];
-}
-
-static inline float largest_lane(lanes x)
-{
-    lanes y = __builtin_shufflevector(x, x, 8, 9, 10, 11, 12, 13, 14, 15, 0, 1, 2, 3, 4, 5, 6, 7);
-    x = choose(y > x, y, x);
-    y = __builtin_shufflevector(x, x, 4, 5, 6, 7, 0, 1, 2, 3, 4, 5, 6, 7, 0, 1, 2, 3);
-    x = choose(y > x, y, x);
-    y = __builtin_shufflevector(x, x, 2, 3, 0, 1, 2, 3, 0, 1, 2, 3, 0, 1, 2, 3, 0, 1);
-    x = choose(y > x, y, x);
-    return x[0] > x[1] ? x[0] : x[1];
-}
-
-/* Round to nearest, ties to even, for |x| < 2^22. */
-static inline lanes round_even(lanes x)
-{
-    const float big = 12582912.0f; /* 1.5 * 2^23 */
-    return (x + big) - big;
-}
 
 /* A scale in fp16: clamped, and NaN where the vector was not finite. */
 static inline uint16_t fp16_scale(float scale, float poison)
@@ -351,27 +294,22 @@ static void rotate_back(float *x, const struct mx_kv_rotation *rotation)
     multiply_rows(x, rotation->signs, 1.0f / sqrtf((float)dim), dim);
 }
 
-#include "kernels/kv_turned.inc"
-
-/* e^x for x in [-87, 88], relative error below 3e-7: x = n ln 2 + r, a Taylor polynomial in r, n into the exponent. */
-static inline lanes exp_inside(lanes x)
+/* What rotates with the position: the rotation of pair p at position t is the complex number e^(i t frequency_p), a
+ * product of numbers that stand in tables. */
+static void add_turned(float *x, const float *v, float factor, const struct mx_kv_turning *turning, uint64_t block)
 {
-    const lanes n = round_even(x * 1.44269504f);
-    const lanes r = (x - n * 0.693359375f) - n * -2.12194440e-4f;
-    lanes p = r * (1.0f / 720) + 1.0f / 120;
-    p = p * r + 1.0f / 24;
-    p = p * r + 1.0f / 6;
-    p = p * r + 0.5f;
-    p = p * r + 1.0f;
-    p = p * r + 1.0f;
-    return p * (lanes)((__builtin_convertvector(n, masks) + 127) << 23);
-}
-
-/* e^x for x <= 0; 0 below -87, NaN stays. */
-static inline lanes exp_negative(lanes x)
-{
-    const masks low = x < -87.0f;
-    return (lanes)(~low & (masks)exp_inside(choose(low, all(-87.0f), x)));
+    const struct mx_kv_turns *turns = turning->turns;
+    for (uint32_t f = 0; f < turning->count; f++) {
+        const uint32_t pair = turning->pairs[f];
+        const uint32_t first = mx_kv_pair_first(turns, pair), second = mx_kv_pair_second(turns, pair);
+        float c, s;
+        mx_kv_turn(turns, pair, block, &c, &s);
+        const float a = factor * (v[first] * c - v[second] * s), b = factor * (v[second] * c + v[first] * s);
+        const lanes cosine = load(turns->lane + (size_t)pair * 2 * LANES);
+        const lanes sine = load(turns->lane + (size_t)pair * 2 * LANES + LANES);
+        store(x + first * LANES, load(x + first * LANES) + (a * cosine - b * sine));
+        store(x + second * LANES, load(x + second * LANES) + (b * cosine + a * sine));
+    }
 }
 
 static void softcap(float *w, uint32_t count, float cap)
@@ -387,25 +325,13 @@ static void softcap(float *w, uint32_t count, float cap)
     }
 }
 
-static float softmax(float *w, uint32_t count, float *max, float *sum)
+static void add_slope(float *w, uint32_t count, float slope, float distance)
 {
-    lanes lane = all(-INFINITY);
-    for (uint32_t i = 0; i < count; i += LANES) lane = choose(load(w + i) > lane, load(w + i), lane);
-    const float tile = largest_lane(lane), largest = tile > *max ? tile : *max;
-    const float origin = largest == -INFINITY ? 0.0f : largest; /* nothing to see yet: all weights become 0 */
-    lane = all(0.0f);
-    for (uint32_t i = 0; i < count; i += LANES) {
-        const lanes e = exp_negative(load(w + i) - origin);
-        store(w + i, e);
-        lane += e;
-    }
-    const float factor = largest == *max ? 1.0f : exp_negative(all(*max - origin))[0];
-    *sum = *sum * factor + sum_lanes(lane);
-    *max = largest;
-    return factor;
+    lanes at = distance + (lanes){0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15};
+    for (uint32_t i = 0; i < count; i += LANES, at += (float)LANES) store(w + i, load(w + i) + slope * at);
 }
 
-void MX_KV_LEVEL(struct mx_kv_kernels *kernels)
+void MX_AT_LEVEL(mx_kv_codes_fill)(struct mx_kv_kernels *kernels)
 {
     kernels->k[MX_REPR_FP16].decode = kernels->v[MX_REPR_FP16].decode = decode_fp16;
     kernels->k[MX_REPR_INT8].encode = encode_k_int8;
@@ -423,7 +349,6 @@ void MX_KV_LEVEL(struct mx_kv_kernels *kernels)
     kernels->rotate = rotate;
     kernels->rotate_back = rotate_back;
     kernels->add_turned = add_turned;
-    kernels->add_waves = add_waves;
     kernels->softcap = softcap;
-    kernels->softmax = softmax;
+    kernels->add_slope = add_slope;
 }

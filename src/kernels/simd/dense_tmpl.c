@@ -1,5 +1,10 @@
-/* The slots of struct mx_dense_kernels in the vocabulary of a vector.h (included before this file, with math.inc), and
- * fill_dense(), which puts them into a table. Lengths that are no multiple of LANES end in one partial vector. */
+/* Norms, rotary, activations: the slots of struct mx_dense_kernels but products. Lengths that are no multiple of LANES
+ * end in one partial vector. */
+#include "kernels/dense.h"
+
+#include <math.h>
+
+#include "kernels/simd/math.h"
 
 MX_INLINE void map(float *out, const float *x, size_t n, vf (*function)(vf))
 {
@@ -209,7 +214,7 @@ static size_t argmax(const float *x, size_t n)
     return i;
 }
 
-static void fill_dense(struct mx_dense_kernels *table)
+void MX_AT_LEVEL(mx_dense_fill)(struct mx_dense_kernels *table)
 {
     table->rmsnorm = rmsnorm;
     table->layernorm = layernorm;

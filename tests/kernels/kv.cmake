@@ -1,1 +1,0 @@
-mlxcel_test(kv_kernels test_kv.c)
