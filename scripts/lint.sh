@@ -29,6 +29,16 @@ builds_with() { # PRESET: builds everything with warnings as errors
 tidy() { # clang-tidy over what is compiled, one file at a time: it carries state from file to file
     printf '%s\n' "${units[@]}" | xargs -P "$(nproc)" -n 1 clang-tidy --quiet -p build/clang
 }
+checked() { # cppcheck over every file; a template is checked for each level
+    local common=(--quiet --error-exitcode=1 --std=c11 --enable=warning,portability --inline-suppr
+        --suppressions-list=.cppcheck -j "$(nproc)" -Iinclude -Isrc) level
+    printf '%s\n' "${units[@]}" | grep -v '_tmpl\.c$' | xargs cppcheck "${common[@]}" -DMX_X86_LEVELS=1 || return 1
+    for level in avx2 avx512; do
+        printf '%s\n' "${units[@]}" | grep '_tmpl\.c$' | xargs cppcheck "${common[@]}" "-DMX_LEVEL=$level" \
+            "-DMX_LEVEL_INDEX=MX_CPU_${level^^}" "-DMX_VECTOR_H=\"kernels/$level/vector.h\"" \
+            "-DMX_CODED_H=\"kernels/$level/kv_coded.h\"" || return 1
+    done
+}
 no_stray_bytes() { # tabs, trailing blanks, a missing last newline, text that is not UTF-8
     ! grep -nIP '\t|[ \t]+$' "${sources[@]}" && for file in "${sources[@]}"; do
         [ -z "$(tail -c 1 "$file")" ] || { echo "$file: no newline at the end"; return 1; }
@@ -45,10 +55,12 @@ exported() { # only mx_ symbols leave the shared library
     [ -z "$other" ] || { echo "exported: $other"; return 1; }
 }
 headers_stand_alone() { # each header compiles by itself, the public ones as C++ too
-    local header
+    local header level
     for header in $(git ls-files 'src/*.h' 'include/*.h'); do
+        case $header in */avx512/*) level=avx512 ;; *) level=avx2 ;; esac # those of src/kernels stand in a level's file
         # shellcheck disable=SC2046 # the flags are words; -Wno-psabi: vectors that no function outside the file takes
         gcc -std=gnu17 -D_GNU_SOURCE -fsyntax-only -Wall -Werror -Wno-psabi -Iinclude -Isrc -x c \
+            "-DMX_LEVEL=$level" "-DMX_VECTOR_H=\"kernels/$level/vector.h\"" \
             $(pkg-config --cflags libcjson libpcre2-8) "$header" || return 1
     done
     for header in $(git ls-files 'include/*.h'); do
@@ -65,8 +77,8 @@ check "shell scripts (shellcheck)" shellcheck --severity=warning "${shells[@]}"
 check "headers stand alone" headers_stand_alone
 check "warnings with gcc" builds_with release
 check "warnings with clang" builds_with clang
+check "without vector levels" builds_with plain
 check "exported symbols" exported
-check "cppcheck" cppcheck --quiet --error-exitcode=1 --std=c11 --enable=warning,portability --inline-suppr \
-    --suppressions-list=.cppcheck -j "$(nproc)" -Iinclude -Isrc "${units[@]}"
+check "cppcheck" checked
 check "clang-tidy" tidy
 exit $failed

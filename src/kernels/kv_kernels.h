@@ -2,7 +2,7 @@
  *
  * One table per CPU level (kv_kernels.c). Every table is full. The scalar level is the definition: it
  * decodes a block and multiplies in f32; vector levels multiply the codes where they lie. Encoding and rotation are one
- * source compiled for each level (kv_portable.inc) whose results are the same to the bit, so a cache's content
+ * source compiled for each level (kv_codes_tmpl.c) whose results are the same to the bit, so a cache's content
  * never depends on the processor.
  *
  * Shapes: dim is the head's width; a panel is f32 [dim][MX_BLOCK], one token (or query row) per lane; rows of scores

@@ -201,7 +201,6 @@ MX_INLINE void sum_rows(float *acc, size_t stride, const uint8_t *codes, const u
             const __m256 scale = vf_widen((const uint8_t *)(scales + t), MX_F16);
             _mm256_storeu_ps(products + t, _mm256_mul_ps(_mm256_loadu_ps(w + r * MX_KV_TILE + t), scale));
         }
-        // cppcheck-suppress uninitvar ; only written to
         weights.unit[r] = to_int16(weights.numbers[r], products, blocks * MX_BLOCK);
     }
     const size_t block = mx_repr_code_bytes(repr, dim), group = mx_repr_code_bytes(repr, 16);
