@@ -228,7 +228,8 @@ static void read_activation(struct mx_build *build)
     if (!mx_config_text(build->config, MX_FIELD_ACTIVATION, name, sizeof name)) return;
     for (size_t i = 0; i < sizeof activation_names / sizeof *activation_names; i++) {
         if (strcmp(name, activation_names[i].name) != 0) continue;
-        arch->activation = activation_names[i].activation;
+        /* A family whose activation has no word in a config calls it by its kin's. */
+        if (arch->activation != MX_ACTIVATION_SWIGLU_CLAMPED) arch->activation = activation_names[i].activation;
         return;
     }
     mx_arch_refuse(arch, "the engine has no activation \"%s\"", name);
@@ -261,6 +262,7 @@ static void read_facts(struct mx_build *build)
     arch->qk_norm = family->qk_norm;
     if (family->qk_norm_asked && !mx_config_flag(config, MX_FIELD_QK_NORM, false)) arch->qk_norm = MX_QK_NORM_NONE;
     arch->qk_norm_late = family->qk_norm_late;
+    arch->alibi_max = mx_config_number(config, "attn_config.alibi_bias_max|alibi_bias_max", 1e-3, 1e3, 8);
     arch->qk_norm_bias = arch->norm_bias && !family->no_qk_norm_bias;
     arch->qkv_bias = answer(config, family->qkv_bias, MX_FIELD_QKV_BIAS);
     arch->o_bias = answer(config, family->o_bias, MX_FIELD_QKV_BIAS);

@@ -184,6 +184,7 @@ struct mx_arch {
     uint8_t rope_count;     /* 0: no layer is rotary */
     enum mx_positions positions;
     uint32_t position_rows, position_offset; /* learned: rows of the table, of which the first are never used */
+    double alibi_max;                        /* ALiBi: the exponent of the last slope, 8 as a rule */
     double attention_scale;                  /* 1/sqrt(head_dim) unless the family says otherwise */
     double clip_qkv;                         /* queries, keys and values are kept within +-clip_qkv; 0: as they are */
     double attention_softcap, logit_softcap; /* 0: none */

@@ -102,9 +102,10 @@ void mx_build_experts(struct mx_build *build)
                 : mx_config_common(config, MX_FIELD_EXPERTS_USED, 1, MX_ARCH_MAX_EXPERTS, family->experts_used);
         if (experts->used > experts->count || !experts->used)
             mx_config_fail(config, "%u experts are used per token, of %u", experts->used, experts->count);
-        experts->normalize = family->no_normalize_field
-                                 ? family->normalize_experts
-                                 : mx_config_flag(config, "norm_topk_prob|moe_renormalize|route_norm", family->normalize_experts);
+        experts->normalize =
+            family->no_normalize_field
+                ? family->normalize_experts
+                : mx_config_flag(config, "norm_topk_prob|moe_renormalize|route_norm", family->normalize_experts);
         experts->softmax_first = !family->softmax_last;
         experts->shared_gate = family->shared_gate;
         experts->bias = arch->mlp_bias;
@@ -121,7 +122,8 @@ void mx_build_experts(struct mx_build *build)
             experts->groups_used = groups_used;
             experts->group_pairs = true;
         }
-        experts->scale = mx_config_number(config, "routed_scaling_factor|router_scaling_factor|route_scale|moe_routed_scaling_factor", 0, 1e6, 1);
+        experts->scale = mx_config_number(
+            config, "routed_scaling_factor|router_scaling_factor|route_scale|moe_routed_scaling_factor", 0, 1e6, 1);
     }
     const struct sparse_rules rules = read_rules(build);
     if (build->family->class_ == MX_CLASS_RECURRENT && arch->known) build->parts_apart = !build->family->feed_forward;

@@ -76,9 +76,9 @@ static const char *lacks_positions(enum mx_positions positions)
     switch (positions) {
     case MX_POSITIONS_ROPE:
     case MX_POSITIONS_NONE:
-    case MX_POSITIONS_LEARNED: return NULL;
+    case MX_POSITIONS_LEARNED:
+    case MX_POSITIONS_ALIBI: return NULL;
     case MX_POSITIONS_SINUSOIDAL: return "sinusoidal positions";
-    case MX_POSITIONS_ALIBI: return "ALiBi";
     }
     return "positions of that kind";
 }
@@ -201,7 +201,6 @@ static void ask_layer(struct mx_arch *arch, const struct mx_layer *layer)
     ask(arch, lacks_feed_forward(ffn->kind));
     ask(arch, lacks_block(layer->block));
     ask(arch, lacks_gate(attention->gate));
-    refuse_if(arch, attention->sinks, "attention sinks");
     refuse_if(arch, attention->values_are_keys, "values taken from keys");
     refuse_if(arch, attention->output_norm, "norm on attention's output");
     refuse_if(arch, attention->differential, "differential attention");

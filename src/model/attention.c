@@ -126,7 +126,8 @@ void mx_attention_block(const struct mx_run *run, uint32_t index, const float *x
     }
     struct heads heads = {run, mixer, weights};
     mx_rows(run->pool, run->n, prepare_piece, &heads);
-    mx_kv_attend(workspace->attention, index, workspace->sequences, run->parts, NULL, workspace->q,
+    const struct mx_kv_terms terms = {weights->sinks, run->model->weights.slopes};
+    mx_kv_attend(workspace->attention, index, workspace->sequences, run->parts, &terms, workspace->q,
                  owns ? workspace->k : NULL, owns ? workspace->v : NULL, workspace->attended);
     if (mixer->gate != MX_GATE_NONE) mx_rows(run->pool, run->n, gate_piece, &heads);
     const struct mx_matmul_job o = {&weights->o.matrix, weights->o.bias, out, hidden, add};

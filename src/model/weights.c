@@ -7,6 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/checked.h"
 #include "base/str.h"
 #include "model/weights_read.h"
 
@@ -192,6 +193,25 @@ static mx_status check_leftovers(struct mx_reader *reader)
         first->file, first->name, reader->arch->model_type, reader->arch->layer_count, count);
 }
 
+/* Slopes of ALiBi (arXiv 2108.12409, section 3): powers of 2^(-8/n) for the largest power of two n within the heads,
+ * then every other power of 2^(-4/n). */
+static mx_status make_slopes(struct loader *loader)
+{
+    const struct mx_arch *arch = loader->reader.arch;
+    if (arch->positions != MX_POSITIONS_ALIBI) return MX_OK;
+    uint32_t heads = 0, whole = 1;
+    for (uint32_t i = 0; i < arch->layer_count; i++) heads = mx_larger(heads, arch->layers[i].attention.heads);
+    while (2 * whole <= heads) whole *= 2;
+    float *slopes = mx_arena_array(loader->reader.arena, heads, sizeof *slopes);
+    if (!slopes) return mx_fail_memory(loader->reader.err, "ALiBi slopes", heads * sizeof *slopes);
+    for (uint32_t h = 0; h < heads; h++) {
+        const double exponent = h < whole ? arch->alibi_max * (h + 1) : arch->alibi_max / 2 * (2 * (h - whole) + 1);
+        slopes[h] = (float)exp2(-exponent / whole);
+    }
+    loader->weights->slopes = slopes;
+    return MX_OK;
+}
+
 static mx_status resolve(struct loader *loader)
 {
     const struct mx_arch *arch = loader->reader.arch;
@@ -201,6 +221,7 @@ static mx_status resolve(struct loader *loader)
         return mx_fail_memory(loader->reader.err, "the layers' table", arch->layer_count * sizeof *weights->layers);
     loader->reader.world = mx_names_world(arch, exists, loader->reader.checkpoint);
     MX_TRY(mx_tensors_each(arch, read_tensor, loader));
+    MX_TRY(make_slopes(loader));
     if (arch->tied) weights->head.matrix = weights->embedding.matrix;
     weights->converted_bytes = loader->reader.converted_bytes;
     return check_leftovers(&loader->reader);

@@ -27,6 +27,7 @@ struct mx_attention_weights {
     struct mx_linear q, k, v, o;
     struct mx_linear gate; /* of the output: MX_GATE_* */
     struct mx_norm_weights q_norm, k_norm;
+    const float *sinks; /* [heads], or NULL */
 };
 
 struct mx_feed_forward_weights {
@@ -71,6 +72,7 @@ struct mx_weights {
     struct mx_linear embedding;            /* [vocab, hidden] */
     struct mx_linear positions;            /* [rows, hidden]: learned positions */
     struct mx_norm_weights embedding_norm; /* of the embedding's rows */
+    const float *slopes;                   /* [heads]: of ALiBi, or NULL */
     struct mx_norm_weights final_norm;
     struct mx_linear head; /* [vocab, hidden]; the embedding itself where tied */
     struct mx_layer_weights *layers;

@@ -33,6 +33,7 @@ static const struct mx_place places[MX_ROLE_COUNT] = {
     [MX_ROLE_K] = LAYER(LINEAR, attention.k),
     [MX_ROLE_V] = LAYER(LINEAR, attention.v),
     [MX_ROLE_ATTENTION_GATE] = LAYER(LINEAR, attention.gate),
+    [MX_ROLE_SINKS] = LAYER(FLOATS, attention.sinks),
     [MX_ROLE_O] = LAYER(LINEAR, attention.o),
     [MX_ROLE_Q_NORM] = LAYER(NORM, attention.q_norm),
     [MX_ROLE_K_NORM] = LAYER(NORM, attention.k_norm),

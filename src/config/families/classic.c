@@ -4,6 +4,7 @@
 #include <math.h>
 
 #include "config/families/fills.h"
+#include "config/runs.h"
 
 /* Scores are not scaled. */
 void mx_fill_gpt_neo(struct mx_build *build)
@@ -73,6 +74,7 @@ void mx_fill_falcon(struct mx_build *build)
     if (mx_config_flag(config, "alibi", false)) {
         arch->rope_count = 0;
         arch->positions = MX_POSITIONS_ALIBI;
+        mx_arch_refuse(arch, "the engine does not run Falcon models with ALiBi");
     }
     for (uint32_t i = 0; i < arch->layer_count; i++) {
         arch->layers[i].attention.kv_heads = grouped ? groups : shared ? 1 : build->heads;

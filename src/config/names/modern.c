@@ -56,10 +56,11 @@ const struct mx_names mx_names_granitemoe = {
     .base = &mx_names_llama,
     .of =
         {
-            [MX_ROLE_ROUTER] = "block_sparse_moe.router.layer",
+            [MX_ROLE_ROUTER] = "block_sparse_moe.router.layer|block_sparse_moe.router",
             [MX_ROLE_EXPERT_GATE] = "block_sparse_moe.switch_mlp.gate_proj",
             [MX_ROLE_EXPERT_UP] = "block_sparse_moe.switch_mlp.up_proj",
-            [MX_ROLE_EXPERT_DOWN] = "block_sparse_moe.switch_mlp.down_proj|block_sparse_moe.output_linear",
+            [MX_ROLE_EXPERT_DOWN] = "block_sparse_moe.switch_mlp.down_proj|block_sparse_moe.output_linear"
+                                    "|block_sparse_moe.experts.down_proj",
             [MX_ROLE_SHARED_DOWN] = "shared_mlp.output_linear",
             [MX_ROLE_SHARED_GATE] = "",
             [MX_ROLE_SHARED_UP] = "",
@@ -67,7 +68,10 @@ const struct mx_names mx_names_granitemoe = {
         },
     .fused =
         {
-            {"block_sparse_moe.input_linear", MX_BLOCKS_ONE, 2, {MX_ROLE_EXPERT_GATE, MX_ROLE_EXPERT_UP}},
+            {"block_sparse_moe.input_linear|block_sparse_moe.experts.gate_up_proj",
+             MX_BLOCKS_ONE,
+             2,
+             {MX_ROLE_EXPERT_GATE, MX_ROLE_EXPERT_UP}},
             {"shared_mlp.input_linear", MX_BLOCKS_ONE, 2, {MX_ROLE_SHARED_GATE, MX_ROLE_SHARED_UP}},
         },
 };
@@ -90,7 +94,10 @@ const struct mx_names mx_names_granitemoehybrid = {
         },
     .fused =
         {
-            {"block_sparse_moe.input_linear", MX_BLOCKS_ONE, 2, {MX_ROLE_EXPERT_GATE, MX_ROLE_EXPERT_UP}},
+            {"block_sparse_moe.input_linear|block_sparse_moe.experts.gate_up_proj",
+             MX_BLOCKS_ONE,
+             2,
+             {MX_ROLE_EXPERT_GATE, MX_ROLE_EXPERT_UP}},
             {"shared_mlp.input_linear", MX_BLOCKS_ONE, 2, {MX_ROLE_SHARED_GATE, MX_ROLE_SHARED_UP}},
             {"shared_mlp.input_linear", MX_BLOCKS_ONE, 2, {MX_ROLE_GATE, MX_ROLE_UP}},
         },
