@@ -39,7 +39,8 @@ static void test_other_layers(void **state)
     refuses_of("tests/data/families/mixtral", NULL, NULL, "\"num_local_experts\": 4", "\"num_local_experts\": null",
                MX_ERR_FORMAT, "model.layers.0.mlp.gate_proj");
     refuses_of("tests/data/families/phi", NULL, NULL, "\"num_hidden_layers\"",
-               "\"num_experts\": 4, \"num_experts_per_tok\": 2, \"num_hidden_layers\"", MX_ERR_UNSUPPORTED, "experts");
+               "\"num_experts\": 4, \"num_experts_per_tok\": 2, \"num_hidden_layers\"", MX_ERR_FORMAT,
+               "model.layers.0.mlp.gate.weight");
     refuses(NULL, NULL, "\"num_hidden_layers\"",
             "\"num_experts\": 4, \"num_experts_per_tok\": 2, \"num_hidden_layers\"", MX_ERR_FORMAT,
             "model.layers.0.mlp.gate.weight");
