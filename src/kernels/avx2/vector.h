@@ -359,7 +359,10 @@ MX_INLINE vi codes_of_words(vi words, int bits, size_t j)
 /* sum + a.low b.low + a.high b.high in each lane, the words being signed. */
 MX_INLINE vi vi_dot_words(vi sum, vi a, vi b)
 {
-    return _mm256_add_epi32(sum, _mm256_madd_epi16(a, b));
+    /* gcc 12 begins many products before it adds them up, and then runs out of registers; not so around this */
+    vi products;
+    __asm__("vpmaddwd %3, %2, %1\n\tvpaddd %1, %0, %0" : "+x"(sum), "=&x"(products) : "x"(a), "xm"(b));
+    return sum;
 }
 
 #endif
