@@ -20,12 +20,49 @@ compare() { # TITLE CTX WINDOWS MODES FLAGS...: the flags are part of the title
         --compare "$modes" --force-kv-mode "$@" 2>/dev/null
 }
 
+# The signs of the rotations are random: mean and standard deviation over eight draws, the first of which is the one in
+# use. Seed 0 means that one.
+draws() { # TITLE CTX WINDOWS MODES FLAGS...
+    local title=$1 ctx=$2 windows=$3 modes=$4 seed
+    shift 4
+    printf '\n%s, eight draws of signs%s (%s windows of %s tokens)\n' "$title" "${*:+: $*}" "$windows" "$ctx"
+    printf '%-17s %19s  %20s  %15s\n' mode 'KL mean' 'perplexity %' 'top-1 %'
+    for seed in 0 1 2 3 4 5 6 7; do
+        "$program" perplexity -m "$trained/$model" --tokens-file "$trained/val.tokens" --ctx "$ctx" \
+            --windows "$windows" --compare "$modes" --force-kv-mode --kv-sign-seed "$seed" --json "$@" 2>/dev/null
+    done | awk -F '[:,]' '
+        /"mode":/ { mode = $2; gsub(/[ "]/, "", mode); if (!(mode in count)) order[++modes] = mode; count[mode]++ }
+        /"(kl_mean|perplexity_change_pct|top1)":/ {
+            key = $1
+            gsub(/[ "]/, "", key)
+            value = key == "top1" ? 100 * $2 : $2 + 0
+            sum[mode, key] += value
+            square[mode, key] += value * value
+        }
+        function deviation(mode, key, n) {
+            n = count[mode]
+            n = (square[mode, key] - sum[mode, key] ^ 2 / n) / (n - 1)
+            return n > 0 ? sqrt(n) : 0
+        }
+        END {
+            for (i = 1; i <= modes; i++) {
+                mode = order[i]
+                n = count[mode]
+                printf "%-17s %.5f +- %.5f   %+.3f +- %.3f     %.2f +- %.2f\n", mode, sum[mode, "kl_mean"] / n,
+                    deviation(mode, "kl_mean"), sum[mode, "perplexity_change_pct"] / n,
+                    deviation(mode, "perplexity_change_pct"), sum[mode, "top1"] / n, deviation(mode, "top1")
+            }
+        }'
+}
+
 all_off=(--kv-all-coded --kv-recent 0 --kv-sink 0 --kv-center off)
 for model in "$@"; do
     {
         echo "# bench/quality.sh $model: KL in nats against the same model's fp16 cache; a small model, trained for minutes"
         compare "protections off" 2048 8 all "${all_off[@]}"
+        draws "protections off" 2048 8 int8,int8+turbo4,fp16+turbo4,fp16+turbo3,turbo4 "${all_off[@]}"
         compare "defaults" 2048 8 all
+        draws "defaults" 2048 8 int8,int8+turbo4,fp16+turbo4,fp16+turbo3,turbo4
         compare "hot window alone" 2048 8 int8+turbo4,turbo4 --kv-recent 64 --kv-sink 0 --kv-center off
         compare "hot window of 128" 2048 8 int8+turbo4,turbo4 --kv-recent 128
         compare "own block alone" 2048 8 int8+turbo4,turbo4 --kv-recent 0 --kv-sink 0 --kv-center off
