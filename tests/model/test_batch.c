@@ -204,6 +204,11 @@ static void company_changes_nothing(void **state)
         struct mx_model *model;
         snprintf(directory, sizeof directory, DATA "%s", entry->d_name);
         assert_ok(mx_model_open(&model, directory, NULL, &err));
+        const struct mx_arch *arch = mx_model_arch(model);
+        if (arch->positions == MX_POSITIONS_LEARNED && arch->position_rows < CONTEXT) {
+            mx_model_close(model); /* its table of positions ends before these texts do */
+            continue;
+        }
         for (int cpu = MX_CPU_SCALAR; cpu <= (int)mx_cpu_detect(); cpu++) {
             for (size_t mode = 0; mode < sizeof modes / sizeof *modes; mode++) {
                 if (++runs % (SANITIZED ? 13 : cpu == MX_CPU_SCALAR ? 4 : 1)) continue;
