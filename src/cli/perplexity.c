@@ -9,6 +9,7 @@
 #include "cli/kv_flags.h"
 #include "cli/mode_list.h"
 #include "cli/output.h"
+#include "cli/record_run.h"
 #include "cli/table.h"
 #include "evidence/compare.h"
 
@@ -16,7 +17,8 @@ struct options {
     struct mx_engine_flags engine;
     const char *file, *tokens, *compare;
     int64_t context, windows;
-    bool json;
+    bool json, record;
+    struct mx_store_flags store;
     struct mx_kv_flags kv;
 };
 static const struct options defaults = {.context = 2048, .kv = MX_KV_FLAGS_DEFAULT};
@@ -30,6 +32,9 @@ static const struct mx_flag flags[] = {
      offsetof(struct options, windows), 1, 1 << 30},
     {"compare", 0, MX_FLAG_TEXT, "MODES", "divergence of these cache modes from fp16: int8,turbo4 or all",
      offsetof(struct options, compare)},
+    {"record", 0, MX_FLAG_SWITCH, NULL, "with --compare: keep the figures as records, as eval does",
+     offsetof(struct options, record)},
+    MX_STORE_FLAG_ROWS(struct options, store),
     {"json", 0, MX_FLAG_SWITCH, NULL, "print JSON", offsetof(struct options, json)},
     MX_ENGINE_FLAG_ROWS(struct options, engine),
     MX_KV_FLAG_ROWS(struct options, kv),
@@ -69,7 +74,7 @@ static cJSON *comparison_json(const struct mx_comparison *result)
     cJSON_AddNumberToObject(one, "recent", result->setup.recent);
     cJSON_AddNumberToObject(one, "sink", result->setup.sink);
     cJSON_AddNumberToObject(one, "mean_nll", result->nll);
-    cJSON_AddNumberToObject(one, "perplexity_change_pct", result->perplexity_change);
+    cJSON_AddNumberToObject(one, "perplexity_change_pct", 100 * result->perplexity_change);
     cJSON_AddNumberToObject(one, "kl_mean", result->kl_mean);
     cJSON_AddNumberToObject(one, "kl_p99", result->kl_p99);
     cJSON_AddNumberToObject(one, "top1", result->top1);
@@ -96,10 +101,22 @@ static mx_status print_comparison(const struct mx_cli *cli, const struct options
         mx_table_cell(&table, MX_STYLE_PLAIN, "%u", results[i].setup.sink);
         mx_table_cell(&table, MX_STYLE_PLAIN, "%.5f", results[i].kl_mean);
         mx_table_cell(&table, MX_STYLE_PLAIN, "%.5f", results[i].kl_p99);
-        mx_table_cell(&table, MX_STYLE_PLAIN, "%+.3f", results[i].perplexity_change);
+        mx_table_cell(&table, MX_STYLE_PLAIN, "%+.3f", 100 * results[i].perplexity_change);
         mx_table_cell(&table, MX_STYLE_PLAIN, "%.2f", 100 * results[i].top1);
     }
     return mx_table_print(&table, 0, cli->colour_out, err);
+}
+
+static mx_status open_records(struct mx_record_run *recording, const struct options *options,
+                              const struct mx_session *session, struct mx_error *err)
+{
+    char command[512], buffer[4096];
+    const char *folder, *text = options->file ? options->file : options->tokens, *slash = strrchr(text, '/');
+    MX_TRY(mx_model_folder(&options->engine, buffer, sizeof buffer, &folder, err));
+    snprintf(command, sizeof command, "mlxcel perplexity %s %s --compare %s --ctx %lld",
+             options->file ? "-f" : "--tokens-file", slash ? slash + 1 : text, options->compare,
+             (long long)options->context);
+    return mx_record_run_open(recording, &options->store, folder, session, command, err);
 }
 
 static mx_status compare(struct mx_cli *cli, const struct options *options, struct mx_session *session,
@@ -114,9 +131,15 @@ static mx_status compare(struct mx_cli *cli, const struct options *options, stru
         wanted[i] = *kv;
         wanted[i].mode = modes[i];
     }
+    struct mx_record_run recording = {0};
+    if (options->record) MX_TRY(open_records(&recording, options, session, err));
     const struct mx_progress progress = mx_progress_bar(cli);
     double reference;
-    MX_TRY(mx_compare_run(session, windows, wanted, count, &progress, results, &reference, err));
+    mx_status status = mx_compare_run(session, windows, wanted, count, &progress, results, &reference, err);
+    for (size_t i = 0; status == MX_OK && i < count; i++)
+        status = mx_record_run_comparison(&recording, cli, mx_session_arch(session), windows->length, &results[i], err);
+    mx_record_run_close(&recording);
+    MX_TRY(status);
     for (size_t i = 0; i < count; i++) mx_note_kv_setup(cli, &results[i].setup);
     return print_comparison(cli, options, results, count, reference, err);
 }
@@ -146,6 +169,12 @@ static mx_status run(struct mx_cli *cli, const void *given, struct mx_error *err
     if (!options->file == !options->tokens) {
         return mx_fail(err, MX_ERR_ARGUMENT, "perplexity needs a text (-f) or token ids (--tokens-file), one of them");
     }
+    if (options->record && !options->compare)
+        return mx_fail(err, MX_ERR_ARGUMENT, "--record keeps what --compare measures: give both");
+    if (options->store.path && !options->record)
+        return mx_fail(err, MX_ERR_ARGUMENT, "--store says where --record keeps its figures: give both");
+    if (options->record && (options->kv.all_coded || options->kv.sign_seed || options->kv.scale != defaults.kv.scale))
+        return mx_fail(err, MX_ERR_ARGUMENT, "records are of modes as they are used, not of experiments with them");
     struct mx_kv_options kv;
     MX_TRY(mx_kv_flags_read(&kv, &options->kv, cli, err));
     MX_TRY(mx_kv_flags_advise(&kv, &options->kv, cli, &options->engine, (uint64_t)options->context, err));

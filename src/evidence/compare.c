@@ -8,12 +8,19 @@
 
 #include "evidence/likelihood.h"
 
+/* Sums over some predictions. */
+struct tally {
+    double kl, nll, base; /* nats; `base` is the reference's negative log-likelihood */
+    size_t agreed, count;
+};
+
 /* One cache under comparison. */
 struct side {
     struct mx_sequence *sequence; /* the reference's belongs to the session */
     float *kl;                    /* [all predictions] */
-    size_t kl_count, agreed;
-    double nll;
+    size_t kl_count;
+    struct tally *tallies; /* [windows, MX_COMPARE_STRETCHES] */
+    double nll, worst_change;
 };
 
 struct comparing {
@@ -22,31 +29,48 @@ struct comparing {
     uint32_t step;           /* tokens of a stretch */
     float *reference;        /* [step, vocab] log probabilities */
     int32_t *top, *mode_top; /* [step] */
-    double *nll;             /* [step] */
+    double *base, *nll;      /* [step]: of the reference, of what runs */
     struct side fp16, *modes;
     size_t mode_count;
-    const int32_t *targets; /* of the stretch */
+    size_t window_count, stretches;
+    uint32_t length;        /* of a window */
+    size_t window, done;    /* where the tokens that run stand: in which window, after how many of its tokens */
+    const int32_t *targets; /* of these tokens */
     struct side *running;
 };
+
+static void tally(struct comparing *job, struct side *side, size_t row)
+{
+    const size_t stretch = (job->done + row) * job->stretches / job->length;
+    struct tally *tally = &side->tallies[job->window * MX_COMPARE_STRETCHES + stretch];
+    tally->kl += side->kl[side->kl_count + row];
+    tally->nll += job->nll[row];
+    tally->base += job->base[row];
+    tally->agreed += job->top[row] == job->mode_top[row];
+    tally->count++;
+    const double change = fabs(exp(-job->nll[row]) - exp(-job->base[row]));
+    if (change > side->worst_change || isnan(change)) side->worst_change = change;
+}
 
 static void take(void *context, size_t segment, size_t token, size_t count, float *logits)
 {
     struct comparing *job = context;
     (void)segment;
-    (void)token; /* 0: a stretch is no longer than what comes at once */
+    (void)token; /* 0: no more tokens run than what comes at once */
     const bool is_reference = job->running == &job->fp16;
     const struct mx_rows_of_logits rows = {
         .session = job->session, .targets = job->targets, .count = count, .vocab = job->vocab, .logits = logits};
-    mx_log_probabilities(&rows, job->nll, is_reference ? job->top : job->mode_top);
-    for (size_t i = 0; i < count; i++) job->running->nll += job->nll[i];
+    double *nll = is_reference ? job->base : job->nll;
+    mx_log_probabilities(&rows, nll, is_reference ? job->top : job->mode_top);
+    for (size_t i = 0; i < count; i++) job->running->nll += nll[i];
     if (is_reference) {
         memcpy(job->reference, logits, count * job->vocab * sizeof *logits);
         return;
     }
     struct side *side = job->running;
     mx_divergences(job->session, job->reference, logits, count, job->vocab, side->kl + side->kl_count);
+    for (size_t i = 0; i < count; i++) tally(job, side, i);
     side->kl_count += count;
-    for (size_t i = 0; i < count; i++) side->agreed += job->top[i] == job->mode_top[i];
 }
 
 static mx_status feed(struct comparing *job, struct side *side, const int32_t *tokens, size_t n, struct mx_error *err)
@@ -58,21 +82,23 @@ static mx_status feed(struct comparing *job, struct side *side, const int32_t *t
                             NULL, err);
 }
 
-static mx_status run_windows(struct comparing *job, const struct mx_windows *windows, size_t count,
+static mx_status run_windows(struct comparing *job, const struct mx_windows *windows,
                              const struct mx_progress *progress, struct mx_error *err)
 {
-    for (size_t window = 0; window < count; window++) {
+    for (size_t window = 0; window < job->window_count; window++) {
         const int32_t *first = windows->tokens + window * windows->length;
         mx_sequence_clear(job->fp16.sequence);
         for (size_t i = 0; i < job->mode_count; i++) mx_sequence_clear(job->modes[i].sequence);
         for (size_t done = 0, n; done < windows->length; done += n) {
             n = windows->length - done < job->step ? windows->length - done : job->step;
             if (mx_progress_interrupted(progress)) return mx_fail(err, MX_ERR_INTERRUPTED, "interrupted");
+            job->window = window;
+            job->done = done;
             job->targets = first + done + 1;
             MX_TRY(feed(job, &job->fp16, first + done, n, err));
             for (size_t i = 0; i < job->mode_count; i++) MX_TRY(feed(job, &job->modes[i], first + done, n, err));
             mx_progress_report(progress, "comparing",
-                               ((double)window + (double)(done + n) / windows->length) / (double)count);
+                               ((double)window + (double)(done + n) / windows->length) / (double)job->window_count);
         }
     }
     return MX_OK;
@@ -81,46 +107,126 @@ static mx_status run_windows(struct comparing *job, const struct mx_windows *win
 static int compare_floats(const void *a, const void *b)
 {
     const float x = *(const float *)a, y = *(const float *)b;
+    if (isnan(x) || isnan(y)) return (isnan(x) != 0) - (isnan(y) != 0); /* last, so that they show in percentiles */
     return (x > y) - (x < y);
+}
+
+static void add(struct tally *sum, const struct tally *part)
+{
+    sum->kl += part->kl;
+    sum->nll += part->nll;
+    sum->base += part->base;
+    sum->agreed += part->agreed;
+    sum->count += part->count;
+}
+
+/* The tally of one stretch over all windows. */
+static struct tally stretch_tally(const struct comparing *job, const struct side *side, size_t stretch)
+{
+    struct tally sum = {0};
+    for (size_t i = 0; i < job->window_count; i++) add(&sum, &side->tallies[i * MX_COMPARE_STRETCHES + stretch]);
+    return sum;
+}
+
+static struct tally window_tally(const struct comparing *job, const struct side *side, size_t window)
+{
+    struct tally sum = {0};
+    for (size_t i = 0; i < job->stretches; i++) add(&sum, &side->tallies[window * MX_COMPARE_STRETCHES + i]);
+    return sum;
+}
+
+static double kl_of(const struct tally *tally)
+{
+    return tally->kl;
+}
+
+static double difference_of(const struct tally *tally)
+{
+    return tally->nll - tally->base;
+}
+
+static double agreed_of(const struct tally *tally)
+{
+    return (double)tally->agreed;
+}
+
+/* The mean per prediction of a sum, and its standard error over draws (compare.h). */
+static double estimate(const struct comparing *job, const struct side *side, double (*of)(const struct tally *),
+                       double *error)
+{
+    const bool by_window = job->window_count > 1;
+    const size_t draws = by_window ? job->window_count : job->stretches;
+    const double total = (double)side->kl_count;
+    double sum = 0, squares = 0;
+    for (size_t i = 0; i < job->window_count; i++) {
+        const struct tally draw = window_tally(job, side, i);
+        sum += of(&draw);
+    }
+    const double mean = sum / total;
+    for (size_t i = 0; i < draws; i++) {
+        const struct tally draw = by_window ? window_tally(job, side, i) : stretch_tally(job, side, i);
+        const double off = of(&draw) - mean * (double)draw.count;
+        squares += off * off;
+    }
+    *error = draws > 1 ? sqrt(squares * (double)draws / (double)(draws - 1)) / total : 0;
+    return mean;
+}
+
+/* The least position that lies in a stretch. */
+static uint32_t stretch_begin(const struct comparing *job, size_t stretch)
+{
+    return (uint32_t)(((uint64_t)stretch * job->length + job->stretches - 1) / job->stretches);
 }
 
 static void summarize(const struct comparing *job, struct side *side, struct mx_comparison *result)
 {
-    const double total = (double)side->kl_count;
-    double sum = 0;
-    for (size_t i = 0; i < side->kl_count; i++) sum += side->kl[i];
+    const double last = (double)(side->kl_count - 1);
     qsort(side->kl, side->kl_count, sizeof *side->kl, compare_floats);
     *result = (struct mx_comparison){
         .setup = *mx_sequence_setup(side->sequence),
-        .nll = side->nll / total,
-        .perplexity_change = 100 * (exp((side->nll - job->fp16.nll) / total) - 1),
-        .kl_mean = sum / total,
-        .kl_p99 = side->kl[(size_t)(0.99 * (total - 1))],
-        .top1 = (double)side->agreed / total,
+        .windows = job->window_count,
+        .nll = side->nll / (double)side->kl_count,
+        .kl_p99 = side->kl[(size_t)(0.99 * last)],
+        .kl_p999 = side->kl[(size_t)(0.999 * last)],
+        .worst_change = side->worst_change,
+        .stretches = job->stretches,
     };
+    result->kl_mean = estimate(job, side, kl_of, &result->kl_mean_se);
+    result->top1 = estimate(job, side, agreed_of, &result->top1_se);
+    const double ratio = exp(estimate(job, side, difference_of, &result->perplexity_change_se));
+    result->perplexity_change = ratio - 1;
+    result->perplexity_change_se *= ratio; /* the derivative of exp */
+    for (size_t i = 0; i < job->stretches; i++) {
+        const struct tally tally = stretch_tally(job, side, i);
+        result->at[i] = stretch_begin(job, i);
+        result->kl_at[i] = tally.kl / (double)tally.count;
+    }
 }
 
-static mx_status open_sides(struct comparing *job, const struct mx_windows *windows, const struct mx_kv_options *modes,
-                            size_t predictions, struct mx_error *err)
+static mx_status open_sides(struct comparing *job, const struct mx_kv_options *modes, struct mx_error *err)
 {
+    const size_t predictions = job->window_count * job->length, cells = job->window_count * MX_COMPARE_STRETCHES;
     const struct mx_arch *arch = mx_session_arch(job->session);
     job->modes = calloc(job->mode_count ? job->mode_count : 1, sizeof *job->modes);
     if (!job->modes) return mx_fail_memory(err, "the modes", job->mode_count * sizeof *job->modes);
     for (size_t i = 0; i < job->mode_count; i++) {
         struct mx_kv_plan_options options = {.key_bias = mx_model_key_bias(mx_session_model(job->session)),
-                                             .context = windows->length,
+                                             .context = job->length,
                                              .cpu = mx_session_cpu(job->session)};
         MX_TRY(mx_kv_resolve(&options.setup, &modes[i], arch, err));
         MX_TRY(mx_sequence_open_alone(&job->modes[i].sequence, arch, &options, err));
         job->modes[i].kl = malloc(predictions * sizeof *job->modes[i].kl);
-        if (!job->modes[i].kl) return mx_fail_memory(err, "the divergences", predictions * sizeof *job->modes[i].kl);
+        job->modes[i].tallies = calloc(cells, sizeof *job->modes[i].tallies);
+        if (!job->modes[i].kl || !job->modes[i].tallies)
+            return mx_fail_memory(err, "the divergences", predictions * sizeof *job->modes[i].kl);
     }
     const size_t bytes = job->step * job->vocab * sizeof *job->reference;
     job->reference = malloc(bytes);
     job->top = malloc(job->step * sizeof *job->top);
     job->mode_top = malloc(job->step * sizeof *job->mode_top);
+    job->base = malloc(job->step * sizeof *job->base);
     job->nll = malloc(job->step * sizeof *job->nll);
-    if (!job->reference || !job->top || !job->mode_top || !job->nll)
+    if (!job->reference || !job->top || !job->mode_top || !job->base || !job->nll)
         return mx_fail_memory(err, "log probabilities", bytes);
     return MX_OK;
 }
@@ -130,11 +236,13 @@ static void close_sides(struct comparing *job)
     for (size_t i = 0; job->modes && i < job->mode_count; i++) {
         mx_sequence_close(job->modes[i].sequence);
         free(job->modes[i].kl);
+        free(job->modes[i].tallies);
     }
     free(job->modes);
     free(job->reference);
     free(job->top);
     free(job->mode_top);
+    free(job->base);
     free(job->nll);
 }
 
@@ -146,13 +254,20 @@ mx_status mx_compare_run(struct mx_session *session, const struct mx_windows *wi
     MX_TRY(mx_windows_count(windows, &window_count, err));
     const struct mx_arch *arch = mx_session_arch(session);
     struct comparing job = {
-        .session = session, .vocab = arch->vocab, .step = mx_workspace_rows(arch, MX_MODEL_CHUNK), .mode_count = count};
+        .session = session,
+        .vocab = arch->vocab,
+        .step = mx_workspace_rows(arch, MX_MODEL_CHUNK),
+        .mode_count = count,
+        .window_count = window_count,
+        .length = windows->length,
+        .stretches = windows->length < MX_COMPARE_STRETCHES ? windows->length : MX_COMPARE_STRETCHES,
+    };
     const struct mx_session_begin begin = {
         .context = windows->length, .chunk = job.step, .rows = job.step, .kv = mx_kv_options_default()};
     MX_TRY(mx_session_begin(session, &begin, err));
     job.fp16.sequence = mx_session_sequence(session);
-    mx_status status = open_sides(&job, windows, modes, window_count * windows->length, err);
-    if (status == MX_OK) status = run_windows(&job, windows, window_count, progress, err);
+    mx_status status = open_sides(&job, modes, err);
+    if (status == MX_OK) status = run_windows(&job, windows, progress, err);
     if (status == MX_OK) {
         *reference_nll = job.fp16.nll / (double)(window_count * windows->length);
         for (size_t i = 0; i < count; i++) summarize(&job, &job.modes[i], &results[i]);

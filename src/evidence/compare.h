@@ -1,17 +1,29 @@
 /* How far cache modes move the model from itself: each mode's predictions against those with an fp16 cache, on the
- * same text, token by token. */
+ * same text, token by token. A figure is NaN where a mode's logits are. */
 #ifndef MX_EVIDENCE_COMPARE_H
 #define MX_EVIDENCE_COMPARE_H
 
 #include "engine/session.h"
 #include "evidence/windows.h"
 
+enum { MX_COMPARE_STRETCHES = 8 }; /* parts of a window whose divergence is told apart */
+
+/* Standard errors (_se) treat each window's sums as one draw (the ratio estimator of cluster sampling; Cochran,
+ * Sampling Techniques, section 2.11), since neighbouring tokens of a text are not independent. Of a single window its
+ * stretches are the draws; what drifts along the window then counts as error. 0 where there is one draw alone. */
 struct mx_comparison {
-    struct mx_kv_setup setup; /* what ran */
-    double nll;               /* mean, nats */
-    double perplexity_change; /* percent of the reference's perplexity */
-    double kl_mean, kl_p99;   /* KL(fp16 || mode), nats: mean, and the 99th percentile of tokens */
-    double top1;              /* share of tokens whose likeliest next token is the reference's */
+    struct mx_kv_setup setup;           /* what ran */
+    size_t windows;                     /* that the figures are of */
+    double nll;                         /* mean, nats */
+    double perplexity_change;           /* over the reference's perplexity, minus 1 */
+    double perplexity_change_se;        /* of the paired difference: both sides read the same tokens */
+    double kl_mean, kl_mean_se;         /* KL(fp16 || mode), nats, over all predictions */
+    double kl_p99, kl_p999;             /* its 99th and 99.9th percentile of predictions */
+    double top1, top1_se;               /* share of tokens whose likeliest next token is the reference's */
+    double worst_change;                /* the largest change of the right token's probability, 0 to 1 */
+    size_t stretches;                   /* MX_COMPARE_STRETCHES, or the window's length where that is less */
+    uint32_t at[MX_COMPARE_STRETCHES];  /* the position at which each stretch begins */
+    double kl_at[MX_COMPARE_STRETCHES]; /* the mean divergence within it */
 };
 
 /* Compares `count` modes in one pass: a stretch of text through the fp16 cache, then through each mode's. Begins the

@@ -1,4 +1,4 @@
-/* What `inspect`, `recommend` and `bench --kernel` print with --json, against the schemas in docs/schema/. The
+/* What `inspect`, `recommend`, `eval` and `bench --kernel` print with --json, against the schemas in docs/schema/. The
  * validator below knows the words that those files use: type, properties, required, additionalProperties (false),
  * items, enum. */
 #include "support.h"
@@ -104,6 +104,7 @@ static void schemas_hold(void **state)
         }
     check("bench-kernel", "bench --kernel --json --depth 64 --kv-heads 1 --head-dim 16 --repeat 1 --modes fp16,int8");
     check("bench-kernel", "bench --kernel --json --depth 64 --kv-heads 1 --head-dim 16 --repeat 1 --modes turbo4");
+    check("eval", "eval --json --no-record --tokens-file tests/data/trained/val.tokens --ctx 4,40 --windows 2");
     check("recommend-several", "recommend --json " CONFIGS "llama-8b.json " CONFIGS "mamba2.json");
 }
 

@@ -7,6 +7,7 @@
 #include "evidence/compare.h"
 #include "evidence/passkey.h"
 #include "evidence/perplexity.h"
+#include "records/grade.h"
 
 #define LLAMA "tests/data/families/llama"
 enum { TOKENS = 48, WINDOW = 20 };
@@ -107,6 +108,16 @@ static void test_comparison(void **state)
     assert_float_equal(results[0].kl_mean, 0, 1e-9);
     assert_float_equal(results[0].perplexity_change, 0, 1e-9);
     assert_float_equal(results[0].top1, 1, 0);
+    assert_float_equal(results[0].kl_p999, 0, 0);
+    assert_float_equal(results[0].worst_change, 0, 0);
+    assert_float_equal(results[0].kl_mean_se + results[0].top1_se + results[0].perplexity_change_se, 0, 1e-12);
+    const struct mx_quality quality = {.measured = true,
+                                       .perplexity_change = results[0].perplexity_change,
+                                       .kl_mean = results[0].kl_mean,
+                                       .top1 = results[0].top1};
+    assert_int_equal(mx_grade_of(&quality), MX_GRADE_NEAR_LOSSLESS);
+    assert_int_equal(results[1].windows, 2);
+    assert_true(results[1].kl_mean_se > 0 && results[1].perplexity_change_se > 0);
     assert_true(results[1].kl_mean > 0 && results[1].kl_mean < 0.01);
     assert_true(results[1].kl_p99 >= results[1].kl_mean);
     assert_true(results[1].top1 > 0.8);
@@ -140,7 +151,7 @@ static void test_comparison_by_hand(void **state)
         assert_ok(mx_session_begin(session, &begin, &err));
         logits[i] = logits_of(session, ids, LONG);
     }
-    double kl[LONG], sum = 0, nll[2] = {0};
+    double kl[LONG], sum = 0, nll[2] = {0}, worst = 0, stretches[8][3] = {{0}};
     int agreed = 0;
     for (int t = 0; t < LONG; t++) {
         const float *p = logits[0] + t * VOCAB, *q = logits[1] + t * VOCAB;
@@ -151,7 +162,17 @@ static void test_comparison_by_hand(void **state)
         nll[0] += whole[0] - p[ids[t + 1]];
         nll[1] += whole[1] - q[ids[t + 1]];
         agreed += argmax_of(p, VOCAB) == argmax_of(q, VOCAB);
+        const double change = exp(q[ids[t + 1]] - whole[1]) - exp(p[ids[t + 1]] - whole[0]);
+        worst = fmax(worst, fabs(change));
+        stretches[t * 8 / LONG][0]++;
+        stretches[t * 8 / LONG][1] += kl[t];
+        stretches[t * 8 / LONG][2] += whole[1] - q[ids[t + 1]] - whole[0] + p[ids[t + 1]];
     }
+    double errors[3] = {0}; /* of the mean over stretches, as the draws of one window */
+    const double means[3] = {0, sum / LONG, (nll[1] - nll[0]) / LONG};
+    for (int s = 0; s < 8; s++)
+        for (int of = 1; of < 3; of++)
+            errors[of] += pow(stretches[s][of] - means[of] * stretches[s][0], 2) * 8 / 7 / LONG / LONG;
     qsort(kl, LONG, sizeof *kl, by_size);
     const struct mx_windows windows = {.tokens = ids, .count = LONG + 1, .length = LONG};
     struct mx_comparison result;
@@ -162,7 +183,17 @@ static void test_comparison_by_hand(void **state)
     assert_float_equal(result.kl_mean, sum / LONG, 1e-6 + 0.01 * sum / LONG);
     assert_float_equal(result.kl_p99, kl[(int)(0.99 * (LONG - 1))], 1e-6 + 0.01 * kl[(int)(0.99 * (LONG - 1))]);
     assert_float_equal(result.top1, (double)agreed / LONG, 1e-9);
-    assert_float_equal(result.perplexity_change, 100 * (exp((nll[1] - nll[0]) / LONG) - 1), 1e-3);
+    assert_float_equal(result.perplexity_change, exp(means[2]) - 1, 1e-5);
+    assert_float_equal(result.kl_p999, kl[(int)(0.999 * (LONG - 1))], 1e-6 + 0.01 * kl[(int)(0.999 * (LONG - 1))]);
+    assert_float_equal(result.worst_change, worst, 1e-5 + 0.01 * worst);
+    assert_float_equal(result.kl_mean_se, sqrt(errors[1]), 1e-7 + 0.02 * sqrt(errors[1]));
+    assert_float_equal(result.perplexity_change_se, sqrt(errors[2]) * exp(means[2]), 0.02 * sqrt(errors[2]));
+    assert_int_equal(result.stretches, 8);
+    for (int s = 0; s < 8; s++) {
+        const double mean = stretches[s][1] / stretches[s][0];
+        assert_int_equal(result.at[s], (s * LONG + 7) / 8);
+        assert_float_equal(result.kl_at[s], mean, 1e-6 + 0.01 * mean);
+    }
     free(logits[0]);
     free(logits[1]);
     mx_session_close(session);

@@ -101,7 +101,7 @@ static void compare(const struct subject *subject, const struct mx_kv_options *m
         assert_ok(mx_compare_run(session, &windows, drawn, count, NULL, compared, &reference, &err));
         for (size_t i = 0; i < count; i++) {
             kl[i][draw] = compared[i].kl_mean;
-            change[i][draw] = compared[i].perplexity_change;
+            change[i][draw] = 100 * compared[i].perplexity_change;
             top1[i][draw] = compared[i].top1;
         }
     }

@@ -1,0 +1,268 @@
+/* `mlxcel eval`: what each cache mode changes in a model's predictions, graded, and kept as records. */
+#include <math.h>
+#include <string.h>
+
+#include "cache/size.h"
+#include "cli/command.h"
+#include "cli/engine_flags.h"
+#include "cli/mode_list.h"
+#include "cli/output.h"
+#include "cli/record_run.h"
+#include "cli/store_flags.h"
+#include "cli/table.h"
+#include "evidence/compare.h"
+#include "records/grade.h"
+
+struct options {
+    struct mx_engine_flags engine;
+    const char *file, *tokens, *modes, *contexts;
+    int64_t windows, recent, sink, boundary_v;
+    int center; /* enum mx_center */
+    bool json, no_record;
+    struct mx_store_flags store;
+};
+static const struct options defaults = {
+    .modes = "all", .contexts = "2048", .recent = -1, .sink = -1, .center = MX_CENTER_AUTO};
+
+static const struct mx_flag flags[] = {
+    {"file", 'f', MX_FLAG_PATH, "FILE", "the text to predict", offsetof(struct options, file)},
+    {"tokens-file", 0, MX_FLAG_PATH, "FILE", "the same as token ids", offsetof(struct options, tokens)},
+    {"modes", 0, MX_FLAG_TEXT, "MODES", "cache modes: int8,turbo4 or all (default)", offsetof(struct options, modes)},
+    {"ctx", 'c', MX_FLAG_TEXT, "N,...", "tokens per window (default 2048)", offsetof(struct options, contexts)},
+    {"windows", 'w', MX_FLAG_WHOLE, "W", "at most so many windows of each length (default: all of the text)",
+     offsetof(struct options, windows), 1, 1 << 30},
+    {"json", 0, MX_FLAG_SWITCH, NULL, "print JSON (docs/json.md)", offsetof(struct options, json)},
+    {"no-record", 0, MX_FLAG_SWITCH, NULL, "print only, keep no records", offsetof(struct options, no_record)},
+    MX_STORE_FLAG_ROWS(struct options, store),
+    MX_ENGINE_FLAG_ROWS(struct options, engine),
+    {"kv-recent", 0, MX_FLAG_WHOLE, "N", "newest tokens kept in fp16 (default: the mode's, 64 for turbo)",
+     offsetof(struct options, recent), 0, 1 << 20},
+    {"kv-sink", 0, MX_FLAG_WHOLE, "N", "first tokens kept in fp16 (default 4 for turbo)",
+     offsetof(struct options, sink), 0, 1 << 20},
+    {"turbo-boundary-v", 0, MX_FLAG_WHOLE, "N", "V of the first and last N layers in fp16 (default 0)",
+     offsetof(struct options, boundary_v), 0, 1024},
+    {"kv-center", 0, MX_FLAG_CHOICE, "off|on|auto", "take bias and mean off K before coding (default auto)",
+     offsetof(struct options, center)},
+    {0},
+};
+
+/* What is asked for, and what came out. */
+struct job {
+    struct mx_cli *cli;
+    const struct options *options;
+    struct mx_session *session;
+    const struct mx_ids *ids;
+    struct mx_kv_options modes[MX_MODE_COUNT];
+    uint32_t contexts[MX_WHOLE_LIST];
+    size_t mode_count, context_count;
+    struct mx_record_run recording;
+    double reference[MX_WHOLE_LIST]; /* fp16's mean negative log-likelihood, by context */
+    struct mx_comparison results[MX_WHOLE_LIST][MX_MODE_COUNT];
+};
+
+static const char *grade_of(const struct mx_comparison *result)
+{
+    const struct mx_quality quality = {.measured = true,
+                                       .perplexity_change = result->perplexity_change,
+                                       .kl_mean = result->kl_mean,
+                                       .top1 = result->top1};
+    return mx_grade_name(mx_grade_of(&quality));
+}
+
+static cJSON *cell_json(const struct job *job, size_t at, const struct mx_comparison *result)
+{
+    const struct mx_arch *arch = mx_session_arch(job->session);
+    const struct mx_kv_setup *setup = &result->setup;
+    cJSON *cell = cJSON_CreateObject();
+    cJSON_AddStringToObject(cell, "mode", mx_mode_info(setup->mode)->name);
+    cJSON_AddNumberToObject(cell, "ctx", job->contexts[at]);
+    cJSON_AddNumberToObject(cell, "windows", (double)result->windows);
+    cJSON_AddNumberToObject(cell, "recent", setup->recent);
+    cJSON_AddNumberToObject(cell, "sink", setup->sink);
+    cJSON_AddNumberToObject(cell, "applied_layers", setup->applied_layers);
+    cJSON_AddNumberToObject(cell, "cache_layers", setup->cache_layers);
+    cJSON_AddNumberToObject(cell, "bytes_per_token", (double)mx_cache_marginal_bytes(arch, setup));
+    cJSON_AddNumberToObject(cell, "cache_bytes", (double)mx_record_cache_bytes(arch, setup, job->contexts[at]));
+    cJSON_AddNumberToObject(cell, "perplexity", exp(result->nll));
+    cJSON_AddNumberToObject(cell, "perplexity_change", result->perplexity_change);
+    cJSON_AddNumberToObject(cell, "perplexity_change_se", result->perplexity_change_se);
+    cJSON_AddNumberToObject(cell, "kl_mean", result->kl_mean);
+    cJSON_AddNumberToObject(cell, "kl_mean_se", result->kl_mean_se);
+    cJSON_AddNumberToObject(cell, "kl_p99", result->kl_p99);
+    cJSON_AddNumberToObject(cell, "kl_p999", result->kl_p999);
+    cJSON_AddNumberToObject(cell, "top1", result->top1);
+    cJSON_AddNumberToObject(cell, "top1_se", result->top1_se);
+    cJSON_AddNumberToObject(cell, "worst_change", result->worst_change);
+    cJSON *positions = cJSON_AddArrayToObject(cell, "kl_by_position");
+    for (size_t i = 0; i < result->stretches; i++) {
+        cJSON *stretch = cJSON_CreateObject();
+        cJSON_AddNumberToObject(stretch, "at", result->at[i]);
+        cJSON_AddNumberToObject(stretch, "kl_mean", result->kl_at[i]);
+        cJSON_AddItemToArray(positions, stretch);
+    }
+    cJSON_AddStringToObject(cell, "grade", grade_of(result));
+    return cell;
+}
+
+static mx_status print_json(const struct job *job, struct mx_error *err)
+{
+    cJSON *root = cJSON_CreateObject();
+    cJSON_AddNumberToObject(root, "schema", 1);
+    cJSON_AddStringToObject(root, "model_type", mx_session_arch(job->session)->model_type);
+    cJSON *references = cJSON_AddArrayToObject(root, "fp16");
+    cJSON *cells = cJSON_AddArrayToObject(root, "cells");
+    for (size_t c = 0; c < job->context_count; c++) {
+        cJSON *reference = cJSON_CreateObject();
+        cJSON_AddNumberToObject(reference, "ctx", job->contexts[c]);
+        cJSON_AddNumberToObject(reference, "perplexity", exp(job->reference[c]));
+        cJSON_AddItemToArray(references, reference);
+        for (size_t m = 0; m < job->mode_count; m++)
+            cJSON_AddItemToArray(cells, cell_json(job, c, &job->results[c][m]));
+    }
+    return mx_print_json(root, err);
+}
+
+static mx_status print_table(const struct job *job, struct mx_error *err)
+{
+    const struct mx_arch *arch = mx_session_arch(job->session);
+    struct mx_table table;
+    mx_table_start(&table, "mode|>ctx|>B/token|>KL mean|>+-|>KL p99|>KL p99.9|>perplexity %|>+-|>top-1 %|>+-|>worst %|"
+                           "grade");
+    for (size_t i = 0; i < job->context_count * job->mode_count; i++) {
+        const uint32_t context = job->contexts[i / job->mode_count];
+        const struct mx_comparison *result = &job->results[i / job->mode_count][i % job->mode_count];
+        mx_table_cell(&table, MX_STYLE_PLAIN, "%s", mx_mode_info(result->setup.mode)->name);
+        mx_table_cell(&table, MX_STYLE_PLAIN, "%u", context);
+        mx_table_cell(&table, MX_STYLE_PLAIN, "%llu",
+                      (unsigned long long)mx_cache_marginal_bytes(arch, &result->setup));
+        mx_table_cell(&table, MX_STYLE_PLAIN, "%.5f", result->kl_mean);
+        mx_table_cell(&table, MX_STYLE_DIM, "%.5f", result->kl_mean_se);
+        mx_table_cell(&table, MX_STYLE_PLAIN, "%.5f", result->kl_p99);
+        mx_table_cell(&table, MX_STYLE_PLAIN, "%.5f", result->kl_p999);
+        mx_table_cell(&table, MX_STYLE_PLAIN, "%+.3f", 100 * result->perplexity_change);
+        mx_table_cell(&table, MX_STYLE_DIM, "%.3f", 100 * result->perplexity_change_se);
+        mx_table_cell(&table, MX_STYLE_PLAIN, "%.2f", 100 * result->top1);
+        mx_table_cell(&table, MX_STYLE_DIM, "%.2f", 100 * result->top1_se);
+        mx_table_cell(&table, MX_STYLE_PLAIN, "%.2f", 100 * result->worst_change);
+        mx_table_cell(&table, MX_STYLE_PLAIN, "%s", grade_of(result));
+    }
+    return mx_table_print(&table, 0, job->cli->colour_out, err);
+}
+
+static struct mx_windows windows_of(const struct job *job, size_t context)
+{
+    return (struct mx_windows){.tokens = job->ids->data,
+                               .count = job->ids->count,
+                               .length = job->contexts[context],
+                               .limit = (size_t)job->options->windows};
+}
+
+/* Leaves out of "all" what no layer of the model can hold; of a list that was given it is an error. */
+static mx_status choose_modes(struct job *job, struct mx_error *err)
+{
+    enum mx_mode modes[MX_MODE_COUNT];
+    size_t count;
+    MX_TRY(mx_mode_list_parse(job->options->modes, modes, &count, err));
+    const bool all = strcmp(job->options->modes, "all") == 0;
+    for (size_t i = 0; i < count; i++) {
+        struct mx_kv_options kv = mx_kv_options_default();
+        kv.mode = modes[i];
+        kv.recent = (int32_t)job->options->recent;
+        kv.sink = (int32_t)job->options->sink;
+        kv.boundary_v = (int32_t)job->options->boundary_v;
+        kv.center = (enum mx_center)job->options->center;
+        kv.force = true; /* measuring is how a mode is proven */
+        struct mx_kv_setup setup;
+        const mx_status status = mx_kv_resolve(&setup, &kv, mx_session_arch(job->session), err);
+        if (status == MX_ERR_UNSUPPORTED && all) {
+            mx_print_note(job->cli, "%s is left out: %s", mx_mode_info(modes[i])->name, err->message);
+            continue;
+        }
+        MX_TRY(status);
+        if (setup.mode != modes[i] && all) continue; /* the mode that runs in its place stands in the list itself */
+        job->modes[job->mode_count++] = kv;
+    }
+    return MX_OK;
+}
+
+/* Records of a context are kept as soon as it is done: what follows may be interrupted. */
+static mx_status measure(struct job *job, struct mx_error *err)
+{
+    const struct mx_progress progress = mx_progress_bar(job->cli);
+    for (size_t c = 0; c < job->context_count; c++) {
+        const struct mx_windows windows = windows_of(job, c);
+        MX_TRY(mx_compare_run(job->session, &windows, job->modes, job->mode_count, &progress, job->results[c],
+                              &job->reference[c], err));
+        for (size_t m = 0; m < job->mode_count; m++)
+            MX_TRY(mx_record_run_comparison(&job->recording, job->cli, mx_session_arch(job->session), job->contexts[c],
+                                            &job->results[c][m], err));
+    }
+    mx_progress_bar_end();
+    for (size_t m = 0; m < job->mode_count; m++) mx_note_kv_setup(job->cli, &job->results[0][m].setup);
+    return job->options->json ? print_json(job, err) : print_table(job, err);
+}
+
+static mx_status open_records(struct job *job, struct mx_error *err)
+{
+    const struct options *options = job->options;
+    char command[512], buffer[4096];
+    const char *folder, *text = options->file ? options->file : options->tokens, *slash = strrchr(text, '/');
+    if (options->no_record) return MX_OK;
+    MX_TRY(mx_model_folder(&options->engine, buffer, sizeof buffer, &folder, err));
+    snprintf(command, sizeof command, "mlxcel eval %s %s --modes %s --ctx %s", options->file ? "-f" : "--tokens-file",
+             slash ? slash + 1 : text, options->modes, options->contexts);
+    const size_t length = strlen(command);
+    if (options->windows)
+        snprintf(command + length, sizeof command - length, " --windows %lld", (long long)options->windows);
+    return mx_record_run_open(&job->recording, &options->store, folder, job->session, command, err);
+}
+
+static mx_status run_job(struct job *job, struct mx_error *err)
+{
+    MX_TRY(choose_modes(job, err));
+    for (size_t c = 0; c < job->context_count; c++) {
+        size_t count;
+        const struct mx_windows windows = windows_of(job, c);
+        MX_TRY(mx_windows_count(&windows, &count, err));
+    }
+    MX_TRY(open_records(job, err));
+    const mx_status status = measure(job, err);
+    mx_record_run_close(&job->recording);
+    return status;
+}
+
+static mx_status run(struct mx_cli *cli, const void *given, struct mx_error *err)
+{
+    const struct options *options = given;
+    if (!options->file == !options->tokens)
+        return mx_fail(err, MX_ERR_ARGUMENT, "eval needs a text (-f) or token ids (--tokens-file), one of them");
+    if (options->no_record && options->store.path)
+        return mx_fail(err, MX_ERR_ARGUMENT, "--store says where records go, --no-record that there are none");
+    struct mx_ids ids = {0};
+    struct job job = {.cli = cli, .options = options, .ids = &ids};
+    MX_TRY(
+        mx_whole_list_parse(options->contexts, "--ctx", 1, MX_ARCH_MAX_CONTEXT, job.contexts, &job.context_count, err));
+    enum mx_mode modes[MX_MODE_COUNT];
+    size_t mode_count;
+    MX_TRY(mx_mode_list_parse(options->modes, modes, &mode_count, err)); /* before a model is loaded in vain */
+    mx_status status = mx_engine_open(&job.session, cli, &options->engine, options->file != NULL, err);
+    if (status == MX_OK) status = mx_read_ids(job.session, options->tokens, options->file, &ids, err);
+    if (status == MX_OK) status = run_job(&job, err);
+    mx_ids_free(&ids);
+    mx_session_close(job.session);
+    return status;
+}
+
+const struct mx_command mx_command_eval = {
+    .name = "eval",
+    .summary = "measure and grade what cache modes change",
+    .about = "Compares each mode's predictions with those through an fp16 cache, on the same tokens:\n"
+             "perplexity, KL divergence in nats, first choice, the right token's probability; +- is one\n"
+             "standard error. Modes run as asked, proven or not. Records go to the store: mlxcel report.\n",
+    .flags = flags,
+    .examples = {"mlxcel eval -f text.txt --ctx 1024,4096",
+                 "mlxcel eval -m DIR -f text.txt --modes int8,int8+turbo4 --no-record --json"},
+    .options_size = sizeof(struct options),
+    .defaults = &defaults,
+    .run = run,
+};
