@@ -1,5 +1,8 @@
 /* Expressions. */
 #include "jinja/eval.h"
+
+#include <assert.h>
+
 #include "jinja/functions.h"
 
 static const struct frame *frame_of(const struct frame *frame, uint32_t up)
@@ -58,6 +61,7 @@ static struct value eval_call(struct run *run, struct frame *frame, const struct
 
 struct value mxj_eval_filters(struct run *run, struct frame *frame, const struct node *node, const struct value *block)
 {
+    assert(node->a || block); /* only a block's first filter has nothing before it */
     mxj_enter(run);
     const struct value value = !node->a                             ? *block
                                : block && node->a->kind == N_FILTER ? mxj_eval_filters(run, frame, node->a, block)

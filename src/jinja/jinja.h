@@ -31,13 +31,6 @@ bool mx_jinja_reads(const struct mx_jinja *jinja, const char *name);
 /* A variable that a template sees. */
 struct mx_jinja_variable {
     const char *name; /* NULL: `text` is a JSON object, each member a variable */
-    enum mx_jinja_source {
-        MX_JINJA_NONE, /* Python's None */
-        MX_JINJA_TRUE,
-        MX_JINJA_FALSE,
-        MX_JINJA_TEXT, /* a string */
-        MX_JINJA_JSON  /* a value as JSON text: objects keep their order, 1 and 1.0 stay what they are */
-    } source;
     const char *text; /* of TEXT and JSON */
     size_t length;
     const char *origin; /* names the JSON in messages */
@@ -45,6 +38,13 @@ struct mx_jinja_variable {
     /* Of JSON: objects may have, under this name, a text or a list of parts ({"type": "text", "text": ...}, ...). Some
      * templates take only texts: see mx_jinja_parts. NULL: no such thing. */
     const char *parts;
+    enum mx_jinja_source {
+        MX_JINJA_NONE, /* Python's None */
+        MX_JINJA_TRUE,
+        MX_JINJA_FALSE,
+        MX_JINJA_TEXT, /* a string */
+        MX_JINJA_JSON  /* a value as JSON text: objects keep their order, 1 and 1.0 stay what they are */
+    } source;
     bool join_parts; /* a list of parts that are all texts is read as one text */
 };
 

@@ -352,7 +352,7 @@ static void lex_operator(struct lexer *lexer)
         return;
     }
     balance(lexer, c);
-    push(lexer, T_OPERATOR, lexer->at)->op = c;
+    push(lexer, T_OPERATOR, lexer->at)->op = (unsigned char)c;
     lexer->at++;
 }
 

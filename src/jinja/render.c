@@ -137,7 +137,7 @@ static mx_status run_template(const struct mx_jinja *jinja, struct run *run, con
 mx_status mx_jinja_render(const struct mx_jinja *jinja, const struct mx_jinja_call *call, struct mx_str *out,
                           struct mx_error *err)
 {
-    struct mx_error unread;
+    struct mx_error unread = {0};
     struct build built = {0};
     struct run run = {.limits = call->limits ? *call->limits : mx_jinja_default_limits,
                       .name = jinja->name.text,

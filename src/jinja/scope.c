@@ -4,6 +4,8 @@
  * loop ends with the iteration, a loop's `set` starts from the outer value. */
 #include "jinja/scope.h"
 
+#include <assert.h>
+
 struct state {
     bool defined, stored;
     enum load load;
@@ -28,6 +30,13 @@ static struct scope *new_scope(struct run *run, struct scope *parent)
     return scope;
 }
 
+/* Of a variable that the scope has. */
+static struct state *state_of(const struct settling *settling, size_t slot)
+{
+    assert(settling->states && slot < settling->scope->capacity); /* make_slot saw to it */
+    return &settling->states[slot];
+}
+
 /* The slot of a name, or `count`. */
 size_t mxj_scope_slot(struct run *run, const struct scope *scope, const struct value *name)
 {
@@ -50,7 +59,7 @@ static size_t make_slot(struct settling *settling, const struct value *name)
         struct state *states = mxj_array(settling->run, capacity, sizeof *states);
         if (scope->count) {
             memcpy(variables, scope->variables, scope->count * sizeof *variables);
-            memcpy(states, settling->states, scope->count * sizeof *states);
+            memcpy(states, state_of(settling, 0), scope->count * sizeof *states);
         }
         scope->variables = variables;
         settling->states = states;
@@ -78,17 +87,16 @@ static void load(struct settling *settling, const struct value *name)
 {
     uint32_t up, outer;
     const size_t own = mxj_scope_slot(settling->run, settling->scope, name);
-    if (own < settling->scope->count && settling->states[own].defined) return;
+    if (own < settling->scope->count && state_of(settling, own)->defined) return;
     if (find_outer(settling->run, settling->scope->parent, name, &up, &outer)) return;
-    const size_t slot = make_slot(settling, name);
-    settling->states[slot].defined = true;
-    settling->states[slot].load = LOAD_CONTEXT;
+    struct state *state = state_of(settling, make_slot(settling, name));
+    state->defined = true;
+    state->load = LOAD_CONTEXT;
 }
 
 static void store(struct settling *settling, const struct value *name)
 {
-    const size_t slot = make_slot(settling, name);
-    struct state *state = &settling->states[slot];
+    struct state *state = state_of(settling, make_slot(settling, name));
     state->stored = true;
     if (state->defined) return;
     state->defined = true;
@@ -99,7 +107,7 @@ static void store(struct settling *settling, const struct value *name)
 static uint32_t parameter(struct settling *settling, const struct value *name)
 {
     const size_t slot = make_slot(settling, name);
-    settling->states[slot] = (struct state){.defined = true, .stored = true, .load = LOAD_PARAMETER};
+    *state_of(settling, slot) = (struct state){.defined = true, .stored = true, .load = LOAD_PARAMETER};
     return (uint32_t)slot;
 }
 
@@ -191,7 +199,7 @@ static void visit(struct settling *settling, const struct node *node)
         break;
     case N_FOR: visit(settling, node->b); break;
     case N_CALL_BLOCK:
-    case N_SET_BLOCK: visit(settling, node->a); break;
+    case N_SET_BLOCK:
     case N_FILTER_BLOCK: visit(settling, node->a); break;
     case N_WITH: visit_list(settling, &node->defaults); break;
     case N_SCOPE: break;
@@ -211,9 +219,10 @@ static void finish(struct settling *settling)
 {
     for (size_t i = 0; i < settling->scope->count; i++) {
         struct variable *variable = &settling->scope->variables[i];
-        variable->load = settling->states[i].load;
-        variable->up = settling->states[i].up;
-        variable->slot = settling->states[i].slot;
+        const struct state *state = state_of(settling, i);
+        variable->load = state->load;
+        variable->up = state->up;
+        variable->slot = state->slot;
     }
 }
 

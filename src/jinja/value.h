@@ -138,7 +138,7 @@ struct value mxj_no_attribute(const struct value *owner, const struct value *nam
 struct value mxj_list(struct run *run, size_t capacity);
 struct value mxj_tuple(struct run *run, size_t capacity);
 struct value mxj_pair(struct run *run, struct value a, struct value b);
-void mxj_push(struct run *run, struct value *list, struct value item);
+void mxj_push(struct run *run, struct value *value, struct value item); /* of a list or a tuple */
 struct value mxj_dict(struct run *run);
 void mxj_set(struct run *run, struct dict *dict, struct value key, struct value value);
 const struct value *mxj_get(struct run *run, const struct dict *dict, const struct value *key);

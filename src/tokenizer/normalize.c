@@ -137,7 +137,7 @@ static mx_status unicode_form(int form, const char *text, size_t length, struct 
     struct points points = {0};
     form |= UTF8PROC_STABLE;
     const bool enough = decompose(form, text, length, &points);
-    if (enough) {
+    if (enough && points.count) {
         order_marks(&points);
         const utf8proc_ssize_t count =
             utf8proc_normalize_utf32(points.data, (utf8proc_ssize_t)points.count, (utf8proc_option_t)form);

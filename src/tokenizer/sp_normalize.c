@@ -27,9 +27,10 @@ static size_t symbol_length(const struct mx_trie *symbols, const char *text, siz
 static size_t normalize_prefix(const struct mx_sp_normalizer *normalizer, const char *text, size_t length,
                                const char **to, size_t *to_length)
 {
+    const size_t symbol = symbol_length(normalizer->symbols, text, length);
     *to = text;
-    *to_length = symbol_length(normalizer->symbols, text, length);
-    if (*to_length) return *to_length;
+    *to_length = symbol;
+    if (symbol) return symbol;
     size_t used;
     const char *replacement = mx_precompiled_longest(&normalizer->charsmap, text, length, &used);
     if (!replacement) return *to_length = mx_utf8_length(*text);

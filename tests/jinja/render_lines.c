@@ -18,8 +18,11 @@ static mx_status render(const cJSON *line, struct mx_str *out, struct mx_error *
     const cJSON *item;
     cJSON_ArrayForEach (item, mx_json_get(line, "variables")) {
         if (call.count == MAX_VARIABLES) return mx_fail(err, MX_ERR_LIMIT, "too many variables");
-        variables[call.count++] = (struct mx_jinja_variable){item->string, MX_JINJA_JSON, item->valuestring,
-                                                             strlen(item->valuestring), item->string};
+        variables[call.count++] = (struct mx_jinja_variable){.name = item->string,
+                                                             .source = MX_JINJA_JSON,
+                                                             .text = item->valuestring,
+                                                             .length = strlen(item->valuestring),
+                                                             .origin = item->string};
     }
     struct mx_jinja *jinja;
     MX_TRY(mx_jinja_open(&jinja, template, strlen(template), "template", err));

@@ -16,7 +16,8 @@ static struct mx_error err;
 static mx_status render_limited(const char *template, const char *json, const struct mx_jinja_limits *limits,
                                 struct mx_str *out)
 {
-    const struct mx_jinja_variable all = {NULL, MX_JINJA_JSON, json, strlen(json), "variables"};
+    const struct mx_jinja_variable all = {
+        .source = MX_JINJA_JSON, .text = json, .length = strlen(json), .origin = "variables"};
     const struct mx_jinja_call call = {.variables = &all, .count = 1, .now = 1767225600, .limits = limits};
     struct mx_jinja *jinja;
     MX_TRY(mx_jinja_open(&jinja, template, strlen(template), "template", &err));
@@ -199,8 +200,9 @@ static void rendering_leaves_the_template_as_it_was(void **state)
     static const char text[] = "{% set ns = namespace(n=n) %}{% set ns.n = ns.n + 1 %}{{ ns.n }}{{ t }};";
     assert_ok(mx_jinja_open(&jinja, text, strlen(text), "template", &err));
     for (int i = 0; i < 3; i++) {
-        const struct mx_jinja_variable variables[] = {{"n", MX_JINJA_JSON, "41", 2, "n"},
-                                                      {"t", MX_JINJA_TEXT, "a\0b", 3, NULL}};
+        const struct mx_jinja_variable variables[] = {
+            {.name = "n", .source = MX_JINJA_JSON, .text = "41", .length = 2, .origin = "n"},
+            {.name = "t", .source = MX_JINJA_TEXT, .text = "a\0b", .length = 3}};
         const struct mx_jinja_call call = {.variables = variables, .count = 2};
         assert_ok(mx_jinja_render(jinja, &call, &out, &err));
     }
