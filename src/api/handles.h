@@ -69,7 +69,7 @@ mx_status mx_render_messages(const struct mx_llm *llm, const struct mx_message *
                              struct mx_str *text, struct mx_error *err);
 
 /* The engine's settings from the program's. */
-mx_status mx_sampler_settings(struct mx_sampler_options *settings, const struct mx_sampling *sampling,
+mx_status mx_sampler_settings(struct mx_sampler_options *settings, const struct mx_sampling *given,
                               struct mx_error *err);
 
 #endif

@@ -23,9 +23,9 @@ void mx_map_close(struct mx_map *map);
 /* A file being written under a temporary name in its target's folder, noted as a leftover (leftovers.h) until
  * mx_writer_commit has flushed it to the disk and renamed it; mx_writer_abort (also fine after a commit, or on a zeroed
  * one) removes it. A failed write is remembered and reported by the commit, so that callers need not check each.
- * Links are followed, and what they lead to is replaced. A file that is replaced keeps its mode and, where permitted, its
- * owner; one that may not be written is not replaced. A device, a pipe or /dev/fd/N is written through: then what was
- * written before a failure has gone out. A signal that ends a wait for a pipe is MX_ERR_INTERRUPTED. */
+ * Links are followed, and what they lead to is replaced. A file that is replaced keeps its mode and, where permitted,
+ * its owner; one that may not be written is not replaced. A device, a pipe or /dev/fd/N is written through: then what
+ * was written before a failure has gone out. A signal that ends a wait for a pipe is MX_ERR_INTERRUPTED. */
 struct mx_writer {
     struct mx_writer_state *state;
 };

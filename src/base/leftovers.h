@@ -9,8 +9,8 @@
 int mx_leftover_note(const char *path);
 void mx_leftover_forget(int ticket);
 
-/* Removes a file, or a folder with the files in it; what is not there is fine. Async-signal-safe, and allocates nothing,
- * so that it works where memory ran out. */
+/* Removes a file, or a folder with the files in it; what is not there is fine. Async-signal-safe, and allocates
+ * nothing, so that it works where memory ran out. */
 void mx_leftover_remove(const char *path);
 
 /* Removes every noted file and folder so. Async-signal-safe. */

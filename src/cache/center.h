@@ -27,7 +27,7 @@ mx_status kv_center_open(struct mx_kv_plan *plan, const struct mx_key_bias *key_
 void kv_center_prepare(struct mx_sequence *sequence);
 
 /* Makes a layer's offset zero and undecided, as it is in a new sequence. */
-void kv_center_reset(struct mx_sequence *sequence, uint32_t layer);
+void kv_center_reset(struct mx_sequence *sequence, uint32_t index);
 
 /* Decides a KV head's offset from n <= KV_CENTER_TOKENS keys [n, kv_heads, k_dim] of positions 0 .. n - 1. `rows`
  * [n][k_dim] is scratch. */
@@ -40,17 +40,17 @@ void kv_center_decide_late(struct mx_sequence *sequence, uint32_t layer, uint32_
                            float *panel);
 
 /* The same for a layer of noise, as if it were keys of variance 1. */
-void kv_center_decide_from_noise(struct mx_sequence *sequence, uint32_t layer);
+void kv_center_decide_from_noise(struct mx_sequence *sequence, uint32_t index);
 
 /* Brings the lists up to date, after what the sequence owns was copied or loaded. */
 void kv_center_settle(struct mx_sequence *sequence);
 
 /* Adds factor times the offset to a panel of keys of block b of a KV head; nothing as long as it is undecided. */
-void kv_center_add(const struct mx_sequence *sequence, uint32_t layer, uint32_t head, uint64_t b, float factor,
+void kv_center_add(const struct mx_sequence *sequence, uint32_t index, uint32_t head, uint64_t b, float factor,
                    float *panel);
 
 /* What a query q [k_dim] adds to its coded scores: returns <q, mean>, and writes `waves` [k_dim], which add_waves
  * (kernels/kv_kernels.h) makes into <q, R_t rotated>. */
-float kv_center_score(const struct mx_sequence *sequence, uint32_t layer, uint32_t head, const float *q, float *waves);
+float kv_center_score(const struct mx_sequence *sequence, uint32_t index, uint32_t head, const float *q, float *waves);
 
 #endif

@@ -160,7 +160,7 @@ static mx_status look(struct contents *contents, const char *folder, struct mx_e
         if (!mx_ends_with(name, ".gguf") || part_of_series(name) > 1 || strstr(name, "mmproj")) continue;
         if (strlen(name) >= sizeof contents->gguf) continue;
         contents->ggufs++;
-        if (!contents->gguf[0] || strcmp(name, contents->gguf) < 0) strcpy(contents->gguf, name);
+        if (!contents->gguf[0] || strcmp(name, contents->gguf) < 0) memcpy(contents->gguf, name, strlen(name) + 1);
     }
     closedir(stream);
     return MX_OK;

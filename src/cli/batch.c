@@ -138,7 +138,7 @@ static mx_status write_line(struct job *job, const struct mx_str *line, struct m
         const int error = errno;
         struct stat stat;
         if (done > 0 && job->output_is_file && fstat(job->output, &stat) == 0) {
-            if (ftruncate(job->output, stat.st_size - (off_t)done) != 0) done = 0; /* the next run cuts it off */
+            (void)!ftruncate(job->output, stat.st_size - (off_t)done); /* what stays, the next run cuts off */
         }
         return mx_fail(err, MX_ERR_IO, "%s: cannot be written: %s", name, strerror(error));
     }

@@ -34,8 +34,8 @@ mx_status mx_table_print(struct mx_table *table, int indent, bool colour, struct
 /* Columns that a UTF-8 text takes on a terminal. */
 int mx_text_width(const char *text);
 
-/* Prints `text` (one paragraph) wrapped at `width` columns; lines but the first start with `indent` spaces. The first
+/* Prints `given` (one paragraph) wrapped at `width` columns; lines but the first start with `indent` spaces. The first
  * is taken to start at column `indent` as well. */
-void mx_print_wrapped(const char *text, int indent, int width);
+void mx_print_wrapped(const char *given, int indent, int width);
 
 #endif

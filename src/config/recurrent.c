@@ -34,7 +34,7 @@ static double step_bound(struct mx_build *build, int index, double fallback)
 {
     const cJSON *bounds = mx_config_list(build->config, "time_step_limit|mamba_dt_limit");
     const cJSON *bound = bounds ? cJSON_GetArrayItem(bounds, index) : NULL;
-    return cJSON_IsNumber(bound) ? bound->valuedouble : fallback;
+    return bound && cJSON_IsNumber(bound) ? bound->valuedouble : fallback;
 }
 
 static uint32_t mamba_rank(struct mx_build *build)

@@ -64,7 +64,8 @@ static float growth(const struct heads *job, size_t t)
     const struct mx_part *part = job->run->workspace->parts;
     while (t >= part->row + part->n) part++;
     const uint64_t position = part->length + part->first + t - part->row + job->mixer->query_shift;
-    return (float)(1 + job->mixer->query_growth * log1p((double)(position / job->mixer->query_period)));
+    const uint64_t periods = position / job->mixer->query_period;
+    return (float)(1 + job->mixer->query_growth * log1p((double)periods));
 }
 
 static void prepare_piece(void *context, size_t first, size_t last)

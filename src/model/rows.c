@@ -75,7 +75,7 @@ static void swiglu_clamped(const struct mx_dense_kernels *kernels, float *out, c
                            size_t n)
 {
     enum { TILE = 256 };
-    float clamped[TILE], scaled[TILE];
+    float clamped[TILE] = {0}, scaled[TILE];
     for (size_t first = 0; first < n; first += TILE) {
         const size_t count = n - first < TILE ? n - first : TILE;
         for (size_t i = 0; i < count; i++) {

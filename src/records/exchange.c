@@ -134,7 +134,7 @@ static mx_status read_member(const cJSON *object, const struct mx_column *column
     int64_t whole;
     switch (column->kind) {
     case MX_COLUMN_TEXT:
-        if (!cJSON_IsString(item)) break;
+        if (!item || !cJSON_IsString(item)) break;
         if (strlen(item->valuestring) >= column->size)
             return mx_fail(err, MX_ERR_FORMAT, "\"%s\" is longer than %zu bytes", column->member, column->size - 1);
         memcpy(at, item->valuestring, strlen(item->valuestring) + 1);
@@ -152,7 +152,7 @@ static mx_status read_member(const cJSON *object, const struct mx_column *column
         *(bool *)at = cJSON_IsTrue(item);
         return MX_OK;
     case MX_COLUMN_REAL:
-        if (!cJSON_IsNumber(item)) break;
+        if (!item || !cJSON_IsNumber(item)) break;
         *(double *)at = item->valuedouble;
         return MX_OK;
     case MX_COLUMN_MEASURE: return MX_OK;

@@ -206,7 +206,7 @@ static void write_heat(struct mx_str *out, const struct doc_plot *plot)
     const size_t rows = heat->count / heat->columns;
     double names = 0;
     for (size_t i = 0; i < rows; i++) names = fmax(names, 12 + text_width(heat->cells[i * heat->columns]));
-    names = fmin(names, WIDTH / 2);
+    names = fmin(names, 0.5 * WIDTH);
     const double width = fmin(90, (WIDTH - names) / (double)(heat->columns > 1 ? heat->columns - 1 : 1));
     open_svg(out, plot, (int)rows * CELL_HEIGHT + 8);
     for (size_t i = 0; i < rows * heat->columns; i++) {

@@ -1,6 +1,8 @@
 /* Families of 2023 and later: llama's names with exceptions, and mixtures of experts with a router of their own. */
 #include "config/names.h"
 
+/* NOLINTBEGIN(bugprone-suspicious-missing-comma): names in pieces, where they are long or begin alike */
+
 #define SHARED_EXPERTS(at)                                                                                             \
     [MX_ROLE_SHARED_GATE] = at ".gate_proj", [MX_ROLE_SHARED_UP] = at ".up_proj",                                      \
     [MX_ROLE_SHARED_DOWN] = at ".down_proj"
@@ -180,3 +182,4 @@ const struct mx_names mx_names_nemotron_h = {
         },
     .fused = {{0}},
 };
+/* NOLINTEND(bugprone-suspicious-missing-comma) */

@@ -1,6 +1,8 @@
 /* Recurrent families and hybrids. */
 #include "config/names.h"
 
+/* NOLINTBEGIN(bugprone-suspicious-missing-comma): names in pieces, where they are long or begin alike */
+
 /* What the state-space library calls its parts, in every family that took them over. */
 #define SSM_NAMES(mixer)                                                                                               \
     [MX_ROLE_SSM_IN] = mixer "in_proj", [MX_ROLE_SSM_CONV] = mixer "conv1d", [MX_ROLE_SSM_X] = mixer "x_proj",         \
@@ -119,3 +121,4 @@ const struct mx_names mx_names_qwen3_5 = {
             {"linear_attn.in_proj_qkv", MX_BLOCKS_ONE, 3, {MX_ROLE_DELTA_Q, MX_ROLE_DELTA_K, MX_ROLE_DELTA_V}},
         },
 };
+/* NOLINTEND(bugprone-suspicious-missing-comma) */
