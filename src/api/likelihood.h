@@ -13,6 +13,7 @@ static inline double mx_log_probability(const float *logits, size_t vocab, int32
     for (size_t i = 1; i < vocab; i++) most = logits[i] > most ? logits[i] : most;
     double sum = 0;
     for (size_t i = 0; i < vocab; i++) sum += exp((double)logits[i] - most);
+    // cppcheck-suppress invalidFunctionArg ; the largest logit alone adds 1
     return (double)logits[token] - most - log(sum);
 }
 

@@ -119,7 +119,7 @@ static struct value call_macro(struct run *run, const struct macro *macro, const
     bind_rest(run, macro, &args, frame, found_caller);
     mxj_init_frame(run, node->scope, frame);
     struct build out = {0}, *outer = run->output;
-    run->output = &out;
+    run->output = &out; // cppcheck-suppress autoVariables ; set back below
     for (size_t i = 0; i < parameters; i++) {
         if (frame->slots[i].kind != MISSING) continue;
         if (i + defaults < parameters) {

@@ -91,6 +91,7 @@ static struct value do_int(struct run *run, const struct value *self, const stru
     if (self->kind == STRING && parse_int(run, self, (int)base, &whole)) return mxj_int(whole);
     if (!to_float(run, self, &number) || isnan(number)) return otherwise;
     if (isinf(number)) mxj_fail(run, MX_ERR_FORMAT, "cannot convert float infinity to integer");
+    // cppcheck-suppress incorrectLogicOperator ; it does not read hexadecimal floats
     if (number >= 0x1p63 || number < -0x1p63) mxj_fail(run, MX_ERR_LIMIT, "a whole number beyond 64 bits");
     return mxj_int((int64_t)number);
 }

@@ -26,8 +26,8 @@ static void what_is_said_counts_not_how(void **state)
         "{\"rope_theta\": 10000.0, \"model_type\": \"llama\", \"rope\": {\"type\": \"yarn\", \"factor\": 4}}",
         "{\"model_type\":\"llama\",\"rope\":{\"factor\":4.0,\"type\":\"yarn\"},\"rope_theta\":1e4}",
         "{\"model_type\":\"llama\",\"rope\":{\"factor\":4.0,\"type\":\"yarn\"},\"rope_theta\":10000,\"window\":null}",
-        "{\"model_type\":\"llama\",\"rope\":{\"factor\":4,\"type\":\"yarn\"},\"rope_theta\":10000,\"use_cache\":true,"
-        "\"transformers_version\":\"5\",\"eos_token_id\":[1,2],\"dtype\":\"bfloat16\"}",
+        ("{\"model_type\":\"llama\",\"rope\":{\"factor\":4,\"type\":\"yarn\"},\"rope_theta\":10000,\"use_cache\":true,"
+         "\"transformers_version\":\"5\",\"eos_token_id\":[1,2],\"dtype\":\"bfloat16\"}"),
     };
     static const char *const others[] = {
         "{\"model_type\":\"llama\",\"rope\":{\"factor\":4,\"type\":\"yarn\"},\"rope_theta\":10001}",
