@@ -387,6 +387,7 @@ static mx_status read_torchao(struct reader *reader, const cJSON *object, bool *
         if (!cJSON_IsNull(own)) width = width_of_torchao(own, NULL);
         MX_TRY(add_rule(reader, own->string, width));
     }
+    scheme->width = (struct mx_width){0};
     if (!modules) scheme->width = width_of_torchao(whole, arguments);
     const cJSON *rest = mx_json_get_set(modules, "_default");
     if (rest) scheme->width = width_of_torchao(rest, NULL);
