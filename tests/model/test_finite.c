@@ -112,7 +112,7 @@ static void hear(void *context, const struct mx_generation *generation, const st
     heard->done = true;
     heard->status = failure ? failure->status : MX_OK;
     heard->count = generation->tokens.count;
-    memcpy(heard->tokens, generation->tokens.data, heard->count * sizeof *heard->tokens);
+    if (heard->count) memcpy(heard->tokens, generation->tokens.data, heard->count * sizeof *heard->tokens);
 }
 
 /* Of several texts together the one with the bad token ends; the others get what they get alone. */
