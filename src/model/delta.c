@@ -18,7 +18,7 @@ static void normalize(const struct mx_dense_kernels *kernels, float *out, const 
     for (size_t i = 0; i < n; i++) out[i] = x[i] * factor;
 }
 
-/* One value head of one part. Its output replaces its values in mix[1]. */
+/* One value head of one part. Its output replaces its gate in mix[2]. */
 static void run_head(void *context, const struct mx_part *part, uint32_t head)
 {
     const struct rule *rule = context;
@@ -31,8 +31,8 @@ static void run_head(void *context, const struct mx_part *part, uint32_t head)
     float *state = mx_recurrent_state(layer, part) + head * dk * dv;
     float q[MX_RECURRENT_KEYS], k[MX_RECURRENT_KEYS], read[MX_RECURRENT_VALUES];
     for (size_t t = part->row; t < part->row + part->n; t++) {
-        float *row = workspace->mix[1] + t * rule->total, *v = row + 2 * rule->keys + head * dv;
-        const float *z = workspace->mix[2] + t * rule->values + head * dv;
+        const float *row = workspace->mix[1] + t * rule->total, *v = row + 2 * rule->keys + head * dv;
+        float *z = workspace->mix[2] + t * rule->values + head * dv;
         const float *gates = workspace->mix[3] + 2 * t * heads; /* b, then a */
         const float rate = mx_softplus(gates[heads + head] + layer->weights->dt_bias[head]);
         const float decay = expf(layer->weights->decay[head] * rate);
@@ -40,19 +40,8 @@ static void run_head(void *context, const struct mx_part *part, uint32_t head)
         normalize(run->kernels, q, row + k_head * dk, dk, 1 / sqrtf((float)dk));
         normalize(run->kernels, k, row + rule->keys + k_head * dk, dk, 1);
         layer->kernels->delta(read, state, q, k, v, &decay, false, strength, dk, dv);
-        run->kernels->rmsnorm(v, read, layer->weights->norm.weight, dv, (float)run->arch->norm_eps);
-        run->kernels->swiglu(v, z, v, dv);
-    }
-}
-
-/* Packs the heads' outputs, which stand behind q and k, into mix[2] (z is read no more). */
-static void pack(const struct rule *rule)
-{
-    const struct mx_workspace *workspace = rule->layer->run->workspace;
-    for (size_t t = 0; t < rule->layer->run->n; t++) {
-        const float *row = workspace->mix[1] + t * rule->total + 2 * rule->keys;
-        float *out = workspace->mix[2] + t * rule->values;
-        for (size_t i = 0; i < rule->values; i++) out[i] = row[i];
+        run->kernels->rmsnorm(read, read, layer->weights->norm.weight, dv, (float)run->arch->norm_eps);
+        run->kernels->swiglu(z, z, read, dv);
     }
 }
 
@@ -107,6 +96,5 @@ const float *mx_mix_delta(const struct mx_recurrent_run *layer)
     mx_recurrent_project(layer, jobs, 6);
     convolve(&rule);
     mx_recurrent_pieces(layer, mixer->v_heads, run_head, &rule);
-    pack(&rule);
     return workspace->mix[2];
 }
