@@ -98,16 +98,11 @@ static bool add_records(cJSON *root, const struct mx_record *records, size_t cou
     return added;
 }
 
-static int compare_records(const void *a, const void *b)
-{
-    return mx_record_compare(a, b);
-}
-
 mx_status mx_exchange_write(const char *path, struct mx_record *records, size_t count, struct mx_error *err)
 {
     for (size_t i = 0; i < count; i++)
         if (mx_record_check(&records[i], err) != MX_OK) return mx_fail_prefix(err, "record %zu", i);
-    qsort(records, count, sizeof *records, compare_records);
+    mx_record_sort(records, count);
     cJSON *root = cJSON_CreateObject();
     char *text = root && add_records(root, records, count) ? cJSON_Print(root) : NULL;
     cJSON_Delete(root);

@@ -4,6 +4,7 @@
 #include <ctype.h>
 #include <math.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <utf8proc.h>
 
@@ -136,4 +137,14 @@ int mx_record_compare(const struct mx_record *a, const struct mx_record *b)
     for (size_t i = 0; i < sizeof orders / sizeof *orders; i++)
         if (orders[i]) return orders[i];
     return 0;
+}
+
+static int compare_records(const void *a, const void *b)
+{
+    return mx_record_compare(a, b);
+}
+
+void mx_record_sort(struct mx_record *records, size_t count)
+{
+    if (count) qsort(records, count, sizeof *records, compare_records);
 }

@@ -103,6 +103,9 @@ mx_status mx_record_check(const struct mx_record *record, struct mx_error *err);
  * earlier; else their order. Both must have passed mx_record_check. */
 int mx_record_compare(const struct mx_record *a, const struct mx_record *b);
 
+/* Sorts by mx_record_compare, in place. */
+void mx_record_sort(struct mx_record *records, size_t count);
+
 /* Called once per record, which is valid during the call; anything but MX_OK ends the walk and is its result. */
 typedef mx_status mx_record_visitor(void *context, const struct mx_record *record, struct mx_error *err);
 

@@ -492,11 +492,6 @@ static void add_method(struct doc *doc)
     }
 }
 
-static int compare_records(const void *a, const void *b)
-{
-    return mx_record_compare(a, b);
-}
-
 static void build(struct doc *doc, const struct mx_record *records, size_t count)
 {
     doc_set(doc, &doc->title, "Compressed KV caches, measured");
@@ -561,7 +556,7 @@ static void write_csv(struct mx_str *out, const struct mx_record *records, size_
 mx_status mx_report_write(struct mx_str *out, struct mx_record *records, size_t count, enum mx_report_format format,
                           struct mx_error *err)
 {
-    if (count) qsort(records, count, sizeof *records, compare_records);
+    mx_record_sort(records, count);
     struct doc doc = {0};
     if (format == MX_REPORT_CSV) {
         write_csv(out, records, count);
