@@ -16,7 +16,7 @@ head -1 "$TMP/prompts" >"$TMP/others"
 mlxcel batch -m $model -f "$TMP/others" -o "$TMP/out" 2>&1 | sed "s|$TMP|TMP|; s/line [0-9]/line N/"
 echo "-- interrupted"
 for i in 1 2 3 4 5 6; do echo "{\"prompt\": \"The file number $i\", \"max_tokens\": ${i}000}"; done >"$TMP/long"
-timeout -s INT --preserve-status 1 mlxcel batch -m $model -f "$TMP/long" -o "$TMP/part" --ctx 7000 --parallel 6 \
+timeout --foreground -s INT --preserve-status 1 mlxcel batch -m $model -f "$TMP/long" -o "$TMP/part" --ctx 7000 --parallel 6 \
     2>"$TMP/message"
 echo $?
 sed -E 's/after [0-9]/after N/' "$TMP/message"

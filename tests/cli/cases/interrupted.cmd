@@ -2,9 +2,9 @@
 mkfifo "$TMP/fifo" "$TMP/open"
 exec 9<>"$TMP/open" # nothing comes, and no end either
 for signal in INT TERM HUP; do
-    timeout -s $signal --preserve-status 0.4 mlxcel generate -f - <&9
+    timeout --foreground -s $signal --preserve-status 0.4 mlxcel generate -f - <&9
     echo "piped $signal: $?"
-    timeout -s $signal --preserve-status 0.4 mlxcel generate -f "$TMP/fifo"
+    timeout --foreground -s $signal --preserve-status 0.4 mlxcel generate -f "$TMP/fifo"
     echo "fifo $signal: $?"
     mlxcel generate -p Hi -n 100000 -c 30000 --save-cache "$TMP/cache" >"$TMP/text" &
     until [ -s "$TMP/text" ]; do sleep 0.02; done
