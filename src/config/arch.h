@@ -147,7 +147,7 @@ struct mx_arch {
     uint32_t hidden, vocab, layer_count;
     uint32_t max_context;    /* max_position_embeddings; 0 if the config does not say */
     uint32_t head_dim;       /* of the attention layers that hold the most; latent: of the expanded keys */
-    struct mx_layer *layers; /* [layer_count], owned */
+    struct mx_layer *layers; /* [layer_count], owned; none where a model that is no decoder has fields of its own */
     uint64_t cross_elements; /* of an encoder-decoder: keys and values of a source of fixed length, per sequence */
 
     /* What the config says and nobody read, by path: "sparse_config.new_width". Owned. */

@@ -8,7 +8,9 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
 static void check(const struct mx_arch *arch)
 {
-    if (!arch->layer_count || arch->layer_count > MX_ARCH_MAX_LAYERS || !arch->hidden) abort();
+    const bool bare = arch->kind != MX_KIND_DECODER && !arch->layers && !arch->runnable; /* named, not described */
+    if (!bare && (!arch->layer_count || !arch->hidden)) abort();
+    if (arch->layer_count > MX_ARCH_MAX_LAYERS || (bare && arch->layer_count)) abort();
     for (uint32_t i = 0; i < arch->layer_count; i++) {
         const struct mx_layer *layer = &arch->layers[i];
         if (layer->attention.kind != MX_ATTENTION_NONE &&
