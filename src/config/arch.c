@@ -270,6 +270,7 @@ static void read_facts(struct mx_build *build)
     arch->lm_head_bias = mx_config_flag(config, "lm_head_bias", family->lm_head_bias);
     arch->tied = answer(config, family->tied, "tie_word_embeddings|tie_embeddings|weight_tying");
     arch->embedding_scale = arch->residual_scale = arch->logit_scale = 1;
+    arch->attention_out_scale = arch->gate_scale = arch->down_scale = 1;
     arch->clip_qkv = mx_config_number(config, "clip_qkv|attn_config.clip_qkv", 0, 1e9, 0);
     arch->attention_scale = build->head_dim ? 1 / sqrt(build->head_dim) : 0;
     arch->parameters_complete = arch->known && arch->vocab != 0 && !family->incomplete;

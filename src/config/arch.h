@@ -189,6 +189,8 @@ struct mx_arch {
     double clip_qkv;                         /* queries, keys and values are kept within +-clip_qkv; 0: as they are */
     double attention_softcap, logit_softcap; /* 0: none */
     double embedding_scale, residual_scale, logit_scale; /* 1 as a rule */
+    /* Of attention's output, of a dense feed-forward's gate before its activation, of its output (Falcon-H1); 1. */
+    double attention_out_scale, gate_scale, down_scale;
 
     const struct mx_names *names; /* static; NULL where no names are known, and then not `runnable` */
 };

@@ -113,6 +113,8 @@ struct mx_mamba2 {
     uint32_t norm_groups;   /* each of which is normalized by itself; 1: all channels together */
     double dt_low, dt_high; /* bounds of the step */
     bool bias;              /* of the projections in and out */
+    double scales[5];       /* of z, x, B, C and dt as they are projected (Falcon-H1); 1 as a rule */
+    double out_scale;       /* of the mixer's output; 1 as a rule */
 };
 struct mx_delta {
     uint32_t k_heads, v_heads, k_dim, v_dim, conv;

@@ -96,6 +96,8 @@ static struct mx_mamba2 mamba2(struct mx_build *build)
         .norm_groups = 1,
         .dt_low = step_bound(build, 0, 0),
         .dt_high = step_bound(build, 1, INFINITY),
+        .scales = {1, 1, 1, 1, 1},
+        .out_scale = 1,
         .bias = mx_config_flag(config, "use_bias|mamba_proj_bias", false),
     };
 }

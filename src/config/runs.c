@@ -175,6 +175,7 @@ static void ask_recurrence(struct mx_arch *arch, const struct mx_recurrence *mix
         refuse_if(arch, mixer->delta.v_heads % mixer->delta.k_heads != 0, "delta rule whose value heads share no keys");
         refuse_if(arch, mixer->delta.three_convs, "delta rule with a convolution for each of q, k and v");
     } else if (mixer->kind == MX_RECURRENCE_MAMBA2) {
+        refuse_if(arch, mixer->mamba2.out_scale != 1 && mixer->mamba2.bias, "Mamba-2 with multipliers and biases");
         keys = mixer->mamba2.state;
         values = mixer->mamba2.head_dim;
         conv = mixer->mamba2.conv;
@@ -264,6 +265,9 @@ void mx_arch_decide_runs(struct mx_arch *arch)
     ask(arch, lacks_router_bias(arch->experts.router_bias));
     for (uint8_t i = 0; i < arch->rope_count; i++) ask_rope(arch, &arch->rope[i]);
     for (uint32_t i = 0; i < arch->layer_count; i++) ask_layer(arch, &arch->layers[i]);
+    refuse_if(arch, arch->attention_out_scale != 1 && (arch->qkv_bias || arch->o_bias),
+              "attention with multipliers and biases");
+    refuse_if(arch, arch->down_scale != 1 && arch->mlp_bias, "feed-forward with multipliers and biases");
     refuse_if(arch, arch->embedding_width, "embedding that is narrower than the model");
     refuse_if(arch, arch->no_final_norm, "model without a final norm");
     refuse_if(arch, arch->head_dense, "dense layer before the output matrix");

@@ -131,6 +131,7 @@ void mx_attention_block(const struct mx_run *run, uint32_t index, const float *x
     mx_kv_attend(workspace->attention, index, workspace->sequences, run->parts, &terms, workspace->q,
                  owns ? workspace->k : NULL, owns ? workspace->v : NULL, workspace->attended);
     if (mixer->gate != MX_GATE_NONE) mx_rows(run->pool, run->n, gate_piece, &heads);
+    mx_scale_rows(run, workspace->attended, (float)run->arch->attention_out_scale, run->n, weights->o.matrix.cols);
     const struct mx_matmul_job o = {&weights->o.matrix, weights->o.bias, out, hidden, add};
     mx_matmul_many(&workspace->machine, &o, 1, workspace->attended, weights->o.matrix.cols, run->n);
 }

@@ -14,7 +14,9 @@ void mx_feed_forward_block(const struct mx_run *run, const struct mx_feed_forwar
     };
     mx_matmul_many(&run->workspace->machine, jobs, gated ? 2 : 1, x, hidden, n);
     float *middle = gated ? workspace->gate : workspace->up;
+    if (gated) mx_scale_rows(run, middle, (float)run->arch->gate_scale, n, width);
     mx_activate_rows(run, middle, gated ? workspace->gate : NULL, workspace->up, n, width);
+    mx_scale_rows(run, middle, (float)run->arch->down_scale, n, width);
     const struct mx_matmul_job down = {&weights->down.matrix, weights->down.bias, out, hidden, add};
     mx_matmul_many(&run->workspace->machine, &down, 1, middle, width, n);
 }

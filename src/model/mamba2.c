@@ -48,7 +48,28 @@ static void gate(void *context, size_t first, size_t last)
         for (size_t i = 0; norm->weight && i < job->inner; i += share)
             run->kernels->rmsnorm(out + i, out + i, norm->weight + i, share, (float)run->arch->norm_eps);
         if (job->mixer->norm_first) run->kernels->swiglu(out, z, out, job->inner);
+        if (job->mixer->out_scale != 1) run->kernels->scale(out, (float)job->mixer->out_scale, job->inner);
     }
+}
+
+/* Multiplies z, x, B, C and dt where the family does. */
+static void scale(void *context, size_t first, size_t last)
+{
+    const struct duality *job = context;
+    const size_t shared = (size_t)job->mixer->groups * job->mixer->state;
+    const size_t widths[] = {job->inner, job->inner, shared, shared, job->mixer->heads};
+    for (size_t t = first; t < last; t++) {
+        float *part = job->layer->run->workspace->mix[0] + t * job->total;
+        for (int i = 0; i < 5; part += widths[i++])
+            job->layer->run->kernels->scale(part, (float)job->mixer->scales[i], widths[i]);
+    }
+}
+
+static bool scales(const struct mx_mamba2 *mixer)
+{
+    for (int i = 0; i < 5; i++)
+        if (mixer->scales[i] != 1) return true;
+    return false;
 }
 
 const float *mx_mix_mamba2(const struct mx_recurrent_run *layer)
@@ -62,6 +83,7 @@ const float *mx_mix_mamba2(const struct mx_recurrent_run *layer)
     const struct mx_matmul_job in = {&layer->weights->in.matrix, layer->weights->in.bias, workspace->mix[0], job.total,
                                      false};
     mx_recurrent_project(layer, &in, 1);
+    if (scales(mixer)) mx_rows(run->pool, run->n, scale, &job);
     const struct mx_recurrent_conv conv = {.weights = &layer->weights->conv,
                                            .x = workspace->mix[0] + job.inner,
                                            .out = workspace->mix[1],

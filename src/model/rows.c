@@ -111,6 +111,25 @@ void mx_activate_rows(const struct mx_run *run, float *out, const float *gate, c
     mx_rows(run->pool, n, activate_piece, &job);
 }
 
+struct scale_rows {
+    const struct mx_dense_kernels *kernels;
+    float *x;
+    float factor;
+    size_t width;
+};
+
+static void scale_piece(void *context, size_t first, size_t last)
+{
+    const struct scale_rows *job = context;
+    job->kernels->scale(job->x + first * job->width, job->factor, (last - first) * job->width);
+}
+
+void mx_scale_rows(const struct mx_run *run, float *x, float factor, size_t n, size_t width)
+{
+    struct scale_rows job = {run->kernels, x, factor, width};
+    if (factor != 1) mx_rows(run->pool, n, scale_piece, &job);
+}
+
 struct add_rows {
     const struct mx_dense_kernels *kernels;
     float *x;

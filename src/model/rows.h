@@ -19,6 +19,9 @@ void mx_norm_rows(const struct mx_run *run, const struct mx_norm_weights *norm, 
  * where gate is NULL. */
 void mx_activate_rows(const struct mx_run *run, float *out, const float *gate, const float *up, size_t n, size_t width);
 
+/* x [n, width] *= factor; nothing where that is 1 */
+void mx_scale_rows(const struct mx_run *run, float *x, float factor, size_t n, size_t width);
+
 /* x [n, width] += scale * y */
 void mx_add_rows(const struct mx_run *run, float *x, const float *y, float scale, size_t width);
 

@@ -3,13 +3,47 @@
 
 #include "base/json.h"
 #include "config/families/fills.h"
+#include "config/runs.h"
 
-/* The gated norm inside the mixer is optional here. */
+/* The index-th of a list of multipliers; 1 where there is no list. */
+static double multiplier(struct mx_config *config, const char *list, int index)
+{
+    const cJSON *item = cJSON_GetArrayItem(mx_config_list(config, list), index);
+    if (!mx_config_find(config, list)) return 1;
+    if (cJSON_IsNumber(item) && fabs(item->valuedouble) <= 1e9) return item->valuedouble;
+    mx_config_fail(config, "field \"%s\" has no number %d", list, index + 1);
+    return 1;
+}
+
+/* A fixed multiplier at every joint (muP). Attention's reach q, k and v alike, so that they come out of the scores and
+ * of the output. The gated norm inside the mixer is optional. */
 void mx_fill_falcon_h1(struct mx_build *build)
 {
+    struct mx_config *config = build->config;
     struct mx_arch *arch = build->arch;
-    const bool norm = mx_config_flag(build->config, "mamba_rms_norm", false);
-    for (uint32_t i = 0; i < arch->layer_count; i++) arch->layers[i].recurrence.mamba2.norm = norm;
+    const double in = mx_config_number(config, "attention_in_multiplier", -1e9, 1e9, 1);
+    const double ssm_in = mx_config_number(config, "ssm_in_multiplier", -1e9, 1e9, 1);
+    const double ssm_out = mx_config_number(config, "ssm_out_multiplier", -1e9, 1e9, 1);
+    const bool norm = mx_config_flag(config, "mamba_rms_norm", false);
+    const bool norm_first = mx_config_flag(config, "mamba_norm_before_gate", true);
+    const bool out_bias = mx_config_flag(config, "projectors_bias", false);
+    arch->embedding_scale = mx_config_number(config, "embedding_multiplier", -1e9, 1e9, 1);
+    arch->logit_scale = mx_config_number(config, "lm_head_multiplier", -1e9, 1e9, 1);
+    arch->attention_scale *= in * in * mx_config_number(config, "key_multiplier", -1e9, 1e9, 1);
+    arch->attention_out_scale = in * mx_config_number(config, "attention_out_multiplier", -1e9, 1e9, 1);
+    arch->gate_scale = multiplier(config, "mlp_multipliers", 0);
+    arch->down_scale = multiplier(config, "mlp_multipliers", 1);
+    for (uint32_t i = 0; i < arch->layer_count; i++) {
+        struct mx_recurrence *mixer = &arch->layers[i].recurrence;
+        if (mixer->kind != MX_RECURRENCE_MAMBA2) continue;
+        mixer->mamba2.norm = norm;
+        mixer->mamba2.norm_first = norm_first;
+        mixer->mamba2.norm_groups = mixer->mamba2.groups;
+        mixer->mamba2.out_scale = ssm_out;
+        for (int k = 0; k < 5; k++) mixer->mamba2.scales[k] = ssm_in * multiplier(config, "ssm_multipliers", k);
+        if (out_bias != mixer->mamba2.bias)
+            mx_arch_refuse(arch, "the engine has no Mamba-2 with a bias on one of its projections alone");
+    }
 }
 
 /* Without experts the shared part is the whole feed-forward part. Positions only where asked for. */
