@@ -138,6 +138,18 @@ static bool was_added(const struct tensors *t, const char *module)
     return false;
 }
 
+/* A small array; in several tensors where the name says so, which share its rows. */
+static void add_floats(struct tensors *t, const char *module, const char *bare, size_t rows, size_t cols, bool bias)
+{
+    char part[MX_NAME_SIZE];
+    unsigned parts = 0;
+    while (mx_name_part(part, module, parts)) parts++;
+    const size_t share = (rows + parts - 1) / parts;
+    for (unsigned i = 0; mx_name_part(part, module, i); i++)
+        add_vector(t, part, bare, (i + 1 < parts ? share : rows - (parts - 1) * share) * cols, FILL_ZEROS);
+    if (bias) add_vector(t, module, ".bias", rows, FILL_ZEROS);
+}
+
 static mx_status add_tensor(void *context, const struct mx_tensor_spec *spec)
 {
     struct tensors *t = context;
@@ -160,7 +172,7 @@ static mx_status add_tensor(void *context, const struct mx_tensor_spec *spec)
                    spec->offset && t->arch->norm_offset != 0 ? FILL_ZEROS : FILL_ONES);
         if (spec->bias) add_vector(t, source.module, ".bias", rows, FILL_ZEROS);
         break;
-    case MX_TENSOR_FLOATS: add_vector(t, source.module, bare, rows * cols, FILL_ZEROS); break;
+    case MX_TENSOR_FLOATS: add_floats(t, source.module, bare, rows, cols, spec->bias); break;
     }
     return MX_OK;
 }

@@ -118,8 +118,8 @@ struct mx_mamba2 {
 };
 struct mx_delta {
     uint32_t k_heads, v_heads, k_dim, v_dim, conv;
-    bool three_convs; /* q, k and v have a convolution each (OLMo hybrid), which is one over all else */
-    double strength;  /* of a correction, at most: 1, or 2 where eigenvalues may be negative (arXiv 2411.12537) */
+    double strength; /* of a correction, at most: 1, or 2 where eigenvalues may be negative (arXiv 2411.12537) */
+    double norm_eps; /* of the gated norm */
 };
 struct mx_kimi_delta {
     uint32_t heads, dim, conv;

@@ -81,6 +81,22 @@ void mx_name_expert(char out[MX_NAME_SIZE], const char *module, uint32_t expert)
         snprintf(out, MX_NAME_SIZE, "%s", module);
 }
 
+bool mx_name_part(char out[MX_NAME_SIZE], const char *module, unsigned index)
+{
+    const char *open = strchr(module, '{'), *close = open ? strchr(open, '}') : NULL;
+    if (!close) {
+        snprintf(out, MX_NAME_SIZE, "%s", module);
+        return index == 0;
+    }
+    const char *word = open + 1;
+    for (; index; index--) {
+        word += strcspn(word, ",}");
+        if (*word++ == '}') return false;
+    }
+    snprintf(out, MX_NAME_SIZE, "%.*s%.*s%s", (int)(open - module), module, (int)strcspn(word, ",}"), word, close + 1);
+    return true;
+}
+
 static bool is_head(enum mx_role role)
 {
     return role == MX_ROLE_HEAD || role == MX_ROLE_HEAD_BIAS || role == MX_ROLE_HEAD_DENSE || role == MX_ROLE_HEAD_NORM;

@@ -7,9 +7,10 @@
  * counts %u   is the layer; %d and %r are its quotient and remainder by `layers_per_block` %e   is the expert (or
  * stream), where each has a tensor of its own; without it all are stacked: [count, rows, cols] ^T   at the end: stored
  * transposed, [cols, rows] (GPT-2's Conv1D); in MLX's conversion (`mlx_body`) it is not ^F   at the end: the stack is
- * one matrix, [count * rows, cols] (DBRX); ^FT: [count * cols, rows] A fusion is a tensor that holds the rows of
- * several roles, in `blocks` equal blocks of the parts in order: one block is [q; k; v], a block per head is [q0; k0;
- * v0; q1; ...].
+ * one matrix, [count * rows, cols] (DBRX); ^FT: [count * cols, rows] {q,k,v}   stands for several tensors, one for each
+ * word: small arrays that are one here, cut anywhere (OLMo hybrid's convolution). A fusion is a tensor that holds the
+ * rows of several roles, in `blocks` equal blocks of the parts in order: one block is [q; k; v], a block per head is
+ * [q0; k0; v0; q1; ...].
  *
  * Rows live in names/, a file per group of families, so that several people can add some at once.
  */
@@ -82,6 +83,10 @@ bool mx_tensor_source(const struct mx_arch *arch, const struct mx_name_world *wo
 
 /* `module` with the expert in place of "%e". */
 void mx_name_expert(char out[MX_NAME_SIZE], const char *module, uint32_t expert);
+
+/* `module` with the index-th word (from 0) in place of its braces; false: there are no more. Without braces it is its
+ * own only part. */
+bool mx_name_part(char out[MX_NAME_SIZE], const char *module, unsigned index);
 
 /* True if the rows follow each other. */
 static inline bool mx_source_is_run(const struct mx_tensor_source *source, uint64_t rows)

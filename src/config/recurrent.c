@@ -116,7 +116,7 @@ static struct mx_delta delta(struct mx_build *build)
         .k_dim = k_dim,
         .v_dim = mx_config_whole(config, "linear_value_head_dim", 1, MX_ARCH_MAX_WIDTH, by_heads ? 2 * k_dim : 128),
         .conv = mx_config_whole(config, "linear_conv_kernel_dim", 1, MAX_KERNEL, 4),
-        .three_convs = by_heads,
+        .norm_eps = by_heads ? 1e-5 : build->arch->norm_eps, /* OLMo hybrid's is its library's default */
         .strength = mx_config_flag(config, "linear_allow_neg_eigval", by_heads) ? 2 : 1,
     };
 }

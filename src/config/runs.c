@@ -173,7 +173,6 @@ static void ask_recurrence(struct mx_arch *arch, const struct mx_recurrence *mix
         values = mixer->delta.v_dim;
         conv = mixer->delta.conv;
         refuse_if(arch, mixer->delta.v_heads % mixer->delta.k_heads != 0, "delta rule whose value heads share no keys");
-        refuse_if(arch, mixer->delta.three_convs, "delta rule with a convolution for each of q, k and v");
     } else if (mixer->kind == MX_RECURRENCE_MAMBA2) {
         refuse_if(arch, mixer->mamba2.out_scale != 1 && mixer->mamba2.bias, "Mamba-2 with multipliers and biases");
         keys = mixer->mamba2.state;

@@ -243,13 +243,7 @@ static void delta(struct walk *walk, const struct mx_delta *mixer)
     matrix(walk, MX_ROLE_DELTA_Z, values, hidden, false);
     matrix(walk, MX_ROLE_DELTA_B, mixer->v_heads, hidden, false);
     matrix(walk, MX_ROLE_DELTA_A, mixer->v_heads, hidden, false);
-    if (mixer->three_convs) {
-        floats(walk, MX_ROLE_DELTA_Q_CONV, keys, mixer->conv, false);
-        floats(walk, MX_ROLE_DELTA_K_CONV, keys, mixer->conv, false);
-        floats(walk, MX_ROLE_DELTA_V_CONV, values, mixer->conv, false);
-    } else {
-        floats(walk, MX_ROLE_DELTA_CONV, 2 * keys + values, mixer->conv, false);
-    }
+    floats(walk, MX_ROLE_DELTA_CONV, 2 * keys + values, mixer->conv, false);
     floats(walk, MX_ROLE_DELTA_DT_BIAS, mixer->v_heads, 1, false);
     floats(walk, MX_ROLE_DELTA_A_LOG, mixer->v_heads, 1, false);
     inner_norm(walk, MX_ROLE_DELTA_NORM, mixer->v_dim);
@@ -260,9 +254,8 @@ static void kimi_delta(struct walk *walk, const struct mx_kimi_delta *mixer)
 {
     const uint64_t inner = (uint64_t)mixer->heads * mixer->dim, hidden = walk->arch->hidden;
     static const enum mx_role qkv[] = {MX_ROLE_DELTA_Q, MX_ROLE_DELTA_K, MX_ROLE_DELTA_V};
-    static const enum mx_role convs[] = {MX_ROLE_DELTA_Q_CONV, MX_ROLE_DELTA_K_CONV, MX_ROLE_DELTA_V_CONV};
     for (int i = 0; i < 3; i++) matrix(walk, qkv[i], inner, hidden, false);
-    for (int i = 0; i < 3; i++) floats(walk, convs[i], inner, mixer->conv, false);
+    floats(walk, MX_ROLE_DELTA_CONV, 3 * inner, mixer->conv, false);
     matrix(walk, MX_ROLE_DELTA_F_A, mixer->dim, hidden, false);
     matrix(walk, MX_ROLE_DELTA_F_B, inner, mixer->dim, false);
     matrix(walk, MX_ROLE_DELTA_G_A, mixer->dim, hidden, false);

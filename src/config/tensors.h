@@ -110,9 +110,6 @@ enum mx_role {
     MX_ROLE_DELTA_B,    /* beta */
     MX_ROLE_DELTA_A,    /* decay */
     MX_ROLE_DELTA_CONV, /* over q, k and v */
-    MX_ROLE_DELTA_Q_CONV,
-    MX_ROLE_DELTA_K_CONV,
-    MX_ROLE_DELTA_V_CONV,
     MX_ROLE_DELTA_DT_BIAS,
     MX_ROLE_DELTA_A_LOG,
     MX_ROLE_DELTA_NORM,

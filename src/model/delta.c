@@ -36,41 +36,12 @@ static void run_head(void *context, const struct mx_part *part, uint32_t head)
         const float *gates = workspace->mix[3] + 2 * t * heads; /* b, then a */
         const float rate = mx_softplus(gates[heads + head] + layer->weights->dt_bias[head]);
         const float decay = expf(layer->weights->decay[head] * rate);
-        const float strength = mixer->strength / (1 + expf(-gates[head]));
+        const float strength = (float)mixer->strength / (1 + expf(-gates[head]));
         normalize(run->kernels, q, row + k_head * dk, dk, 1 / sqrtf((float)dk));
         normalize(run->kernels, k, row + rule->keys + k_head * dk, dk, 1);
         layer->kernels->delta(read, state, q, k, v, &decay, false, strength, dk, dv);
-        run->kernels->rmsnorm(read, read, layer->weights->norm.weight, dv, (float)run->arch->norm_eps);
+        run->kernels->rmsnorm(read, read, layer->weights->norm.weight, dv, (float)mixer->norm_eps);
         run->kernels->swiglu(z, z, read, dv);
-    }
-}
-
-static void convolve(const struct rule *rule)
-{
-    const struct mx_recurrent_run *layer = rule->layer;
-    const struct mx_workspace *workspace = layer->run->workspace;
-    struct mx_recurrent_conv conv = {.weights = &layer->weights->conv,
-                                     .x = workspace->mix[0],
-                                     .out = workspace->mix[1],
-                                     .x_stride = rule->total,
-                                     .out_stride = rule->total,
-                                     .channels = rule->total,
-                                     .width = rule->mixer->conv,
-                                     .silu = true};
-    if (!rule->mixer->three_convs) {
-        mx_recurrent_convolve(layer, &conv);
-        return;
-    }
-    const struct mx_conv_weights *const weights[] = {&layer->weights->conv, &layer->weights->k_conv,
-                                                     &layer->weights->v_conv};
-    const size_t channels[] = {rule->keys, rule->keys, rule->values};
-    for (int i = 0; i < 3; i++) {
-        conv.weights = weights[i];
-        conv.channels = channels[i];
-        mx_recurrent_convolve(layer, &conv);
-        conv.x += channels[i];
-        conv.out += channels[i];
-        conv.state_first += channels[i] * conv.width;
     }
 }
 
@@ -94,7 +65,15 @@ const float *mx_mix_delta(const struct mx_recurrent_run *layer)
         {&weights->a.matrix, NULL, workspace->mix[3] + mixer->v_heads, gates, false},
     };
     mx_recurrent_project(layer, jobs, 6);
-    convolve(&rule);
+    const struct mx_recurrent_conv conv = {.weights = &weights->conv,
+                                           .x = workspace->mix[0],
+                                           .out = workspace->mix[1],
+                                           .x_stride = rule.total,
+                                           .out_stride = rule.total,
+                                           .channels = rule.total,
+                                           .width = mixer->conv,
+                                           .silu = true};
+    mx_recurrent_convolve(layer, &conv);
     mx_recurrent_pieces(layer, mixer->v_heads, run_head, &rule);
     return workspace->mix[2];
 }

@@ -120,7 +120,7 @@ static void convolve(void *context, const struct mx_part *part, uint32_t piece)
     const struct convolving *job = context;
     const struct mx_recurrent_conv *conv = job->conv;
     const size_t first = (size_t)piece * CHANNELS, count = mx_smaller(CHANNELS, conv->channels - first);
-    float *state = mx_recurrent_conv_state(job->layer, part) + conv->state_first + first * conv->width;
+    float *state = mx_recurrent_conv_state(job->layer, part) + first * conv->width;
     float *out = conv->out + part->row * conv->out_stride + first;
     const struct mx_conv_weights *weights = conv->weights;
     /* Weights of all channels lie row by row; a piece's are gathered, as its state is kept. */

@@ -35,13 +35,12 @@ float *mx_recurrent_conv_state(const struct mx_recurrent_run *layer, const struc
 typedef void mx_recurrent_work(void *context, const struct mx_part *part, uint32_t piece);
 void mx_recurrent_pieces(const struct mx_recurrent_run *layer, uint32_t pieces, mx_recurrent_work *work, void *context);
 
-/* A causal convolution over `channels` columns of rows x (x_stride apart) into out (packed), then SiLU if `silu`.
- * `state_first`: where its channels' columns begin in the convolution's state, counted in floats. */
+/* A causal convolution over `channels` columns of rows x (x_stride apart) into out (packed), then SiLU if `silu`. */
 struct mx_recurrent_conv {
     const struct mx_conv_weights *weights;
     const float *x;
     float *out;
-    size_t x_stride, out_stride, channels, width, state_first;
+    size_t x_stride, out_stride, channels, width;
     bool silu;
 };
 void mx_recurrent_convolve(const struct mx_recurrent_run *layer, const struct mx_recurrent_conv *conv);

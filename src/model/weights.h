@@ -53,7 +53,7 @@ struct mx_recurrence_weights {
     struct mx_linear q, k, v, z, b, a;   /* of the delta rules */
     struct mx_linear f_a, f_b, g_a, g_b; /* low-rank gates of Kimi delta attention */
     struct mx_linear x, dt;              /* of Mamba: dt, B, C from x; dt from its rank */
-    struct mx_conv_weights conv, k_conv, v_conv;
+    struct mx_conv_weights conv;
     const float *decay;   /* -exp(A_log): [heads], or [state, channels] (Mamba) */
     const float *dt_bias; /* [heads], or per channel */
     const float *skip;    /* D: [heads], or [channels] */

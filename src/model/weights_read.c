@@ -25,10 +25,11 @@ static mx_status remember(struct mx_reader *reader, const char *module)
 
 mx_status mx_reader_find(struct mx_reader *reader, const struct mx_tensor_spec *spec, struct mx_found *found)
 {
-    char module[MX_NAME_SIZE], first[MX_NAME_SIZE] = "";
+    char module[MX_NAME_SIZE], part[MX_NAME_SIZE], first[MX_NAME_SIZE] = "";
     *found = (struct mx_found){.spec = spec};
     for (unsigned i = 0; mx_tensor_source(reader->arch, &reader->world, spec, i, &found->source); i++) {
-        mx_name_expert(module, found->source.module, 0);
+        mx_name_part(part, found->source.module, 0);
+        mx_name_expert(module, part, 0);
         if (mx_checkpoint_has(reader->checkpoint, module)) return MX_OK;
         if (i == 0) snprintf(first, sizeof first, "%s", module);
     }
@@ -202,17 +203,41 @@ mx_status mx_reader_linear(struct mx_reader *reader, struct mx_found *found, uin
 
 /* ---- small arrays ---- */
 
-mx_status mx_reader_floats(struct mx_reader *reader, const struct mx_found *found, float **out)
+/* Reads MODULE.weight, or MODULE where it is a bare tensor. */
+static mx_status read_whole(struct mx_reader *reader, const char *module, size_t length, float *out)
 {
     char name[MX_NAME_SIZE + 8];
-    size_t length;
-    MX_TRY(remember(reader, found->source.module));
-    snprintf(name, sizeof name, "%s.weight", found->source.module);
-    if (!mx_checkpoint_find(reader->checkpoint, name)) snprintf(name, sizeof name, "%s", found->source.module);
+    snprintf(name, sizeof name, "%s.weight", module);
+    if (!mx_checkpoint_find(reader->checkpoint, name)) snprintf(name, sizeof name, "%s", module);
+    MX_TRY(remember(reader, module));
+    return mx_checkpoint_vector(reader->checkpoint, name, length, out, reader->err);
+}
+
+/* Elements of that part; 0 if it is not there. */
+static size_t part_elements(const struct mx_reader *reader, const char *module)
+{
+    char name[MX_NAME_SIZE + 8];
+    snprintf(name, sizeof name, "%s.weight", module);
+    const struct mx_tensor *tensor = mx_checkpoint_find(reader->checkpoint, name);
+    if (!tensor) tensor = mx_checkpoint_find(reader->checkpoint, module);
+    return tensor ? tensor->elements : 0;
+}
+
+mx_status mx_reader_floats(struct mx_reader *reader, const struct mx_found *found, float **out)
+{
+    const char *module = found->source.module;
+    char part[MX_NAME_SIZE], next[MX_NAME_SIZE];
+    size_t length, taken = 0;
     if (!mx_mul_size((size_t)found->spec->rows, (size_t)found->spec->cols, &length) ||
         !(*out = mx_arena_array(reader->arena, length, sizeof **out)))
-        return mx_fail_memory(reader->err, name, (size_t)found->spec->rows * sizeof **out);
-    return mx_checkpoint_vector(reader->checkpoint, name, length, *out, reader->err);
+        return mx_fail_memory(reader->err, module, (size_t)found->spec->rows * sizeof **out);
+    for (unsigned i = 0; mx_name_part(part, module, i); i++) { /* the last part takes, and must be, the rest */
+        const bool last = !mx_name_part(next, module, i + 1);
+        const size_t left = length - taken, count = last ? left : mx_smaller(part_elements(reader, part), left);
+        MX_TRY(read_whole(reader, part, count, *out + taken));
+        taken += count;
+    }
+    return MX_OK;
 }
 
 mx_status mx_reader_bias(struct mx_reader *reader, const struct mx_found *found, const float **out)

@@ -45,17 +45,44 @@ static void take(struct check *check, const char *module, const char *part, uint
     cJSON_DeleteItemFromObjectCaseSensitive(check->rest, name);
 }
 
+/* The elements of a tensor, whose name is put into `name`. */
+static uint64_t elements_of(const struct check *check, const char *module, char *name)
+{
+    const cJSON *tensor = find(check->header, module, ".weight", name), *size;
+    if (!tensor) tensor = find(check->header, module, "", name);
+    uint64_t held = 1;
+    cJSON_ArrayForEach (size, mx_json_get(tensor, "shape")) held *= (uint64_t)cJSON_GetNumberValue(size);
+    return tensor ? held : 0;
+}
+
+/* Several tensors that are one here. */
+static void take_parts(struct check *check, const char *module, uint64_t elements)
+{
+    char part[MX_NAME_SIZE], name[MX_NAME_SIZE + 16];
+    uint64_t held = 0;
+    for (unsigned i = 0; mx_name_part(part, module, i); i++) {
+        held += elements_of(check, part, name);
+        cJSON_DeleteItemFromObjectCaseSensitive(check->rest, name);
+    }
+    assert_int_equal(held, elements);
+}
+
 static mx_status take_tensor(void *context, const struct mx_tensor_spec *spec)
 {
     struct check *check = context;
     struct mx_tensor_source source;
-    char module[MX_NAME_SIZE];
+    char module[MX_NAME_SIZE], part[MX_NAME_SIZE];
     bool found = false;
     for (unsigned i = 0; !found && mx_tensor_source(&check->arch, &check->world, spec, i, &source); i++) {
-        mx_name_expert(module, source.module, 0);
+        mx_name_part(part, source.module, 0);
+        mx_name_expert(module, part, 0);
         found = exists(check->header, module);
     }
     if (!found) fail_msg("%s: no tensor for \"%s\" of layer %d", check->folder, mx_role_name(spec->role), spec->layer);
+    if (strchr(source.module, '{')) {
+        take_parts(check, source.module, source.rows * spec->cols);
+        return MX_OK;
+    }
     const uint32_t tensors = source.each && spec->count ? spec->count : 1;
     const uint64_t stacked = !source.each && spec->count ? spec->count : 1;
     for (uint32_t i = 0; i < tensors; i++) {

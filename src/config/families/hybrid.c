@@ -150,6 +150,18 @@ void mx_fill_nemotron_h(struct mx_build *build)
     if (!any) arch->experts = (struct mx_experts){.scale = 1};
 }
 
+/* Norms before a delta net, behind attention, which has positions only where the config says of which kind. */
+void mx_fill_olmo_hybrid(struct mx_build *build)
+{
+    struct mx_arch *arch = build->arch;
+    if (!mx_config_find(build->config, MX_FIELD_ROPE_THETA)) arch->rope_count = 0;
+    for (uint32_t i = 0; i < arch->layer_count; i++) {
+        struct mx_layer *layer = &arch->layers[i];
+        if (mx_layer_attends(layer)) layer->block = MX_BLOCK_POST;
+        if (!arch->rope_count) layer->attention.rope = false;
+    }
+}
+
 /* Griffin: attention is always local, and the feed-forward width counts gate and up together. */
 void mx_fill_recurrent_gemma(struct mx_build *build)
 {

@@ -121,4 +121,27 @@ const struct mx_names mx_names_qwen3_5 = {
             {"linear_attn.in_proj_qkv", MX_BLOCKS_ONE, 3, {MX_ROLE_DELTA_Q, MX_ROLE_DELTA_K, MX_ROLE_DELTA_V}},
         },
 };
+
+/* One convolution, stored as three tensors; norms before a delta net, behind attention. */
+const struct mx_names mx_names_olmo_hybrid = {
+    .base = &mx_names_llama,
+    .of =
+        {
+            [MX_ROLE_DELTA_DT_BIAS] = "linear_attn.dt_bias",
+            [MX_ROLE_DELTA_A_LOG] = "linear_attn.A_log",
+            [MX_ROLE_MIXER_NORM] = "attention_layer_norm|input_layernorm",
+            [MX_ROLE_FFN_NORM] = "feedforward_layer_norm|post_attention_layernorm",
+            [MX_ROLE_MIXER_POST_NORM] = "post_attention_layernorm|feedforward_layer_norm",
+            [MX_ROLE_FFN_POST_NORM] = "post_feedforward_layernorm",
+            [MX_ROLE_DELTA_Q] = "linear_attn.q_proj",
+            [MX_ROLE_DELTA_K] = "linear_attn.k_proj",
+            [MX_ROLE_DELTA_V] = "linear_attn.v_proj",
+            [MX_ROLE_DELTA_Z] = "linear_attn.g_proj",
+            [MX_ROLE_DELTA_B] = "linear_attn.b_proj",
+            [MX_ROLE_DELTA_A] = "linear_attn.a_proj",
+            [MX_ROLE_DELTA_CONV] = "linear_attn.{q,k,v}_conv1d",
+            [MX_ROLE_DELTA_NORM] = "linear_attn.o_norm",
+            [MX_ROLE_DELTA_OUT] = "linear_attn.o_proj",
+        },
+};
 /* NOLINTEND(bugprone-suspicious-missing-comma) */
