@@ -9,6 +9,7 @@
 #include "cli/kv_flags.h"
 #include "cli/mode_list.h"
 #include "cli/output.h"
+#include "cli/record_run.h"
 #include "cli/table.h"
 
 struct options {
@@ -20,6 +21,8 @@ struct options {
     bool kernel;
     const char *head_dims, *groups;
     int64_t kv_heads, bias_pairs;
+    bool record;
+    struct mx_store_flags store;
     struct mx_kv_flags kv;
 };
 enum { REPEAT = 3 };
@@ -42,6 +45,8 @@ static const struct mx_flag flags[] = {
      offsetof(struct options, modes)},
     {"json", 0, MX_FLAG_SWITCH, NULL, "print JSON", offsetof(struct options, json)},
     {"csv", 0, MX_FLAG_SWITCH, NULL, "print CSV", offsetof(struct options, csv)},
+    {"record", 0, MX_FLAG_SWITCH, NULL, "keep the figures as records, as sweep does", offsetof(struct options, record)},
+    MX_STORE_FLAG_ROWS(struct options, store),
     {"kernel", 0, MX_FLAG_SWITCH, NULL, "attention alone, no model; --depth is 4096,16384,32768, --modes all",
      offsetof(struct options, kernel)},
     {"head-dim", 0, MX_FLAG_TEXT, "LIST", "--kernel: head sizes (default 128)", offsetof(struct options, head_dims)},
@@ -143,13 +148,47 @@ static mx_status print_table(const struct mx_cli *cli, const struct options *opt
     return mx_table_print(&table, 0, cli->colour_out, err);
 }
 
+/* Cells without a token in the cache beforehand are of no context, and stay out. */
+static mx_status keep(struct mx_record_run *recording, const struct mx_cli *cli, const struct options *options,
+                      const struct mx_bench *result, struct mx_error *err)
+{
+    for (size_t i = 0; recording->store && i < result->count; i++) {
+        struct mx_record_set set;
+        const struct mx_bench_cell *cell = &result->cells[i];
+        if (cell->depth == 0) continue;
+        mx_record_set_begin(&set, recording, &cell->setup, cell->depth);
+        set.base.batch = cell->parallel;
+        set.base.machine.read_bandwidth = (uint64_t)result->read_bandwidth;
+        mx_record_set_add_bench(&set, cli, cell, (uint32_t)repetitions(options));
+        MX_TRY(mx_record_set_put(&set, recording, NULL, err));
+    }
+    return MX_OK;
+}
+
+static mx_status open_records(struct mx_record_run *recording, const struct options *options,
+                              const struct mx_session *session, struct mx_error *err)
+{
+    char command[512], buffer[4096];
+    const char *folder;
+    if (!options->record) return MX_OK;
+    MX_TRY(mx_model_folder(&options->engine, buffer, sizeof buffer, &folder, err));
+    snprintf(command, sizeof command, "mlxcel bench --depth %s --modes %s --parallel %lld --repeat %lld",
+             options->depths, options->modes ? options->modes : "fp16", (long long)options->parallel,
+             (long long)repetitions(options));
+    return mx_record_run_open(recording, &options->store, folder, session, command, err);
+}
+
 static mx_status measure(struct mx_cli *cli, const struct options *options, struct mx_session *session,
                          struct mx_bench_options *bench, struct mx_error *err)
 {
     const struct mx_progress progress = mx_progress_bar(cli);
+    struct mx_record_run recording = {0};
     struct mx_bench result;
+    MX_TRY(open_records(&recording, options, session, err));
     mx_status status = mx_bench_run(session, bench, &progress, &result, err);
     mx_progress_bar_end();
+    if (status == MX_OK) status = keep(&recording, cli, options, &result, err);
+    mx_record_run_close(&recording);
     if (status == MX_OK) {
         for (size_t i = 0; i < bench->mode_count; i++) mx_note_kv_setup(cli, &result.cells[i].setup);
         if (options->json) {
@@ -187,6 +226,10 @@ static mx_status run(struct mx_cli *cli, const void *given, struct mx_error *err
     if (options->head_dims || options->groups || options->kv_heads || options->bias_pairs) {
         return mx_fail(err, MX_ERR_ARGUMENT, "--head-dim, --kv-heads, --group and --k-bias go with --kernel");
     }
+    if (options->record && !options->depths)
+        return mx_fail(err, MX_ERR_ARGUMENT, "--record keeps figures of caches that hold something: give --depth too");
+    if (options->store.path && !options->record)
+        return mx_fail(err, MX_ERR_ARGUMENT, "--store says where --record keeps its figures: give both");
     enum mx_mode modes[MX_MODE_COUNT];
     uint32_t depths[MX_WHOLE_LIST];
     struct mx_bench_options bench = {.modes = modes,

@@ -194,7 +194,7 @@ static mx_status measure(struct job *job, struct mx_error *err)
         MX_TRY(mx_compare_run(job->session, &windows, job->modes, job->mode_count, &progress, job->results[c],
                               &job->reference[c], err));
         for (size_t m = 0; m < job->mode_count; m++)
-            MX_TRY(mx_record_run_comparison(&job->recording, job->cli, mx_session_arch(job->session), job->contexts[c],
+            MX_TRY(mx_record_run_comparison(&job->recording, job->cli, mx_session_arch(job->session), &windows,
                                             &job->results[c][m], err));
     }
     mx_progress_bar_end();
@@ -206,12 +206,13 @@ static mx_status open_records(struct job *job, struct mx_error *err)
 {
     const struct options *options = job->options;
     char command[512], buffer[4096];
-    const char *folder, *text = options->file ? options->file : options->tokens, *slash = strrchr(text, '/');
+    const char *folder;
     if (options->no_record) return MX_OK;
     MX_TRY(mx_model_folder(&options->engine, buffer, sizeof buffer, &folder, err));
-    snprintf(command, sizeof command, "mlxcel eval %s %s --modes %s --ctx %s", options->file ? "-f" : "--tokens-file",
-             slash ? slash + 1 : text, options->modes, options->contexts);
-    const size_t length = strlen(command);
+    mx_record_command(command, "eval", options->file, options->tokens);
+    size_t length = strlen(command);
+    snprintf(command + length, sizeof command - length, " --modes %s --ctx %s", options->modes, options->contexts);
+    length = strlen(command);
     if (options->windows)
         snprintf(command + length, sizeof command - length, " --windows %lld", (long long)options->windows);
     return mx_record_run_open(&job->recording, &options->store, folder, job->session, command, err);

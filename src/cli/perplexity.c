@@ -111,10 +111,10 @@ static mx_status open_records(struct mx_record_run *recording, const struct opti
                               const struct mx_session *session, struct mx_error *err)
 {
     char command[512], buffer[4096];
-    const char *folder, *text = options->file ? options->file : options->tokens, *slash = strrchr(text, '/');
+    const char *folder;
     MX_TRY(mx_model_folder(&options->engine, buffer, sizeof buffer, &folder, err));
-    snprintf(command, sizeof command, "mlxcel perplexity %s %s --compare %s --ctx %lld",
-             options->file ? "-f" : "--tokens-file", slash ? slash + 1 : text, options->compare,
+    const size_t length = strlen(mx_record_command(command, "perplexity", options->file, options->tokens));
+    snprintf(command + length, sizeof command - length, " --compare %s --ctx %lld", options->compare,
              (long long)options->context);
     return mx_record_run_open(recording, &options->store, folder, session, command, err);
 }
@@ -137,7 +137,7 @@ static mx_status compare(struct mx_cli *cli, const struct options *options, stru
     double reference;
     mx_status status = mx_compare_run(session, windows, wanted, count, &progress, results, &reference, err);
     for (size_t i = 0; status == MX_OK && i < count; i++)
-        status = mx_record_run_comparison(&recording, cli, mx_session_arch(session), windows->length, &results[i], err);
+        status = mx_record_run_comparison(&recording, cli, mx_session_arch(session), windows, &results[i], err);
     mx_record_run_close(&recording);
     MX_TRY(status);
     for (size_t i = 0; i < count; i++) mx_note_kv_setup(cli, &results[i].setup);

@@ -21,14 +21,7 @@ static void set(char *to, size_t size, const char *text)
     if (snprintf(to, size, "%s", text) >= (int)size) to[0] = '\0';
 }
 
-static bool has_key_bias(const struct mx_model *model)
-{
-    const struct mx_key_bias *bias = mx_model_key_bias(model);
-    for (uint32_t i = 0; i < mx_model_arch(model)->layer_count; i++)
-        if (bias->bias[i]) return true;
-    return false;
-}
-
+/* `key_bias` is what the config says, as the advisor reads it, which sees no weights. */
 static mx_status describe_model(struct mx_record_model *model, const char *folder, const struct mx_session *session,
                                 struct mx_error *err)
 {
@@ -46,7 +39,7 @@ static mx_status describe_model(struct mx_record_model *model, const char *folde
     model->parameters = subject.count;
     model->head_dim = arch->head_dim;
     model->qk_norm = arch->qk_norm != MX_QK_NORM_NONE;
-    model->key_bias = has_key_bias(mx_session_model(session));
+    model->key_bias = arch->qkv_bias;
     mx_subject_close(&subject);
     return MX_OK;
 }
@@ -70,8 +63,8 @@ static void use_plan(struct mx_record_plan *plan, const struct mx_kv_setup *setu
     set(plan->center, sizeof plan->center, centers[setup->center]);
 }
 
-mx_status mx_record_run_open(struct mx_record_run *run, const struct mx_store_flags *flags, const char *folder,
-                             const struct mx_session *session, const char *command, struct mx_error *err)
+mx_status mx_record_run_describe(struct mx_record_run *run, const char *folder, const struct mx_session *session,
+                                 const char *command, struct mx_error *err)
 {
     *run = (struct mx_record_run){0};
     struct mx_record *base = &run->base;
@@ -92,6 +85,13 @@ mx_status mx_record_run_open(struct mx_record_run *run, const struct mx_store_fl
     struct mx_error ignored;
     set(trial.command, sizeof trial.command, command);
     if (mx_record_check(&trial, &ignored) == MX_OK) set(base->command, sizeof base->command, command);
+    return MX_OK;
+}
+
+mx_status mx_record_run_open(struct mx_record_run *run, const struct mx_store_flags *flags, const char *folder,
+                             const struct mx_session *session, const char *command, struct mx_error *err)
+{
+    MX_TRY(mx_record_run_describe(run, folder, session, command, err));
     return mx_store_flags_open(&run->store, flags, MX_STORE_WRITE, err);
 }
 
@@ -101,20 +101,54 @@ void mx_record_run_close(struct mx_record_run *run)
     run->store = NULL;
 }
 
-uint64_t mx_record_cache_bytes(const struct mx_arch *arch, const struct mx_kv_setup *setup, uint32_t context)
+const char *mx_record_command(char buffer[512], const char *name, const char *file, const char *tokens)
+{
+    const char *text = file ? file : tokens, *slash = strrchr(text, '/');
+    snprintf(buffer, 512, "mlxcel %s %s %s", name, file ? "-f" : "--tokens-file", slash ? slash + 1 : text);
+    return buffer;
+}
+
+uint64_t mx_record_cache_bytes(const struct mx_arch *arch, const struct mx_kv_setup *setup, uint64_t context)
 {
     return mx_cache_bytes(arch, setup, mx_round_up(context, MX_CONTEXT_STEP));
 }
 
-mx_status mx_record_run_comparison(struct mx_record_run *run, const struct mx_cli *cli, const struct mx_arch *arch,
-                                   uint32_t context, const struct mx_comparison *result, struct mx_error *err)
+void mx_record_set_begin(struct mx_record_set *set, const struct mx_record_run *run, const struct mx_kv_setup *setup,
+                         uint64_t context)
 {
-    if (!run->store) return MX_OK;
+    set->count = 0;
+    set->base = run->base;
+    set->base.context = context;
+    use_plan(&set->base.plan, setup);
+}
+
+void mx_record_set_add(struct mx_record_set *set, const struct mx_cli *cli, enum mx_measure measure, uint32_t at,
+                       double value, double error, uint32_t repeats)
+{
+    const struct mx_measure_info *info = mx_measure_info(measure);
+    if (!(value >= info->low && value <= info->high) || !isfinite(error)) {
+        mx_print_note(cli, "%s of %s at %llu tokens is %g: not recorded", info->name, set->base.plan.name,
+                      (unsigned long long)set->base.context, value);
+        return;
+    }
+    if (set->count == sizeof set->items / sizeof *set->items) return; /* more than any command adds */
+    struct mx_record *record = &set->items[set->count++];
+    *record = set->base;
+    record->measure = measure;
+    record->at = at;
+    record->value = value;
+    record->error = error;
+    record->repeats = repeats;
+}
+
+void mx_record_set_add_comparison(struct mx_record_set *set, const struct mx_cli *cli, const struct mx_arch *arch,
+                                  const struct mx_comparison *result)
+{
     const struct figure {
         enum mx_measure measure;
         double value, error;
     } figures[] = {
-        {MX_MEASURE_CACHE_BYTES, (double)mx_record_cache_bytes(arch, &result->setup, context), 0},
+        {MX_MEASURE_CACHE_BYTES, (double)mx_record_cache_bytes(arch, &result->setup, set->base.context), 0},
         {MX_MEASURE_BYTES_PER_TOKEN, (double)mx_cache_marginal_bytes(arch, &result->setup), 0},
         {MX_MEASURE_PERPLEXITY, exp(result->nll), 0},
         {MX_MEASURE_PERPLEXITY_CHANGE, result->perplexity_change, result->perplexity_change_se},
@@ -124,27 +158,50 @@ mx_status mx_record_run_comparison(struct mx_record_run *run, const struct mx_cl
         {MX_MEASURE_TOP1, result->top1, result->top1_se},
         {MX_MEASURE_WORST_CHANGE, result->worst_change, 0},
     };
-    enum { FIGURES = sizeof figures / sizeof *figures };
-    struct mx_record records[FIGURES + MX_COMPARE_STRETCHES];
-    size_t count = 0;
-    for (size_t i = 0; i < FIGURES + result->stretches; i++) {
-        const struct figure figure =
-            i < FIGURES ? figures[i] : (struct figure){MX_MEASURE_KL_AT, result->kl_at[i - FIGURES], 0};
-        const struct mx_measure_info *info = mx_measure_info(figure.measure);
-        if (!(figure.value >= info->low && figure.value <= info->high) || !isfinite(figure.error)) {
-            mx_print_note(cli, "%s of %s at %u tokens is %g: not recorded", info->name,
-                          mx_mode_info(result->setup.mode)->name, context, figure.value);
-            continue;
-        }
-        struct mx_record *record = &records[count++];
-        *record = run->base;
-        use_plan(&record->plan, &result->setup);
-        record->context = context;
-        record->measure = figure.measure;
-        record->at = i < FIGURES ? 0 : result->at[i - FIGURES];
-        record->value = figure.value;
-        record->error = figure.error;
-        record->repeats = (uint32_t)result->windows;
-    }
-    return mx_store_put(run->store, records, count, NULL, err);
+    const uint32_t windows = (uint32_t)result->windows;
+    for (size_t i = 0; i < sizeof figures / sizeof *figures; i++)
+        mx_record_set_add(set, cli, figures[i].measure, 0, figures[i].value, figures[i].error, windows);
+    for (size_t i = 0; i < result->stretches; i++)
+        mx_record_set_add(set, cli, MX_MEASURE_KL_AT, result->at[i], result->kl_at[i], 0, windows);
+}
+
+void mx_record_set_add_bench(struct mx_record_set *set, const struct mx_cli *cli, const struct mx_bench_cell *cell,
+                             uint32_t repeats)
+{
+    const struct figure {
+        enum mx_measure measure;
+        double value, error;
+    } figures[] = {
+        {MX_MEASURE_PREFILL, cell->prefill_tok_s, cell->prefill_spread},
+        {MX_MEASURE_PREFILL_RATIO, cell->prefill_ratio, 0},
+        {MX_MEASURE_DECODE, cell->decode_tok_s, cell->decode_spread},
+        {MX_MEASURE_DECODE_RATIO, cell->ratio_to_fp16, cell->ratio_spread},
+        {MX_MEASURE_FLOOR_SHARE, cell->floor_tok_s > 0 ? cell->decode_tok_s / cell->floor_tok_s : 0, 0},
+    };
+    for (size_t i = 0; i < sizeof figures / sizeof *figures; i++)
+        if (figures[i].value > 0) /* 0: not timed */
+            mx_record_set_add(set, cli, figures[i].measure, 0, figures[i].value, figures[i].error, repeats);
+}
+
+mx_status mx_record_set_put(const struct mx_record_set *set, struct mx_record_run *run, const char *job,
+                            struct mx_error *err)
+{
+    return run->store ? mx_store_put(run->store, set->items, set->count, job, err) : MX_OK;
+}
+
+void mx_record_windows_text(char text[17], const struct mx_windows *windows, size_t count)
+{
+    mx_record_text(text, windows->tokens, count * windows->length + 1);
+}
+
+mx_status mx_record_run_comparison(struct mx_record_run *run, const struct mx_cli *cli, const struct mx_arch *arch,
+                                   const struct mx_windows *windows, const struct mx_comparison *result,
+                                   struct mx_error *err)
+{
+    if (!run->store) return MX_OK;
+    struct mx_record_set set;
+    mx_record_set_begin(&set, run, &result->setup, windows->length);
+    mx_record_windows_text(set.base.text, windows, result->windows);
+    mx_record_set_add_comparison(&set, cli, arch, result);
+    return mx_record_set_put(&set, run, NULL, err);
 }

@@ -5,6 +5,7 @@
 
 #include "cli/store_flags.h"
 #include "engine/session.h"
+#include "evidence/bench.h"
 #include "evidence/compare.h"
 #include "records/record.h"
 
@@ -21,12 +22,46 @@ mx_status mx_record_run_open(struct mx_record_run *run, const struct mx_store_fl
                              const struct mx_session *session, const char *command, struct mx_error *err);
 void mx_record_run_close(struct mx_record_run *run);
 
-/* Keeps a comparison's figures, with the cache's bytes, all together or none. Figures that no record holds (NaN) are
- * left out, and a note says so. Does nothing without a store. */
+/* The same without a store, which is the caller's to set. */
+mx_status mx_record_run_describe(struct mx_record_run *run, const char *folder, const struct mx_session *session,
+                                 const char *command, struct mx_error *err);
+
+/* What is kept together: of one plan at one context. */
+struct mx_record_set {
+    struct mx_record items[64], base;
+    size_t count;
+};
+
+/* Begins a set: of `setup` at `context` tokens. */
+void mx_record_set_begin(struct mx_record_set *set, const struct mx_record_run *run, const struct mx_kv_setup *setup,
+                         uint64_t context);
+/* Adds a figure, `at` 0 where it has no position. One that no record holds (NaN) is left out, and a note says so. */
+void mx_record_set_add(struct mx_record_set *set, const struct mx_cli *cli, enum mx_measure measure, uint32_t at,
+                       double value, double error, uint32_t repeats);
+
+/* Adds a comparison's figures, with the cache's bytes; a benchmark's, of the run whose repetitions are given. */
+void mx_record_set_add_comparison(struct mx_record_set *set, const struct mx_cli *cli, const struct mx_arch *arch,
+                                  const struct mx_comparison *result);
+void mx_record_set_add_bench(struct mx_record_set *set, const struct mx_cli *cli, const struct mx_bench_cell *cell,
+                             uint32_t repeats);
+
+/* Keeps a set and marks `job` as done (NULL: none), all together or nothing. Does nothing without a store. */
+mx_status mx_record_set_put(const struct mx_record_set *set, struct mx_record_run *run, const char *job,
+                            struct mx_error *err);
+
+/* Keeps a comparison of `windows`. Does nothing without a store. */
 mx_status mx_record_run_comparison(struct mx_record_run *run, const struct mx_cli *cli, const struct mx_arch *arch,
-                                   uint32_t context, const struct mx_comparison *result, struct mx_error *err);
+                                   const struct mx_windows *windows, const struct mx_comparison *result,
+                                   struct mx_error *err);
+
+/* The identity of the tokens that `count` windows read. */
+void mx_record_windows_text(char text[17], const struct mx_windows *windows, size_t count);
+
+/* "mlxcel eval -f text.txt", the beginning of a command that reads a text, without the folders that the text lies in:
+ * exactly one of the two is not NULL. */
+const char *mx_record_command(char buffer[512], const char *name, const char *file, const char *tokens);
 
 /* Bytes of one sequence's cache at `context` tokens, recurrent state not counted. */
-uint64_t mx_record_cache_bytes(const struct mx_arch *arch, const struct mx_kv_setup *setup, uint32_t context);
+uint64_t mx_record_cache_bytes(const struct mx_arch *arch, const struct mx_kv_setup *setup, uint64_t context);
 
 #endif

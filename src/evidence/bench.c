@@ -1,6 +1,7 @@
 /* The benchmark of whole steps. */
 #include "evidence/bench.h"
 
+#include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -98,13 +99,36 @@ static mx_status repetition(struct benching *job, struct lane *lane, uint32_t in
     return MX_OK;
 }
 
+/* Half of the way between the extreme speeds; seconds [count] in ascending order, as mx_median leaves them. */
+static double half_spread(const double *seconds, size_t count, double tokens)
+{
+    return (tokens / seconds[0] - tokens / seconds[count - 1]) / 2;
+}
+
+/* The same of the ratios of a lane's decode speed to fp16's, repetition by repetition, before they are sorted. */
+static double ratio_spread(const struct lane *lane, const struct lane *fp16, size_t count)
+{
+    double low = INFINITY, high = 0;
+    for (size_t i = 0; i < count; i++) {
+        const double ratio = fp16->decode[i] / lane->decode[i];
+        low = fmin(low, ratio);
+        high = fmax(high, ratio);
+    }
+    return (high - low) / 2;
+}
+
 static void summarize(struct benching *job, struct lane *lane)
 {
     const struct mx_bench_options *options = job->options;
     struct mx_bench_cell *cell = lane->cell;
-    if (options->prefill) cell->prefill_tok_s = options->prefill / mx_median(lane->prefill, options->repeat);
+    if (options->prefill) {
+        cell->prefill_tok_s = options->prefill / mx_median(lane->prefill, options->repeat);
+        cell->prefill_spread = half_spread(lane->prefill, options->repeat, options->prefill);
+    }
     if (options->decode) {
-        cell->decode_tok_s = (double)job->parallel * options->decode / mx_median(lane->decode, options->repeat);
+        const double tokens = (double)job->parallel * options->decode;
+        cell->decode_tok_s = tokens / mx_median(lane->decode, options->repeat);
+        cell->decode_spread = half_spread(lane->decode, options->repeat, tokens);
     }
     cell->floor_tok_s = job->parallel * job->result->read_bandwidth / (double)cell->step_bytes;
 }
@@ -166,14 +190,16 @@ static mx_status run_depth(struct benching *job)
     for (uint32_t index = 0; index < options->repeat; index++) {
         for (size_t i = 0; i < options->mode_count; i++) MX_TRY(repetition(job, &job->lanes[i], index));
     }
-    const struct mx_bench_cell *fp16 = NULL;
-    for (size_t i = 0; i < options->mode_count; i++) {
-        summarize(job, &job->lanes[i]);
-        if (job->lanes[i].cell->setup.mode == MX_MODE_FP16 && !fp16) fp16 = job->lanes[i].cell;
-    }
-    for (size_t i = 0; fp16 && fp16->decode_tok_s > 0 && i < options->mode_count; i++) {
+    const struct lane *plain = NULL;
+    for (size_t i = 0; i < options->mode_count && !plain; i++)
+        if (job->lanes[i].cell->setup.mode == MX_MODE_FP16) plain = &job->lanes[i];
+    for (size_t i = 0; plain && options->decode && i < options->mode_count; i++)
+        job->lanes[i].cell->ratio_spread = ratio_spread(&job->lanes[i], plain, options->repeat);
+    for (size_t i = 0; i < options->mode_count; i++) summarize(job, &job->lanes[i]);
+    for (size_t i = 0; plain && i < options->mode_count; i++) {
         struct mx_bench_cell *cell = job->lanes[i].cell;
-        cell->ratio_to_fp16 = cell->decode_tok_s / fp16->decode_tok_s;
+        if (options->decode) cell->ratio_to_fp16 = cell->decode_tok_s / plain->cell->decode_tok_s;
+        if (options->prefill) cell->prefill_ratio = cell->prefill_tok_s / plain->cell->prefill_tok_s;
     }
     return MX_OK;
 }
@@ -229,7 +255,9 @@ static mx_status allocate(struct benching *job)
 static mx_status run(struct benching *job)
 {
     MX_TRY(allocate(job));
-    MX_TRY(mx_read_bandwidth(mx_session_pool(job->session), &job->result->read_bandwidth, job->err));
+    job->result->read_bandwidth = job->options->read_bandwidth;
+    if (!(job->result->read_bandwidth > 0))
+        MX_TRY(mx_read_bandwidth(mx_session_pool(job->session), &job->result->read_bandwidth, job->err));
     job->steps = job->options->depth_count * job->options->mode_count * job->options->repeat;
     for (size_t i = 0; i < job->options->depth_count; i++) {
         job->depth = job->options->depths[i];

@@ -18,16 +18,20 @@ struct mx_bench_options {
     uint32_t repeat;          /* at least 1 */
     uint32_t parallel;        /* texts that decode together, each with a cache of its own at the depth; 0: 1 */
     bool fill_random;
+    double read_bandwidth;   /* bytes per second, where it is known already; 0: measured first */
     struct mx_kv_options kv; /* the mode is replaced by each of `modes` */
 };
 
 struct mx_bench_cell {
     struct mx_kv_setup setup;
     uint32_t depth, parallel;
-    double prefill_tok_s; /* of one text; medians; 0 where not timed */
-    double decode_tok_s;  /* of all texts together */
+    double prefill_tok_s;                 /* of one text; medians; 0 where not timed */
+    double decode_tok_s;                  /* of all texts together */
+    double prefill_spread, decode_spread; /* half of the way from the slowest to the fastest repetition, tok/s */
     double floor_tok_s;   /* read bandwidth / bytes that one step reads, times the tokens that it makes */
     double ratio_to_fp16; /* of decode_tok_s; 0 where fp16 was not in the run */
+    double ratio_spread; /* half of the way from the least to the largest ratio of one repetition to fp16's beside it */
+    double prefill_ratio; /* of prefill_tok_s to fp16's; 0 likewise */
     uint64_t cache_bytes; /* allocated, of all texts */
     uint64_t step_bytes;  /* read by one decode step at this depth: weights and caches */
 };

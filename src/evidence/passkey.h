@@ -7,6 +7,7 @@
 
 struct mx_passkey {
     size_t cases, right;
+    uint64_t text;       /* a hash of all prompts */
     size_t as_reference; /* cases that are right or wrong as the file says of the reference */
     struct mx_kv_setup setup;
 };

@@ -13,6 +13,7 @@ const struct mx_column mx_columns[MX_COLUMN_COUNT] = {
     {"center", "center", MX_COLUMN_TEXT, MX_PLACE_CELL, true, AT(plan.center)},
     {"context", "context", MX_COLUMN_U64, MX_PLACE_CELL, true, AT(context)},
     {"batch", "batch", MX_COLUMN_U32, MX_PLACE_CELL, true, AT(batch)},
+    {"text", "text", MX_COLUMN_TEXT, MX_PLACE_CELL, true, AT(text)},
     {"measure", "measure", MX_COLUMN_MEASURE, MX_PLACE_FIGURE, true, AT(measure)},
     {"at", "at", MX_COLUMN_U32, MX_PLACE_FIGURE, true, AT(at)},
     {"value", "value", MX_COLUMN_REAL, MX_PLACE_FIGURE, false, AT(value)},

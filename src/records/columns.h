@@ -19,7 +19,7 @@ struct mx_column {
     size_t offset, size;
 };
 
-enum { MX_COLUMN_COUNT = 29 };
+enum { MX_COLUMN_COUNT = 30 };
 extern const struct mx_column mx_columns[MX_COLUMN_COUNT];
 
 #endif

@@ -124,6 +124,7 @@ static mx_status read_member(const cJSON *object, const struct mx_column *column
     const bool absent = !item && !column->key && column->kind != MX_COLUMN_TEXT && column->kind != MX_COLUMN_REAL;
     const bool optional =
         column->offset == offsetof(struct mx_record, error) || column->offset == offsetof(struct mx_record, command) ||
+        column->offset == offsetof(struct mx_record, text) ||
         (column->offset == offsetof(struct mx_record, at) && !mx_measure_info(record->measure)->positioned);
     if (absent || (!item && optional)) return MX_OK; /* 0, unknown */
     int64_t whole;

@@ -2,11 +2,13 @@
 #include "records/record.h"
 
 #include <ctype.h>
+#include <inttypes.h>
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <utf8proc.h>
+#include <xxhash.h>
 
 static const struct mx_measure_info measures[MX_MEASURE_COUNT] = {
     [MX_MEASURE_DECODE] = {"decode_tok_s", "tok/s", 0, 1e9},
@@ -42,6 +44,11 @@ enum mx_measure mx_measure_find(const char *name)
     enum mx_measure measure = 0;
     while (measure < MX_MEASURE_COUNT && strcmp(measures[measure].name, name) != 0) measure++;
     return measure;
+}
+
+void mx_record_text(char text[17], const int32_t *tokens, size_t count)
+{
+    snprintf(text, 17, "%016" PRIx64, XXH3_64bits(tokens, count * sizeof *tokens));
 }
 
 static mx_status check_text(const char *text, size_t size, const char *member, bool needed, struct mx_error *err)
@@ -102,6 +109,7 @@ mx_status mx_record_check(const struct mx_record *record, struct mx_error *err)
         MX_TRY(check_text(texts[i].text, texts[i].size, texts[i].member, texts[i].needed, err));
     MX_TRY(check_hash(record->model.fingerprint, "model.fingerprint", err));
     MX_TRY(check_hash(record->machine.fingerprint, "machine.fingerprint", err));
+    if (record->text[0]) MX_TRY(check_hash(record->text, "text", err));
     MX_TRY(check_date(record->date, err));
     if (record->context == 0 || record->context > INT64_MAX)
         return mx_fail(err, MX_ERR_FORMAT, "\"context\" must be a number of tokens");
@@ -131,6 +139,7 @@ int mx_record_compare(const struct mx_record *a, const struct mx_record *b)
         strcmp(a->plan.center, b->plan.center),
         ORDER(a->context, b->context),
         ORDER(a->batch, b->batch),
+        strcmp(a->text, b->text),
         strcmp(measures[a->measure].name, measures[b->measure].name),
         ORDER(a->at, b->at),
     };

@@ -85,6 +85,7 @@ struct mx_record {
     struct mx_record_plan plan;
     uint64_t context; /* tokens */
     uint32_t batch;   /* sequences at once, 1 as a rule */
+    char text[17];    /* of the tokens that were read, 16 hex digits; empty where no text decides the figure */
     enum mx_measure measure;
     uint32_t at;      /* of a positioned measure, else 0 */
     double value;     /* in the measure's unit */
@@ -94,6 +95,9 @@ struct mx_record {
     char date[11];    /* "2026-11-26" */
     char command[256];
 };
+
+/* A text's identity as records name it: of `count` token ids, into text. */
+void mx_record_text(char text[17], const int32_t *tokens, size_t count);
 
 /* Fails with MX_ERR_FORMAT, naming the member, where a record is not whole: a name is empty or not UTF-8, a figure is
  * no number or out of its measure's range, a date is none. */

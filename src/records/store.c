@@ -15,7 +15,7 @@
 
 enum {
     APPLICATION = 0x6d786b76, /* "mxkv": the file header's mark of whose database it is */
-    VERSION = 1,
+    VERSION = 2,
     BUSY_MILLISECONDS = 10000,
 };
 
@@ -87,20 +87,56 @@ static void list_columns(struct mx_str *sql, bool key_only, bool types, const ch
     }
 }
 
+/* Runs statements that are one transaction. */
+static mx_status transact(const struct mx_store *store, struct mx_str *sql, struct mx_error *err)
+{
+    const mx_status status =
+        mx_str_failed(sql) ? mx_fail_memory(err, "a statement", sql->length) : run(store, mx_str_text(sql), err);
+    if (status != MX_OK) sqlite3_exec(store->database, "ROLLBACK", NULL, NULL, NULL);
+    mx_str_free(sql);
+    return status;
+}
+
+static void create_tables(struct mx_str *sql)
+{
+    mx_str_puts(sql, "CREATE TABLE IF NOT EXISTS records (");
+    list_columns(sql, false, true, " NOT NULL");
+    mx_str_puts(sql, ", PRIMARY KEY (");
+    list_columns(sql, true, false, "");
+    mx_str_puts(sql, ")) WITHOUT ROWID; CREATE INDEX IF NOT EXISTS records_by_type ON records (model_type);"
+                     "CREATE TABLE IF NOT EXISTS jobs (name TEXT PRIMARY KEY) WITHOUT ROWID;");
+}
+
+static void sign_and_commit(struct mx_str *sql)
+{
+    mx_str_printf(sql, "PRAGMA application_id = %d; PRAGMA user_version = %d; COMMIT", APPLICATION, VERSION);
+}
+
 static mx_status create(const struct mx_store *store, struct mx_error *err)
 {
     struct mx_str sql = {0};
-    mx_str_puts(&sql, "BEGIN IMMEDIATE; CREATE TABLE IF NOT EXISTS records (");
-    list_columns(&sql, false, true, " NOT NULL");
-    mx_str_puts(&sql, ", PRIMARY KEY (");
-    list_columns(&sql, true, false, "");
-    mx_str_printf(&sql,
-                  ")) WITHOUT ROWID; CREATE INDEX IF NOT EXISTS records_by_type ON records (model_type);"
-                  "CREATE TABLE IF NOT EXISTS jobs (name TEXT PRIMARY KEY) WITHOUT ROWID;"
-                  "PRAGMA application_id = %d; PRAGMA user_version = %d; COMMIT",
-                  APPLICATION, VERSION);
-    const mx_status status =
-        mx_str_failed(&sql) ? mx_fail_memory(err, "a statement", sql.length) : run(store, mx_str_text(&sql), err);
+    mx_str_puts(&sql, "BEGIN IMMEDIATE;");
+    create_tables(&sql);
+    sign_and_commit(&sql);
+    return transact(store, &sql, err);
+}
+
+/* Version 1 had no texts: its records become those of a text that is not known. */
+static mx_status upgrade(const struct mx_store *store, struct mx_error *err)
+{
+    struct mx_str sql = {0}, columns = {0};
+    for (size_t i = 0; i < MX_COLUMN_COUNT; i++)
+        if (strcmp(mx_columns[i].name, "text") != 0)
+            mx_str_printf(&columns, "%s\"%s\"", i ? ", " : "", mx_columns[i].name);
+    mx_str_puts(&sql, "BEGIN IMMEDIATE; DROP INDEX IF EXISTS records_by_type; ALTER TABLE records RENAME TO old;");
+    create_tables(&sql);
+    mx_str_printf(&sql, "INSERT INTO records (%s, text) SELECT %s, '' FROM old; DROP TABLE old;", mx_str_text(&columns),
+                  mx_str_text(&columns));
+    sign_and_commit(&sql);
+    mx_status status = MX_OK;
+    if (mx_str_failed(&columns)) status = mx_fail_memory(err, "a statement", columns.length);
+    mx_str_free(&columns);
+    if (status == MX_OK) return transact(store, &sql, err);
     mx_str_free(&sql);
     return status;
 }
@@ -118,7 +154,10 @@ static mx_status check(const struct mx_store *store, enum mx_store_access access
     if (version > VERSION)
         return mx_fail(err, MX_ERR_UNSUPPORTED, "%s: an evidence store of version %lld; this program reads up to %d",
                        store->path, (long long)version, VERSION);
-    return MX_OK;
+    if (version == VERSION) return MX_OK;
+    if (access == MX_STORE_WRITE) return upgrade(store, err);
+    return mx_fail(err, MX_ERR_UNSUPPORTED, "%s: an evidence store of version %lld: what measures next brings it to %d",
+                   store->path, (long long)version, VERSION);
 }
 
 /* Makes the folders above a file. */
@@ -273,6 +312,22 @@ mx_status mx_store_has_job(struct mx_store *store, const char *job, bool *done, 
     const int step = sqlite3_step(statement);
     *done = step == SQLITE_ROW;
     const mx_status status = step == SQLITE_ROW || step == SQLITE_DONE ? MX_OK : fail(store, err);
+    sqlite3_finalize(statement);
+    return status;
+}
+
+mx_status mx_store_jobs(struct mx_store *store, struct mx_str *names, struct mx_error *err)
+{
+    sqlite3_stmt *statement = NULL;
+    if (sqlite3_prepare_v2(store->database, "SELECT name FROM jobs", -1, &statement, NULL) != SQLITE_OK)
+        return fail(store, err);
+    int step;
+    mx_str_puts(names, "\n");
+    while ((step = sqlite3_step(statement)) == SQLITE_ROW)
+        mx_str_printf(names, "%s\n", (const char *)sqlite3_column_text(statement, 0));
+    const mx_status status = step != SQLITE_DONE    ? fail(store, err)
+                             : mx_str_failed(names) ? mx_fail_memory(err, "the jobs", names->length)
+                                                    : MX_OK;
     sqlite3_finalize(statement);
     return status;
 }

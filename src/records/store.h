@@ -6,6 +6,7 @@
 #ifndef MX_RECORDS_STORE_H
 #define MX_RECORDS_STORE_H
 
+#include "base/str.h"
 #include "records/record.h"
 
 struct mx_store;
@@ -29,6 +30,9 @@ mx_status mx_store_put(struct mx_store *store, const struct mx_record *records, 
 
 /* Whether a job was marked as done. Jobs are named by whoever runs them; equal names are the same job. */
 mx_status mx_store_has_job(struct mx_store *store, const char *job, bool *done, struct mx_error *err);
+
+/* Appends "\n" and, for each job that is done, its name and "\n". */
+mx_status mx_store_jobs(struct mx_store *store, struct mx_str *names, struct mx_error *err);
 
 /* Which records: a NULL or 0 matches all. */
 struct mx_store_query {

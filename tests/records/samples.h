@@ -20,6 +20,7 @@ static inline struct mx_record sample(void)
         .plan = {.name = "turbo4", .recent = 64, .sink = 4, .center = "auto"},
         .context = 4096,
         .batch = 1,
+        .text = "fedcba9876543210",
         .measure = MX_MEASURE_KL_MEAN,
         .value = 0.00123456789,
         .error = 0.0001,
@@ -58,6 +59,7 @@ static inline void assert_same_record(const struct mx_record *a, const struct mx
     assert_true(a->machine.cores == b->machine.cores && a->machine.memory == b->machine.memory);
     assert_true(a->machine.read_bandwidth == b->machine.read_bandwidth);
     assert_true(a->value == b->value && a->error == b->error && a->repeats == b->repeats);
+    assert_string_equal(a->text, b->text);
     assert_string_equal(a->date, b->date);
     assert_string_equal(a->command, b->command);
 }

@@ -103,6 +103,23 @@ static void each_measure_is_found_by_its_name(void **state)
     assert_int_equal(mx_measure_find("no such"), MX_MEASURE_COUNT);
 }
 
+static void names_texts_by_their_tokens(void **state)
+{
+    (void)state;
+    const int32_t tokens[3] = {1, 2, 3};
+    char whole[17], part[17];
+    mx_record_text(whole, tokens, 3);
+    mx_record_text(part, tokens, 2);
+    assert_string_not_equal(whole, part);
+    struct mx_record record = sample();
+    memcpy(record.text, whole, sizeof whole);
+    assert_ok(mx_record_check(&record, &err));
+    record.text[0] = 'g';
+    assert_fails(mx_record_check(&record, &err), MX_ERR_FORMAT, "text");
+    record.text[0] = '\0';
+    assert_ok(mx_record_check(&record, &err));
+}
+
 static void compares_by_what_was_measured(void **state)
 {
     (void)state;
@@ -112,8 +129,8 @@ static void compares_by_what_was_measured(void **state)
     other.error = 1;
     snprintf(other.date, sizeof other.date, "2027-01-01");
     assert_int_equal(mx_record_compare(&record, &other), 0);
-    struct mx_record variants[9];
-    for (size_t i = 0; i < 9; i++) variants[i] = record;
+    struct mx_record variants[10];
+    for (size_t i = 0; i < 10; i++) variants[i] = record;
     variants[0].context++;
     variants[1].batch++;
     variants[2].plan.recent++;
@@ -123,7 +140,8 @@ static void compares_by_what_was_measured(void **state)
     variants[6].at++;
     variants[7].version[0] = '1';
     variants[8].plan.name[0] = 'x';
-    for (size_t i = 0; i < 9; i++) {
+    variants[9].text[15]++; /* another text is another measurement */
+    for (size_t i = 0; i < 10; i++) {
         assert_true(mx_record_compare(&record, &variants[i]) < 0);
         assert_true(mx_record_compare(&variants[i], &record) > 0);
     }
@@ -137,6 +155,7 @@ int main(void)
         cmocka_unit_test(refuses_bad_texts),
         cmocka_unit_test(refuses_bad_fingerprints),
         cmocka_unit_test(each_measure_is_found_by_its_name),
+        cmocka_unit_test(names_texts_by_their_tokens),
         cmocka_unit_test(compares_by_what_was_measured),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

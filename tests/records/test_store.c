@@ -43,6 +43,7 @@ static void keeps_and_replaces(void **state)
     records[1].measure = MX_MEASURE_KL_AT;
     records[1].at = 1024;
     records[2].context = 512;
+    strcpy(records[2].text, "0123456789abcdef");
     assert_ok(mx_store_put(store, records, 3, NULL, &err));
     records[0].value = 0.5;
     assert_ok(mx_store_put(store, records, 1, NULL, &err));
@@ -198,6 +199,52 @@ static void refuses_foreign_files(void **state)
     assert_fails(mx_store_open(&store, path, MX_STORE_READ, &err), MX_ERR_FORMAT, "not an evidence store");
 }
 
+/* A store of version 1, whose records had no text: a writer brings it up to date and loses nothing. */
+static void upgrades_an_old_store(void **state)
+{
+    (void)state;
+    struct mx_store *store = open_store(MX_STORE_WRITE);
+    const struct mx_record record = sample();
+    assert_ok(mx_store_put(store, &record, 1, "job", &err));
+    mx_store_close(store);
+    sqlite3 *database;
+    const char *const steps[] = {"CREATE TABLE plain AS SELECT * FROM records", "ALTER TABLE plain DROP COLUMN text",
+                                 "DROP TABLE records", "ALTER TABLE plain RENAME TO records",
+                                 "PRAGMA user_version = 1"};
+    assert_int_equal(sqlite3_open(path, &database), SQLITE_OK);
+    for (size_t i = 0; i < sizeof steps / sizeof *steps; i++)
+        assert_int_equal(sqlite3_exec(database, steps[i], NULL, NULL, NULL), SQLITE_OK);
+    sqlite3_close(database);
+    assert_fails(mx_store_open(&store, path, MX_STORE_READ, &err), MX_ERR_UNSUPPORTED, "version 1");
+    for (int i = 0; i < 2; i++) { /* once it is done it stays */
+        struct kept kept = {0};
+        const struct mx_store_query all = {0};
+        bool done;
+        store = open_store(MX_STORE_WRITE);
+        assert_ok(mx_store_each(store, &all, keep, &kept, &err));
+        assert_int_equal(kept.count, 1);
+        assert_string_equal(kept.items[0].text, "");
+        strcpy(kept.items[0].text, record.text);
+        assert_same_record(&kept.items[0], &record);
+        assert_ok(mx_store_has_job(store, "job", &done, &err));
+        assert_true(done);
+        mx_store_close(store);
+    }
+}
+
+static void lists_jobs(void **state)
+{
+    (void)state;
+    struct mx_store *store = open_store(MX_STORE_WRITE);
+    struct mx_str names = {0};
+    assert_ok(mx_store_put(store, NULL, 0, "first", &err));
+    assert_ok(mx_store_put(store, NULL, 0, "second", &err));
+    assert_ok(mx_store_jobs(store, &names, &err));
+    assert_string_equal(mx_str_text(&names), "\nfirst\nsecond\n");
+    mx_str_free(&names);
+    mx_store_close(store);
+}
+
 static void names_a_record_that_other_hands_wrote(void **state)
 {
     (void)state;
@@ -257,6 +304,8 @@ int main(void)
         IN_FOLDER(puts_all_or_nothing),
         IN_FOLDER(survives_a_killed_writer),
         IN_FOLDER(refuses_foreign_files),
+        IN_FOLDER(upgrades_an_old_store),
+        IN_FOLDER(lists_jobs),
         IN_FOLDER(names_a_record_that_other_hands_wrote),
         cmocka_unit_test(finds_its_default_place),
     };

@@ -5,7 +5,7 @@ mlxcel eval $text --ctx 12 --windows 1 --modes int8 --no-record --json | sed -E 
 mlxcel eval $text --ctx 64,128 --windows 2 --modes all --store "$TMP/store.db" | awk '{ print $1, $2, $3, $NF }'
 mlxcel report --store "$TMP/store.db" --format csv >"$TMP/report.csv"
 cut -d, -f4 "$TMP/report.csv" | sort | uniq -c | sed 's/^ *//'
-grep ',int8,.*,128,1,' "$TMP/report.csv" | cut -d, -f4-12,15-19
+grep ',int8,.*,128,1,' "$TMP/report.csv" | cut -d, -f4-13,16-20
 grep -o '"mlxcel eval [^"]*"' "$TMP/report.csv" | sort -u
 # the same through perplexity: each figure takes the place of its like
 mlxcel perplexity $text --ctx 64 --windows 2 --compare int8 --record --store "$TMP/store.db" >"$TMP/compare"
