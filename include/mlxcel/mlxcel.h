@@ -127,8 +127,9 @@ struct mx_llm_options {
 };
 MX_API struct mx_llm_options mx_llm_options_default(void);
 
-/* Opens the checkpoint in `directory` (Hugging Face or MLX safetensors, with its tokenizer): maps the weights and
- * starts the threads. `options` may be NULL. On failure *llm is NULL. */
+/* Opens the checkpoint in `directory` (Hugging Face or MLX safetensors, with its tokenizer), or in the main snapshot
+ * of `directory` where that is a root of the Hugging Face cache (models--ORG--NAME): maps the weights and starts the
+ * threads. `options` may be NULL. On failure *llm is NULL. */
 MX_API mx_status mx_llm_open(struct mx_llm **llm, const char *directory, const struct mx_llm_options *options,
                              struct mx_error *err);
 MX_API void mx_llm_close(struct mx_llm *llm); /* after its sequences */

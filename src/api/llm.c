@@ -5,6 +5,7 @@
 #include "api/sized.h"
 #include "base/machine.h"
 #include "base/str.h"
+#include "checkpoint/place.h"
 
 struct mx_llm_options mx_llm_options_default(void)
 {
@@ -33,8 +34,8 @@ static mx_status open_parts(struct mx_llm *llm, const char *directory, const str
         mx_machine_probe(&machine);
         threads = mx_machine_threads(&machine);
     }
-    llm->directory = mx_strndup(directory, strlen(directory));
-    if (!llm->directory) return mx_fail_memory(err, directory, strlen(directory));
+    MX_TRY(mx_place_folder(&llm->directory, directory, err));
+    directory = llm->directory;
     MX_TRY(mx_pool_open(&llm->pool, threads, err));
     struct relay relay = {.options = options};
     const struct mx_progress progress = {relay_progress, &relay, &relay.stop};

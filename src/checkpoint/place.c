@@ -335,3 +335,35 @@ mx_status mx_place_find(struct mx_place *place, const char *path, struct mx_erro
     return finish(place, strcmp(start, "model_index.json") ? MX_PLACE_CONFIG : MX_PLACE_PIPELINE, NULL, path, path,
                   err);
 }
+
+mx_status mx_place_folder(char **folder, const char *path, struct mx_error *err)
+{
+    static const char *const names[] = {"config.json", "tokenizer.json", "tokenizer.model", "tekken.json"};
+    *folder = NULL;
+    for (size_t i = 0; i < sizeof names / sizeof *names; i++) {
+        char *file = mx_path_join(path, names[i]);
+        if (!file) return mx_fail_memory(err, "a path", strlen(path));
+        const bool there = mx_is_file(file) || mx_is_directory(file);
+        free(file);
+        if (!there) continue;
+        *folder = mx_strndup(path, strlen(path));
+        return *folder ? MX_OK : mx_fail_memory(err, "a path", strlen(path));
+    }
+    struct mx_place place;
+    MX_TRY(mx_place_find(&place, path, err));
+    mx_status status = MX_OK;
+    if (place.kind == MX_PLACE_GGUF)
+        status = mx_fail(err, MX_ERR_UNSUPPORTED,
+                         "%s: inspect and recommend read GGUF; to run the model, give its safetensors folder", path);
+    else if (place.kind == MX_PLACE_PIPELINE)
+        status =
+            mx_fail(err, MX_ERR_UNSUPPORTED, "%s: an image or video model; the engine runs decoders of text", path);
+    else if (!place.folder)
+        status = mx_fail(err, MX_ERR_ARGUMENT, "%s: a file; give the folder that it lies in", path);
+    else {
+        *folder = place.folder;
+        place.folder = NULL;
+    }
+    mx_place_free(&place);
+    return status;
+}

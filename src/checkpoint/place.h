@@ -28,6 +28,10 @@ struct mx_place {
 mx_status mx_place_find(struct mx_place *place, const char *path, struct mx_error *err);
 void mx_place_free(struct mx_place *place);
 
+/* The folder to run or to tokenize with, for the caller to free: `path` itself where a config or a tokenizer lies in
+ * it, of a cache root its snapshot. Fails as mx_place_find does, and for what is no folder of safetensors. */
+mx_status mx_place_folder(char **folder, const char *path, struct mx_error *err);
+
 /* True if the file begins like a git-lfs pointer; *bytes is then the size of what it stands for (0: it does not say).
  */
 bool mx_is_lfs_pointer(const char *path, unsigned long long *bytes);

@@ -8,6 +8,7 @@
 #include <unistd.h>
 
 #include "base/file.h"
+#include "checkpoint/place.h"
 #include "cli/output.h"
 #include "cli/process.h"
 
@@ -17,8 +18,15 @@ static const size_t TEXT_LIMIT = (size_t)1 << 30; /* bytes of a text or token fi
 mx_status mx_model_folder(const struct mx_engine_flags *flags, char *buffer, size_t size, const char **folder,
                           struct mx_error *err)
 {
-    *folder = flags->model ? flags->model : buffer;
-    if (flags->model) return MX_OK;
+    *folder = buffer;
+    if (flags->model) {
+        char *found;
+        MX_TRY(mx_place_folder(&found, flags->model, err));
+        const bool fits = snprintf(buffer, size, "%s", found) < (int)size;
+        free(found);
+        return fits ? MX_OK
+                    : mx_fail(err, MX_ERR_ARGUMENT, "%s: a path of more than %zu bytes", flags->model, size - 1);
+    }
     snprintf(buffer, size, "%s", bundled);
     if (mx_is_directory(buffer)) return MX_OK;
     char program[3072];

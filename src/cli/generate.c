@@ -231,8 +231,8 @@ static mx_status advise(struct job *job, bool *done)
     const struct options *options = job->options;
     if (!options->recommend && !options->estimate) return MX_OK;
     char buffer[4096];
-    const char *folder;
-    MX_TRY(mx_model_folder(&options->engine, buffer, sizeof buffer, &folder, job->err));
+    const char *folder = options->engine.model; /* also what can be advised on only: a .gguf, a config alone */
+    if (!folder) MX_TRY(mx_model_folder(&options->engine, buffer, sizeof buffer, &folder, job->err));
     if (options->recommend) {
         *done = true;
         struct mx_advise_flags advice = MX_ADVISE_FLAGS_DEFAULT;

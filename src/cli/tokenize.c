@@ -181,7 +181,6 @@ static mx_status open_tokenizer(struct mx_tokenizer **tokenizer, const struct op
     char buffer[4096];
     const char *folder;
     MX_TRY(mx_model_folder(&options->engine, buffer, sizeof buffer, &folder, err));
-    if (!mx_is_directory(folder)) return mx_fail(err, MX_ERR_IO, "%s: no such folder", folder);
     return mx_tokenizer_open(tokenizer, folder, err);
 }
 
