@@ -103,6 +103,7 @@ static mx_status read_edited(struct mx_line_editor *editor, struct mx_str *line,
     HistEvent event;
     int count = 0;
     el_resize(editor->edit);
+    el_set(editor->edit, EL_PREP_TERM, 1); /* before the prompt: a Ctrl-D behind it is a key */
     const char *text = el_gets(editor->edit, &count);
     if (!text || count <= 0) {
         *result = count < 0 ? MX_LINE_INTERRUPTED : MX_LINE_END;
