@@ -61,7 +61,7 @@ bool mx_kv_rotates_bias(const struct mx_arch *arch, uint32_t layer)
 {
     const struct mx_kv_shape shape = mx_layer_kv_shape(&arch->layers[layer]);
     return arch->qkv_bias && arch->qk_norm == MX_QK_NORM_NONE && shape.rope && shape.rope_index < arch->rope_count &&
-           arch->rope[shape.rope_index].dims <= shape.k_dim && arch->rope[shape.rope_index].type != MX_ROPE_DYNAMIC;
+           arch->rope[shape.rope_index].dims <= shape.k_dim && !mx_rope_by_length(&arch->rope[shape.rope_index]);
 }
 
 uint64_t mx_kv_offset_floats(const struct mx_arch *arch, const struct mx_kv_setup *setup, uint32_t layer)

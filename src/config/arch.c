@@ -263,6 +263,7 @@ static void read_facts(struct mx_build *build)
     if (family->qk_norm_asked && !mx_config_flag(config, MX_FIELD_QK_NORM, false)) arch->qk_norm = MX_QK_NORM_NONE;
     arch->qk_norm_late = family->qk_norm_late;
     arch->alibi_max = mx_config_number(config, "attn_config.alibi_bias_max|alibi_bias_max", 1e-3, 1e3, 8);
+    arch->alibi_scale = arch->value_scale = 1;
     arch->qk_norm_bias = arch->norm_bias && !family->no_qk_norm_bias;
     arch->qkv_bias = answer(config, family->qkv_bias, MX_FIELD_QKV_BIAS);
     arch->o_bias = answer(config, family->o_bias, MX_FIELD_QKV_BIAS);
@@ -286,7 +287,8 @@ static void classify(struct mx_arch *arch)
         recurrence |= mx_layer_recurs(layer);
         latent |= layer->attention.kind == MX_ATTENTION_LATENT;
         compressed |= layer->attention.compress != 0;
-        windowed |= layer->attention.kind == MX_ATTENTION_SLIDING || layer->attention.kind == MX_ATTENTION_CHUNKED;
+        windowed |= !layer->attention.keeps_all &&
+                    (layer->attention.kind == MX_ATTENTION_SLIDING || layer->attention.kind == MX_ATTENTION_CHUNKED);
     }
     arch->class_ = recurrence && attention ? MX_CLASS_HYBRID
                    : recurrence            ? MX_CLASS_RECURRENT

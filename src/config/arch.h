@@ -64,6 +64,8 @@ enum mx_activation {
     MX_ACTIVATION_SWIGLU_CLAMPED, /* gpt-oss: gate and up clamped, gate * sigmoid(1.702 gate) * (up + 1) */
 };
 
+enum { MX_ROPE_PAIRS = 256 }; /* planes that a rope with a factor for each may have */
+
 enum mx_rope_type {
     MX_ROPE_DEFAULT,
     MX_ROPE_LINEAR,
@@ -85,7 +87,11 @@ struct mx_rope {
     double beta_fast, beta_slow, mscale, mscale_all_dim; /* yarn (arXiv 2309.00071) */
     double attention_factor;                             /* yarn, longrope; 0: derive from factor */
     bool truncate;                                       /* yarn: round the ramp's corners to whole dimensions */
-    uint32_t original_context;                           /* positions of the original training */
+    bool short_waves; /* longrope: the short factors whatever the length, which counts for the scale alone (PhiMoE) */
+    bool backwards;   /* the planes turn the other way (nanochat) */
+    double short_scale, long_scale; /* longrope: of cosines and sines; 0: attention_factor (PhiMoE) */
+    float short_factor[MX_ROPE_PAIRS], long_factor[MX_ROPE_PAIRS]; /* longrope: of each plane's wave length */
+    uint32_t original_context;                                     /* positions of the original training */
 };
 
 enum mx_norm {
@@ -95,11 +101,18 @@ enum mx_norm {
     MX_NORM_RMS_PLAIN,   /* the same without weight (nanochat) */
 };
 
+/* Frequencies, and the cosines' factor, depend on how long the text is: its keys are of no use in another text. */
+static inline bool mx_rope_by_length(const struct mx_rope *rope)
+{
+    return rope->type == MX_ROPE_DYNAMIC || rope->type == MX_ROPE_LONGROPE;
+}
+
 enum mx_qk_norm {
     MX_QK_NORM_NONE,
     MX_QK_NORM_HEAD, /* over each head, one weight [head_dim] (Qwen3) */
     MX_QK_NORM_ALL,  /* over all heads together, weight [heads * head_dim] (OLMo 2) */
     MX_QK_NORM_EACH, /* over each head, with weights of its own: [heads, head_dim] (Cohere, StableLM) */
+    MX_QK_NORM_UNIT, /* RMS over each head of the layers that rotate, without weights (Llama 4) */
 };
 
 /* Positions that are not rotary. Rotary ones are described per layer. */
@@ -128,8 +141,11 @@ struct mx_experts {
     uint32_t groups, groups_used; /* the choice is among the experts of the best so many groups; 0: of all */
     bool group_pairs;             /* a group is as good as its two best experts together; else as its best */
     enum mx_router_bias router_bias;
-    uint32_t empty; /* experts that pass their input on, besides `count` (LongCat) */
-    double scale;   /* of the routed sum; 1 as a rule */
+    bool weigh_input; /* a token is multiplied by its weight before an expert sees it (Llama 4) */
+    double margin;    /* SparseMixer (arXiv 2310.00811): each expert in turn, weighed by softmax over those whose scores
+                         are within this part of its own; 0: none */
+    uint32_t empty;   /* experts that pass their input on, besides `count` (LongCat) */
+    double scale;     /* of the routed sum; 1 as a rule */
 };
 
 struct mx_names; /* names.h */
@@ -185,7 +201,9 @@ struct mx_arch {
     enum mx_positions positions;
     uint32_t position_rows, position_offset; /* learned: rows of the table, of which the first are never used */
     double alibi_max;                        /* ALiBi: the exponent of the last slope, 8 as a rule */
+    double alibi_scale;                      /* ALiBi: of the slopes; 1 as a rule */
     double attention_scale;                  /* 1/sqrt(head_dim) unless the family says otherwise */
+    double value_scale;                      /* of values; 1 as a rule */
     double clip_qkv;                         /* queries, keys and values are kept within +-clip_qkv; 0: as they are */
     double attention_softcap, logit_softcap; /* 0: none */
     double embedding_scale, residual_scale, logit_scale; /* 1 as a rule */

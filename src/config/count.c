@@ -21,7 +21,8 @@ uint64_t mx_arch_cache_elements(const struct mx_arch *arch, uint64_t tokens)
     for (uint32_t i = 0; i < arch->layer_count; i++) {
         const struct mx_kv_shape shape = mx_layer_kv_shape(&arch->layers[i]);
         /* The newest token joins the window only when the next one is computed. */
-        const uint64_t held = shape.window && tokens >= shape.window ? shape.window - 1 : tokens;
+        const bool windowed = shape.window && !arch->layers[i].attention.keeps_all;
+        const uint64_t held = windowed && tokens >= shape.window ? shape.window - 1 : tokens;
         const uint64_t per_token = (uint64_t)shape.kv_heads * (shape.k_dim + shape.v_dim) + shape.indexer_dim;
         total += held * per_token * shape.copies;
         if (shape.compress) total += tokens / shape.compress * shape.compressed_dim * shape.copies;

@@ -60,6 +60,7 @@ struct mx_attention {
     int32_t shares_cache_of; /* index of the earlier layer whose K and V it reads, or -1 */
 
     enum mx_gate gate;
+    bool keeps_all;       /* the reference's cache holds all tokens though the layer sees a window (GPT-Neo) */
     bool sinks;           /* a learned number per query head joins the softmax's sum (gpt-oss) */
     bool values_are_keys; /* values are the keys' projection, normalized in another way (Gemma 4) */
     bool output_norm;     /* a norm over all heads' outputs before the output projection (BitNet) */

@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "config/build.h"
+#include "config/runs.h"
 
 struct rope_name {
     const char *name;
@@ -30,6 +31,38 @@ static const char *inside(char buffer[320], const char *prefix, const char *firs
     if (second[0]) snprintf(buffer + length, 320 - (size_t)length, "|%s.%s", prefix, second);
     if (behind[0]) snprintf(buffer + strlen(buffer), 320 - strlen(buffer), "|%s", behind);
     return buffer;
+}
+
+/* One factor per plane; false if they are not there, or make no sense. */
+static bool read_factors(struct mx_config *config, const char *spellings, uint32_t pairs, float *factors)
+{
+    const cJSON *list = mx_config_find(config, spellings);
+    if (!cJSON_IsArray(list) || cJSON_GetArraySize(list) != (int)pairs) return false;
+    for (const cJSON *item = list->child; item; item = item->next) {
+        const double value = cJSON_IsNumber(item) ? cJSON_GetNumberValue(item) : 0;
+        if (!(value >= 1e-6 && value <= 1e6)) return false;
+        *factors++ = (float)value;
+    }
+    return true;
+}
+
+/* The factors of short and of long texts; how far the context was stretched is what its two lengths say. */
+static void read_longrope(struct mx_build *build, struct mx_rope *rope, const char *prefix)
+{
+    struct mx_config *config = build->config;
+    char path[320];
+    const uint32_t pairs = rope->dims / 2;
+    if (pairs > MX_ROPE_PAIRS ||
+        !read_factors(config, inside(path, prefix, "short_factor", "", ""), pairs, rope->short_factor) ||
+        !read_factors(config, inside(path, prefix, "long_factor", "", ""), pairs, rope->long_factor)) {
+        mx_arch_refuse(build->arch, "rope type \"longrope\" needs %u numbers in short_factor and in long_factor",
+                       pairs);
+        return;
+    }
+    rope->short_scale = mx_config_number(config, inside(path, prefix, "short_mscale", "", ""), 0, 1e3, 0);
+    rope->long_scale = mx_config_number(config, inside(path, prefix, "long_mscale", "", ""), 0, 1e3, 0);
+    if (build->arch->max_context && rope->original_context)
+        rope->factor = (double)build->arch->max_context / rope->original_context;
 }
 
 void mx_rope_read(struct mx_build *build, struct mx_rope *rope, const char *prefix, uint32_t dims, double theta)
@@ -114,6 +147,12 @@ void mx_build_rope(struct mx_build *build)
     if (build->latent.kv_rank) arch->rope[0].dims = dims; /* the rotated part is a field of its own there */
     const uint32_t rotated = mx_config_whole(config, "rotary_dim|rope_dim", 1, dims, 0);
     if (rotated) arch->rope[0].dims = rotated;
+    for (uint8_t i = 0; i < arch->rope_count; i++)
+        if (arch->rope[i].type == MX_ROPE_LONGROPE)
+            read_longrope(build, &arch->rope[i],
+                          !by_kind ? prefix
+                          : i      ? "rope_parameters.sliding_attention"
+                                   : "rope_parameters.full_attention");
     for (uint32_t i = 0; i < arch->layer_count; i++)
         arch->layers[i].attention.rope = arch->layers[i].attention.heads != 0;
 }

@@ -53,7 +53,8 @@ static const char *lacks_qk_norm(enum mx_qk_norm norm)
     case MX_QK_NORM_NONE:
     case MX_QK_NORM_HEAD:
     case MX_QK_NORM_ALL:
-    case MX_QK_NORM_EACH: return NULL;
+    case MX_QK_NORM_EACH:
+    case MX_QK_NORM_UNIT: return NULL;
     }
     return "norm of that kind on queries and keys";
 }
@@ -90,8 +91,8 @@ static const char *lacks_rope(enum mx_rope_type type)
     case MX_ROPE_LINEAR:
     case MX_ROPE_DYNAMIC:
     case MX_ROPE_LLAMA3:
-    case MX_ROPE_YARN: return NULL;
-    case MX_ROPE_LONGROPE: return "longrope positions";
+    case MX_ROPE_YARN:
+    case MX_ROPE_LONGROPE: return NULL;
     case MX_ROPE_OTHER: return "rotary positions as these rope_parameters describe them";
     }
     return "rotary positions of that type";

@@ -66,7 +66,8 @@ static void norm(struct walk *walk, enum mx_role role)
 static void head_norm(struct walk *walk, enum mx_role role, uint32_t heads, uint32_t dim)
 {
     switch (walk->arch->qk_norm) {
-    case MX_QK_NORM_NONE: break;
+    case MX_QK_NORM_NONE:
+    case MX_QK_NORM_UNIT: break;
     case MX_QK_NORM_HEAD: norm_with(walk, role, dim, walk->arch->qk_norm_bias); break;
     case MX_QK_NORM_ALL:
     case MX_QK_NORM_EACH: norm_with(walk, role, (uint64_t)heads * dim, walk->arch->qk_norm_bias); break;

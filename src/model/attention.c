@@ -26,6 +26,9 @@ static void norm_head(const struct heads *job, const struct mx_norm_weights *nor
     case MX_QK_NORM_NONE:
     case MX_QK_NORM_ALL: break;
     case MX_QK_NORM_HEAD: mx_norm_row(run, norm, one, one, dim); break;
+    case MX_QK_NORM_UNIT:
+        if (job->mixer->rope) run->kernels->rmsnorm(one, one, NULL, dim, (float)run->arch->norm_eps);
+        break;
     case MX_QK_NORM_EACH: {
         const struct mx_norm_weights own = {norm->weight ? norm->weight + head * dim : NULL,
                                             norm->bias ? norm->bias + head * dim : NULL};
@@ -86,6 +89,8 @@ static void prepare_piece(void *context, size_t first, size_t last)
         if (mixer->query_growth > 0) job->run->kernels->scale(workspace->q + t * q_width, growth(job, t), q_width);
         if (mixer->shares_cache_of >= 0) continue;
         prepare_heads(job, &job->weights->k_norm, workspace->k + t * k_width, mixer->kv_heads, t);
+        const float value_scale = (float)job->run->arch->value_scale;
+        if (value_scale != 1) job->run->kernels->scale(workspace->v + t * v_width, value_scale, v_width);
     }
 }
 

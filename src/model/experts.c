@@ -61,12 +61,37 @@ static void keep_groups(const struct mx_experts *experts, float *choice, float *
         for (uint32_t i = 0; i < size && !(chosen[g / 32] >> g % 32 & 1); i++) choice[g * size + i] = -INFINITY;
 }
 
+/* SparseMixer (arXiv 2310.00811) as it decides once trained: the best expert, weighed by a softmax over all whose
+ * scores are within a margin of its own; then the same without it. `choice` [count] becomes scratch. */
+static void mix_sparsely(const struct mx_experts *experts, float *choice, uint32_t *chosen, float *weight)
+{
+    for (uint32_t place = 0; place < experts->used; place++) {
+        uint32_t best = 0;
+        for (uint32_t i = 1; i < experts->count; i++)
+            if (choice[i] > choice[best]) best = i;
+        const float top = choice[best];
+        float sum = 0;
+        for (uint32_t i = 0; i < experts->count; i++) {
+            if (choice[i] == -INFINITY) continue;
+            const bool near = (top - choice[i]) / fmaxf(fabsf(choice[i]), top) <= (float)experts->margin;
+            if (near) sum += expf(choice[i] - top);
+        }
+        chosen[place] = best;
+        weight[place] = 1 / sum;
+        choice[best] = -INFINITY;
+    }
+}
+
 /* `choice` and `room` [count]: scratch. */
 static void route_token(const struct routing *routing, float *scores, float *choice, float *room, uint32_t *chosen,
                         float *weight)
 {
     const struct mx_experts *experts = routing->experts;
     const struct mx_dense_kernels *kernels = routing->run->kernels;
+    if (experts->margin > 0) {
+        mix_sparsely(experts, scores, chosen, weight);
+        return;
+    }
     if (experts->sigmoid) {
         kernels->sigmoid(scores, scores, experts->count);
     } else if (experts->softmax_first) {
@@ -129,19 +154,23 @@ static void gather_piece(void *context, size_t first, size_t last)
     const struct transfer *job = context;
     const size_t hidden = job->run->arch->hidden, used = job->run->arch->experts.used;
     for (size_t i = first; i < last; i++) {
-        memcpy(job->to + i * hidden, job->from + job->entries[i] / used * hidden, hidden * sizeof *job->to);
+        float *to = job->to + i * hidden;
+        memcpy(to, job->from + job->entries[i] / used * hidden, hidden * sizeof *to);
+        if (job->run->arch->experts.weigh_input)
+            job->run->kernels->scale(to, job->run->workspace->weight[job->entries[i]], hidden);
     }
 }
 
-/* to[token] += weight * from[i]; no token occurs twice within one expert, so that pieces don't meet. */
+/* to[token] += weight * from[i], where the weight wasn't the input's; no token occurs twice within one expert, so that
+ * pieces don't meet. */
 static void scatter_piece(void *context, size_t first, size_t last)
 {
     const struct transfer *job = context;
     const size_t hidden = job->run->arch->hidden, used = job->run->arch->experts.used;
     for (size_t i = first; i < last; i++) {
         const uint32_t entry = job->entries[i];
-        job->run->kernels->axpy(job->to + entry / used * hidden, job->run->workspace->weight[entry],
-                                job->from + i * hidden, hidden);
+        const float weight = job->run->arch->experts.weigh_input ? 1 : job->run->workspace->weight[entry];
+        job->run->kernels->axpy(job->to + entry / used * hidden, weight, job->from + i * hidden, hidden);
     }
 }
 

@@ -255,7 +255,7 @@ static void prepare_rope(const struct mx_run *run)
         const size_t pairs = rope->dims / 2;
         for (size_t p = 0; p < run->parts; p++) {
             const struct mx_part *part = &workspace->parts[p];
-            if (p == 0 || rope->type == MX_ROPE_DYNAMIC) {
+            if (p == 0 || mx_rope_by_length(rope)) {
                 const uint64_t text = part->segment->text ? part->segment->text : part->length + part->segment->n;
                 workspace->rope_factor[i] = mx_rope_frequencies(rope, text, workspace->inverse[i]);
             }

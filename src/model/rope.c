@@ -64,8 +64,19 @@ static double yarn_attention_factor(const struct mx_rope *rope)
     return yarn_mscale(rope->factor, 1);
 }
 
+/* LongRoPE (arXiv 2402.13753): each wave is stretched by a factor of its own, found by search; cosines and sines grow
+ * with how far the context was stretched. */
+static double longrope_scale(const struct mx_rope *rope, bool beyond)
+{
+    const double own = beyond ? rope->long_scale : rope->short_scale;
+    if (own > 0) return own;
+    if (rope->attention_factor > 0) return rope->attention_factor;
+    return rope->factor <= 1 ? 1 : sqrt(1 + log(rope->factor) / log(rope->original_context));
+}
+
 float mx_rope_frequencies(const struct mx_rope *rope, uint64_t length, float *inverse)
 {
+    const bool beyond = length > rope->original_context;
     const double theta = rope->type == MX_ROPE_DYNAMIC ? dynamic_theta(rope, length) : rope->theta;
     for (size_t pair = 0; pair < rope->dims / 2; pair++) {
         double frequency = plain(theta, pair, rope->dims);
@@ -73,10 +84,14 @@ float mx_rope_frequencies(const struct mx_rope *rope, uint64_t length, float *in
         case MX_ROPE_LINEAR: frequency /= rope->factor; break;
         case MX_ROPE_LLAMA3: frequency = llama3(rope, frequency); break;
         case MX_ROPE_YARN: frequency = yarn(rope, pair, frequency); break;
+        case MX_ROPE_LONGROPE:
+            frequency /= (beyond && !rope->short_waves ? rope->long_factor : rope->short_factor)[pair];
+            break;
         default: break;
         }
-        inverse[pair] = (float)frequency;
+        inverse[pair] = (float)(rope->backwards ? -frequency : frequency);
     }
+    if (rope->type == MX_ROPE_LONGROPE) return (float)longrope_scale(rope, beyond);
     return rope->type == MX_ROPE_YARN ? (float)yarn_attention_factor(rope) : 1;
 }
 

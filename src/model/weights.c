@@ -206,7 +206,7 @@ static mx_status make_slopes(struct loader *loader)
     if (!slopes) return mx_fail_memory(loader->reader.err, "ALiBi slopes", heads * sizeof *slopes);
     for (uint32_t h = 0; h < heads; h++) {
         const double exponent = h < whole ? arch->alibi_max * (h + 1) : arch->alibi_max / 2 * (2 * (h - whole) + 1);
-        slopes[h] = (float)exp2(-exponent / whole);
+        slopes[h] = (float)(arch->alibi_scale * exp2(-exponent / whole));
     }
     loader->weights->slopes = slopes;
     return MX_OK;

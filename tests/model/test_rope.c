@@ -57,6 +57,33 @@ static void test_dynamic(void **state)
     assert_float_equal(plain[PAIRS - 1] / beyond[PAIRS - 1], 2 * 3 - 1, 1e-4);
 }
 
+/* Each plane by its own factor, and cosines by sqrt(1 + ln(stretch) / ln(trained)), or by what the config says. */
+static void test_longrope(void **state)
+{
+    (void)state;
+    float plain[PAIRS], within[PAIRS], beyond[PAIRS], back[PAIRS];
+    const struct mx_rope rope = rope_of(MX_ROPE_DEFAULT);
+    struct mx_rope stretched = rope_of(MX_ROPE_LONGROPE);
+    for (int i = 0; i < PAIRS; i++) {
+        stretched.short_factor[i] = 1 + 0.1f * (float)i;
+        stretched.long_factor[i] = 2 + (float)i;
+    }
+    frequencies(&rope, 1, plain);
+    const double usual = sqrt(1 + log(8) / log(TRAINED));
+    assert_float_equal(mx_rope_frequencies(&stretched, TRAINED, within), usual, 1e-6);
+    assert_float_equal(mx_rope_frequencies(&stretched, TRAINED + 1, beyond), usual, 1e-6);
+    for (int i = 0; i < PAIRS; i++) {
+        assert_float_equal(plain[i] / within[i], 1 + 0.1 * i, 1e-5);
+        assert_float_equal(plain[i] / beyond[i], 2 + i, 1e-4);
+    }
+    stretched.short_scale = 1.25;
+    stretched.long_scale = 1.5;
+    stretched.short_waves = stretched.backwards = true;
+    assert_float_equal(mx_rope_frequencies(&stretched, TRAINED, back), 1.25, 0);
+    assert_float_equal(mx_rope_frequencies(&stretched, TRAINED + 1, back), 1.5, 0);
+    for (int i = 0; i < PAIRS; i++) assert_float_equal(back[i], -within[i], 0);
+}
+
 static void test_llama3(void **state)
 {
     (void)state;
@@ -113,6 +140,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_default_and_linear),
         cmocka_unit_test(test_dynamic),
+        cmocka_unit_test(test_longrope),
         cmocka_unit_test(test_llama3),
         cmocka_unit_test(test_yarn),
         cmocka_unit_test(test_rows),

@@ -6,11 +6,32 @@
 #include "config/families/fills.h"
 #include "config/runs.h"
 
-/* Scores are not scaled. */
+/* Scores are not scaled. Layers are global or local, as a list says, or a list of lists with how often each is repeated
+ * (attention_types: [[["global", "local"], 12]]); the reference keeps all tokens of both. */
 void mx_fill_gpt_neo(struct mx_build *build)
 {
+    struct mx_config *config = build->config;
+    struct mx_arch *arch = build->arch;
+    const cJSON *listed = mx_config_list(config, "attention_layers"),
+                *types = mx_config_list(config, "attention_types");
+    const uint32_t window = mx_config_whole(config, "window_size", 1, MX_ARCH_MAX_CONTEXT, 256);
     mx_fill_gpt2(build);
-    build->arch->attention_scale = 1;
+    arch->attention_scale = 1;
+    const cJSON *pattern = listed ? listed : cJSON_GetArrayItem(cJSON_GetArrayItem(types, 0), 0);
+    const int length = cJSON_GetArraySize(pattern);
+    if (!listed && cJSON_GetArraySize(types) > 1) {
+        mx_config_fail(config, "field \"attention_types\" has %d patterns, of which one is understood",
+                       cJSON_GetArraySize(types));
+        return;
+    }
+    for (uint32_t i = 0; i < arch->layer_count && length; i++) {
+        const cJSON *word = cJSON_GetArrayItem(pattern, (int)(i % (uint32_t)length));
+        if (!cJSON_IsString(word) || strcmp(word->valuestring, "local") != 0) continue;
+        struct mx_attention *attention = &arch->layers[i].attention;
+        attention->kind = MX_ATTENTION_SLIDING;
+        attention->window = window;
+        attention->keeps_all = true;
+    }
 }
 
 /* The embedding is normalized before the first layer, too. */
@@ -18,6 +39,7 @@ void mx_fill_nanochat(struct mx_build *build)
 {
     struct mx_arch *arch = build->arch;
     arch->embedding_norm = true;
+    arch->rope[0].backwards = true;
     arch->logit_softcap = mx_config_number(build->config, "final_logit_softcapping|logits_soft_cap", 0, 1e6, 15);
 }
 
@@ -74,7 +96,9 @@ void mx_fill_falcon(struct mx_build *build)
     if (mx_config_flag(config, "alibi", false)) {
         arch->rope_count = 0;
         arch->positions = MX_POSITIONS_ALIBI;
-        mx_arch_refuse(arch, "the engine does not run Falcon models with ALiBi");
+        /* The reference's plain attention scales these terms with the scores, and adds them twice: once to the scores
+         * themselves, once with the mask. (Its fused attention adds them once.) */
+        arch->alibi_scale = 2 * arch->attention_scale;
     }
     for (uint32_t i = 0; i < arch->layer_count; i++) {
         arch->layers[i].attention.kv_heads = grouped ? groups : shared ? 1 : build->heads;

@@ -5,6 +5,7 @@
 
 #include "base/json.h"
 #include "config/families/fills.h"
+#include "config/runs.h"
 
 /* The embedding is scaled under muP. */
 void mx_fill_afmoe(struct mx_build *build)
@@ -153,6 +154,40 @@ void mx_fill_granite(struct mx_build *build)
     arch->logit_scale = 1 / mx_config_number(config, "logits_scaling", 1e-9, 1e9, 1);
 }
 
+/* A base of its own for each layer's rotary positions, 0 for none. */
+void mx_fill_granite_swa(struct mx_build *build)
+{
+    struct mx_config *config = build->config;
+    struct mx_arch *arch = build->arch;
+    const cJSON *list = mx_config_list(config, "layer_rope_theta");
+    mx_fill_granite(build);
+    if (!list) return;
+    if (cJSON_GetArraySize(list) < (int)arch->layer_count) {
+        mx_config_fail(config, "field \"layer_rope_theta\" has %d entries for %u layers", cJSON_GetArraySize(list),
+                       arch->layer_count);
+        return;
+    }
+    const struct mx_rope usual = arch->rope[0];
+    const cJSON *item = list->child;
+    arch->rope_count = 0;
+    for (uint32_t i = 0; i < arch->layer_count; i++, item = item->next) {
+        const double theta = cJSON_IsNumber(item) ? cJSON_GetNumberValue(item) : 0;
+        uint8_t index = 0;
+        arch->layers[i].attention.rope = theta > 0;
+        if (theta <= 0) continue;
+        while (index < arch->rope_count && arch->rope[index].theta != theta) index++;
+        if (index == sizeof arch->rope / sizeof *arch->rope) {
+            mx_arch_refuse(arch, "the engine has no rotary positions with more than two bases");
+            return;
+        }
+        if (index == arch->rope_count) {
+            arch->rope[index] = usual;
+            arch->rope[arch->rope_count++].theta = theta;
+        }
+        arch->layers[i].attention.rope_index = index;
+    }
+}
+
 void mx_fill_hyperclovax(struct mx_build *build)
 {
     struct mx_arch *arch = build->arch;
@@ -231,9 +266,20 @@ void mx_fill_llama4(struct mx_build *build)
     struct mx_config *config = build->config;
     struct mx_arch *arch = build->arch;
     const uint32_t dense = mx_config_whole(config, "intermediate_size_mlp", 1, MX_ARCH_MAX_WIDTH, 16384);
+    const bool grows = mx_config_flag(config, "attn_temperature_tuning", true);
+    const double growth = mx_config_number(config, "attn_scale", 0, 1e3, 0.1);
+    const uint32_t period = mx_config_whole(config, "floor_scale", 1, MX_ARCH_MAX_CONTEXT, 8192);
+    arch->qk_norm = mx_config_flag(config, "use_qk_norm", true) ? MX_QK_NORM_UNIT : MX_QK_NORM_NONE;
+    arch->qk_norm_late = true;
+    arch->experts.weigh_input = true;
     for (uint32_t i = 0; i < arch->layer_count; i++) {
         struct mx_layer *layer = &arch->layers[i];
         layer->attention.rope = layer->attention.kind == MX_ATTENTION_CHUNKED;
+        if (grows && !layer->attention.rope) {
+            layer->attention.query_growth = growth;
+            layer->attention.query_period = period;
+            layer->attention.query_shift = 1;
+        }
         if (layer->feed_forward.kind == MX_FEED_FORWARD_EXPERTS)
             layer->feed_forward.shared_width = layer->feed_forward.width;
         else
@@ -249,6 +295,7 @@ void mx_fill_mimo(struct mx_build *build)
     const uint32_t v_dim = mx_config_whole(config, "v_head_dim", 1, MX_ARCH_MAX_WIDTH, 128);
     const bool listed = mx_config_find(config, "layer_types") != NULL;
     const bool pattern = cJSON_IsArray(mx_config_find(config, "hybrid_layer_pattern")); /* 1: windowed */
+    arch->value_scale = mx_config_number(config, "attention_value_scale", 1e-9, 1e9, 1);
     for (uint32_t i = 0; i < arch->layer_count; i++) {
         struct mx_layer *layer = &arch->layers[i];
         if (!listed) {
@@ -265,6 +312,18 @@ void mx_fill_mimo(struct mx_build *build)
         layer->attention.v_dim = mx_config_whole(config, "swa_v_head_dim", 1, MX_ARCH_MAX_WIDTH, v_dim);
         layer->attention.sinks = true;
     }
+}
+
+/* The router takes two experts, one after the other. The reference (transformers 5.17) turns
+ * by the short factors at every length, and scales by long_mscale beyond the original one. */
+void mx_fill_phimoe(struct mx_build *build)
+{
+    struct mx_arch *arch = build->arch;
+    arch->experts.margin = 2 * mx_config_number(build->config, "router_jitter_noise", 1e-9, 1, 0.01);
+    if (arch->experts.used != 2)
+        mx_arch_refuse(arch, "a router of this kind takes two experts, not %u", arch->experts.used);
+    arch->o_bias = arch->qkv_bias;
+    arch->rope[0].short_waves = true;
 }
 
 /* Layers with sparse attention keep the indexer's keys. */

@@ -14,6 +14,11 @@ const struct mx_names mx_names_phi = {
         },
 };
 
+const struct mx_names mx_names_nanochat = {
+    .base = &mx_names_llama,
+    .of = {[MX_ROLE_UP] = "mlp.fc1|mlp.c_fc", [MX_ROLE_DOWN] = "mlp.fc2|mlp.c_proj"},
+};
+
 /* Gate and up in one. */
 const struct mx_names mx_names_glm = {
     .base = &mx_names_llama,

@@ -27,6 +27,30 @@ const struct mx_names mx_names_laguna = {
         },
 };
 
+const struct mx_names mx_names_mimo_v2 = {
+    .base = &mx_names_deepseek_moe,
+    .of = {[MX_ROLE_SINKS] = "self_attn.attention_sink_bias"},
+};
+
+const struct mx_names mx_names_llama4 = {
+    .base = &mx_names_llama,
+    .of =
+        {
+            [MX_ROLE_GATE] = "feed_forward.gate_proj",
+            [MX_ROLE_UP] = "feed_forward.up_proj",
+            [MX_ROLE_DOWN] = "feed_forward.down_proj",
+            [MX_ROLE_ROUTER] = "feed_forward.router",
+            [MX_ROLE_EXPERT_GATE] = "feed_forward.experts.gate_proj",
+            [MX_ROLE_EXPERT_UP] = "feed_forward.experts.up_proj",
+            [MX_ROLE_EXPERT_DOWN] = "feed_forward.experts.down_proj^T",
+            SHARED_EXPERTS("feed_forward.shared_expert"),
+        },
+    .fused =
+        {
+            {"feed_forward.experts.gate_up_proj^T", MX_BLOCKS_ONE, 2, {MX_ROLE_EXPERT_GATE, MX_ROLE_EXPERT_UP}},
+        },
+};
+
 const struct mx_names mx_names_hy_v3 = {
     .base = &mx_names_llama,
     .of =

@@ -20,6 +20,21 @@ const struct mx_names mx_names_gptj = {
         },
 };
 
+const struct mx_names mx_names_gpt_neo = {
+    .base = &mx_names_gptj,
+    .of =
+        {
+            [MX_ROLE_POSITIONS] = "wpe",
+            [MX_ROLE_FFN_NORM] = "ln_2",
+            [MX_ROLE_Q] = "attn.attention.q_proj",
+            [MX_ROLE_K] = "attn.attention.k_proj",
+            [MX_ROLE_V] = "attn.attention.v_proj",
+            [MX_ROLE_O] = "attn.attention.out_proj",
+            [MX_ROLE_UP] = "mlp.c_fc",
+            [MX_ROLE_DOWN] = "mlp.c_proj",
+        },
+};
+
 /* Rows in four blocks, for four of the machines that trained it, each of queries, values and keys. */
 const struct mx_names mx_names_codegen = {
     .base = &mx_names_gptj,
