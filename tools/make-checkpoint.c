@@ -155,6 +155,7 @@ static mx_status add_tensor(void *context, const struct mx_tensor_spec *spec)
     struct tensors *t = context;
     const struct mx_name_world world = mx_names_world(t->arch, has_none, NULL);
     struct mx_tensor_source source;
+    if (spec->repeated) return MX_OK;
     if (t->failed || !name_of(t->arch, &world, spec, &source)) return MX_ERR_UNSUPPORTED;
     const size_t rows = (size_t)source.rows, cols = (size_t)spec->cols;
     const char *bare = strstr(source.module, "_bias") || strstr(source.module, ".bias") ? "" : ".weight";

@@ -67,7 +67,8 @@ struct mx_attention {
     bool differential;    /* the difference of two softmaxes, weighed by four vectors (arXiv 2410.05258) */
     bool dynamic_mask;    /* a mask computed from the values (Doge) */
     bool experts;         /* queries and output projections by expert, routed as feed-forwards are (JetMoE) */
-    bool wide_input;      /* the input is the hidden state and the embedding side by side (Zamba) */
+    bool wide_input;      /* the input is the hidden state and the embedding side by side, and what attention and
+                             feed-forward make of it joins the recurrence's input alone (Zamba) */
     uint32_t adapter;     /* rank of the adapters that each use of shared weights adds to q, k and v (Zamba 2) */
     uint32_t compress;    /* every so many tokens leave one entry behind that all later ones see, besides the window; 0:
                              none (DeepSeek-V4) */
@@ -198,8 +199,9 @@ struct mx_layer {
     enum mx_block_shape block;
     bool no_input_norm;  /* the mixer's input is normalized already (ModernBERT's first layer) */
     bool linear_mixer;   /* one matrix [hidden, hidden] in attention's place (Nemotron-NAS) */
-    bool shares_weights; /* attention and feed-forward are those of an earlier layer (Zamba, HRM) */
-    bool input_norm;     /* the layer normalizes its input once more (RWKV's first) */
+    bool shares_weights; /* attention and feed-forward are those of an earlier layer (Zamba), number `weights_of` */
+    uint32_t weights_of;
+    bool input_norm; /* the layer normalizes its input once more (RWKV's first) */
 };
 
 static inline bool mx_layer_attends(const struct mx_layer *layer)

@@ -55,18 +55,30 @@ static bool alternative(const char *names, unsigned index, char out[MX_NAME_SIZE
     return true;
 }
 
-/* Appends `pattern` with its numbers filled in; "%e" stays. */
-static void append(char out[MX_NAME_SIZE], const char *pattern, uint32_t layer, uint32_t layers_per_block)
+/* How many layers before this one use a shared block. */
+static uint32_t uses_before(const struct mx_arch *arch, uint32_t layer)
 {
+    uint32_t uses = 0;
+    for (uint32_t i = 0; i < layer && i < arch->layer_count; i++) uses += arch->layers[i].attention.wide_input;
+    return uses;
+}
+
+/* Appends `pattern` with its numbers filled in; "%e" stays. */
+static void append(char out[MX_NAME_SIZE], const char *pattern, const struct mx_arch *arch, uint32_t layer)
+{
+    const uint32_t layers_per_block = per_block(arch->names);
     size_t used = strlen(out);
     for (; *pattern && used + 12 < MX_NAME_SIZE; pattern++) {
         const char what = pattern[0] == '%' ? pattern[1] : '\0';
-        if (what != 'u' && what != 'd' && what != 'r') {
+        if (!what || !strchr("udrn", what)) {
             out[used++] = *pattern;
             out[used] = '\0';
             continue;
         }
-        const uint32_t number = what == 'u' ? layer : what == 'd' ? layer / layers_per_block : layer % layers_per_block;
+        const uint32_t number = what == 'u'   ? layer
+                                : what == 'd' ? layer / layers_per_block
+                                : what == 'r' ? layer % layers_per_block
+                                              : uses_before(arch, layer);
         used += (size_t)snprintf(out + used, MX_NAME_SIZE - used, "%u", number);
         pattern++;
     }
@@ -213,9 +225,9 @@ static void finish(const struct mx_arch *arch, const struct mx_name_world *world
 {
     read_marks(name, world, source);
     snprintf(source->module, sizeof source->module, "%s%s", world->outer, is_head(spec->role) ? "" : world->body);
-    const uint32_t block = per_block(arch->names);
-    if (spec->layer >= 0) append(source->module, layer_of(arch->names), (uint32_t)spec->layer, block);
-    append(source->module, name, spec->layer >= 0 ? (uint32_t)spec->layer : 0, block);
+    const uint32_t layer = spec->layer >= 0 ? (uint32_t)spec->layer : 0;
+    if (spec->layer >= 0) append(source->module, layer_of(arch->names), arch, layer);
+    append(source->module, name, arch, layer);
     source->each = strstr(source->module, "%e") != NULL;
 }
 

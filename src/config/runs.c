@@ -183,7 +183,7 @@ static void ask_recurrence(struct mx_arch *arch, const struct mx_recurrence *mix
     } else if (mixer->kind == MX_RECURRENCE_MAMBA) {
         states = mixer->mamba.state;
         conv = mixer->mamba.conv;
-        refuse_if(arch, mixer->mamba.heads != 1, "Mamba with several heads");
+        refuse_if(arch, mixer->mamba.heads != 1 && mixer->mamba.norms, "Mamba with several heads and norms");
     } else if (mixer->kind == MX_RECURRENCE_SHORT_CONV) {
         conv = mixer->short_conv.conv;
     }
@@ -207,8 +207,9 @@ static void ask_layer(struct mx_arch *arch, const struct mx_layer *layer)
     refuse_if(arch, attention->differential, "differential attention");
     refuse_if(arch, attention->dynamic_mask, "dynamic mask");
     refuse_if(arch, attention->experts, "mixture of attention heads");
-    refuse_if(arch, attention->wide_input, "shared block that sees the embedding");
-    refuse_if(arch, attention->adapter || ffn->adapter, "adapters of shared blocks");
+    refuse_if(arch, attention->wide_input && (!mx_layer_recurs(layer) || ffn->kind != MX_FEED_FORWARD_DENSE),
+              "shared block without a recurrence beside it");
+    refuse_if(arch, !attention->wide_input && (attention->adapter || ffn->adapter), "adapters of such blocks");
     refuse_if(arch, attention->indexer.dim, "sparse-attention indexer");
     refuse_if(arch, attention->cache_copies > 1, "layer that runs several times per token");
     refuse_if(arch, mx_layer_attends(layer) && !attention->cache_copies && attention->shares_cache_of < 0,
@@ -221,7 +222,7 @@ static void ask_layer(struct mx_arch *arch, const struct mx_layer *layer)
     refuse_if(arch, layer->no_input_norm, "layer whose input is normalized already");
     refuse_if(arch, layer->input_norm, "layer with one more norm on its input");
     refuse_if(arch, layer->linear_mixer, "linear layer in attention's place");
-    refuse_if(arch, layer->shares_weights, "weights shared by several layers");
+    refuse_if(arch, layer->shares_weights && !attention->wide_input, "weights shared by several layers");
     if (ffn->kind == MX_FEED_FORWARD_DENSE && !ffn->width) mx_arch_refuse(arch, "the config has no intermediate_size");
     if (ffn->kind == MX_FEED_FORWARD_EXPERTS && !arch->experts.count)
         mx_arch_refuse(arch, "a layer has experts, but the config does not say how many");

@@ -193,16 +193,19 @@ static void attention(struct walk *walk, const struct mx_layer *layer)
 static void mamba(struct walk *walk, const struct mx_mamba *mixer)
 {
     const uint64_t inner = mixer->inner, hidden = walk->arch->hidden;
-    matrix(walk, MX_ROLE_SSM_IN, 2 * inner, hidden, mixer->bias);
-    floats(walk, MX_ROLE_SSM_CONV, inner, mixer->conv, true);
     if (mixer->heads == 1) {
+        matrix(walk, MX_ROLE_SSM_IN, 2 * inner, hidden, mixer->bias);
         matrix(walk, MX_ROLE_SSM_X, mixer->rank + 2 * (uint64_t)mixer->state, inner, false);
         matrix(walk, MX_ROLE_SSM_DT, inner, mixer->rank, true);
     } else { /* stacks of small matrices, one per head */
-        floats(walk, MX_ROLE_SSM_X, mixer->rank + 2 * (uint64_t)mixer->state, inner, false);
+        matrix(walk, MX_ROLE_SSM_IN, inner, hidden, mixer->bias);
+        matrix(walk, MX_ROLE_SSM_Z, inner, hidden, mixer->bias);
+        const uint64_t parameters = mixer->rank + 2 * (uint64_t)mixer->state;
+        floats(walk, MX_ROLE_SSM_X, mixer->heads * parameters, inner / mixer->heads, false);
         floats(walk, MX_ROLE_SSM_DT, inner, mixer->rank, false);
         floats(walk, MX_ROLE_SSM_DT_BIAS, inner, 1, false);
     }
+    floats(walk, MX_ROLE_SSM_CONV, inner, mixer->conv, true);
     floats(walk, MX_ROLE_SSM_A, inner, mixer->state, false);
     floats(walk, MX_ROLE_SSM_D, inner, 1, false);
     if (mixer->norms && !mixer->plain_norms) {
@@ -395,8 +398,9 @@ static void feed_forward(struct walk *walk, const struct mx_layer *layer)
     walk->repeated = false;
     if (ffn->output_norm) norm(walk, MX_ROLE_FFN_POST_NORM);
     if (!ffn->adapter) return;
-    matrix(walk, MX_ROLE_GATE_ADAPTER_A, ffn->adapter, hidden, false);
-    matrix(walk, MX_ROLE_GATE_ADAPTER_B, (walk->arch->gated ? 2 : 1) * (uint64_t)ffn->width, ffn->adapter, false);
+    matrix(walk, MX_ROLE_FFN_ADAPTER_A, ffn->adapter, hidden, false);
+    if (walk->arch->gated) matrix(walk, MX_ROLE_GATE_ADAPTER_B, ffn->width, ffn->adapter, false);
+    matrix(walk, MX_ROLE_UP_ADAPTER_B, ffn->width, ffn->adapter, false);
 }
 
 /* ---- layers ---- */

@@ -92,6 +92,7 @@ enum mx_role {
 
     /* Recurrences. Parts of one input projection have roles of their own; that a checkpoint fuses them is names.h's. */
     MX_ROLE_SSM_IN, /* Mamba: x and z; Mamba-2: z, x, B, C, dt; short convolution: B, C, x */
+    MX_ROLE_SSM_Z,  /* Mamba with several heads, whose IN is x alone */
     MX_ROLE_SSM_CONV,
     MX_ROLE_SSM_X,  /* dt, B, C of Mamba */
     MX_ROLE_SSM_DT, /* with its bias */
@@ -153,8 +154,9 @@ enum mx_role {
     MX_ROLE_XIELU_N,
     MX_ROLE_XIELU_BETA,
     MX_ROLE_XIELU_EPS,
-    MX_ROLE_GATE_ADAPTER_A,
+    MX_ROLE_FFN_ADAPTER_A,
     MX_ROLE_GATE_ADAPTER_B,
+    MX_ROLE_UP_ADAPTER_B,
     MX_ROLE_LINEAR_FFN,
     MX_ROLE_CHANNEL_R, /* RWKV's channel mix; its K and V are UP and DOWN */
     MX_ROLE_CHANNEL_MIX_K,

@@ -123,12 +123,13 @@ void mx_attention_block(const struct mx_run *run, uint32_t index, const float *x
         {&weights->k.matrix, weights->k.bias, workspace->k, weights->k.matrix.rows, false},
         {&weights->v.matrix, weights->v.bias, workspace->v, weights->v.matrix.rows, false},
     };
-    const size_t hidden = run->arch->hidden;
-    mx_matmul_many(&run->workspace->machine, qkv, owns ? 3 : 1, x, hidden, run->n);
+    const size_t hidden = run->arch->hidden, inputs = weights->q.matrix.cols;
+    mx_matmul_many(&run->workspace->machine, qkv, owns ? 3 : 1, x, inputs, run->n);
+    if (mixer->adapter) mx_adapt_heads(run, index, x);
     if (mixer->gate != MX_GATE_NONE) {
         const struct mx_linear *gate = &weights->gate;
         const struct mx_matmul_job job = {&gate->matrix, gate->bias, workspace->gates, gate->matrix.rows, false};
-        mx_matmul_many(&run->workspace->machine, &job, 1, x, hidden, run->n);
+        mx_matmul_many(&run->workspace->machine, &job, 1, x, inputs, run->n);
     }
     struct heads heads = {run, mixer, weights};
     mx_rows(run->pool, run->n, prepare_piece, &heads);

@@ -37,6 +37,8 @@ struct mx_workspace {
     void *memory;
     float *x, *normed, *out;     /* [n, hidden]: the residual stream; a block's input; a block's output */
     float *second;               /* [n, hidden]: the other input of a parallel layer with two norms */
+    float *embedded, *wide;      /* [n, hidden], [n, 2 * hidden]: of blocks that see the embedding */
+    float *adapted;              /* [n, 3 * rank]: between an adapter's two matrices */
     float *q, *k, *v, *attended; /* [n, heads * k_dim], [n, kv_heads * dim] (two), [n, heads * v_dim] */
     float *gates;                /* [n, heads * v_dim]: of attention's output */
     float *mix[4];               /* [n, ...]: of a recurrence: recurrent.h says what each kind keeps in them */
@@ -88,6 +90,21 @@ void mx_attention_block(const struct mx_run *run, uint32_t index, const float *x
 
 /* out [n, hidden] = (add ? out : 0) + the recurrence of layer `index` on x [n, hidden]. Moves its states on. */
 void mx_recurrent_block(const struct mx_run *run, uint32_t index, const float *x, float *out, bool add);
+
+/* Adds this use's adapters of x [n, columns of q] to what stands in workspace->q, k and v. */
+void mx_adapt_heads(const struct mx_run *run, uint32_t index, const float *x);
+
+/* out [n, hidden] = what the shared attention and feed-forward of layer `index` make of workspace->x beside
+ * workspace->embedded. Uses workspace->out and normed. */
+void mx_shared_block(struct mx_run *run, uint32_t index, float *out);
+
+/* The two halves of a dense feed-forward: gate x and up x into workspace->gate and up; out [n, hidden] = (add ? out :
+ * 0)
+ * + down(act(gate) * up). */
+void mx_feed_forward_in(const struct mx_run *run, const struct mx_feed_forward_weights *weights, size_t n,
+                        const float *x);
+void mx_feed_forward_out(const struct mx_run *run, const struct mx_feed_forward_weights *weights, size_t n, float *out,
+                         bool add);
 
 /* out [n, hidden] = (add ? out : 0) + down(act(gate x) * up x). */
 void mx_feed_forward_block(const struct mx_run *run, const struct mx_feed_forward_weights *weights, size_t n,

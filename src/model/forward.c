@@ -58,8 +58,25 @@ static void join(const struct mx_run *run, uint32_t index, block_function *block
     mx_add_rows(run, workspace->x, workspace->out, scale, run->arch->hidden);
 }
 
-static void run_layer(const struct mx_run *run, uint32_t index)
+/* x += recur(norm(x + shared block)): what the block makes is seen by the recurrence alone. */
+static void run_shared_layer(struct mx_run *run, uint32_t index)
 {
+    const struct mx_layer_weights *weights = &run->model->weights.layers[index];
+    struct mx_workspace *workspace = run->workspace;
+    const size_t hidden = run->arch->hidden;
+    mx_shared_block(run, index, workspace->second);
+    mx_add_rows(run, workspace->second, workspace->x, 1, hidden);
+    mx_norm_rows(run, &weights->mixer_norm, run->n, workspace->normed, workspace->second, hidden);
+    mx_recurrent_block(run, index, workspace->normed, workspace->x, true);
+    mx_watch_stream(run, index, "attention");
+}
+
+static void run_layer(struct mx_run *run, uint32_t index)
+{
+    if (run->arch->layers[index].attention.wide_input) {
+        run_shared_layer(run, index);
+        return;
+    }
     const struct mx_layer *layer = &run->arch->layers[index];
     const struct mx_layer_weights *weights = &run->model->weights.layers[index];
     const enum mx_block_shape shape = layer->block;
@@ -317,6 +334,8 @@ static void run_chunk(struct call *call)
     if (run->arch->embedding_norm)
         mx_norm_rows(run, &run->model->weights.embedding_norm, run->n, run->workspace->x, run->workspace->x,
                      run->arch->hidden);
+    if (run->workspace->embedded)
+        memcpy(run->workspace->embedded, run->workspace->x, run->n * run->arch->hidden * sizeof(float));
     mx_watch_stream(run, 0, "embedding");
     for (uint32_t layer = 0; layer < run->arch->layer_count; layer++) run_layer(run, layer);
     for (size_t i = 0; i < run->parts; i++) {

@@ -27,7 +27,7 @@ struct mx_recurrent_widths mx_recurrent_widths(const struct mx_recurrence *mixer
     }
     case MX_RECURRENCE_MAMBA: {
         const struct mx_mamba *mamba = &mixer->mamba;
-        const size_t inner = mamba->inner, parameters = mamba->rank + 2 * (size_t)mamba->state;
+        const size_t inner = mamba->inner, parameters = mamba->heads * (mamba->rank + 2 * (size_t)mamba->state);
         return (struct mx_recurrent_widths){{2 * inner, inner, parameters, 2 * inner}, inner};
     }
     case MX_RECURRENCE_NONE:

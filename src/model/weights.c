@@ -35,7 +35,10 @@ static uint64_t token_bytes(const struct mx_arch *arch, const struct mx_tensor_s
 static mx_status read_linear(struct loader *loader, struct mx_found *found, unsigned char *place)
 {
     struct mx_linear *linear = (struct mx_linear *)(void *)place;
-    MX_TRY(mx_reader_linear(&loader->reader, found, 0, linear));
+    if (found->spec->kind == MX_TENSOR_FLOATS)
+        MX_TRY(mx_reader_stack(&loader->reader, found, &linear->matrix));
+    else
+        MX_TRY(mx_reader_linear(&loader->reader, found, 0, linear));
     loader->weights->step_bytes += token_bytes(loader->reader.arch, found->spec, &linear->matrix);
     return MX_OK;
 }
@@ -106,6 +109,26 @@ static mx_status read_experts(struct loader *loader, struct mx_found *found, siz
     return MX_OK;
 }
 
+/* What an earlier layer has read already. */
+static mx_status repeat(struct loader *loader, const struct mx_tensor_spec *spec, struct mx_place place)
+{
+    static const size_t sizes[] = {
+        [MX_PLACE_LINEAR] = sizeof(struct mx_linear), [MX_PLACE_NORM] = sizeof(struct mx_norm_weights),
+        [MX_PLACE_FLOATS] = sizeof(const float *),    [MX_PLACE_CONV] = sizeof(struct mx_conv_weights),
+        [MX_PLACE_DECAY] = sizeof(const float *),     [MX_PLACE_EXPERT] = 0,
+    };
+    struct mx_layer_weights *layers = loader->weights->layers;
+    const uint32_t owner = loader->reader.arch->layers[spec->layer].weights_of;
+    unsigned char *to = (unsigned char *)&layers[spec->layer] + place.offset;
+    if (!sizes[place.kind] || owner >= (uint32_t)spec->layer)
+        return mx_fail(loader->reader.err, MX_ERR_UNSUPPORTED, "the engine has no shared \"%s\"",
+                       mx_role_name(spec->role));
+    memcpy(to, (const unsigned char *)&layers[owner] + place.offset, sizes[place.kind]);
+    if (place.kind == MX_PLACE_LINEAR)
+        loader->weights->step_bytes += mx_matrix_bytes(&((const struct mx_linear *)(const void *)to)->matrix);
+    return MX_OK;
+}
+
 static mx_status report(struct loader *loader, const struct mx_tensor_spec *spec)
 {
     if (spec->layer <= loader->layer) return MX_OK;
@@ -127,6 +150,7 @@ static mx_status read_tensor(void *context, const struct mx_tensor_spec *spec)
     if (place.kind == MX_PLACE_NONE || (spec->count > 0) != (place.kind == MX_PLACE_EXPERT))
         return mx_fail(loader->reader.err, MX_ERR_UNSUPPORTED, "the engine has no block for the tensor \"%s\"",
                        mx_role_name(spec->role));
+    if (spec->repeated) return repeat(loader, spec, place);
     MX_TRY(mx_reader_find(&loader->reader, spec, &found));
     switch (place.kind) {
     case MX_PLACE_LINEAR: return read_linear(loader, &found, base + place.offset);

@@ -60,10 +60,19 @@ struct mx_recurrence_weights {
     struct mx_norm_weights norm, dt_norm, b_norm, c_norm;
 };
 
+/* What a use of a shared block (shared.c) has beside the block's own attention and feed-forward. */
+struct mx_shared_weights {
+    struct mx_norm_weights norm;                   /* of the wide input */
+    struct mx_linear out;                          /* [hidden, hidden] */
+    struct mx_linear q_a, q_b, k_a, k_b, v_a, v_b; /* adapters; absent where there are none */
+    struct mx_linear ffn_a, gate_b, up_b;
+};
+
 struct mx_layer_weights {
     struct mx_norm_weights mixer_norm, mixer_post_norm, ffn_norm, ffn_post_norm;
     struct mx_attention_weights attention;
     struct mx_recurrence_weights recurrence;
+    struct mx_shared_weights shared;
     struct mx_feed_forward_weights dense; /* MX_FEED_FORWARD_DENSE */
     struct mx_experts_weights experts;    /* MX_FEED_FORWARD_EXPERTS */
 };

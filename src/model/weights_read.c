@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "base/checked.h"
+#include "checkpoint/floats.h"
 
 static mx_status remember(struct mx_reader *reader, const char *module)
 {
@@ -199,6 +200,24 @@ mx_status mx_reader_linear(struct mx_reader *reader, struct mx_found *found, uin
     mx_name_expert(module, found->source.module, index);
     MX_TRY(mx_matrix_check_scales(&out->matrix, module, reader->err));
     return found->spec->bias ? bias_of(reader, found, index, &out->bias) : MX_OK;
+}
+
+mx_status mx_reader_stack(struct mx_reader *reader, const struct mx_found *found, struct mx_matrix *out)
+{
+    const size_t rows = (size_t)found->spec->rows, cols = (size_t)found->spec->cols;
+    const char *module = found->source.module;
+    char name[MX_NAME_SIZE + 8];
+    size_t elements;
+    snprintf(name, sizeof name, "%s.weight", module);
+    if (!mx_checkpoint_find(reader->checkpoint, name)) snprintf(name, sizeof name, "%s", module);
+    const struct mx_tensor *tensor = mx_checkpoint_find(reader->checkpoint, name);
+    if (!tensor) return mx_checkpoint_missing(reader->checkpoint, module, reader->err);
+    *out = (struct mx_matrix){.data = tensor->data, .rows = rows, .cols = cols};
+    if (!mx_mul_size(rows, cols, &elements) || tensor->elements != elements ||
+        !mx_storage_float(tensor->storage, &out->dtype))
+        return mx_fail(reader->err, MX_ERR_FORMAT, "%s: tensor \"%.100s\" is no stack of matrices of %zu floats in all",
+                       tensor->file, name, rows * cols);
+    return remember(reader, module);
 }
 
 /* ---- small arrays ---- */

@@ -12,7 +12,9 @@ static const size_t LOGITS_LIMIT = 32u << 20; /* bytes of logits that one tile m
 struct widths {
     size_t q, k, v, attended, gates, middle, cols;
     size_t mix[4];
+    size_t adapted;
     bool two_inputs; /* a layer's two parts have an input of their own each */
+    bool wide;       /* a layer sees the embedding, too */
 };
 
 static struct widths widths_of(const struct mx_arch *arch)
@@ -30,9 +32,12 @@ static struct widths widths_of(const struct mx_arch *arch)
         const struct mx_recurrent_widths mix = mx_recurrent_widths(&arch->layers[i].recurrence);
         for (int m = 0; m < 4; m++) widths.mix[m] = mx_larger(widths.mix[m], mix.of[m]);
         widths.cols = mx_larger(widths.cols, mix.cols);
-        widths.two_inputs |= arch->layers[i].block == MX_BLOCK_PARALLEL_TWO;
+        widths.two_inputs |= arch->layers[i].block == MX_BLOCK_PARALLEL_TWO || mixer->wide_input;
+        widths.wide |= mixer->wide_input;
+        widths.adapted = mx_larger(widths.adapted, mx_larger(3 * (size_t)mixer->adapter, ffn->adapter));
     }
     widths.cols = mx_larger(widths.cols, mx_larger(widths.attended, widths.middle));
+    widths.cols = mx_larger(widths.cols, mx_larger(widths.wide ? 2 * (size_t)arch->hidden : 0, widths.adapted));
     return widths;
 }
 
@@ -64,6 +69,11 @@ static void *lay_out(struct mx_workspace *workspace, struct cursor *cursor, cons
     float **const rows_of_hidden[] = {&workspace->x, &workspace->normed, &workspace->out};
     for (size_t i = 0; i < 3; i++) *rows_of_hidden[i] = take(cursor, n, arch->hidden, sizeof(float));
     if (widths.two_inputs) workspace->second = take(cursor, n, arch->hidden, sizeof(float));
+    if (widths.wide) {
+        workspace->embedded = take(cursor, n, arch->hidden, sizeof(float));
+        workspace->wide = take(cursor, n, 2 * (size_t)arch->hidden, sizeof(float));
+        workspace->adapted = take(cursor, n, widths.adapted, sizeof(float));
+    }
     workspace->q = take(cursor, n, widths.q, sizeof(float));
     workspace->k = take(cursor, n, widths.k, sizeof(float));
     workspace->v = take(cursor, n, widths.v, sizeof(float));

@@ -73,6 +73,7 @@ static mx_status take_tensor(void *context, const struct mx_tensor_spec *spec)
     struct mx_tensor_source source;
     char module[MX_NAME_SIZE], part[MX_NAME_SIZE];
     bool found = false;
+    if (spec->repeated) return MX_OK;
     for (unsigned i = 0; !found && mx_tensor_source(&check->arch, &check->world, spec, i, &source); i++) {
         mx_name_part(part, source.module, 0);
         mx_name_expert(module, part, 0);

@@ -70,6 +70,22 @@ static double distance(const float *a, const float *b, size_t count)
     return sqrt(difference / size);
 }
 
+/* How far the cache's fp16 alone moves the reference. Where that is more than the bound below, the golden holds what
+ * tools/zamba-reference.py computed with keys and values rounded, and that takes the place of the reference. */
+static void round_reference(struct reference *reference)
+{
+    struct mx_error err;
+    char path[160], *bytes;
+    size_t length;
+    snprintf(path, sizeof path, "%s/logits.fp16.f32", reference->directory);
+    if (access(path, R_OK) != 0) return;
+    assert_ok(mx_file_read(path, 1u << 24, &bytes, &length, &err));
+    assert_int_equal(length, reference->token_count * reference->vocab * sizeof(float));
+    assert_true(distance((const float *)bytes, reference->logits, length / sizeof(float)) < 5e-3);
+    free(reference->logits);
+    reference->logits = (float *)bytes;
+}
+
 /* The references keep keys and values in f32, the cache in fp16: nearly all of the distance is that, 2^-12 of each
  * number, and the same at every level. Levels differ by the rounding of f32, which may move a number of the cache to
  * the next one of fp16, by a fraction of that. */
@@ -104,6 +120,7 @@ static void check_family(const char *family)
     static const uint32_t chunks[] = {1, 7, 48};
     struct reference reference;
     open_reference(&reference, family);
+    round_reference(&reference);
     for (int cpu = MX_CPU_SCALAR; cpu <= (int)mx_cpu_detect(); cpu++) {
         for (size_t j = 0; j < 3; j++) check(&reference, reference.directory, (enum mx_cpu_level)cpu, chunks[j]);
     }
@@ -122,6 +139,7 @@ static void check_legacy(const char *family)
     char folder[] = "/tmp/mlxcel-families-XXXXXX", cwd[512], config[64], weights[64], target[1024];
     struct reference reference;
     open_reference(&reference, family);
+    round_reference(&reference);
     assert_non_null(getcwd(cwd, sizeof cwd));
     snprintf(target, sizeof target, "%s/%s/config.legacy.json", cwd, reference.directory);
     if (access(target, R_OK) == 0) {

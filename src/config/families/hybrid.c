@@ -200,10 +200,12 @@ void mx_fill_xlstm(struct mx_build *build)
 }
 
 /* Heads of a shared block see the hidden state and the embedding side by side: twice the width. */
-static void shared_block(struct mx_layer *layer, bool first)
+static void shared_block(struct mx_layer *layer, bool positions, uint32_t index, uint32_t weights_of)
 {
     layer->attention.wide_input = true;
-    layer->shares_weights = !first;
+    layer->shares_weights = weights_of != index;
+    layer->weights_of = weights_of;
+    layer->attention.rope = positions;
 }
 
 static void zamba_heads(struct mx_build *build)
@@ -213,6 +215,8 @@ static void zamba_heads(struct mx_build *build)
         mx_config_fail(build->config, "twice hidden_size is not a multiple of num_attention_heads");
     build->head_dim = build->v_dim = (uint32_t)(both / build->heads);
     build->arch->head_dim = build->head_dim;
+    build->arch->attention_scale = sqrt(2.0 / build->head_dim);
+    build->arch->rope[0].dims = build->head_dim;
 }
 
 void mx_fill_zamba(struct mx_build *build)
@@ -222,7 +226,8 @@ void mx_fill_zamba(struct mx_build *build)
     const uint32_t period = mx_config_whole(config, "attn_layer_period", 1, MX_ARCH_MAX_LAYERS, 6);
     const uint32_t offset = mx_config_whole(config, "attn_layer_offset", 0, MX_ARCH_MAX_LAYERS, 4);
     const bool listed = mx_config_find(config, "layers_block_type") != NULL;
-    bool first = true;
+    uint32_t first = arch->layer_count; /* that has the block */
+    const uint32_t heads = mx_config_whole(config, "n_mamba_heads", 1, MX_ARCH_MAX_WIDTH, 2);
     zamba_heads(build);
     for (uint32_t i = 0; i < arch->layer_count; i++) {
         struct mx_layer *layer = &arch->layers[i];
@@ -230,10 +235,14 @@ void mx_fill_zamba(struct mx_build *build)
         layer->attention.kind = MX_ATTENTION_NONE;
         layer->feed_forward.kind = hybrid ? MX_FEED_FORWARD_DENSE : MX_FEED_FORWARD_NONE;
         mx_layer_recur(build, layer, MX_RECURRENCE_MAMBA);
+        if (layer->recurrence.mamba.inner % heads)
+            mx_config_fail(config, "%u channels of Mamba are not a multiple of n_mamba_heads %u",
+                           layer->recurrence.mamba.inner, heads);
+        layer->recurrence.mamba.heads = heads;
         if (!hybrid) continue;
         mx_layer_attend(build, layer, MX_ATTENTION_FULL);
-        shared_block(layer, first);
-        first = false;
+        if (first == arch->layer_count) first = i;
+        shared_block(layer, false, i, first);
     }
 }
 
@@ -244,11 +253,14 @@ void mx_fill_zamba2(struct mx_build *build)
     struct mx_arch *arch = build->arch;
     const uint32_t blocks = mx_config_whole(config, "num_mem_blocks", 1, MX_ARCH_MAX_LAYERS, 1);
     const uint32_t rank = mx_config_whole(config, "adapter_rank|lora_rank", 1, MX_ARCH_MAX_WIDTH, 128);
+    const double low = mx_config_number(config, "time_step_min", 0, 1e9, 0.001);
     const bool adapted = mx_config_flag(config, "use_shared_attention_adapter|use_shared_attention_lora", false);
     const bool listed = mx_config_find(config, "layers_block_type|layer_types|hybrid_layer_ids") != NULL;
-    uint32_t uses = 0;
+    uint32_t uses = 0, owners[MX_ARCH_MAX_LAYERS]; /* of the blocks: their first layers */
     if (!listed && arch->layer_count != 54) mx_config_need(config, "layers_block_type|hybrid_layer_ids", 1, 1);
     zamba_heads(build);
+    if (!mx_config_flag(config, "use_mem_rope", false)) arch->rope_count = 0;
+    arch->mlp_bias = mx_config_flag(config, "add_bias_linear", false);
     for (uint32_t i = 0; i < arch->layer_count; i++) {
         struct mx_layer *layer = &arch->layers[i];
         const bool usual = i < 43 ? i && i % 6 == 0 : i == 47 || i == 51; /* of the 54 layers of Zamba2-2.7B */
@@ -256,14 +268,19 @@ void mx_fill_zamba2(struct mx_build *build)
         layer->attention.kind = MX_ATTENTION_NONE;
         layer->feed_forward.kind = hybrid ? MX_FEED_FORWARD_DENSE : MX_FEED_FORWARD_NONE;
         if (!mx_layer_recurs(layer)) mx_layer_recur(build, layer, MX_RECURRENCE_MAMBA2);
+        layer->recurrence.mamba2.bias = arch->mlp_bias;
+        layer->recurrence.mamba2.dt_low = low;
+        layer->recurrence.mamba2.norm_groups = layer->recurrence.mamba2.groups;
         if (!hybrid) continue;
         mx_layer_attend(build, layer, MX_ATTENTION_FULL);
-        shared_block(layer, uses < blocks);
+        if (uses < blocks) owners[uses] = i;
+        shared_block(layer, arch->rope_count > 0, i, owners[uses % blocks]);
         layer->attention.adapter = adapted ? rank : 0;
         layer->feed_forward.adapter = rank;
         uses++;
     }
-    if (!mx_config_flag(config, "use_mem_rope", false)) arch->rope_count = 0;
+    if (mx_config_flag(config, "use_long_context", false))
+        mx_arch_refuse(arch, "the engine has no rotary positions as \"use_long_context\" changes them");
 }
 
 /* Compressed convolutional attention: short convolutions over q and k, half of the values come from the last token. */

@@ -144,4 +144,61 @@ const struct mx_names mx_names_olmo_hybrid = {
             [MX_ROLE_DELTA_OUT] = "linear_attn.o_proj",
         },
 };
+
+/* Layers are a Mamba alone, or one that shares its input with a block of attention and feed-forward. `in`: that block.
+ */
+#define ZAMBA_NAMES(in)                                                                                                \
+    [MX_ROLE_FINAL_NORM] = "final_layernorm", [MX_ROLE_MIXER_NORM] = "input_layernorm|mamba_decoder.input_layernorm",  \
+    [MX_ROLE_FFN_NORM] = in "pre_ff_layernorm", [MX_ROLE_SHARED_NORM] = in "input_layernorm",                          \
+    [MX_ROLE_SHARED_OUT] = "linear", [MX_ROLE_Q] = in "self_attn.q_proj", [MX_ROLE_K] = in "self_attn.k_proj",         \
+    [MX_ROLE_V] = in "self_attn.v_proj", [MX_ROLE_O] = in "self_attn.o_proj",                                          \
+    [MX_ROLE_DOWN] = in "feed_forward.down_proj", [MX_ROLE_SSM_CONV] = "mamba.conv1d|mamba_decoder.mamba.conv1d",      \
+    [MX_ROLE_SSM_A] = "mamba.A_log|mamba_decoder.mamba.A_log", [MX_ROLE_SSM_D] = "mamba.D|mamba_decoder.mamba.D",      \
+    [MX_ROLE_SSM_OUT] = "mamba.out_proj|mamba_decoder.mamba.out_proj"
+
+/* Rows of x and z alternate. */
+const struct mx_names mx_names_zamba = {
+    .base = &mx_names_llama,
+    .of =
+        {
+            ZAMBA_NAMES("shared_transf."),
+            [MX_ROLE_GATE] = "shared_transf.feed_forward.gate_proj",
+            [MX_ROLE_UP] = "shared_transf.feed_forward.up_proj",
+            [MX_ROLE_SSM_X] = "mamba.x_proj_weight|mamba_decoder.mamba.x_proj_weight",
+            [MX_ROLE_SSM_DT] = "mamba.dt_proj_weight|mamba_decoder.mamba.dt_proj_weight",
+            [MX_ROLE_SSM_DT_BIAS] = "mamba.dt_proj_bias|mamba_decoder.mamba.dt_proj_bias",
+        },
+    .fused =
+        {
+            {"mamba.in_proj|mamba_decoder.mamba.in_proj", MX_BLOCKS_ROWS, 2, {MX_ROLE_SSM_IN, MX_ROLE_SSM_Z}},
+        },
+};
+
+const struct mx_names mx_names_zamba2 = {
+    .base = &mx_names_llama,
+    .of =
+        {
+            ZAMBA_NAMES("shared_transformer."),
+            [MX_ROLE_SSM_IN] = "mamba.in_proj|mamba_decoder.mamba.in_proj",
+            [MX_ROLE_SSM_DT_BIAS] = "mamba.dt_bias|mamba_decoder.mamba.dt_bias",
+            [MX_ROLE_SSM_NORM] = "mamba.norm|mamba_decoder.mamba.norm",
+            [MX_ROLE_GATE] = "",
+            [MX_ROLE_UP] = "",
+            [MX_ROLE_Q_ADAPTER_A] = "shared_transformer.self_attn.linear_q_adapter_list.%n.0",
+            [MX_ROLE_Q_ADAPTER_B] = "shared_transformer.self_attn.linear_q_adapter_list.%n.1",
+            [MX_ROLE_K_ADAPTER_A] = "shared_transformer.self_attn.linear_k_adapter_list.%n.0",
+            [MX_ROLE_K_ADAPTER_B] = "shared_transformer.self_attn.linear_k_adapter_list.%n.1",
+            [MX_ROLE_V_ADAPTER_A] = "shared_transformer.self_attn.linear_v_adapter_list.%n.0",
+            [MX_ROLE_V_ADAPTER_B] = "shared_transformer.self_attn.linear_v_adapter_list.%n.1",
+            [MX_ROLE_FFN_ADAPTER_A] = "shared_transformer.feed_forward.gate_up_proj_adapter_list.%n.0",
+        },
+    .fused =
+        {
+            {"shared_transformer.feed_forward.gate_up_proj", MX_BLOCKS_ONE, 2, {MX_ROLE_GATE, MX_ROLE_UP}},
+            {"shared_transformer.feed_forward.gate_up_proj_adapter_list.%n.1",
+             MX_BLOCKS_ONE,
+             2,
+             {MX_ROLE_GATE_ADAPTER_B, MX_ROLE_UP_ADAPTER_B}},
+        },
+};
 /* NOLINTEND(bugprone-suspicious-missing-comma) */
