@@ -20,7 +20,8 @@ engine:     base config checkpoint tokenizer kernels cache model
 advisor:    base records config checkpoint cache model
 evidence:   base records config checkpoint tokenizer kernels cache model engine
 api:        base records config checkpoint tokenizer kernels cache model engine advisor evidence
-cli:        base records report config checkpoint tokenizer kernels cache model engine advisor evidence
+serve:      base tokenizer cache config engine
+cli:        base records report config checkpoint tokenizer kernels cache model engine advisor evidence serve
 '
 
 bad=0

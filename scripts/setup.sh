@@ -4,7 +4,7 @@
 set -euo pipefail
 
 packages=(gcc g++ make cmake ninja-build pkg-config libcjson-dev libpcre2-dev libutf8proc-dev libxxhash-dev
-    libsqlite3-dev libedit-dev libcmocka-dev python3-jinja2)
+    libsqlite3-dev libedit-dev libmicrohttpd-dev libcmocka-dev python3-jinja2)
 if [ "${1:-}" = --lint ]; then
     packages+=(chromium libpng-dev clang clang-format clang-tidy libclang-rt-14-dev cppcheck shellcheck)
 fi

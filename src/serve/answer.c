@@ -1,0 +1,212 @@
+/* The JSON of answers. */
+#include "serve/answer.h"
+
+#include <inttypes.h>
+#include <string.h>
+
+#include "base/json.h"
+#include "base/utf8.h"
+
+static const double LEAST_LOGPROB = -9999; /* JSON has no minus infinity; the interface takes this for it */
+
+static void quote(struct mx_str *out, const struct mx_str *text)
+{
+    mx_json_quote_bytes(out, mx_str_text(text), text->length);
+}
+
+static void head(struct mx_str *out, const struct mx_work *work, bool chunk)
+{
+    const char *object = work->ask.kind != MX_ASK_CHAT ? "text_completion"
+                         : chunk                       ? "chat.completion.chunk"
+                                                       : "chat.completion";
+    mx_str_printf(out, "{\"id\": \"%s\", \"object\": \"%s\", \"created\": %" PRId64 ", \"model\": ", work->id, object,
+                  work->created);
+    mx_json_quote(out, work->served->name);
+    mx_str_puts(out, ", \"system_fingerprint\": \"mlxcel-" MLXCEL_VERSION "\"");
+}
+
+static void usage(struct mx_str *out, const struct mx_work *work)
+{
+    mx_str_printf(out,
+                  "\"usage\": {\"prompt_tokens\": %zu, \"completion_tokens\": %zu, \"total_tokens\": %zu, "
+                  "\"prompt_tokens_details\": {\"cached_tokens\": %zu}}",
+                  work->prompt_tokens, work->made_tokens, work->prompt_tokens + work->made_tokens, work->cached_tokens);
+}
+
+/* --- log-probabilities --- */
+
+/* The text of one token; special ones as they are spelled. */
+static void token_text(struct mx_str *out, const struct mx_work *work, int32_t token)
+{
+    mx_str_clear(out);
+    (void)mx_tokenizer_decode(work->served->tokenizer, &token, 1, false, out, NULL);
+}
+
+static void put_logprob(struct mx_str *out, float logprob)
+{
+    mx_str_printf(out, "%.7g", logprob > LEAST_LOGPROB ? (double)logprob : LEAST_LOGPROB);
+}
+
+static void chat_token(struct mx_str *out, const struct mx_work *work, const struct mx_logprob *logprob,
+                       struct mx_str *text)
+{
+    token_text(text, work, logprob->token);
+    mx_str_puts(out, "{\"token\": ");
+    quote(out, text);
+    mx_str_puts(out, ", \"logprob\": ");
+    put_logprob(out, logprob->logprob);
+    mx_str_puts(out, ", \"bytes\": ");
+    if (text->length && memmem(text->data, text->length, "\xef\xbf\xbd", 3)) {
+        mx_str_puts(out, "null"); /* a part of a character: its bytes are not in its text */
+        return;
+    }
+    for (size_t i = 0; i < text->length; i++) {
+        mx_str_printf(out, "%s%u", i ? ", " : "[", (unsigned)(unsigned char)text->data[i]);
+    }
+    mx_str_puts(out, text->length ? "]" : "[]");
+}
+
+static void chat_logprobs(struct mx_str *out, const struct mx_choice *choice)
+{
+    struct mx_str text = {0};
+    mx_str_puts(out, "{\"content\": [");
+    for (size_t i = 0; i < choice->logprob_count; i++) {
+        const struct mx_token_logprobs *token = &choice->logprobs[i];
+        if (i) mx_str_puts(out, ", ");
+        chat_token(out, choice->work, &token->own, &text);
+        mx_str_puts(out, ", \"top_logprobs\": [");
+        for (size_t k = 0; k < token->top_count; k++) {
+            if (k) mx_str_puts(out, ", ");
+            chat_token(out, choice->work, &token->top[k], &text);
+            mx_str_putc(out, '}');
+        }
+        mx_str_puts(out, "]}");
+    }
+    mx_str_puts(out, "], \"refusal\": null}");
+    mx_str_inherit(out, &text);
+    mx_str_free(&text);
+}
+
+static void completion_logprobs(struct mx_str *out, const struct mx_choice *choice)
+{
+    const struct mx_work *work = choice->work;
+    struct mx_str text = {0};
+    mx_str_puts(out, "{\"tokens\": [");
+    for (size_t i = 0; i < choice->logprob_count; i++) {
+        token_text(&text, work, choice->logprobs[i].own.token);
+        if (i) mx_str_puts(out, ", ");
+        quote(out, &text);
+    }
+    mx_str_puts(out, "], \"token_logprobs\": [");
+    for (size_t i = 0; i < choice->logprob_count; i++) {
+        if (i) mx_str_puts(out, ", ");
+        put_logprob(out, choice->logprobs[i].own.logprob);
+    }
+    mx_str_puts(out, "], \"top_logprobs\": [");
+    for (size_t i = 0; i < choice->logprob_count; i++) {
+        const struct mx_token_logprobs *token = &choice->logprobs[i];
+        mx_str_puts(out, i ? ", {" : "{");
+        for (size_t k = 0; k < token->top_count; k++) {
+            token_text(&text, work, token->top[k].token);
+            if (k) mx_str_puts(out, ", ");
+            quote(out, &text);
+            mx_str_puts(out, ": ");
+            put_logprob(out, token->top[k].logprob);
+        }
+        mx_str_putc(out, '}');
+    }
+    mx_str_puts(out, "], \"text_offset\": [");
+    size_t offset = choice->text_offset;
+    for (size_t i = 0; i < choice->logprob_count; i++) {
+        token_text(&text, work, choice->logprobs[i].own.token);
+        mx_str_printf(out, "%s%zu", i ? ", " : "", offset);
+        offset += text.length;
+    }
+    mx_str_puts(out, "]}");
+    mx_str_inherit(out, &text);
+    mx_str_free(&text);
+}
+
+static void tail(struct mx_str *out, const struct mx_choice *choice)
+{
+    mx_str_puts(out, ", \"logprobs\": ");
+    if (!choice->logprob_count)
+        mx_str_puts(out, "null");
+    else if (choice->work->ask.kind == MX_ASK_CHAT)
+        chat_logprobs(out, choice);
+    else
+        completion_logprobs(out, choice);
+    if (choice->finish)
+        mx_str_printf(out, ", \"finish_reason\": \"%s\"}", choice->finish);
+    else
+        mx_str_puts(out, ", \"finish_reason\": null}");
+}
+
+/* --- chunks --- */
+
+void mx_answer_chunk(struct mx_str *out, const struct mx_choice *choice)
+{
+    const struct mx_work *work = choice->work;
+    mx_str_puts(out, "data: ");
+    head(out, work, true);
+    mx_str_printf(out, ", \"choices\": [{\"index\": %zu, ", choice->index);
+    if (work->ask.kind == MX_ASK_COMPLETION) {
+        mx_str_puts(out, "\"text\": ");
+        quote(out, &choice->text);
+    } else {
+        mx_str_puts(out, "\"delta\": {");
+        if (!choice->started) mx_str_puts(out, "\"role\": \"assistant\", ");
+        if (!choice->started || choice->text.length) {
+            mx_str_puts(out, "\"content\": ");
+            quote(out, &choice->text);
+        }
+        mx_str_putc(out, '}');
+    }
+    tail(out, choice);
+    mx_str_puts(out, work->ask.include_usage ? "], \"usage\": null}\n\n" : "]}\n\n");
+}
+
+void mx_answer_usage_chunk(struct mx_str *out, const struct mx_work *work)
+{
+    mx_str_puts(out, "data: ");
+    head(out, work, true);
+    mx_str_puts(out, ", \"choices\": [], ");
+    usage(out, work);
+    mx_str_puts(out, "}\n\n");
+}
+
+void mx_answer_last(struct mx_str *out)
+{
+    mx_str_puts(out, "data: [DONE]\n\n");
+}
+
+void mx_answer_failure_chunk(struct mx_str *out, const struct mx_refusal *failure)
+{
+    mx_str_puts(out, "data: ");
+    mx_refusal_write(out, failure);
+    mx_str_puts(out, "\n\n");
+}
+
+/* --- whole --- */
+
+void mx_answer_whole(struct mx_str *out, const struct mx_work *work)
+{
+    head(out, work, false);
+    mx_str_puts(out, ", \"choices\": [");
+    for (size_t i = 0; i < work->choice_count; i++) {
+        const struct mx_choice *choice = &work->choices[i];
+        mx_str_printf(out, "%s{\"index\": %zu, ", i ? ", " : "", choice->index);
+        if (work->ask.kind == MX_ASK_COMPLETION) {
+            mx_str_puts(out, "\"text\": ");
+            quote(out, &choice->text);
+        } else {
+            mx_str_puts(out, "\"message\": {\"role\": \"assistant\", \"content\": ");
+            quote(out, &choice->text);
+            mx_str_puts(out, ", \"refusal\": null}");
+        }
+        tail(out, choice);
+    }
+    mx_str_puts(out, "], ");
+    usage(out, work);
+    mx_str_puts(out, "}\n");
+}
