@@ -62,7 +62,7 @@ struct mx_advise_options {
     uint64_t context;     /* tokens to plan for; 0: 4096, or the model's own limit if that is smaller */
     uint32_t batch;       /* sequences held at once; at least 1 */
     uint64_t budget;      /* bytes of memory; 0: what this machine has available */
-    const char *evidence; /* a folder of measurements (docs/evidence-format.md); NULL: the rules alone */
+    const char *evidence; /* a folder of measurements, or a store (docs/evidence.md); NULL: the rules alone */
     bool prefer_memory;   /* of measured modes that passed, the smallest instead of the fastest */
 };
 MX_API struct mx_advise_options mx_advise_options_default(void);

@@ -34,8 +34,10 @@ static mx_status advise(struct mx_model_advice *advice, const struct mx_advise_r
     MX_TRY(mx_weights_advise(&advice->weights, &advice->subject, &weights, err));
     const struct mx_kv_advice_request kv = {.evidence = request->evidence,
                                             .machine = request->machine->cpu,
-                                            .parameters = advice->subject.parameters.total,
+                                            .name = advice->subject.name,
+                                            .parameters = advice->subject.count,
                                             .rules = request->rules,
+                                            .bar = request->bar,
                                             .prefer_memory = request->prefer_memory};
     MX_TRY(mx_kv_advise(&advice->kv, &advice->subject.arch, &kv, err));
     for (int range = 0; range < MX_RANGE_COUNT; range++) { /* beyond the model's own context only where asked for */

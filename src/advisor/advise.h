@@ -27,6 +27,7 @@ struct mx_advise_request {
     double bandwidth;                       /* bytes/s that all cores read together; 0: unknown */
     const struct mx_evidence_set *evidence; /* NULL: the rules alone */
     enum mx_rules rules;                    /* while nothing is measured for the model */
+    enum mx_grade bar;                      /* the least grade that a mode must have; MX_GRADE_HIGH as a rule */
     bool prefer_memory;                     /* of what passed, the smallest instead of the fastest */
 };
 

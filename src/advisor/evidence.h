@@ -1,5 +1,6 @@
-/* Evidence: what was measured about KV-cache modes, and which models it speaks for. A file is one model on one machine;
- * its format is docs/evidence-format.md. Files are read whole and checked whole: a bad one is an error that names it.
+/* Evidence: what was measured about KV-cache modes, and which models it speaks for. It is read from records, in
+ * evidence files (docs/evidence-format.md) and in the store of this machine's own measurements. A file that can't be
+ * read in whole is named, and left out in whole.
  */
 #ifndef MX_ADVISOR_EVIDENCE_H
 #define MX_ADVISOR_EVIDENCE_H
@@ -11,61 +12,64 @@
 #include "base/error.h"
 #include "cache/mode.h"
 #include "config/arch.h"
+#include "records/grade.h"
+#include "records/record.h"
 
 /* A figure that was not measured. */
 #define MX_NOT_MEASURED (-1.0)
 
-/* One mode at one context. Figures are MX_NOT_MEASURED where the cell lacks them. */
+/* One mode, or one plan, at one context, for one sequence at a time; of one text where it has quality. Figures are
+ * MX_NOT_MEASURED where the cell lacks them. */
 struct mx_evidence_cell {
-    enum mx_mode mode;
+    enum mx_mode mode;          /* MX_MODE_COUNT: a plan */
+    struct mx_record_plan plan; /* with the protections that ran */
+    char text[17];
     uint64_t context;
-    double decode_ratio;      /* decode speed over fp16's in the same run */
-    double kl;                /* mean KL divergence from the fp16 cache, nats */
-    double top1;              /* share of positions with the same first choice, 0 to 1 */
-    double perplexity_change; /* relative: 0.01 is one per cent; may be negative */
-    double passkey;           /* share of right answers, 0 to 1 */
+    double decode_ratio; /* decode speed over fp16's in the same run */
+    double bytes_per_token;
+    double kl;                        /* mean KL divergence from the fp16 cache, nats */
+    double top1;                      /* share of positions with the same first choice, 0 to 1 */
+    double perplexity_change;         /* relative: 0.01 is one per cent; may be negative; only with `kl` */
+    double retrieval, retrieval_fp16; /* shares of hidden keys that are found */
+    uint32_t prompts;                 /* that these are of */
+    enum mx_grade grade;              /* MX_GRADE_NONE where quality was not measured */
 };
 
-/* What a cell must reach to count as passed. A figure that the cell lacks is not asked for, but `kl` and
- * `perplexity_change` can't both be missing. */
-struct mx_evidence_gate {
-    double kl, top1, perplexity_change, passkey;
-};
-
+/* What one source says of one model on one machine, by one version of the program. */
 struct mx_evidence {
-    char file[64], model[64], machine[96], date[12];
-    char model_type[64];
-    uint64_t parameters;                        /* of the model that was measured */
-    uint64_t least_parameters, most_parameters; /* it speaks for models from .. to; 0, UINT64_MAX: for all */
-    uint32_t head_dim;                          /* it speaks for this head dimension; 0: for all */
-    struct mx_evidence_gate gate;
+    char file[64]; /* the file's name; "your own" of the store */
+    struct mx_record_model model;
+    char machine[96], machine_fingerprint[17], version[24], date[11]; /* the newest date */
     struct mx_evidence_cell *cells;
-    size_t cell_count;
+    size_t cell_count, cell_capacity;
 };
+
+enum { MX_EVIDENCE_IGNORED = 8 }; /* reasons that are kept; more files may be ignored */
 
 struct mx_evidence_set {
-    struct mx_evidence *items; /* sorted by file name */
-    size_t count;
+    struct mx_evidence *items;
+    size_t count, capacity;
+    char ignored[MX_EVIDENCE_IGNORED][256]; /* one line each: which file, why */
+    size_t ignored_count;                   /* of all files that were ignored */
 };
 
-/* Reads one file's text; `name` starts every message, and `file` stays empty. On success evidence->cells is the
- * caller's to free. */
-mx_status mx_evidence_parse(struct mx_evidence *evidence, const char *text, size_t length, const char *name,
+/* Adds the records of every *.json of a folder, sorted by name; of one evidence file; or of a store (a SQLite
+ * database). A path that leads nowhere is MX_ERR_IO; a file that is damaged, of another version or no evidence at all
+ * is ignored and noted in the set. The set starts zeroed, and is to be closed after a failure too. */
+mx_status mx_evidence_add(struct mx_evidence_set *set, const char *path, struct mx_error *err);
+/* Adds the records of one file's text, or fails: `name` starts every message. */
+mx_status mx_evidence_parse(struct mx_evidence_set *set, const char *text, size_t length, const char *name,
                             struct mx_error *err);
-
-/* Reads every *.json of a folder; one that does not exist is an error, an empty one is not. */
-mx_status mx_evidence_open(struct mx_evidence_set *set, const char *directory, struct mx_error *err);
 void mx_evidence_close(struct mx_evidence_set *set); /* fine on a zeroed one */
 
-/* True if the file speaks for this model: its type, head dimension and number of parameters. */
-bool mx_evidence_covers(const struct mx_evidence *evidence, const struct mx_arch *arch, uint64_t parameters);
-
-/* A cell's verdict. */
-enum mx_verdict {
-    MX_VERDICT_NONE, /* no quality was measured */
-    MX_VERDICT_FAILED,
-    MX_VERDICT_PASSED,
+/* How near a measured model is to one that advice is wanted for. */
+enum mx_kin {
+    MX_KIN_NONE,
+    MX_KIN_LIKE,   /* another family whose attention is alike: head dimension, query and key norms, biases, kind */
+    MX_KIN_FAMILY, /* its model type, and all of that */
+    MX_KIN_SELF,   /* of its name and number of parameters too */
 };
-enum mx_verdict mx_evidence_verdict(const struct mx_evidence *evidence, const struct mx_evidence_cell *cell);
+enum mx_kin mx_evidence_kin(const struct mx_evidence *evidence, const struct mx_arch *arch, const char *name,
+                            uint64_t parameters);
 
 #endif

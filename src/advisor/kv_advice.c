@@ -40,16 +40,12 @@ static mx_status resolve(struct mx_kv_setup *setup, enum mx_mode mode, const str
     return mx_kv_resolve(setup, &options, arch, err);
 }
 
-/* Adds an alternative if it runs as it is on this model and is not there yet. */
-static mx_status add_alternative(struct mx_kv_advice_line *line, enum mx_mode mode, const struct mx_arch *arch,
-                                 struct mx_error *err)
+/* Adds an alternative if it is not there yet. */
+static void add_alternative(struct mx_kv_advice_line *line, enum mx_mode mode)
 {
-    struct mx_kv_setup setup;
-    MX_TRY(resolve(&setup, mode, arch, err));
-    bool fresh = setup.mode == mode && mode != line->suggested && line->alternative_count < MX_MAX_ALTERNATIVES;
+    bool fresh = mode != line->suggested && line->alternative_count < MX_MAX_ALTERNATIVES;
     for (int i = 0; i < line->alternative_count; i++) fresh = fresh && line->alternatives[i] != mode;
     if (fresh) line->alternatives[line->alternative_count++] = mode;
-    return MX_OK;
 }
 
 static mx_status apply_rule(struct mx_kv_advice_line *line, const struct mx_kv_rule *rule, const struct mx_arch *arch,
@@ -62,21 +58,32 @@ static mx_status apply_rule(struct mx_kv_advice_line *line, const struct mx_kv_r
         snprintf(line->reason, sizeof line->reason, "%s", rule->reason);
     else
         snprintf(line->reason, sizeof line->reason, "%s", setup.reason);
-    for (int i = 0; i < rule->alternative_count; i++) MX_TRY(add_alternative(line, rule->alternatives[i], arch, err));
+    for (int i = 0; i < rule->alternative_count; i++) { /* those that run as they are on this model */
+        MX_TRY(resolve(&setup, rule->alternatives[i], arch, err));
+        if (setup.mode == rule->alternatives[i]) add_alternative(line, setup.mode);
+    }
     return MX_OK;
 }
 
-/* How well a file fits: measured on this machine's processor, then nearest in size, then newest. Positive if a is
+static enum mx_kin kin_of(const struct mx_evidence *evidence, const struct mx_arch *arch,
+                          const struct mx_kv_advice_request *request)
+{
+    return mx_evidence_kin(evidence, arch, request->name, request->parameters);
+}
+
+/* How well evidence fits: by kinship, measured on this machine's processor, nearest in size, newest. Positive if a is
  * better than b. */
-static int compare_evidence(const struct mx_evidence *a, const struct mx_evidence *b,
+static int compare_evidence(const struct mx_evidence *a, const struct mx_evidence *b, const struct mx_arch *arch,
                             const struct mx_kv_advice_request *request)
 {
+    const int kinship = (int)kin_of(a, arch, request) - (int)kin_of(b, arch, request);
+    if (kinship) return kinship;
     const bool a_here = request->machine && !strcmp(a->machine, request->machine);
     const bool b_here = request->machine && !strcmp(b->machine, request->machine);
     if (a_here != b_here) return a_here ? 1 : -1;
     const double size = log((double)request->parameters + 1);
-    const double a_far = fabs(log((double)a->parameters + 1) - size),
-                 b_far = fabs(log((double)b->parameters + 1) - size);
+    const double a_far = fabs(log((double)a->model.parameters + 1) - size),
+                 b_far = fabs(log((double)b->model.parameters + 1) - size);
     if (fabs(a_far - b_far) > 1e-6) return a_far < b_far ? 1 : -1;
     return strcmp(a->date, b->date);
 }
@@ -86,23 +93,42 @@ static bool in_range(const struct mx_evidence_cell *cell, enum mx_range range)
     return cell->context >= ranges[range].from && (range == MX_RANGE_LONG || cell->context <= ranges[range].to);
 }
 
-/* What one file says about one mode in one range: quality at the longest context measured there, unless any context
- * there failed; speed at the longest. */
-static struct mx_mode_evidence find_cells(const struct mx_evidence *evidence, enum mx_mode mode, enum mx_range range,
-                                          enum mx_verdict *verdict)
+/* The setup with which a mode is measured and runs on this model; false where no layer can hold it. */
+static bool resolve_forced(struct mx_kv_setup *setup, enum mx_mode mode, const struct mx_arch *arch)
+{
+    struct mx_error ignored;
+    struct mx_kv_options options = mx_kv_options_default();
+    options.mode = mode;
+    options.force = true;
+    return mx_kv_resolve(setup, &options, arch, &ignored) == MX_OK && setup->mode == mode;
+}
+
+/* Whether a cell is of this mode with the protections that it runs with. */
+static bool is_plain(const struct mx_evidence_cell *cell, const struct mx_kv_setup *setup)
+{
+    return cell->mode == setup->mode && cell->plan.recent == setup->recent && cell->plan.sink == setup->sink &&
+           cell->plan.boundary_v == setup->boundary_v && !strcmp(cell->plan.center, mx_center_name(setup->center));
+}
+
+enum verdict { VERDICT_NONE, VERDICT_FAILED, VERDICT_PASSED };
+
+/* What one source says about one setup in one range: quality at the longest context measured there, unless any context
+ * or text there failed; speed at the longest. */
+static struct mx_mode_evidence find_cells(const struct mx_evidence *evidence, const struct mx_kv_setup *setup,
+                                          enum mx_range range, enum mx_grade bar, enum verdict *verdict)
 {
     struct mx_mode_evidence found = {.evidence = evidence};
-    *verdict = MX_VERDICT_NONE;
+    *verdict = VERDICT_NONE;
     for (size_t i = 0; i < evidence->cell_count; i++) {
         const struct mx_evidence_cell *cell = &evidence->cells[i];
-        if (cell->mode != mode || !in_range(cell, range)) continue;
+        if (!in_range(cell, range) || !is_plain(cell, setup)) continue;
         if (cell->decode_ratio >= 0 && (!found.speed || cell->context >= found.speed->context)) found.speed = cell;
-        const enum mx_verdict one = mx_evidence_verdict(evidence, cell);
-        if (one == MX_VERDICT_NONE) continue;
-        if (*verdict != MX_VERDICT_FAILED &&
-            (one == MX_VERDICT_FAILED || !found.quality || cell->context >= found.quality->context))
+        if (cell->grade == MX_GRADE_NONE) continue;
+        const enum verdict one = cell->grade <= bar || setup->mode == MX_MODE_FP16 ? VERDICT_PASSED : VERDICT_FAILED;
+        if (*verdict != VERDICT_FAILED &&
+            (one == VERDICT_FAILED || !found.quality || cell->context >= found.quality->context))
             found.quality = cell;
-        if (*verdict != MX_VERDICT_FAILED) *verdict = one;
+        if (*verdict != VERDICT_FAILED) *verdict = one;
     }
     return found;
 }
@@ -111,14 +137,18 @@ struct mx_mode_evidence mx_mode_evidence(enum mx_mode mode, uint64_t context, co
                                          const struct mx_kv_advice_request *request)
 {
     struct mx_mode_evidence best = {0};
-    for (size_t i = 0; request->evidence && i < request->evidence->count; i++) {
+    struct mx_kv_setup setup;
+    if (!request->evidence || !resolve_forced(&setup, mode, arch)) return best;
+    for (size_t i = 0; i < request->evidence->count; i++) {
         const struct mx_evidence *evidence = &request->evidence->items[i];
-        if (!mx_evidence_covers(evidence, arch, request->parameters)) continue;
-        enum mx_verdict verdict;
-        const struct mx_mode_evidence found = find_cells(evidence, mode, mx_range_of(context), &verdict);
+        if (kin_of(evidence, arch, request) == MX_KIN_NONE) continue;
+        enum verdict verdict;
+        const struct mx_mode_evidence found =
+            find_cells(evidence, &setup, mx_range_of(context), request->bar, &verdict);
         if (!found.quality && !found.speed) continue;
-        if (!best.evidence || compare_evidence(evidence, best.evidence, request) > 0) best = found;
+        if (!best.evidence || compare_evidence(evidence, best.evidence, arch, request) > 0) best = found;
     }
+    if (best.evidence) best.kin = kin_of(best.evidence, arch, request);
     return best;
 }
 
@@ -130,27 +160,25 @@ struct candidate {
     uint64_t bytes;
 };
 
-static mx_status list_candidates(struct candidate *candidates, int *count, const struct mx_evidence *evidence,
-                                 enum mx_range range, const struct mx_arch *arch, enum mx_rules rules,
-                                 struct mx_error *err)
+static int list_candidates(struct candidate *candidates, const struct mx_evidence *evidence, enum mx_range range,
+                           const struct mx_arch *arch, const struct mx_kv_advice_request *request)
 {
-    *count = 0;
+    int count = 0;
     for (int mode = 0; mode < MX_MODE_COUNT; mode++) {
         struct mx_kv_setup setup;
-        if (!mx_kv_rules_know(rules, (enum mx_mode)mode)) continue;
-        MX_TRY(resolve(&setup, (enum mx_mode)mode, arch, err));
-        if (setup.mode != (enum mx_mode)mode) continue;
-        enum mx_verdict verdict;
+        if (!mx_kv_rules_know(request->rules, (enum mx_mode)mode)) continue;
+        if (!resolve_forced(&setup, (enum mx_mode)mode, arch)) continue;
+        enum verdict verdict;
         struct candidate one = {.mode = (enum mx_mode)mode, .ratio = 1};
-        one.cells = find_cells(evidence, one.mode, range, &verdict);
+        one.cells = find_cells(evidence, &setup, range, request->bar, &verdict);
         if (mode != MX_MODE_FP16) {
-            if (verdict != MX_VERDICT_PASSED) continue;
+            if (verdict != VERDICT_PASSED) continue;
             one.ratio = one.cells.speed ? one.cells.speed->decode_ratio : MX_NOT_MEASURED;
         }
         one.bytes = mx_cache_bytes(arch, &setup, mx_range_end(range, arch));
-        candidates[(*count)++] = one;
+        candidates[count++] = one;
     }
-    return MX_OK;
+    return count;
 }
 
 static bool is_better(const struct candidate *a, const struct candidate *b, bool prefer_memory)
@@ -159,27 +187,35 @@ static bool is_better(const struct candidate *a, const struct candidate *b, bool
     return a->ratio > b->ratio;
 }
 
-/* "int8 decodes 1.7x as fast as fp16 at 16384 (KL 0.0001, top-1 99.4 %), measured on MODEL, MACHINE, DATE" */
+/* "a relative, qwen3 (7.34 M parameters)" */
+static const char *source_text(char text[192], const struct mx_evidence *evidence, enum mx_kin kin)
+{
+    char count[32];
+    snprintf(text, 192, "%s%.96s (%s parameters)", kin == MX_KIN_LIKE ? "a relative, " : "", evidence->model.name,
+             mx_format_count(evidence->model.parameters, count));
+    return text;
+}
+
+/* "decodes 1.7x as fast as fp16 at 16384 tokens, KL 0.0001, top-1 99.4 %: high; measured on MODEL, MACHINE, DATE" */
 static void write_reason(struct mx_kv_advice_line *line, const struct candidate *best, bool prefer_memory)
 {
-    char speed[64] = "", quality[80] = "", count[32];
+    char speed[64] = "", quality[96] = "", count[32], source[192];
     const struct mx_evidence *evidence = best->cells.evidence;
+    source_text(source, evidence, line->kin);
     if (best->mode == MX_MODE_FP16) {
         snprintf(line->reason, sizeof line->reason, "no mode that passed was %s than fp16 on %s, %s, %s",
-                 prefer_memory ? "smaller" : "faster", evidence->model, evidence->machine, evidence->date);
+                 prefer_memory ? "smaller" : "faster", source, evidence->machine, evidence->date);
         return;
     }
     if (best->cells.speed)
         snprintf(speed, sizeof speed, "decodes %.2fx as fast as fp16 at %s tokens", best->cells.speed->decode_ratio,
                  mx_format_count(best->cells.speed->context, count));
     const struct mx_evidence_cell *cell = best->cells.quality;
-    if (cell && cell->kl >= 0) snprintf(quality, sizeof quality, "%sKL %.2g", *speed ? ", " : "", cell->kl);
-    if (cell && cell->top1 >= 0)
-        snprintf(quality + strlen(quality), sizeof quality - strlen(quality), "%stop-1 %.1f %%",
-                 *speed || *quality ? ", " : "", 100 * cell->top1);
+    if (cell)
+        snprintf(quality, sizeof quality, "%sKL %.2g, top-1 %.1f %%: %s", *speed ? ", " : "", cell->kl,
+                 100 * cell->top1, mx_grade_name(cell->grade));
     snprintf(line->reason, sizeof line->reason, "%s%s%s; measured on %s, %s, %s",
-             prefer_memory ? "smallest that passed; " : "", speed, quality, evidence->model, evidence->machine,
-             evidence->date);
+             prefer_memory ? "smallest that passed; " : "", speed, quality, source, evidence->machine, evidence->date);
 }
 
 /* Fills the line from one file; false if it says nothing about this range. */
@@ -188,9 +224,8 @@ static mx_status apply_evidence(struct mx_kv_advice_line *line, const struct mx_
                                 struct mx_error *err)
 {
     struct candidate candidates[MX_MODE_COUNT];
-    int count;
     *applied = false;
-    MX_TRY(list_candidates(candidates, &count, evidence, range, arch, request->rules, err));
+    int count = list_candidates(candidates, evidence, range, arch, request);
     int best = -1;
     bool measured = false;
     for (int i = 0; i < count; i++) {
@@ -200,10 +235,15 @@ static mx_status apply_evidence(struct mx_kv_advice_line *line, const struct mx_
     }
     if (!measured) return MX_OK; /* fp16 alone is no comparison: the rules speak */
     const struct candidate chosen = candidates[best];
+    struct mx_kv_setup setup;
+    MX_TRY(resolve(&setup, chosen.mode, arch, err));
     line->suggested = chosen.mode;
+    line->unproven = setup.mode != chosen.mode;
     line->from_evidence = true;
     line->evidence = evidence;
-    line->cell = chosen.cells.quality;
+    line->kin = kin_of(evidence, arch, request);
+    line->cell = chosen.mode == MX_MODE_FP16 ? NULL : chosen.cells.quality;
+    line->speed = chosen.cells.speed;
     write_reason(line, &chosen, request->prefer_memory);
     line->alternative_count = 0;
     for (int added = 0; added < MX_MAX_ALTERNATIVES; added++) { /* the next best ones */
@@ -214,14 +254,14 @@ static mx_status apply_evidence(struct mx_kv_advice_line *line, const struct mx_
             if (next < 0 || is_better(one, &candidates[next], request->prefer_memory)) next = i;
         }
         if (next < 0) break;
-        MX_TRY(add_alternative(line, candidates[next].mode, arch, err));
+        add_alternative(line, candidates[next].mode);
         candidates[next] = candidates[--count];
     }
     *applied = true;
     return MX_OK;
 }
 
-/* Tries the files that cover the model, the fittest first. */
+/* Tries what was measured of the model and its relatives, the nearest first. */
 static mx_status consult_evidence(struct mx_kv_advice_line *line, enum mx_range range, const struct mx_arch *arch,
                                   const struct mx_kv_advice_request *request, struct mx_error *err)
 {
@@ -230,11 +270,11 @@ static mx_status consult_evidence(struct mx_kv_advice_line *line, enum mx_range 
         const struct mx_evidence *next = NULL;
         for (size_t i = 0; i < request->evidence->count; i++) {
             const struct mx_evidence *one = &request->evidence->items[i];
-            if (!mx_evidence_covers(one, arch, request->parameters)) continue;
+            if (kin_of(one, arch, request) == MX_KIN_NONE) continue;
             /* strictly after `last` in the order of fitness, ties by position */
-            const int to_last = last ? compare_evidence(one, last, request) : -1;
+            const int to_last = last ? compare_evidence(one, last, arch, request) : -1;
             if (to_last > 0 || (last && to_last == 0 && one <= last)) continue;
-            if (!next || compare_evidence(one, next, request) > 0) next = one;
+            if (!next || compare_evidence(one, next, arch, request) > 0) next = one;
         }
         if (!next) return MX_OK;
         bool applied;
@@ -249,6 +289,7 @@ static mx_status count_savings(struct mx_kv_advice_line *line, const struct mx_a
     struct mx_kv_setup plain, setup;
     MX_TRY(resolve(&plain, MX_MODE_FP16, arch, err));
     MX_TRY(resolve(&setup, line->suggested, arch, err));
+    if (line->unproven) (void)resolve_forced(&setup, line->suggested, arch); /* it was, to be suggested */
     const uint64_t before = mx_cache_bytes(arch, &plain, line->end), after = mx_cache_bytes(arch, &setup, line->end);
     line->bytes_saved = before > after ? before - after : 0;
     return MX_OK;

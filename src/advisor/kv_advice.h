@@ -1,6 +1,7 @@
 /* Which KV-cache mode to try, for each range of context lengths: by the rules while nothing was measured for the
- * family, by evidence where it covers the model. Advice never applies itself and never touches weights; fp16 stays the
- * default. A mode that the resolver would replace on this model is never suggested. docs/advisor.md has the rules.
+ * family, by evidence of the model, its family or its kin. Advice never applies itself and never touches weights; fp16
+ * stays the default. A mode that no layer of this model can hold is never suggested; one that is unproven for its
+ * family only where evidence passed it. docs/advisor.md has the rules.
  */
 #ifndef MX_ADVISOR_KV_ADVICE_H
 #define MX_ADVISOR_KV_ADVICE_H
@@ -28,14 +29,17 @@ struct mx_kv_advice_line {
     enum mx_mode suggested;
     enum mx_mode alternatives[MX_MAX_ALTERNATIVES]; /* to benchmark beside it */
     int alternative_count;
-    char reason[256];
-    uint64_t end;                        /* mx_range_end */
-    uint64_t bytes_saved;                /* against fp16, at `end`, for one sequence */
-    bool reachable;                      /* the model was made for contexts of this range */
-    bool shown;                          /* to be told: reachable, or asked for (advise.c) */
-    bool from_evidence;                  /* otherwise by the rules */
-    const struct mx_evidence *evidence;  /* if from_evidence; lives as long as the set */
-    const struct mx_evidence_cell *cell; /* of the suggested mode; NULL for fp16 */
+    char reason[400];
+    uint64_t end;                         /* mx_range_end */
+    uint64_t bytes_saved;                 /* against fp16, at `end`, for one sequence */
+    bool reachable;                       /* the model was made for contexts of this range */
+    bool shown;                           /* to be told: reachable, or asked for (advise.c) */
+    bool from_evidence;                   /* otherwise by the rules */
+    bool unproven;                        /* evidence passed it, yet the resolver runs it only when forced */
+    const struct mx_evidence *evidence;   /* if from_evidence; lives as long as the set */
+    enum mx_kin kin;                      /* of the model that was measured */
+    const struct mx_evidence_cell *cell;  /* quality of the suggested mode; NULL for fp16, and where not measured */
+    const struct mx_evidence_cell *speed; /* its speed; NULL where not measured */
 };
 
 struct mx_kv_advice {
@@ -45,8 +49,10 @@ struct mx_kv_advice {
 struct mx_kv_advice_request {
     const struct mx_evidence_set *evidence; /* NULL: the rules alone */
     const char *machine;                    /* this machine's processor: its own measurements come first; may be NULL */
-    uint64_t parameters;                    /* of the model; decides what evidence covers */
+    const char *name;                       /* of the model; may be NULL */
+    uint64_t parameters;                    /* of the model: of several relatives the nearest in size speaks */
     enum mx_rules rules;
+    enum mx_grade bar;  /* the least grade that passes, MX_GRADE_NEAR_LOSSLESS to MX_GRADE_ACCEPTABLE */
     bool prefer_memory; /* of what passed, the smallest instead of the fastest */
 };
 
@@ -57,6 +63,7 @@ mx_status mx_kv_advise(struct mx_kv_advice *advice, const struct mx_arch *arch,
  * file if there is one (they may be the same cell). */
 struct mx_mode_evidence {
     const struct mx_evidence *evidence;
+    enum mx_kin kin;
     const struct mx_evidence_cell *quality, *speed; /* NULL where not measured */
 };
 struct mx_mode_evidence mx_mode_evidence(enum mx_mode mode, uint64_t context, const struct mx_arch *arch,

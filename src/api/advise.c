@@ -23,7 +23,7 @@ static void fill_range(struct mx_advice_range *range, const struct mx_kv_advice_
     for (int i = 0; i < line->alternative_count; i++) {
         range->alternatives[i] = mx_mode_info(line->alternatives[i])->name;
     }
-    snprintf(range->reason, sizeof range->reason, "%s", line->reason);
+    snprintf(range->reason, sizeof range->reason, "%.255s", line->reason);
     range->bytes_saved = line->bytes_saved;
     range->from_evidence = line->from_evidence;
 }
@@ -69,7 +69,15 @@ mx_status mx_advise(const char *path, const struct mx_advise_options *given, str
     struct mx_evidence_set evidence = {0};
     struct mx_machine machine;
     struct mx_model_advice model;
-    if (options->evidence) MX_TRY(mx_evidence_open(&evidence, options->evidence, err));
+    if (options->evidence) {
+        mx_status read = mx_evidence_add(&evidence, options->evidence, err);
+        if (read == MX_OK && evidence.ignored_count)
+            read = mx_fail(err, MX_ERR_FORMAT, "%s", evidence.ignored[0]); /* nobody would hear a note */
+        if (read != MX_OK) {
+            mx_evidence_close(&evidence);
+            return read;
+        }
+    }
     mx_machine_probe(&machine);
     const struct mx_advise_request request = {
         .machine = &machine,
@@ -79,6 +87,7 @@ mx_status mx_advise(const char *path, const struct mx_advise_options *given, str
         .budget = options->budget,
         .evidence = options->evidence ? &evidence : NULL,
         .prefer_memory = options->prefer_memory,
+        .bar = MX_GRADE_HIGH,
     };
     const mx_status status = mx_model_advise(&model, path, &request, err);
     if (status == MX_OK) {

@@ -46,6 +46,12 @@ const char *mx_repr_name(enum mx_repr repr)
     return repr_names[repr];
 }
 
+const char *mx_center_name(enum mx_center center)
+{
+    static const char *const names[] = {[MX_CENTER_OFF] = "off", [MX_CENTER_ON] = "on", [MX_CENTER_AUTO] = "auto"};
+    return names[center];
+}
+
 /* Fails for `name`, which `what` (a flag's meaning) does not accept: with the nearest mode where another program's
  * format was meant. */
 static mx_status unknown(const char *what, const char *name, const char *accepted, struct mx_error *err)

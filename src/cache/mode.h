@@ -50,6 +50,8 @@ enum mx_center {
     MX_CENTER_AUTO, /* decided from the first keys: what is large beside their spread is taken off */
 };
 
+const char *mx_center_name(enum mx_center center); /* "off", "on", "auto" */
+
 /* What the user asked for. */
 struct mx_kv_options {
     enum mx_mode mode;

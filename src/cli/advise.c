@@ -2,6 +2,8 @@
  * advise_json.c. */
 #include "cli/advise.h"
 
+#include <fcntl.h>
+#include <limits.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -11,8 +13,10 @@
 #include "base/units.h"
 #include "cli/output.h"
 #include "cli/table.h"
+#include "records/store.h"
 
-bool mx_evidence_folder(char *path, size_t size)
+/* Where the measurements that came with the program lie; false if nowhere. */
+static bool find_shipped(char *path, size_t size)
 {
     static const char *const places[] = {"../../evidence", "../share/mlxcel/evidence"};
     char program[1024];
@@ -28,13 +32,33 @@ bool mx_evidence_folder(char *path, size_t size)
     return false;
 }
 
+static mx_status add_default(struct mx_evidence_set *set, struct mx_error *err)
+{
+    char path[PATH_MAX];
+    struct mx_error ignored;
+    if (find_shipped(path, sizeof path)) MX_TRY(mx_evidence_add(set, path, err));
+    if (mx_store_path(path, sizeof path, &ignored) != MX_OK || faccessat(AT_FDCWD, path, F_OK, 0) != 0) return MX_OK;
+    return mx_evidence_add(set, path, err);
+}
+
+mx_status mx_evidence_open(struct mx_evidence_set *set, const char *given, const struct mx_cli *cli,
+                           struct mx_error *err)
+{
+    *set = (struct mx_evidence_set){0};
+    const mx_status status = given ? mx_evidence_add(set, given, err) : add_default(set, err);
+    for (size_t i = 0; status == MX_OK && i < set->ignored_count && i < MX_EVIDENCE_IGNORED; i++)
+        mx_print_note(cli, "evidence left out: %s", set->ignored[i]);
+    if (status == MX_OK && set->ignored_count > MX_EVIDENCE_IGNORED)
+        mx_print_note(cli, "evidence left out: %zu files more", set->ignored_count - MX_EVIDENCE_IGNORED);
+    if (status != MX_OK) mx_evidence_close(set);
+    return status;
+}
+
 static mx_status open_evidence(struct mx_adviser *adviser, struct mx_error *err)
 {
-    char path[1100];
     const char *given = adviser->flags.evidence;
     if (given && !strcmp(given, "none")) return MX_OK;
-    if (!given && !mx_evidence_folder(path, sizeof path)) return MX_OK;
-    MX_TRY(mx_evidence_open(&adviser->evidence, given ? given : path, err));
+    MX_TRY(mx_evidence_open(&adviser->evidence, given, adviser->cli, err));
     adviser->request.evidence = &adviser->evidence;
     return MX_OK;
 }
@@ -52,7 +76,11 @@ mx_status mx_adviser_open(struct mx_adviser *adviser, const struct mx_cli *cli, 
         .budget = flags->budget,
         .rules = (enum mx_rules)flags->rules,
         .prefer_memory = flags->prefer == 1,
+        .bar = flags->quality ? mx_grade_find(flags->quality) : MX_GRADE_HIGH,
     };
+    if (adviser->request.bar == MX_GRADE_NONE)
+        return mx_fail(err, MX_ERR_ARGUMENT, "\"%.40s\" is no grade; --quality is near-lossless, high or acceptable",
+                       flags->quality);
     MX_TRY(mx_kv_flags_refuse_advised(&flags->kv, "what is advised is what comes out here; leave it out", err));
     MX_TRY(mx_kv_flags_read(&adviser->request.kv, &flags->kv, cli, err));
     if (flags->bandwidth)

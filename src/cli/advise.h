@@ -20,6 +20,7 @@ struct mx_advise_flags {
     bool measure;
     const char *evidence; /* NULL: what lies beside the program */
     int prefer;           /* 0: speed, 1: memory */
+    const char *quality;  /* a grade; NULL: high */
     int rules;            /* enum mx_rules */
     bool json;
     struct mx_kv_flags kv;
@@ -42,8 +43,10 @@ struct mx_advise_flags {
      offsetof(type, member.bandwidth)},                                                                                \
     {"measure", 0, MX_FLAG_SWITCH, NULL, "measure this machine's read bandwidth again",                                \
      offsetof(type, member.measure)},                                                                                  \
-    {"evidence", 0, MX_FLAG_PATH, "none|DIR", "measurements to go by (default: those that came with mlxcel)",          \
+    {"evidence", 0, MX_FLAG_PATH, "none|PATH", "measurements: a folder, a store (default: mlxcel's and your own)",     \
      offsetof(type, member.evidence)},                                                                                 \
+    {"quality", 0, MX_FLAG_TEXT, "GRADE", "least grade of measured modes: near-lossless, high, acceptable",  \
+     offsetof(type, member.quality)},                                                                                  \
     {"prefer", 0, MX_FLAG_CHOICE, "speed|memory", "of measured modes that passed, the fastest or the smallest",        \
      offsetof(type, member.prefer)},                                                                                   \
     {"rules", 0, MX_FLAG_CHOICE, "own|conservative", "what counts while nothing is measured (docs/advisor.md)",  \
@@ -99,7 +102,9 @@ cJSON *mx_inspect_json(const struct mx_adviser *adviser, const struct mx_model_a
  * they are not here. */
 const char *mx_try_command(const struct mx_model_advice *advice, enum mx_mode mode, char *buffer, size_t size);
 
-/* Where the measurements that came with the program lie: beside its sources, or installed. False if nowhere. */
-bool mx_evidence_folder(char *path, size_t size);
+/* Adds the measurements to go by: of `given`; where it is NULL those that came with the program (beside its sources or
+ * installed) and those in the user's own store. Says in notes which files were of no use. */
+mx_status mx_evidence_open(struct mx_evidence_set *set, const char *given, const struct mx_cli *cli,
+                           struct mx_error *err);
 
 #endif

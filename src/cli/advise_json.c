@@ -149,6 +149,16 @@ static void add_llama_cpp(cJSON *root, const struct mx_model_advice *model)
     }
 }
 
+/* Who was measured, where and when. */
+static void add_source(cJSON *object, const struct mx_evidence *evidence, enum mx_kin kin)
+{
+    cJSON_AddStringToObject(object, "model", evidence->model.name);
+    cJSON_AddStringToObject(object, "machine", evidence->machine);
+    cJSON_AddStringToObject(object, "date", evidence->date);
+    cJSON_AddStringToObject(object, "file", evidence->file);
+    cJSON_AddBoolToObject(object, "kin", kin == MX_KIN_LIKE);
+}
+
 static void add_evidence(cJSON *object, const struct mx_mode_evidence *found)
 {
     if (!found->evidence) {
@@ -162,12 +172,13 @@ static void add_evidence(cJSON *object, const struct mx_mode_evidence *found)
     add_figure(measured, "kl_mean", quality ? quality->kl : MX_NOT_MEASURED);
     add_figure(measured, "top1", quality ? quality->top1 : MX_NOT_MEASURED);
     add_figure(measured, "perplexity_change", quality ? quality->perplexity_change : MX_NOT_MEASURED);
-    add_figure(measured, "passkey", quality ? quality->passkey : MX_NOT_MEASURED);
+    add_figure(measured, "retrieval", quality ? quality->retrieval : MX_NOT_MEASURED);
+    if (quality)
+        cJSON_AddStringToObject(measured, "grade", mx_grade_name(quality->grade));
+    else
+        cJSON_AddNullToObject(measured, "grade");
     add_bytes(measured, "quality_context", quality ? quality->context : 0, quality != NULL);
-    cJSON_AddStringToObject(measured, "model", found->evidence->model);
-    cJSON_AddStringToObject(measured, "machine", found->evidence->machine);
-    cJSON_AddStringToObject(measured, "date", found->evidence->date);
-    cJSON_AddStringToObject(measured, "file", found->evidence->file);
+    add_source(measured, found->evidence, found->kin);
 }
 
 /* The page: one object per mode. */
@@ -244,7 +255,17 @@ static void add_line(cJSON *list, const struct mx_kv_advice_line *line, enum mx_
         cJSON_AddItemToArray(alternatives, cJSON_CreateString(mode_name(line->alternatives[i])));
     cJSON_AddStringToObject(object, "reason", line->reason);
     cJSON_AddStringToObject(object, "basis", line->from_evidence ? "evidence" : "rules");
-    if (line->from_evidence) cJSON_AddStringToObject(object, "evidence_file", line->evidence->file);
+    cJSON_AddBoolToObject(object, "from_evidence", line->from_evidence);
+    if (line->from_evidence)
+        add_source(cJSON_AddObjectToObject(object, "evidence"), line->evidence, line->kin);
+    else
+        cJSON_AddNullToObject(object, "evidence");
+    if (line->cell)
+        cJSON_AddStringToObject(object, "grade", mx_grade_name(line->cell->grade));
+    else
+        cJSON_AddNullToObject(object, "grade");
+    add_figure(object, "kl_mean", line->cell ? line->cell->kl : MX_NOT_MEASURED);
+    add_figure(object, "decode_ratio", line->speed ? line->speed->decode_ratio : MX_NOT_MEASURED);
     add_bytes(object, "bytes_saved", line->bytes_saved, true);
     cJSON_AddBoolToObject(object, "reachable", line->reachable);
 }

@@ -77,15 +77,33 @@ static void print_verdict(const struct mx_cli *cli, const struct mx_model_advice
                estimate->available ? "the size of the weights is not known" : "the memory is not known, give --budget");
 }
 
-/* "KL 0.0002, 1.74x", "1.74x", "not measured" */
-static const char *measured_text(const struct mx_page_row *row, char buffer[48])
+/* The different sources that the page's rows quote, in the order of the rows; returns how many. */
+static size_t list_sources(const struct mx_model_advice *model, const struct mx_mode_evidence *sources[MX_MODE_COUNT])
 {
+    size_t count = 0;
+    for (int mode = 0; mode < MX_MODE_COUNT; mode++) {
+        const struct mx_mode_evidence *one = &model->page[mode].evidence;
+        bool fresh = one->evidence != NULL;
+        for (size_t i = 0; i < count; i++) fresh = fresh && sources[i]->evidence != one->evidence;
+        if (fresh) sources[count++] = one;
+    }
+    return count;
+}
+
+/* "KL 0.0002, 1.74x [1]", "1.74x [2]", "not measured": the number is that of the source below the table */
+static const char *measured_text(const struct mx_model_advice *model, const struct mx_page_row *row, char buffer[48])
+{
+    const struct mx_mode_evidence *sources[MX_MODE_COUNT];
+    const size_t count = list_sources(model, sources);
     const struct mx_evidence_cell *quality = row->evidence.quality, *speed = row->evidence.speed;
     buffer[0] = '\0';
     if (quality && quality->kl >= 0) snprintf(buffer, 48, "KL %.2g", quality->kl);
     const size_t length = strlen(buffer);
     if (speed) snprintf(buffer + length, 48 - length, "%s%.2fx", length ? ", " : "", speed->decode_ratio);
     if (!buffer[0]) snprintf(buffer, 48, "not measured");
+    for (size_t i = 0; i < count; i++)
+        if (sources[i]->evidence == row->evidence.evidence)
+            snprintf(buffer + strlen(buffer), 48 - strlen(buffer), " [%zu]", i + 1);
     return buffer;
 }
 
@@ -117,7 +135,7 @@ static mx_status print_modes(const struct mx_adviser *adviser, const struct mx_m
             mx_table_cell(&table, MX_STYLE_PLAIN, "%.2fx", row->speed_up);
         else
             mx_table_cell(&table, MX_STYLE_PLAIN, "-");
-        mx_table_cell(&table, MX_STYLE_PLAIN, "%s", measured_text(row, text));
+        mx_table_cell(&table, MX_STYLE_PLAIN, "%s", measured_text(model, row, text));
     }
     return mx_table_print(&table, 2, adviser->cli->colour_out, err);
 }
@@ -126,22 +144,20 @@ static mx_status print_modes(const struct mx_adviser *adviser, const struct mx_m
 static void print_notes(const struct mx_model_advice *model)
 {
     char line[600], count[32];
-    enum { TOLD = 8 };
-    const struct mx_evidence *told[TOLD] = {0};
-    size_t told_count = 0;
     for (int mode = 0; mode < MX_MODE_COUNT; mode++) {
         const struct mx_page_row *row = &model->page[mode];
         if (row->estimate.setup.mode != (enum mx_mode)mode) {
             fputs("  * ", stdout);
             mx_print_wrapped(row->estimate.setup.reason, 4, 200);
         }
-        const struct mx_evidence *evidence = row->evidence.evidence;
-        bool fresh = evidence != NULL && told_count < TOLD;
-        for (size_t i = 0; i < told_count; i++) fresh = fresh && told[i] != evidence;
-        if (!fresh) continue;
-        told[told_count++] = evidence;
-        snprintf(line, sizeof line, "measured on %s, %s, %s (%s)", evidence->model, evidence->machine, evidence->date,
-                 evidence->file);
+    }
+    const struct mx_mode_evidence *sources[MX_MODE_COUNT];
+    const size_t source_count = list_sources(model, sources);
+    for (size_t i = 0; i < source_count; i++) {
+        const struct mx_evidence *evidence = sources[i]->evidence;
+        snprintf(line, sizeof line, "[%zu] measured on %s%s (%s parameters), %s, %s (%s)", i + 1,
+                 sources[i]->kin == MX_KIN_LIKE ? "a relative, " : "", evidence->model.name,
+                 mx_format_count(evidence->model.parameters, count), evidence->machine, evidence->date, evidence->file);
         fputs("  ", stdout);
         mx_print_wrapped(line, 2, 200);
     }

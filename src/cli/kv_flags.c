@@ -46,16 +46,17 @@ mx_status mx_kv_flags_read(struct mx_kv_options *options, const struct mx_kv_fla
 mx_status mx_kv_flags_advise(struct mx_kv_options *options, const struct mx_kv_flags *flags, const struct mx_cli *cli,
                              const struct mx_engine_flags *engine, uint64_t context, struct mx_error *err)
 {
-    if (!mx_is_advised(flags->mode)) return MX_OK;
-    char model[4096], measured[1100], reason[256];
+    const bool advised = mx_is_advised(flags->mode);
+    if (!advised && (options->mode != MX_MODE_TURBO4 || options->force)) return MX_OK;
+    char model[4096], reason[256];
     const char *folder;
-    struct mx_evidence_set evidence = {0};
+    struct mx_evidence_set evidence;
     MX_TRY(mx_model_folder(engine, model, sizeof model, &folder, err));
-    const bool found = mx_evidence_folder(measured, sizeof measured);
-    if (found) MX_TRY(mx_evidence_open(&evidence, measured, err));
-    const mx_status status = mx_take_advice(options, folder, context, found ? &evidence : NULL, reason, err);
+    MX_TRY(mx_evidence_open(&evidence, NULL, cli, err));
+    const mx_status status = advised ? mx_take_advice(options, folder, context, &evidence, reason, err)
+                                     : mx_evidence_proves(options, folder, context, &evidence, reason, err);
     mx_evidence_close(&evidence);
-    if (status == MX_OK) mx_print_note(cli, "%s", reason);
+    if (status == MX_OK && reason[0]) mx_print_note(cli, "%s", reason);
     return status;
 }
 

@@ -52,8 +52,9 @@ mx_status mx_kv_flags_read(struct mx_kv_options *options, const struct mx_kv_fla
                            struct mx_error *err);
 
 /* Where the mode is "advised": takes what the advisor suggests for `context` tokens of the model that the flags mean
- * (as `recommend` does, with the measurements that it goes by), and says so in a note. Otherwise does nothing. To be
- * called when the context is known and before there is a cache. */
+ * (as `recommend` does, with the measurements that it goes by), and says so in a note; where it is turbo4, lets it run
+ * if measurements of the model or its family graded it. To be called when the context is known and before there is a
+ * cache. */
 mx_status mx_kv_flags_advise(struct mx_kv_options *options, const struct mx_kv_flags *flags, const struct mx_cli *cli,
                              const struct mx_engine_flags *engine, uint64_t context, struct mx_error *err);
 /* MX_ERR_ARGUMENT if the mode is "advised", where that makes no sense: `why` says so. */

@@ -95,7 +95,7 @@ static void print_range(const struct mx_cli *cli, const struct mx_kv_advice_line
     if (line->bytes_saved)
         printf("; saves %s at %s", mx_format_bytes(line->bytes_saved, saved), mx_format_count(line->end, count));
     putchar('\n');
-    char text[400];
+    char text[600];
     snprintf(text, sizeof text, "%s (%s%s)%s", line->reason, line->from_evidence ? "evidence: " : "rules",
              line->from_evidence ? line->evidence->file : "",
              line->reachable ? "" : "; longer than this model was made for");

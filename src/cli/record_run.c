@@ -13,8 +13,6 @@
 #include "cache/size.h"
 #include "cli/output.h"
 
-static const char *const centers[] = {[MX_CENTER_OFF] = "off", [MX_CENTER_ON] = "on", [MX_CENTER_AUTO] = "auto"};
-
 /* The whole text, or none of it: half a name may be no UTF-8, and another model's name. */
 static void set(char *to, size_t size, const char *text)
 {
@@ -60,7 +58,7 @@ static void use_plan(struct mx_record_plan *plan, const struct mx_kv_setup *setu
 {
     *plan = (struct mx_record_plan){.recent = setup->recent, .sink = setup->sink, .boundary_v = setup->boundary_v};
     set(plan->name, sizeof plan->name, mx_mode_info(setup->mode)->name);
-    set(plan->center, sizeof plan->center, centers[setup->center]);
+    set(plan->center, sizeof plan->center, mx_center_name(setup->center));
 }
 
 mx_status mx_record_run_describe(struct mx_record_run *run, const char *folder, const struct mx_session *session,

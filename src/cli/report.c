@@ -15,14 +15,14 @@ struct options {
     struct mx_store_flags store;
     const char *output, *model, *type;
     int64_t context;
-    int format; /* enum mx_report_format */
+    int format; /* enum mx_report_format, or one more: an evidence file */
 };
 static const struct options defaults = {0};
 
 static const struct mx_flag flags[] = {
     {"output", 'o', MX_FLAG_PATH, "FILE", "write the report here (default: standard output)",
      offsetof(struct options, output)},
-    {"format", 0, MX_FLAG_CHOICE, "html|markdown|csv", "what to write (default html)",
+    {"format", 0, MX_FLAG_CHOICE, "html|markdown|csv|json", "what to write (default html; json: evidence)",
      offsetof(struct options, format)},
     {"model", 'm', MX_FLAG_TEXT, "NAME", "only this model, by its folder's name", offsetof(struct options, model)},
     {"type", 0, MX_FLAG_TEXT, "TYPE", "only models of this model_type", offsetof(struct options, type)},
@@ -74,7 +74,9 @@ static mx_status write_report(struct gathering *job, struct mx_error *err)
     const char *path = job->options->output;
     struct mx_str text = {0};
     mx_status status =
-        mx_report_write(&text, job->records, job->count, (enum mx_report_format)job->options->format, err);
+        job->options->format > MX_REPORT_CSV
+            ? mx_exchange_print(&text, job->records, job->count, err)
+            : mx_report_write(&text, job->records, job->count, (enum mx_report_format)job->options->format, err);
     if (status == MX_OK && path) status = mx_file_write(path, mx_str_text(&text), text.length, err);
     if (status == MX_OK && !path && fwrite(mx_str_text(&text), 1, text.length, stdout) != text.length)
         status = mx_fail(err, MX_ERR_IO, "cannot write to standard output");

@@ -98,19 +98,44 @@ static bool add_records(cJSON *root, const struct mx_record *records, size_t cou
     return added;
 }
 
-mx_status mx_exchange_write(const char *path, struct mx_record *records, size_t count, struct mx_error *err)
+/* "KEY": [ and an object on each line, so that a changed cell is a changed line. */
+static bool print_list(struct mx_str *out, const cJSON *root, const char *key)
+{
+    const cJSON *item;
+    mx_str_printf(out, ",\n\"%s\": [", key);
+    const char *separator = "\n";
+    cJSON_ArrayForEach (item, mx_json_get(root, key)) {
+        char *text = cJSON_PrintUnformatted(item);
+        if (!text) return false;
+        mx_str_printf(out, "%s%s", separator, text);
+        separator = ",\n";
+        cJSON_free(text);
+    }
+    mx_str_puts(out, "\n]");
+    return true;
+}
+
+mx_status mx_exchange_print(struct mx_str *out, struct mx_record *records, size_t count, struct mx_error *err)
 {
     for (size_t i = 0; i < count; i++)
         if (mx_record_check(&records[i], err) != MX_OK) return mx_fail_prefix(err, "record %zu", i);
     mx_record_sort(records, count);
     cJSON *root = cJSON_CreateObject();
-    char *text = root && add_records(root, records, count) ? cJSON_Print(root) : NULL;
+    bool printed = root && add_records(root, records, count);
+    mx_str_printf(out, "{\n\"mlxcel_evidence\": %d", MX_EXCHANGE_VERSION);
+    printed = printed && print_list(out, root, "models") && print_list(out, root, "machines") &&
+              print_list(out, root, "cells");
+    mx_str_puts(out, "\n}\n");
     cJSON_Delete(root);
-    if (!text) return mx_fail_memory(err, "an evidence file", count * sizeof *records);
-    const size_t length = strlen(text);
-    text[length] = '\n'; /* in place of the NUL, which is not written */
-    const mx_status status = mx_file_write(path, text, length + 1, err);
-    cJSON_free(text);
+    return printed && !mx_str_failed(out) ? MX_OK : mx_fail_memory(err, "an evidence file", count * sizeof *records);
+}
+
+mx_status mx_exchange_write(const char *path, struct mx_record *records, size_t count, struct mx_error *err)
+{
+    struct mx_str text = {0};
+    mx_status status = mx_exchange_print(&text, records, count, err);
+    if (status == MX_OK) status = mx_file_write(path, mx_str_text(&text), text.length, err);
+    mx_str_free(&text);
     return status;
 }
 

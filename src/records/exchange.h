@@ -2,12 +2,17 @@
 #ifndef MX_RECORDS_EXCHANGE_H
 #define MX_RECORDS_EXCHANGE_H
 
+#include "base/str.h"
 #include "records/record.h"
 
 enum {
     MX_EXCHANGE_VERSION = 2,
     MX_EXCHANGE_FILE_LIMIT = 16 << 20, /* bytes */
 };
+
+/* Appends records as an evidence file's text, grouped and in the order of mx_record_compare (`records` is sorted in
+ * place). */
+mx_status mx_exchange_print(struct mx_str *out, struct mx_record *records, size_t count, struct mx_error *err);
 
 /* Writes records to a file, grouped and in the order of mx_record_compare (`records` is sorted in place). An
  * interrupted write leaves the old file or the new one. */

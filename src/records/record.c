@@ -58,6 +58,10 @@ static mx_status check_text(const char *text, size_t size, const char *member, b
     if (needed && length == 0) return mx_fail(err, MX_ERR_FORMAT, "\"%s\" is empty", member);
     for (size_t at = 0; at < length;) {
         utf8proc_int32_t point;
+        if (text[at] >= 0x20 && text[at] < 0x7f) { /* nearly all that there is */
+            at++;
+            continue;
+        }
         const utf8proc_ssize_t taken =
             utf8proc_iterate((const utf8proc_uint8_t *)text + at, (utf8proc_ssize_t)(length - at), &point);
         if (taken <= 0) return mx_fail(err, MX_ERR_FORMAT, "\"%s\" is not UTF-8", member);

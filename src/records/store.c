@@ -348,8 +348,10 @@ static mx_status read_column(sqlite3_stmt *statement, int index, struct mx_recor
     case MX_COLUMN_TEXT: {
         const char *text = (const char *)sqlite3_column_text(statement, index);
         if (!text) return mx_fail(err, MX_ERR_FORMAT, "\"%s\" is missing", column->name);
-        if (snprintf(at, column->size, "%s", text) >= (int)column->size)
+        const size_t length = strlen(text);
+        if (length >= column->size)
             return mx_fail(err, MX_ERR_FORMAT, "\"%s\" is longer than %zu bytes", column->name, column->size - 1);
+        memcpy(at, text, length + 1);
         break;
     }
     case MX_COLUMN_U32: *(uint32_t *)at = (uint32_t)whole; break;

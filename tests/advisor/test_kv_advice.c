@@ -204,24 +204,40 @@ static void ranges_and_savings(void **state)
     assert_int_equal(advice.lines[MX_RANGE_LONG].end, 65536);
 }
 
-#define CELL(mode_, context_, ratio_, kl_)                                                                             \
-    {                                                                                                                  \
-        .mode = mode_, .context = context_, .decode_ratio = ratio_, .kl = kl_, .top1 = MX_NOT_MEASURED,                \
-        .perplexity_change = MX_NOT_MEASURED, .passkey = MX_NOT_MEASURED                                               \
-    }
+/* Quality (none where kl_ is negative) and speed of a mode with the protections that it runs with on plain_arch. */
+static struct mx_evidence_cell cell_of(enum mx_mode mode, uint64_t context, double ratio, double kl)
+{
+    struct mx_kv_options options = mx_kv_options_default();
+    struct mx_kv_setup setup;
+    struct mx_layer rows[LAYERS];
+    const struct mx_arch arch = plain_arch(MX_CLASS_STANDARD, "llama", 128, rows, LAYERS);
+    options.mode = mode;
+    options.force = true;
+    assert_ok(mx_kv_resolve(&setup, &options, &arch, &err));
+    struct mx_evidence_cell cell = {.mode = mode,
+                                    .plan = {.recent = setup.recent, .sink = setup.sink},
+                                    .context = context,
+                                    .decode_ratio = ratio,
+                                    .kl = kl,
+                                    .top1 = 0.98,
+                                    .retrieval = MX_NOT_MEASURED,
+                                    .retrieval_fp16 = MX_NOT_MEASURED};
+    strcpy(cell.plan.center, mx_center_name(setup.center));
+    const struct mx_quality quality = {.measured = kl >= 0, .kl_mean = kl, .top1 = 0.98};
+    cell.grade = mx_grade_of(&quality);
+    return cell;
+}
+#define CELL(mode, context, ratio, kl) cell_of(mode, context, ratio, kl)
 
 static struct mx_evidence evidence_of(struct mx_evidence_cell *cells, size_t count)
 {
-    struct mx_evidence evidence = {.file = "a.json",
-                                   .model = "Demo",
-                                   .machine = "CPU",
-                                   .date = "2026-11-24",
-                                   .model_type = "llama",
-                                   .parameters = 7000000000,
-                                   .most_parameters = UINT64_MAX,
-                                   .gate = {0.01, MX_NOT_MEASURED, MX_NOT_MEASURED, MX_NOT_MEASURED},
-                                   .cells = cells,
-                                   .cell_count = count};
+    struct mx_evidence evidence = {
+        .file = "a.json",
+        .model = {.name = "Demo", .type = "llama", .class_ = "standard", .parameters = 7000000000, .head_dim = 128},
+        .machine = "CPU",
+        .date = "2026-11-24",
+        .cells = cells,
+        .cell_count = count};
     return evidence;
 }
 
@@ -230,13 +246,13 @@ static void evidence_overrides_rules(void **state)
     struct mx_evidence_cell cells[] = {
         CELL(MX_MODE_INT8, 8192, 1.3, 0.0001),           CELL(MX_MODE_INT8_TURBO4, 8192, 1.6, 0.0004),
         CELL(MX_MODE_FP16_TURBO3, 8192, 1.9, 0.5), /* fastest, but failed its gate */
-        CELL(MX_MODE_TURBO4, 8192, 2.5, 0.001),    /* passed, but the resolver replaces it here */
+        CELL(MX_MODE_TURBO4, 8192, 1.4, 0.006),    /* failed at this bar */
         CELL(MX_MODE_FP16_TURBO4, 8192, 1.2, 0.002),     CELL(MX_MODE_INT8, 2048, 0.9, 0.0001),
         CELL(MX_MODE_INT8, 65536, 1.7, MX_NOT_MEASURED), /* speed without quality proves nothing */
     };
     struct mx_evidence evidence = evidence_of(cells, sizeof cells / sizeof *cells);
-    const struct mx_evidence_set set = {&evidence, 1};
-    struct mx_kv_advice_request request = {.evidence = &set, .parameters = 8000000000};
+    const struct mx_evidence_set set = {.items = &evidence, .count = 1};
+    struct mx_kv_advice_request request = {.evidence = &set, .bar = MX_GRADE_HIGH, .parameters = 8000000000};
     struct mx_layer rows[LAYERS];
     struct mx_arch arch = plain_arch(MX_CLASS_STANDARD, "llama", 128, rows, LAYERS);
     struct mx_kv_advice advice;
@@ -247,7 +263,7 @@ static void evidence_overrides_rules(void **state)
     assert_true(medium->from_evidence);
     assert_int_equal(medium->suggested, MX_MODE_INT8_TURBO4);
     assert_non_null(strstr(medium->reason, "1.60x"));
-    assert_non_null(strstr(medium->reason, "Demo, CPU, 2026-11-24"));
+    assert_non_null(strstr(medium->reason, "Demo (7,000,000,000 parameters), CPU, 2026-11-24"));
     assert_int_equal(medium->alternative_count, 2);
     assert_int_equal(medium->alternatives[0], MX_MODE_INT8);
     assert_int_equal(medium->alternatives[1], MX_MODE_FP16_TURBO4);
@@ -263,11 +279,18 @@ static void evidence_overrides_rules(void **state)
     assert_int_equal(advice.lines[MX_RANGE_SHORT].suggested, MX_MODE_INT8);
     assert_int_equal(advice.lines[MX_RANGE_MEDIUM].suggested, MX_MODE_INT8_TURBO4);
 
-    evidence.head_dim = 64; /* measured on other heads: the rules again */
+    request.bar = MX_GRADE_ACCEPTABLE; /* turbo4 passes now: evidence proves what the resolver's list does not */
     assert_ok(mx_kv_advise(&advice, &arch, &request, &err));
-    assert_false(advice.lines[MX_RANGE_MEDIUM].from_evidence);
-    evidence.head_dim = 128;
-    evidence.most_parameters = 100000000;
+    assert_int_equal(advice.lines[MX_RANGE_MEDIUM].suggested, MX_MODE_TURBO4);
+    assert_true(advice.lines[MX_RANGE_MEDIUM].unproven);
+    assert_int_equal(advice.lines[MX_RANGE_MEDIUM].cell->grade, MX_GRADE_ACCEPTABLE);
+    assert_true(advice.lines[MX_RANGE_MEDIUM].bytes_saved > advice.lines[MX_RANGE_MEDIUM].end * LAYERS * 2 * 128);
+    request.bar = MX_GRADE_HIGH;
+    cells[1].plan.recent += 16; /* other protections than it runs with say nothing about it */
+    assert_ok(mx_kv_advise(&advice, &arch, &request, &err));
+    assert_int_equal(advice.lines[MX_RANGE_MEDIUM].suggested, MX_MODE_INT8);
+
+    evidence.model.head_dim = 64; /* measured on other heads: the rules again */
     assert_ok(mx_kv_advise(&advice, &arch, &request, &err));
     assert_false(advice.lines[MX_RANGE_MEDIUM].from_evidence);
 }
@@ -277,12 +300,13 @@ static void the_nearest_evidence_speaks(void **state)
     struct mx_evidence_cell first[] = {CELL(MX_MODE_INT8, 8192, 1.3, 0.0001)};
     struct mx_evidence_cell second[] = {CELL(MX_MODE_INT8_TURBO4, 8192, 1.1, 0.0001)};
     struct mx_evidence items[] = {evidence_of(first, 1), evidence_of(second, 1)};
-    const struct mx_evidence_set set = {items, 2};
-    const struct mx_kv_advice_request request = {.evidence = &set, .parameters = 8000000000, .machine = "Mine"};
+    const struct mx_evidence_set set = {.items = items, .count = 2};
+    const struct mx_kv_advice_request request = {
+        .evidence = &set, .bar = MX_GRADE_HIGH, .parameters = 8000000000, .machine = "Mine"};
     struct mx_layer rows[LAYERS];
     const struct mx_arch arch = plain_arch(MX_CLASS_STANDARD, "llama", 128, rows, LAYERS);
     struct mx_kv_advice advice;
-    items[1].parameters = 1000000; /* farther from 8e9 than the first */
+    items[1].model.parameters = 1000000; /* farther from 8e9 than the first */
     assert_ok(mx_kv_advise(&advice, &arch, &request, &err));
     assert_int_equal(advice.lines[MX_RANGE_MEDIUM].suggested, MX_MODE_INT8);
     strcpy(items[1].machine, "Mine"); /* but measured here */
@@ -290,7 +314,7 @@ static void the_nearest_evidence_speaks(void **state)
     assert_int_equal(advice.lines[MX_RANGE_MEDIUM].suggested, MX_MODE_INT8_TURBO4);
     first[0].context = second[0].context = 40000;
     strcpy(items[1].machine, "CPU");
-    items[1].parameters = items[0].parameters;
+    items[1].model.parameters = items[0].model.parameters;
     strcpy(items[1].date, "2027-01-01"); /* newer */
     assert_ok(mx_kv_advise(&advice, &arch, &request, &err));
     assert_int_equal(advice.lines[MX_RANGE_LONG].suggested, MX_MODE_INT8_TURBO4);
@@ -300,12 +324,42 @@ static void the_nearest_evidence_speaks(void **state)
     assert_null(mx_mode_evidence(MX_MODE_INT8, 1000, &arch, &request).evidence);
 }
 
+/* The model itself speaks before its family, and the family before other kin, wherever they were measured. */
+static void kinship_comes_first(void **state)
+{
+    (void)state;
+    struct mx_evidence_cell own[] = {CELL(MX_MODE_INT8, 8192, 1.1, 0.0001)};
+    struct mx_evidence_cell family[] = {CELL(MX_MODE_INT8_TURBO4, 8192, 1.2, 0.0001)};
+    struct mx_evidence_cell kin[] = {CELL(MX_MODE_FP16_TURBO4, 8192, 1.3, 0.0001)};
+    struct mx_evidence items[] = {evidence_of(kin, 1), evidence_of(family, 1), evidence_of(own, 1)};
+    struct mx_evidence_set set = {.items = items, .count = 3};
+    const struct mx_kv_advice_request request = {
+        .evidence = &set, .bar = MX_GRADE_HIGH, .parameters = 8000000000, .name = "Mine", .machine = "Here"};
+    struct mx_layer rows[LAYERS];
+    const struct mx_arch arch = plain_arch(MX_CLASS_STANDARD, "llama", 128, rows, LAYERS);
+    struct mx_kv_advice advice;
+    strcpy(items[0].model.type, "mistral");
+    strcpy(items[0].machine, "Here");
+    items[0].model.parameters = items[2].model.parameters = 8000000000;
+    strcpy(items[2].model.name, "Mine");
+    static const enum mx_mode expected[] = {MX_MODE_INT8, MX_MODE_INT8_TURBO4, MX_MODE_FP16_TURBO4};
+    static const enum mx_kin kins[] = {MX_KIN_SELF, MX_KIN_FAMILY, MX_KIN_LIKE};
+    for (size_t i = 0; i < 3; i++) {
+        set.count = 3 - i; /* the nearest goes */
+        assert_ok(mx_kv_advise(&advice, &arch, &request, &err));
+        const struct mx_kv_advice_line *line = &advice.lines[MX_RANGE_MEDIUM];
+        assert_int_equal(line->suggested, expected[i]);
+        assert_int_equal(line->kin, kins[i]);
+        assert_int_equal(strstr(line->reason, "a relative") != NULL, kins[i] == MX_KIN_LIKE);
+    }
+}
+
 static void one_failure_in_a_range_is_a_failure(void **state)
 {
     struct mx_evidence_cell cells[] = {CELL(MX_MODE_INT8, 8192, 1.3, 0.5), CELL(MX_MODE_INT8, 16384, 1.3, 0.0001)};
     struct mx_evidence evidence = evidence_of(cells, 2);
-    const struct mx_evidence_set set = {&evidence, 1};
-    const struct mx_kv_advice_request request = {.evidence = &set, .parameters = 8000000000};
+    const struct mx_evidence_set set = {.items = &evidence, .count = 1};
+    const struct mx_kv_advice_request request = {.evidence = &set, .bar = MX_GRADE_HIGH, .parameters = 8000000000};
     struct mx_layer rows[LAYERS];
     const struct mx_arch arch = plain_arch(MX_CLASS_STANDARD, "llama", 128, rows, LAYERS);
     struct mx_kv_advice advice;
@@ -325,6 +379,7 @@ int main(void)
         cmocka_unit_test(ranges_and_savings),
         cmocka_unit_test(evidence_overrides_rules),
         cmocka_unit_test(the_nearest_evidence_speaks),
+        cmocka_unit_test(kinship_comes_first),
         cmocka_unit_test(one_failure_in_a_range_is_a_failure),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -20,7 +20,7 @@ trap 'rm -rf "$work"' EXIT
 mkdir "$work/bin"
 ln -s "$program" "$work/bin/mlxcel"
 export PATH="$work/bin:$PATH" LC_ALL=C.UTF-8 TERM=xterm
-export XDG_CACHE_HOME="$work/cache"
+export XDG_CACHE_HOME="$work/cache" XDG_DATA_HOME="$work/data"
 unset NO_COLOR LLAMA_ARG_CACHE_TYPE_K LLAMA_ARG_CACHE_TYPE_V
 
 passed=0 failed=0
