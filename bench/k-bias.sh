@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# What centering K does on a Qwen2-type model whose K bias is 20 times as long as its keys: 4-bit keys, hot window off.
+# What centering K does on a Qwen2-type model whose K bias is 20 times as long as its keys: 4-bit keys, recent window off.
 # fp16+turbo4 shows what V alone costs. Writes bench/results/k-bias.txt. Needs the trained llama and Python 3.
 # usage: bench/k-bias.sh [PROGRAM] [LLAMA_DIR] [TOKENS_FILE]
 set -euo pipefail

@@ -63,8 +63,8 @@ for model in "$@"; do
         draws "protections off" 2048 8 int8,int8+turbo4,fp16+turbo4,fp16+turbo3,turbo4 "${all_off[@]}"
         compare "defaults" 2048 8 all
         draws "defaults" 2048 8 int8,int8+turbo4,fp16+turbo4,fp16+turbo3,turbo4
-        compare "hot window alone" 2048 8 int8+turbo4,turbo4 --kv-recent 64 --kv-sink 0 --kv-center off
-        compare "hot window of 128" 2048 8 int8+turbo4,turbo4 --kv-recent 128
+        compare "recent window alone" 2048 8 int8+turbo4,turbo4 --kv-recent 64 --kv-sink 0 --kv-center off
+        compare "recent window of 128" 2048 8 int8+turbo4,turbo4 --kv-recent 128
         compare "own block alone" 2048 8 int8+turbo4,turbo4 --kv-recent 0 --kv-sink 0 --kv-center off
         compare "sinks alone" 2048 8 int8+turbo4,turbo4 --kv-all-coded --kv-recent 0 --kv-sink 16 --kv-center off
         compare "centering alone" 2048 8 int8+turbo4,turbo4 --kv-all-coded --kv-recent 0 --kv-sink 0 --kv-center on

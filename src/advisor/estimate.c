@@ -73,7 +73,7 @@ mx_status mx_estimate(struct mx_estimate *estimate, const struct mx_subject *sub
     return mx_estimate_with(estimate, subject, subject->weights, request, err);
 }
 
-/* The modes from the least loss to the most, as measured (docs/turbo-kv-cache.md). */
+/* The modes from the least loss to the most, as measured (docs/kv-cache-quality.md). */
 static const enum mx_mode by_loss[] = {MX_MODE_FP16,        MX_MODE_INT8,        MX_MODE_TURBO4_DELEGATED,
                                        MX_MODE_INT8_TURBO4, MX_MODE_FP16_TURBO4, MX_MODE_FP16_TURBO3,
                                        MX_MODE_TURBO4};

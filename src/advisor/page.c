@@ -12,8 +12,8 @@ static double speed_up(const struct mx_arch *arch, const struct mx_kv_setup *pla
            (weights + (double)mx_cache_bytes(arch, setup, context));
 }
 
-/* The first context, in steps, from which the gain holds. It grows with the context (the hot window is a constant, the
- * saving is not), so a binary search finds it. */
+/* The first context, in steps, from which the gain holds. It grows with the context (the recent window is a constant,
+ * the saving is not), so a binary search finds it. */
 static uint64_t find_pays_from(const struct mx_arch *arch, const struct mx_kv_setup *plain,
                                const struct mx_kv_setup *setup, double weights)
 {

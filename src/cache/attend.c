@@ -1,5 +1,5 @@
 /* Attention on sequences: new tokens are stored, blocks that age are encoded, queries are prepared, and (step x KV head
- * x range of tokens) pieces are attended (piece.c) and merged. docs/turbo-kv-cache.md explains the whole.
+ * x range of tokens) pieces are attended (piece.c) and merged. docs/kv-cache-design.md explains the whole.
  *
  * What a row's result is summed from, and in which order, follows from its position: ranges and tiles are cut at
  * multiples of positions, and their length by the aligned tile that the row is in. */

@@ -4,7 +4,7 @@
  * mx_sequence_advance for each sequence at the end.
  *
  * The form in which a query sees a token, and the order in which its result is summed, depend on positions alone
- * (docs/turbo-kv-cache.md, "The hot window"). So the result of a token is the same to the bit however its text was
+ * (docs/kv-cache-design.md, "The recent window"). So the result of a token is the same to the bit however its text was
  * cut into calls, whatever other sequences share a call, and for any number of threads; only that a token is decoded or
  * prefilled may tell.
  */

@@ -28,7 +28,7 @@ struct mx_mode_info {
     const char *name;       /* the canonical name, as printed everywhere */
     const char *aliases[3]; /* NULL-terminated where fewer */
     enum mx_repr k, v;
-    uint32_t recent;     /* default hot window in tokens */
+    uint32_t recent;     /* default recent window in tokens */
     const char *summary; /* a few words for --help and tables */
 };
 

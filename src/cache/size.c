@@ -156,7 +156,7 @@ uint64_t mx_state_bytes(const struct mx_arch *arch)
 
 uint64_t mx_cache_marginal_bytes(const struct mx_arch *arch, const struct mx_kv_setup *setup)
 {
-    const uint64_t far = (uint64_t)MX_ARCH_MAX_CONTEXT * 4; /* past every window and hot window */
+    const uint64_t far = (uint64_t)MX_ARCH_MAX_CONTEXT * 4; /* past every window and recent window */
     return (mx_cache_bytes(arch, setup, far + MX_CONTEXT_STEP) - mx_cache_bytes(arch, setup, far)) / MX_CONTEXT_STEP;
 }
 

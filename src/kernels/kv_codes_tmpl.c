@@ -81,7 +81,7 @@ struct codebook {
 static const struct codebook turbo4 = {16, MX_TURBO4_STEP, MX_TURBO4_LEVELS, MX_TURBO4_MIDPOINTS};
 static const struct codebook turbo3 = {8, MX_TURBO3_STEP, MX_TURBO3_LEVELS, MX_TURBO3_MIDPOINTS};
 
-/* Indices of the nearest levels, and scales: docs/turbo-kv-cache.md, "turbo4, turbo3". */
+/* Indices of the nearest levels, and scales: docs/kv-cache-design.md, "The codes". */
 static inline void quantize_turbo(struct codes *codes, uint16_t *scales, const float *x, uint32_t dim,
                                   enum mx_scale_rule rule, const struct codebook *book, const int half)
 {

@@ -25,7 +25,7 @@ enum {
     MX_KV_MAX_DIM = 1024,
 };
 
-/* How a turbo code's scale is chosen (docs/turbo-kv-cache.md): s with x ~ s * c. */
+/* How a turbo code's scale is chosen (docs/kv-cache-design.md): s with x ~ s * c. */
 enum mx_scale_rule {
     MX_SCALE_NORM,     /* |x| / sqrt(dim), in units of the step */
     MX_SCALE_LS,       /* <x, c> / <c, c>: the smallest squared error */

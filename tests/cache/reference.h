@@ -1,6 +1,6 @@
 /* The reference for attention on a cache, in double precision and without any of its machinery: every token's K and V
  * are kept as they came; a query reads each token either as fp16 or as the value that its block's codes stand for.
- * What a query sees, and in which form, is written here a second time, from docs/turbo-kv-cache.md. */
+ * What a query sees, and in which form, is written here a second time, from docs/kv-cache-design.md. */
 #ifndef MX_TESTS_CACHE_REFERENCE_H
 #define MX_TESTS_CACHE_REFERENCE_H
 

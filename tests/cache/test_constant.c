@@ -34,7 +34,8 @@ static void turned_bias(void **state)
     print_message("largest error so far, as a part of what is allowed: %.2f\n", worst_seen);
 }
 
-/* Mean error of attention in symmetric turbo4 against exact fp16 keys, on keys with a large constant, hot window off.
+/* Mean error of attention in symmetric turbo4 against exact fp16 keys, on keys with a large constant, recent window
+ * off.
  */
 static double error_with_bias(enum mx_center center, bool by_token, float bias, bool turns)
 {
