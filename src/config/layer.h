@@ -135,9 +135,10 @@ struct mx_rg_lru {
 };
 struct mx_lightning {
     uint32_t heads, dim;
+    double slope; /* the state of head h of H decays by exp(-slope 2^(-8 (h + 1) / H)) per token */
 };
 struct mx_rwkv {
-    uint32_t width;
+    uint32_t width, hidden; /* of the time mixing; of what both mixings remember of the last token */
 };
 struct mx_other_recurrence {
     uint64_t state, conv; /* elements per text */
@@ -190,6 +191,11 @@ enum mx_block_shape {
     MX_BLOCK_POST,         /* x += norm(mix(x)); x += norm(ffn(x)) (OLMo 2, EXAONE 4) */
     MX_BLOCK_AFTER,        /* x = norm(x + mix(x)); x = norm(x + ffn(x)) (OPT-350m) */
     MX_BLOCK_SANDWICH,     /* x += norm(mix(norm(x))); x += norm(ffn(norm(x))) (Gemma 2 and later) */
+    MX_BLOCK_NORMED,       /* y = norm(x), x = a y + b mix(y); the same with ffn (MiniMax) */
+};
+
+struct mx_joint {
+    double keep, add; /* a and b */
 };
 
 struct mx_layer {
@@ -197,8 +203,9 @@ struct mx_layer {
     struct mx_recurrence recurrence; /* may stand beside attention (Falcon-H1) or before it (Zamba) */
     struct mx_feed_forward feed_forward;
     enum mx_block_shape block;
-    bool no_input_norm;  /* the mixer's input is normalized already (ModernBERT's first layer) */
-    bool linear_mixer;   /* one matrix [hidden, hidden] in attention's place (Nemotron-NAS) */
+    struct mx_joint joints[2]; /* of MX_BLOCK_NORMED: the mixer's, the feed-forward's */
+    bool no_input_norm;        /* the mixer's input is normalized already (ModernBERT's first layer) */
+    bool linear_mixer;         /* one matrix [hidden, hidden] in attention's place (Nemotron-NAS) */
     bool shares_weights; /* attention and feed-forward are those of an earlier layer (Zamba), number `weights_of` */
     uint32_t weights_of;
     bool input_norm; /* the layer normalizes its input once more (RWKV's first) */

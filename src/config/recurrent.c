@@ -140,10 +140,19 @@ static struct mx_rg_lru rg_lru(struct mx_build *build)
     };
 }
 
+/* Decays get slower towards the last layer, as the reference implementation has it. */
+static struct mx_lightning lightning(const struct mx_build *build, uint32_t layer)
+{
+    const double last = build->arch->layer_count - 1;
+    return (struct mx_lightning){
+        .heads = build->heads, .dim = build->head_dim, .slope = 1 - layer / (last + 1e-5) + 1e-5};
+}
+
 static struct mx_rwkv rwkv(struct mx_build *build)
 {
     return (struct mx_rwkv){
         .width = mx_config_whole(build->config, "attention_hidden_size", 1, MX_ARCH_MAX_WIDTH, build->arch->hidden),
+        .hidden = build->arch->hidden,
     };
 }
 
@@ -161,7 +170,7 @@ void mx_layer_recur(struct mx_build *build, struct mx_layer *layer, enum mx_recu
     case MX_RECURRENCE_SHORT_CONV: recurrence->short_conv = short_conv(build); break;
     case MX_RECURRENCE_RG_LRU: recurrence->rg_lru = rg_lru(build); break;
     case MX_RECURRENCE_LIGHTNING:
-        recurrence->lightning = (struct mx_lightning){.heads = build->heads, .dim = build->head_dim};
+        recurrence->lightning = lightning(build, (uint32_t)(layer - build->arch->layers));
         break;
     case MX_RECURRENCE_RWKV: recurrence->rwkv = rwkv(build); break;
     case MX_RECURRENCE_KIMI_DELTA:

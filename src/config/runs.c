@@ -66,7 +66,8 @@ static const char *lacks_block(enum mx_block_shape block)
     case MX_BLOCK_PARALLEL:
     case MX_BLOCK_PARALLEL_TWO:
     case MX_BLOCK_POST:
-    case MX_BLOCK_SANDWICH: return NULL;
+    case MX_BLOCK_SANDWICH:
+    case MX_BLOCK_NORMED: return NULL;
     case MX_BLOCK_AFTER: return "layer that normalizes the sum of input and output";
     }
     return "layer of that shape";
@@ -127,11 +128,11 @@ static const char *lacks_recurrence(enum mx_recurrence_kind kind)
     case MX_RECURRENCE_MAMBA:
     case MX_RECURRENCE_MAMBA2:
     case MX_RECURRENCE_DELTA:
-    case MX_RECURRENCE_SHORT_CONV: return NULL;
+    case MX_RECURRENCE_SHORT_CONV:
+    case MX_RECURRENCE_RG_LRU:
+    case MX_RECURRENCE_LIGHTNING:
+    case MX_RECURRENCE_RWKV: return NULL;
     case MX_RECURRENCE_KIMI_DELTA: return "Kimi delta attention";
-    case MX_RECURRENCE_RG_LRU: return "real-gated linear recurrent unit";
-    case MX_RECURRENCE_LIGHTNING: return "lightning attention";
-    case MX_RECURRENCE_RWKV: return "RWKV time mixing";
     case MX_RECURRENCE_OTHER: break;
     }
     return "recurrence of that kind";
@@ -142,8 +143,8 @@ static const char *lacks_feed_forward(enum mx_feed_forward_kind kind)
     switch (kind) {
     case MX_FEED_FORWARD_NONE:
     case MX_FEED_FORWARD_DENSE:
-    case MX_FEED_FORWARD_EXPERTS: return NULL;
-    case MX_FEED_FORWARD_CHANNEL_MIX: return "RWKV channel mixing";
+    case MX_FEED_FORWARD_EXPERTS:
+    case MX_FEED_FORWARD_CHANNEL_MIX: return NULL;
     case MX_FEED_FORWARD_LINEAR: return "linear layer in a feed-forward's place";
     }
     return "feed-forward of that kind";
@@ -186,6 +187,11 @@ static void ask_recurrence(struct mx_arch *arch, const struct mx_recurrence *mix
         refuse_if(arch, mixer->mamba.heads != 1 && mixer->mamba.norms, "Mamba with several heads and norms");
     } else if (mixer->kind == MX_RECURRENCE_SHORT_CONV) {
         conv = mixer->short_conv.conv;
+    } else if (mixer->kind == MX_RECURRENCE_LIGHTNING) {
+        keys = values = mixer->lightning.dim;
+    } else if (mixer->kind == MX_RECURRENCE_RG_LRU) {
+        conv = mixer->rg_lru.conv;
+        refuse_if(arch, mixer->rg_lru.width % mixer->rg_lru.heads != 0, "recurrent unit whose heads share no channels");
     }
     refuse_if(arch,
               keys > MX_RECURRENT_KEYS || values > MX_RECURRENT_VALUES || states > MX_RECURRENT_STATES ||
@@ -220,7 +226,8 @@ static void ask_layer(struct mx_arch *arch, const struct mx_layer *layer)
     refuse_if(arch, ffn->output_norm, "norm behind the experts");
     refuse_if(arch, ffn->common_bias, "bias common to experts");
     refuse_if(arch, layer->no_input_norm, "layer whose input is normalized already");
-    refuse_if(arch, layer->input_norm, "layer with one more norm on its input");
+    refuse_if(arch, ffn->kind == MX_FEED_FORWARD_CHANNEL_MIX && layer->recurrence.kind != MX_RECURRENCE_RWKV,
+              "channel mixing without time mixing");
     refuse_if(arch, layer->linear_mixer, "linear layer in attention's place");
     refuse_if(arch, layer->shares_weights && !attention->wide_input, "weights shared by several layers");
     if (ffn->kind == MX_FEED_FORWARD_DENSE && !ffn->width) mx_arch_refuse(arch, "the config has no intermediate_size");

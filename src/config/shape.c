@@ -63,7 +63,8 @@ struct mx_state_shape mx_layer_state_shape(const struct mx_layer *layer)
     case MX_RECURRENCE_LIGHTNING:
         return (struct mx_state_shape){(uint64_t)mixer->lightning.heads * mixer->lightning.dim * mixer->lightning.dim,
                                        0};
-    case MX_RECURRENCE_RWKV: return (struct mx_state_shape){5 * (uint64_t)mixer->rwkv.width, 0};
+    case MX_RECURRENCE_RWKV:
+        return (struct mx_state_shape){3 * (uint64_t)mixer->rwkv.width + 2 * (uint64_t)mixer->rwkv.hidden, 0};
     case MX_RECURRENCE_OTHER: return (struct mx_state_shape){mixer->other.state, mixer->other.conv};
     }
     return (struct mx_state_shape){0, 0};

@@ -288,9 +288,7 @@ static void rg_lru(struct walk *walk, const struct mx_rg_lru *mixer)
 static void lightning(struct walk *walk, const struct mx_lightning *mixer)
 {
     const uint64_t inner = (uint64_t)mixer->heads * mixer->dim, hidden = walk->arch->hidden;
-    matrix(walk, MX_ROLE_LIGHTNING_Q, inner, hidden, false);
-    matrix(walk, MX_ROLE_LIGHTNING_K, inner, hidden, false);
-    matrix(walk, MX_ROLE_LIGHTNING_V, inner, hidden, false);
+    matrix(walk, MX_ROLE_LIGHTNING_QKV, 3 * inner, hidden, false);
     matrix(walk, MX_ROLE_LIGHTNING_GATE, inner, hidden, false);
     inner_norm(walk, MX_ROLE_LIGHTNING_NORM, inner);
     matrix(walk, MX_ROLE_LIGHTNING_OUT, hidden, inner, false);

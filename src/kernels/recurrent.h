@@ -15,10 +15,10 @@
 struct mx_recurrent_kernels {
     /* Causal depthwise convolution of n tokens: out [n, channels] = bias + sum over j < width of weight [width,
      * channels] row j times the token width - 1 - j before. `x` and `out` step x_stride and out_stride floats from
-     * token to token. `state` [width, channels] holds the newest tokens before, the newest last, and is moved on by n.
-     * bias [channels] or NULL. */
+     * token to token. `state` [kept, channels] holds the newest tokens before, the newest last, and is moved on by n;
+     * kept is width - 1 or more. bias [channels] or NULL. */
     void (*conv)(float *out, size_t out_stride, const float *x, size_t x_stride, size_t n, const float *weight,
-                 const float *bias, float *state, size_t width, size_t channels);
+                 const float *bias, float *state, size_t kept, size_t width, size_t channels);
 
     /* Linear attention with a decay: state [dk, dv] = decay * state + k v^T; out [dv] = q^T state.
      * SSD (Mamba-2, arXiv 2405.21060, section 3) is the same with q = C, k = B and v = dt x; lightning attention
@@ -38,6 +38,19 @@ struct mx_recurrent_kernels {
      * dt, x [channels]; `scratch` [channels]. */
     void (*scan)(float *out, float *state, const float *x, const float *dt, const float *a, const float *b,
                  const float *c, const float *d, float *scratch, size_t states, size_t channels);
+
+    /* Real-gated linear recurrent unit of one token (Griffin, arXiv 2402.19427, equations 3 and 4), `channels`
+     * channels: a = exp(rate sigmoid(gate)); state = a state + sqrt(1 - a^2) sigmoid(in) x; where `first`, what a text
+     * begins with, state = sigmoid(in) x. rate [channels] is negative: -c softplus of the stored parameter. What the
+     * state becomes is the output. `in` and `gate` are overwritten. */
+    void (*lru)(float *state, const float *x, float *in, float *gate, const float *rate, int first, size_t channels);
+
+    /* RWKV-4's time mixing of one token (arXiv 2305.13048, section 3.1.2 and appendix D): out = the average of all v so
+     * far, each weighed by exp(k) and decay^age, the newest one by exp(k + bonus); state [3, channels] holds numerator,
+     * denominator, and the exponent that both are scaled down by (-1e38 before the first token). decay [channels] is
+     * negative, per token, in the exponent. `scratch` [4, channels]. */
+    void (*wkv)(float *out, float *state, const float *k, const float *v, const float *decay, const float *bonus,
+                float *scratch, size_t channels);
 };
 
 /* The table of a level; as mx_dense_kernels. */

@@ -1,6 +1,7 @@
 /* The recurrences of recurrent.h in plain C, compiled once per level: MX_LEVEL names the level and MX_LEVEL_INDEX is
  * its enum mx_cpu_level. Columns of a state go through registers sixteen at a time, as GCC vectors that every level has
  * (in pieces where its registers are shorter). */
+#include <math.h>
 #include <string.h>
 
 #include "kernels/dense.h"
@@ -18,20 +19,24 @@ typedef float vector __attribute__((vector_size(LANES * sizeof(float)), aligned(
 #define READ(address) (*(const vector *)(address))
 
 static void conv(float *out, size_t out_stride, const float *x, size_t x_stride, size_t n, const float *weight,
-                 const float *bias, float *state, size_t width, size_t channels)
+                 const float *bias, float *state, size_t kept, size_t width, size_t channels)
 {
     for (size_t t = 0; t < n; t++) {
-        memmove(state, state + channels, (width - 1) * channels * sizeof *state);
-        memcpy(state + (width - 1) * channels, x + t * x_stride, channels * sizeof *state);
-        float *row = out + t * out_stride;
+        const float *restrict newest = x + t * x_stride;
+        float *restrict row = out + t * out_stride;
         if (bias)
             memcpy(row, bias, channels * sizeof *row);
         else
             memset(row, 0, channels * sizeof *row);
-        for (size_t j = 0; j < width; j++) {
-            const float *restrict w = weight + j * channels, *restrict s = state + j * channels;
+        for (size_t j = 0; j + 1 < width; j++) {
+            const float *restrict w = weight + j * channels, *restrict s = state + (kept + 1 - width + j) * channels;
             for (size_t c = 0; c < channels; c++) row[c] += w[c] * s[c];
         }
+        const float *restrict w = weight + (width - 1) * channels;
+        for (size_t c = 0; c < channels; c++) row[c] += w[c] * newest[c];
+        if (!kept) continue;
+        memmove(state, state + channels, (kept - 1) * channels * sizeof *state);
+        memcpy(state + (kept - 1) * channels, newest, channels * sizeof *state);
     }
 }
 
@@ -148,7 +153,46 @@ static void scan(float *out, float *state, const float *x, const float *dt, cons
     for (size_t i = 0; i < channels; i++) out[i] += d[i] * x[i];
 }
 
+static void lru(float *state, const float *x, float *in, float *gate, const float *rate, int first, size_t channels)
+{
+    const struct mx_dense_kernels *dense = mx_dense_kernels(MX_LEVEL_INDEX);
+    dense->sigmoid(in, in, channels);
+    if (first) {
+        for (size_t i = 0; i < channels; i++) state[i] = in[i] * x[i];
+        return;
+    }
+    dense->sigmoid(gate, gate, channels);
+    for (size_t i = 0; i < channels; i++) gate[i] *= rate[i];
+    dense->exp(gate, gate, channels);
+    for (size_t i = 0; i < channels; i++) state[i] = gate[i] * state[i] + sqrtf(1 - gate[i] * gate[i]) * (in[i] * x[i]);
+}
+
+static void wkv(float *out, float *state, const float *k, const float *v, const float *decay, const float *bonus,
+                float *scratch, size_t channels)
+{
+    const struct mx_dense_kernels *dense = mx_dense_kernels(MX_LEVEL_INDEX);
+    float *restrict sum = state, *restrict weight = state + channels, *restrict scale = weight + channels;
+    float *restrict old = scratch, *restrict new = scratch + channels, *restrict kept = new + channels,
+                    *restrict added = kept + channels;
+    for (size_t i = 0; i < channels; i++) {
+        const float now = k[i] + bonus[i], later = scale[i] + decay[i];
+        const float most = scale[i] > now ? scale[i] : now, next = later > k[i] ? later : k[i];
+        old[i] = scale[i] - most;
+        new[i] = now - most;
+        kept[i] = later - next;
+        added[i] = k[i] - next;
+        scale[i] = next;
+    }
+    dense->exp(scratch, scratch, 4 * channels);
+    for (size_t i = 0; i < channels; i++) {
+        out[i] = (old[i] * sum[i] + new[i] * v[i]) / (old[i] * weight[i] + new[i]);
+        sum[i] = kept[i] * sum[i] + added[i] * v[i];
+        weight[i] = kept[i] * weight[i] + added[i];
+    }
+}
+
 void MX_RECURRENT_FILL(MX_LEVEL)(struct mx_recurrent_kernels *table)
 {
-    *table = (struct mx_recurrent_kernels){.conv = conv, .linear = linear, .delta = delta, .scan = scan};
+    *table = (struct mx_recurrent_kernels){
+        .conv = conv, .linear = linear, .delta = delta, .scan = scan, .lru = lru, .wkv = wkv};
 }

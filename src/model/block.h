@@ -98,6 +98,9 @@ void mx_adapt_heads(const struct mx_run *run, uint32_t index, const float *x);
  * workspace->embedded. Uses workspace->out and normed. */
 void mx_shared_block(struct mx_run *run, uint32_t index, float *out);
 
+/* out [n, hidden] = (add ? out : 0) + RWKV's channel mixing of x [n, hidden]. Moves its part of the state on. */
+void mx_channel_mix_block(const struct mx_run *run, uint32_t index, const float *x, float *out, bool add);
+
 /* The two halves of a dense feed-forward: gate x and up x into workspace->gate and up; out [n, hidden] = (add ? out :
  * 0)
  * + down(act(gate) * up). */

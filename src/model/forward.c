@@ -28,8 +28,8 @@ static void feed_forward(const struct mx_run *run, uint32_t index, const float *
     switch (layer->feed_forward.kind) {
     case MX_FEED_FORWARD_DENSE: mx_feed_forward_block(run, &weights->dense, run->n, x, out, add); break;
     case MX_FEED_FORWARD_EXPERTS: mx_experts_block(run, layer, &weights->experts, x, out, add); break;
+    case MX_FEED_FORWARD_CHANNEL_MIX: mx_channel_mix_block(run, index, x, out, add); break;
     case MX_FEED_FORWARD_NONE:
-    case MX_FEED_FORWARD_CHANNEL_MIX:
     case MX_FEED_FORWARD_LINEAR: break; /* config/runs.c refuses them */
     }
 }
@@ -43,12 +43,11 @@ static void mixer(const struct mx_run *run, uint32_t index, const float *x, floa
 
 typedef void block_function(const struct mx_run *run, uint32_t index, const float *x, float *out, bool add);
 
-/* x += residual_scale * post(block(input)): the plain case adds in the block's last product. */
+/* x += scale * post(block(input)): the plain case adds in the block's last product. */
 static void join(const struct mx_run *run, uint32_t index, block_function *block, const float *input,
-                 const struct mx_norm_weights *post)
+                 const struct mx_norm_weights *post, float scale)
 {
     struct mx_workspace *workspace = run->workspace;
-    const float scale = (float)run->arch->residual_scale;
     if (!post && scale == 1) {
         block(run, index, input, workspace->x, true);
         return;
@@ -56,6 +55,28 @@ static void join(const struct mx_run *run, uint32_t index, block_function *block
     block(run, index, input, workspace->out, false);
     if (post) mx_norm_rows(run, post, run->n, workspace->out, workspace->out, run->arch->hidden);
     mx_add_rows(run, workspace->x, workspace->out, scale, run->arch->hidden);
+}
+
+/* y = norm(x); x = a y + b block(y) */
+static void join_normed(const struct mx_run *run, uint32_t index, block_function *block,
+                        const struct mx_norm_weights *norm, const struct mx_joint *joint)
+{
+    struct mx_workspace *workspace = run->workspace;
+    const size_t hidden = run->arch->hidden;
+    mx_norm_rows(run, norm, run->n, workspace->normed, workspace->x, hidden);
+    memcpy(workspace->x, workspace->normed, run->n * hidden * sizeof *workspace->x);
+    mx_scale_rows(run, workspace->x, (float)joint->keep, run->n, hidden);
+    join(run, index, block, workspace->normed, NULL, (float)joint->add);
+}
+
+static void run_normed_layer(const struct mx_run *run, uint32_t index)
+{
+    const struct mx_layer *layer = &run->arch->layers[index];
+    const struct mx_layer_weights *weights = &run->model->weights.layers[index];
+    join_normed(run, index, mixer, &weights->mixer_norm, &layer->joints[0]);
+    mx_watch_stream(run, index, "attention");
+    join_normed(run, index, feed_forward, &weights->ffn_norm, &layer->joints[1]);
+    mx_watch_stream(run, index, "feed-forward");
 }
 
 /* x += recur(norm(x + shared block)): what the block makes is seen by the recurrence alone. */
@@ -73,8 +94,15 @@ static void run_shared_layer(struct mx_run *run, uint32_t index)
 
 static void run_layer(struct mx_run *run, uint32_t index)
 {
+    if (run->arch->layers[index].input_norm)
+        mx_norm_rows(run, &run->model->weights.layers[index].input_norm, run->n, run->workspace->x, run->workspace->x,
+                     run->arch->hidden);
     if (run->arch->layers[index].attention.wide_input) {
         run_shared_layer(run, index);
+        return;
+    }
+    if (run->arch->layers[index].block == MX_BLOCK_NORMED) {
+        run_normed_layer(run, index);
         return;
     }
     const struct mx_layer *layer = &run->arch->layers[index];
@@ -84,6 +112,7 @@ static void run_layer(struct mx_run *run, uint32_t index)
     const bool feeds = layer->feed_forward.kind != MX_FEED_FORWARD_NONE;
     struct mx_workspace *workspace = run->workspace;
     const size_t hidden = run->arch->hidden;
+    const float scale = (float)run->arch->residual_scale;
     const bool post = shape == MX_BLOCK_POST || shape == MX_BLOCK_SANDWICH;
     const float *input = workspace->x;
     if (shape != MX_BLOCK_POST && mixes) {
@@ -93,7 +122,7 @@ static void run_layer(struct mx_run *run, uint32_t index)
     if (shape == MX_BLOCK_PARALLEL_TWO) { /* the feed-forward's input must be taken before attention is added */
         mx_norm_rows(run, &weights->ffn_norm, run->n, workspace->second, workspace->x, hidden);
     }
-    if (mixes) join(run, index, mixer, input, post ? &weights->mixer_post_norm : NULL);
+    if (mixes) join(run, index, mixer, input, post ? &weights->mixer_post_norm : NULL, scale);
     mx_watch_stream(run, index, "attention");
     if (!feeds) return;
     if (shape == MX_BLOCK_PARALLEL_TWO) input = workspace->second;
@@ -101,7 +130,7 @@ static void run_layer(struct mx_run *run, uint32_t index)
         mx_norm_rows(run, &weights->ffn_norm, run->n, workspace->normed, workspace->x, hidden);
         input = workspace->normed;
     }
-    join(run, index, feed_forward, input, post ? &weights->ffn_post_norm : NULL);
+    join(run, index, feed_forward, input, post ? &weights->ffn_post_norm : NULL, scale);
     mx_watch_stream(run, index, "feed-forward");
 }
 

@@ -71,15 +71,6 @@ static void project_in(const struct scanning *job)
     mx_recurrent_project(job->layer, jobs, weights->z.matrix.rows ? 2 : 1);
 }
 
-static struct mx_matrix of_head(const struct mx_linear *stack, size_t rows, size_t head)
-{
-    struct mx_matrix own = stack->matrix;
-    if (rows == own.rows) return own; /* the only head; several are a plain stack */
-    own.rows = rows;
-    own.data += head * rows * mx_matrix_row_bytes(&own);
-    return own;
-}
-
 /* dt, B and C from the convolved x into mix[2], head by head; the step of each channel from dt into mix[3]. */
 static void project_parameters(struct scanning *job)
 {
@@ -89,13 +80,13 @@ static void project_parameters(struct scanning *job)
     const float *bias = job->heads == 1 ? weights->dt.bias : weights->dt_bias;
     const size_t stride = job->heads * job->parameters;
     for (size_t head = 0; head < job->heads; head++) {
-        const struct mx_matrix matrix = of_head(&weights->x, job->parameters, head);
+        const struct mx_matrix matrix = mx_recurrent_head(&weights->x, job->parameters, head);
         const struct mx_matmul_job x = {&matrix, NULL, workspace->mix[2] + head * job->parameters, stride, false};
         mx_matmul_many(&workspace->machine, &x, 1, workspace->mix[1] + head * job->share, job->inner, run->n);
     }
     if (job->mixer->norms) mx_rows(run->pool, run->n, norm_parameters, job);
     for (size_t head = 0; head < job->heads; head++) {
-        const struct mx_matrix matrix = of_head(&weights->dt, job->share, head);
+        const struct mx_matrix matrix = mx_recurrent_head(&weights->dt, job->share, head);
         const size_t first = head * job->share;
         const struct mx_matmul_job dt = {&matrix, bias ? bias + first : NULL, workspace->mix[3] + first, job->inner,
                                          false};

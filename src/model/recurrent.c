@@ -30,11 +30,20 @@ struct mx_recurrent_widths mx_recurrent_widths(const struct mx_recurrence *mixer
         const size_t inner = mamba->inner, parameters = mamba->heads * (mamba->rank + 2 * (size_t)mamba->state);
         return (struct mx_recurrent_widths){{2 * inner, inner, parameters, 2 * inner}, inner};
     }
+    case MX_RECURRENCE_RG_LRU: {
+        const size_t width = mixer->rg_lru.width;
+        return (struct mx_recurrent_widths){{width, width, width, 2 * width}, width};
+    }
+    case MX_RECURRENCE_LIGHTNING: {
+        const size_t inner = (size_t)mixer->lightning.heads * mixer->lightning.dim;
+        return (struct mx_recurrent_widths){{3 * inner, inner, inner}, inner};
+    }
+    case MX_RECURRENCE_RWKV: { /* channel mixing uses them, too */
+        const size_t width = mixer->rwkv.width, hidden = mixer->rwkv.hidden, wider = mx_larger(width, hidden);
+        return (struct mx_recurrent_widths){{3 * hidden, wider, wider, width}, width};
+    }
     case MX_RECURRENCE_NONE:
     case MX_RECURRENCE_KIMI_DELTA:
-    case MX_RECURRENCE_RG_LRU:
-    case MX_RECURRENCE_LIGHTNING:
-    case MX_RECURRENCE_RWKV:
     case MX_RECURRENCE_OTHER: break;
     }
     return (struct mx_recurrent_widths){{0}, 0};
@@ -47,11 +56,11 @@ static mx_recurrent_mix *mix_of(enum mx_recurrence_kind kind)
     case MX_RECURRENCE_DELTA: return mx_mix_delta;
     case MX_RECURRENCE_MAMBA2: return mx_mix_mamba2;
     case MX_RECURRENCE_MAMBA: return mx_mix_mamba;
+    case MX_RECURRENCE_RG_LRU: return mx_mix_rg_lru;
+    case MX_RECURRENCE_LIGHTNING: return mx_mix_lightning;
+    case MX_RECURRENCE_RWKV: return mx_mix_rwkv;
     case MX_RECURRENCE_NONE:
     case MX_RECURRENCE_KIMI_DELTA:
-    case MX_RECURRENCE_RG_LRU:
-    case MX_RECURRENCE_LIGHTNING:
-    case MX_RECURRENCE_RWKV:
     case MX_RECURRENCE_OTHER: break; /* config/runs.c refuses them */
     }
     return NULL;
@@ -120,7 +129,8 @@ static void convolve(void *context, const struct mx_part *part, uint32_t piece)
     const struct convolving *job = context;
     const struct mx_recurrent_conv *conv = job->conv;
     const size_t first = (size_t)piece * CHANNELS, count = mx_smaller(CHANNELS, conv->channels - first);
-    float *state = mx_recurrent_conv_state(job->layer, part) + first * conv->width;
+    const size_t kept = mx_layer_state_shape(&job->layer->run->arch->layers[job->layer->index]).conv / conv->channels;
+    float *state = mx_recurrent_conv_state(job->layer, part) + first * kept;
     float *out = conv->out + part->row * conv->out_stride + first;
     const struct mx_conv_weights *weights = conv->weights;
     /* Weights of all channels lie row by row; a piece's are gathered, as its state is kept. */
@@ -129,7 +139,8 @@ static void convolve(void *context, const struct mx_part *part, uint32_t piece)
         for (size_t c = 0; c < count; c++) own[j * count + c] = weights->weight[j * conv->channels + first + c];
     }
     job->layer->kernels->conv(out, conv->out_stride, conv->x + part->row * conv->x_stride + first, conv->x_stride,
-                              part->n, own, weights->bias ? weights->bias + first : NULL, state, conv->width, count);
+                              part->n, own, weights->bias ? weights->bias + first : NULL, state, kept, conv->width,
+                              count);
     for (size_t t = 0; conv->silu && t < part->n; t++) {
         float *row = out + t * conv->out_stride;
         job->layer->run->kernels->silu(row, row, count);
@@ -140,6 +151,20 @@ void mx_recurrent_convolve(const struct mx_recurrent_run *layer, const struct mx
 {
     struct convolving job = {layer, conv};
     mx_recurrent_pieces(layer, (uint32_t)((conv->channels + CHANNELS - 1) / CHANNELS), convolve, &job);
+}
+
+bool mx_recurrent_begins(const struct mx_part *part, size_t row)
+{
+    return part->length + part->first + (row - part->row) == 0;
+}
+
+struct mx_matrix mx_recurrent_head(const struct mx_linear *stack, size_t rows, size_t head)
+{
+    struct mx_matrix own = stack->matrix;
+    if (rows == own.rows) return own; /* the only head, of any form */
+    own.rows = rows;
+    own.data += head * rows * mx_matrix_row_bytes(&own);
+    return own;
 }
 
 float mx_softplus(float x)

@@ -45,14 +45,21 @@ struct mx_recurrent_conv {
 };
 void mx_recurrent_convolve(const struct mx_recurrent_run *layer, const struct mx_recurrent_conv *conv);
 
+/* Whether row `row` of a part is the first token of its text. */
+bool mx_recurrent_begins(const struct mx_part *part, size_t row);
+
 /* log(1 + exp(x)) without overflow. */
 float mx_softplus(float x);
+
+/* The rows of head `head` of a plain stack that has `rows` of them for each head. */
+struct mx_matrix mx_recurrent_head(const struct mx_linear *stack, size_t rows, size_t head);
 
 /* Products of all rows of x. */
 void mx_recurrent_project(const struct mx_recurrent_run *layer, const struct mx_matmul_job *jobs, int count);
 
 /* Each kind's: returns what the output product takes, [n, columns of `out`]. */
 typedef const float *mx_recurrent_mix(const struct mx_recurrent_run *layer);
-mx_recurrent_mix mx_mix_short_conv, mx_mix_delta, mx_mix_mamba2, mx_mix_mamba;
+mx_recurrent_mix mx_mix_short_conv, mx_mix_delta, mx_mix_mamba2, mx_mix_mamba, mx_mix_rg_lru, mx_mix_lightning,
+    mx_mix_rwkv;
 
 #endif

@@ -94,6 +94,17 @@ static mx_status read_decay(struct loader *loader, struct mx_found *found, unsig
     return MX_OK;
 }
 
+/* The decay's exponent c of RG-LRU is 8 (arXiv 2402.19427, section 2.4). */
+static mx_status read_rate(struct loader *loader, struct mx_found *found, unsigned char *place)
+{
+    float *values;
+    MX_TRY(mx_reader_floats(&loader->reader, found, &values));
+    for (uint64_t i = 0; i < found->spec->rows; i++)
+        values[i] = -8 * (values[i] > 20 ? values[i] : log1pf(expf(values[i])));
+    memcpy(place, &(const float *){values}, sizeof values);
+    return MX_OK;
+}
+
 /* One matrix of every expert of the layer. */
 static mx_status read_experts(struct loader *loader, struct mx_found *found, size_t offset)
 {
@@ -113,9 +124,13 @@ static mx_status read_experts(struct loader *loader, struct mx_found *found, siz
 static mx_status repeat(struct loader *loader, const struct mx_tensor_spec *spec, struct mx_place place)
 {
     static const size_t sizes[] = {
-        [MX_PLACE_LINEAR] = sizeof(struct mx_linear), [MX_PLACE_NORM] = sizeof(struct mx_norm_weights),
-        [MX_PLACE_FLOATS] = sizeof(const float *),    [MX_PLACE_CONV] = sizeof(struct mx_conv_weights),
-        [MX_PLACE_DECAY] = sizeof(const float *),     [MX_PLACE_EXPERT] = 0,
+        [MX_PLACE_LINEAR] = sizeof(struct mx_linear),
+        [MX_PLACE_NORM] = sizeof(struct mx_norm_weights),
+        [MX_PLACE_FLOATS] = sizeof(const float *),
+        [MX_PLACE_CONV] = sizeof(struct mx_conv_weights),
+        [MX_PLACE_DECAY] = sizeof(const float *),
+        [MX_PLACE_RATE] = sizeof(const float *),
+        [MX_PLACE_EXPERT] = 0,
     };
     struct mx_layer_weights *layers = loader->weights->layers;
     const uint32_t owner = loader->reader.arch->layers[spec->layer].weights_of;
@@ -158,6 +173,7 @@ static mx_status read_tensor(void *context, const struct mx_tensor_spec *spec)
     case MX_PLACE_FLOATS: return read_floats(loader, &found, base + place.offset);
     case MX_PLACE_CONV: return read_conv(loader, &found, base + place.offset);
     case MX_PLACE_DECAY: return read_decay(loader, &found, base + place.offset);
+    case MX_PLACE_RATE: return read_rate(loader, &found, base + place.offset);
     case MX_PLACE_EXPERT: return read_experts(loader, &found, place.offset);
     case MX_PLACE_NONE: break;
     }

@@ -50,13 +50,15 @@ struct mx_conv_weights {
 /* A recurrence of any kind; what a kind has no tensor for is zero. */
 struct mx_recurrence_weights {
     struct mx_linear in, out;            /* SSM_IN, SSM_OUT, DELTA_OUT, ... */
-    struct mx_linear q, k, v, z, b, a;   /* of the delta rules */
+    struct mx_linear q, k, v, z, b, a;   /* of the delta rules; z is any gate of the output */
     struct mx_linear f_a, f_b, g_a, g_b; /* low-rank gates of Kimi delta attention */
-    struct mx_linear x, dt;              /* of Mamba: dt, B, C from x; dt from its rank */
+    struct mx_linear x, dt;              /* of Mamba: dt, B, C from x; dt from its rank; x: the branch that recurs */
     struct mx_conv_weights conv;
-    const float *decay;   /* -exp(A_log): [heads], or [state, channels] (Mamba) */
+    const float *decay;   /* -exp(A_log): [heads], or [state, channels] (Mamba); of RG-LRU [width] */
     const float *dt_bias; /* [heads], or per channel */
     const float *skip;    /* D: [heads], or [channels] */
+    const float *bonus;   /* RWKV: of the newest token, [width] */
+    const float *mix[3];  /* RWKV: the newest token's share in the inputs of k, v and r, [hidden] */
     struct mx_norm_weights norm, dt_norm, b_norm, c_norm;
 };
 
@@ -68,13 +70,19 @@ struct mx_shared_weights {
     struct mx_linear ffn_a, gate_b, up_b;
 };
 
+struct mx_channel_mix_weights {
+    struct mx_linear r;         /* [hidden, hidden] */
+    const float *mix_k, *mix_r; /* [hidden] */
+};
+
 struct mx_layer_weights {
-    struct mx_norm_weights mixer_norm, mixer_post_norm, ffn_norm, ffn_post_norm;
+    struct mx_norm_weights input_norm, mixer_norm, mixer_post_norm, ffn_norm, ffn_post_norm;
     struct mx_attention_weights attention;
     struct mx_recurrence_weights recurrence;
     struct mx_shared_weights shared;
-    struct mx_feed_forward_weights dense; /* MX_FEED_FORWARD_DENSE */
-    struct mx_experts_weights experts;    /* MX_FEED_FORWARD_EXPERTS */
+    struct mx_feed_forward_weights dense;      /* MX_FEED_FORWARD_DENSE */
+    struct mx_experts_weights experts;         /* MX_FEED_FORWARD_EXPERTS */
+    struct mx_channel_mix_weights channel_mix; /* MX_FEED_FORWARD_CHANNEL_MIX; its up and down are those of `dense` */
 };
 
 struct mx_weights {
@@ -97,6 +105,7 @@ enum mx_place_kind {
     MX_PLACE_FLOATS, /* a const float * */
     MX_PLACE_CONV,   /* a struct mx_conv_weights, transposed */
     MX_PLACE_DECAY,  /* a const float *: -exp of the numbers, [cols, rows] */
+    MX_PLACE_RATE,   /* a const float *: -8 softplus of the numbers (RG-LRU) */
     MX_PLACE_EXPERT, /* a struct mx_linear in each expert's struct mx_feed_forward_weights */
 };
 struct mx_place {

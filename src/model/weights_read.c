@@ -202,6 +202,21 @@ mx_status mx_reader_linear(struct mx_reader *reader, struct mx_found *found, uin
     return found->spec->bias ? bias_of(reader, found, index, &out->bias) : MX_OK;
 }
 
+/* A copy of a stack of matrices [cols, cols], each transposed. */
+static mx_status transpose_squares(struct mx_reader *reader, struct mx_matrix *stack)
+{
+    const size_t rows = stack->rows, cols = stack->cols, size = mx_dtype_size(stack->dtype);
+    uint8_t *data = copy_space(reader, rows, cols * size);
+    if (!data) return mx_fail_memory(reader->err, "a transposed copy", rows * cols * size);
+    for (size_t i = 0; i < rows; i++) {
+        const size_t first = i / cols * cols;
+        for (size_t j = 0; j < cols; j++)
+            memcpy(data + (i * cols + j) * size, stack->data + ((first + j) * cols + i - first) * size, size);
+    }
+    stack->data = data;
+    return MX_OK;
+}
+
 mx_status mx_reader_stack(struct mx_reader *reader, const struct mx_found *found, struct mx_matrix *out)
 {
     const size_t rows = (size_t)found->spec->rows, cols = (size_t)found->spec->cols;
@@ -217,7 +232,8 @@ mx_status mx_reader_stack(struct mx_reader *reader, const struct mx_found *found
         !mx_storage_float(tensor->storage, &out->dtype))
         return mx_fail(reader->err, MX_ERR_FORMAT, "%s: tensor \"%.100s\" is no stack of matrices of %zu floats in all",
                        tensor->file, name, rows * cols);
-    return remember(reader, module);
+    MX_TRY(remember(reader, module));
+    return found->source.transposed ? transpose_squares(reader, out) : MX_OK;
 }
 
 /* ---- small arrays ---- */

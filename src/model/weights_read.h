@@ -28,7 +28,7 @@ mx_status mx_reader_find(struct mx_reader *reader, const struct mx_tensor_spec *
 /* The matrix (of expert `index`, if there are several) and its bias. */
 mx_status mx_reader_linear(struct mx_reader *reader, struct mx_found *found, uint32_t index, struct mx_linear *out);
 
-/* A plain stack of small matrices in place, as one of all their rows. */
+/* A plain stack of small matrices, as one of all their rows: in place, or, if transposed (square ones), copied. */
 mx_status mx_reader_stack(struct mx_reader *reader, const struct mx_found *found, struct mx_matrix *out);
 
 /* All numbers as f32, in an array of the arena's. */

@@ -102,10 +102,11 @@ static void convolutions(void **state)
                 memcpy(kept + j * CHANNELS, x + j * STRIDE, CHANNELS * sizeof *x);
             memcpy(again, kept, sizeof kept);
             const float *first = x + WIDTH * STRIDE;
-            kernels->conv(out, STRIDE, first, STRIDE, TOKENS, weight, biased ? bias : NULL, kept, WIDTH, CHANNELS);
+            kernels->conv(out, STRIDE, first, STRIDE, TOKENS, weight, biased ? bias : NULL, kept, WIDTH, WIDTH,
+                          CHANNELS);
             for (size_t t = 0; t < TOKENS; t++)
                 kernels->conv(single + t * STRIDE, STRIDE, first + t * STRIDE, STRIDE, 1, weight, biased ? bias : NULL,
-                              again, WIDTH, CHANNELS);
+                              again, WIDTH, WIDTH, CHANNELS);
             assert_memory_equal(kept, again, sizeof kept);
             for (size_t t = 0; t < TOKENS; t++) {
                 double wanted[CHANNELS];
@@ -156,12 +157,92 @@ static void scans(void **state)
     }
 }
 
+/* A state that holds no more than the width needs gives what a wider one does. */
+static void narrow_convolutions(void **state)
+{
+    (void)state;
+    enum { CHANNELS = 19, WIDTH = 4 };
+    static float x[TOKENS * CHANNELS], weight[WIDTH * CHANNELS], out[TOKENS * CHANNELS], wide_out[TOKENS * CHANNELS];
+    float kept[(WIDTH - 1) * CHANNELS] = {0}, wide[WIDTH * CHANNELS] = {0};
+    uint64_t seed = 9;
+    fill(x, TOKENS * CHANNELS, &seed);
+    fill(weight, WIDTH * CHANNELS, &seed);
+    const struct mx_recurrent_kernels *kernels = mx_recurrent_kernels(mx_cpu_detect());
+    kernels->conv(out, CHANNELS, x, CHANNELS, TOKENS, weight, NULL, kept, WIDTH - 1, WIDTH, CHANNELS);
+    kernels->conv(wide_out, CHANNELS, x, CHANNELS, TOKENS, weight, NULL, wide, WIDTH, WIDTH, CHANNELS);
+    assert_memory_equal(out, wide_out, sizeof out);
+    assert_memory_equal(kept, x + (TOKENS - WIDTH + 1) * CHANNELS, sizeof kept);
+    assert_memory_equal(kept, wide + CHANNELS, sizeof kept);
+}
+
+static double logistic(double x)
+{
+    return 1 / (1 + exp(-x));
+}
+
+static void gated_units(void **state)
+{
+    (void)state;
+    enum { CHANNELS = 37 };
+    for (enum mx_cpu_level level = MX_CPU_SCALAR; level <= mx_cpu_detect(); level++) {
+        float x[CHANNELS], in[CHANNELS], gate[CHANNELS], rate[CHANNELS], h[CHANNELS];
+        double exact[CHANNELS];
+        uint64_t seed = 12;
+        fill(h, CHANNELS, &seed); /* must not show: the first token begins anew */
+        fill(rate, CHANNELS, &seed);
+        for (size_t i = 0; i < CHANNELS; i++) rate[i] = -4 * fabsf(rate[i]) - 0.01f;
+        for (int t = 0; t < TOKENS; t++) {
+            fill(x, CHANNELS, &seed);
+            fill(in, CHANNELS, &seed);
+            fill(gate, CHANNELS, &seed);
+            for (size_t i = 0; i < CHANNELS; i++) {
+                const double a = exp(rate[i] * logistic(gate[i])), new = logistic(in[i]) * x[i];
+                exact[i] = t == 0 ? new : a *exact[i] + sqrt(1 - a * a) * new;
+            }
+            mx_recurrent_kernels(level)->lru(h, x, in, gate, rate, t == 0, CHANNELS);
+            assert_near(h, exact, CHANNELS);
+        }
+    }
+}
+
+/* Against the sum over all tokens that the recurrence stands for, with keys far apart. */
+static void weighted_averages(void **state)
+{
+    (void)state;
+    enum { CHANNELS = 37 };
+    for (enum mx_cpu_level level = MX_CPU_SCALAR; level <= mx_cpu_detect(); level++) {
+        float k[TOKENS][CHANNELS], v[TOKENS][CHANNELS], decay[CHANNELS], bonus[CHANNELS], out[CHANNELS],
+            scratch[4 * CHANNELS], h[3 * CHANNELS] = {0};
+        uint64_t seed = 13;
+        fill(decay, CHANNELS, &seed);
+        fill(bonus, CHANNELS, &seed);
+        for (size_t i = 0; i < CHANNELS; i++) decay[i] = -2 * fabsf(decay[i]);
+        for (size_t i = 0; i < CHANNELS; i++) h[2 * CHANNELS + i] = -1e38f;
+        for (int t = 0; t < TOKENS; t++) {
+            double wanted[CHANNELS];
+            fill(k[t], CHANNELS, &seed);
+            fill(v[t], CHANNELS, &seed);
+            for (size_t i = 0; i < CHANNELS; i++) k[t][i] *= 200; /* exp of it is no float */
+            mx_recurrent_kernels(level)->wkv(out, h, k[t], v[t], decay, bonus, scratch, CHANNELS);
+            for (size_t i = 0; i < CHANNELS; i++) {
+                double sum = 0, weight = 0;
+                for (int s = 0; s <= t; s++) {
+                    const double w = exp(k[s][i] + (s == t ? bonus[i] : (t - 1 - s) * (double)decay[i]));
+                    sum += w * v[s][i];
+                    weight += w;
+                }
+                wanted[i] = sum / weight;
+            }
+            assert_near(out, wanted, CHANNELS);
+        }
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(outer_products),
-        cmocka_unit_test(convolutions),
-        cmocka_unit_test(scans),
+        cmocka_unit_test(outer_products),      cmocka_unit_test(convolutions), cmocka_unit_test(scans),
+        cmocka_unit_test(narrow_convolutions), cmocka_unit_test(gated_units),  cmocka_unit_test(weighted_averages),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -48,6 +48,7 @@ void mx_fill_jamba(struct mx_build *build);
 void mx_fill_linear(struct mx_build *build);
 void mx_fill_lfm2(struct mx_build *build);
 void mx_fill_olmo_hybrid(struct mx_build *build);
+void mx_fill_minimax(struct mx_build *build);
 void mx_fill_nemotron_h(struct mx_build *build);
 void mx_fill_recurrent_gemma(struct mx_build *build);
 void mx_fill_rwkv(struct mx_build *build);

@@ -1,6 +1,7 @@
 /* Attention beside recurrence, and pure recurrence, where the fields alone do not say it all. */
 #include <math.h>
 
+#include "base/half.h"
 #include "base/json.h"
 #include "config/families/fills.h"
 #include "config/runs.h"
@@ -167,6 +168,7 @@ void mx_fill_recurrent_gemma(struct mx_build *build)
 {
     struct mx_arch *arch = build->arch;
     mx_fill_gemma(build);
+    arch->embedding_scale = mx_f32_from_bf16(mx_bf16_from_f32((float)arch->embedding_scale)); /* so the reference */
     arch->logit_softcap = mx_config_number(build->config, "logits_soft_cap", 0, 1e6, 30);
     for (uint32_t i = 0; i < arch->layer_count; i++) {
         struct mx_layer *layer = &arch->layers[i];
@@ -179,6 +181,9 @@ void mx_fill_recurrent_gemma(struct mx_build *build)
 void mx_fill_rwkv(struct mx_build *build)
 {
     struct mx_arch *arch = build->arch;
+    /* Halving the stream every so many layers, and what is added to it as often, keeps float16 from overflowing and
+     * changes nothing else. */
+    mx_config_whole(build->config, "rescale_every", 0, MX_ARCH_MAX_LAYERS, 0);
     for (uint32_t i = 0; i < arch->layer_count; i++) arch->layers[i].feed_forward.kind = MX_FEED_FORWARD_CHANNEL_MIX;
     arch->layers[0].input_norm = true;
 }
@@ -243,6 +248,32 @@ void mx_fill_zamba(struct mx_build *build)
         mx_layer_attend(build, layer, MX_ATTENTION_FULL);
         if (first == arch->layer_count) first = i;
         shared_block(layer, false, i, first);
+    }
+}
+
+/* Each part's output joins its own normalized input, both multiplied (in transformers' words, or in the model's own).
+ */
+void mx_fill_minimax(struct mx_build *build)
+{
+    static const char *const fields[][2] = {
+        {"full_attn_alpha_factor|layernorm_full_attention_alpha",
+         "full_attn_beta_factor|layernorm_full_attention_beta"},
+        {"linear_attn_alpha_factor|layernorm_linear_attention_alpha",
+         "linear_attn_beta_factor|layernorm_linear_attention_beta"},
+        {"mlp_alpha_factor|layernorm_mlp_alpha", "mlp_beta_factor|layernorm_mlp_beta"},
+    };
+    struct mx_config *config = build->config;
+    struct mx_arch *arch = build->arch;
+    double factors[3][2];
+    for (int i = 0; i < 6; i++) factors[i / 2][i % 2] = mx_config_number(config, fields[i / 2][i % 2], -1e9, 1e9, 1);
+    if (!mx_config_flag(config, "postnorm", true))
+        mx_arch_refuse(arch, "the engine has no MiniMax whose residual is not normalized");
+    mx_build_block(build, MX_BLOCK_NORMED);
+    for (uint32_t i = 0; i < arch->layer_count; i++) {
+        struct mx_layer *layer = &arch->layers[i];
+        const double *mixer = factors[mx_layer_recurs(layer)];
+        layer->joints[0] = (struct mx_joint){mixer[0], mixer[1]};
+        layer->joints[1] = (struct mx_joint){factors[2][0], factors[2][1]};
     }
 }
 

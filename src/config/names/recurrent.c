@@ -201,4 +201,71 @@ const struct mx_names mx_names_zamba2 = {
              {MX_ROLE_GATE_ADAPTER_B, MX_ROLE_UP_ADAPTER_B}},
         },
 };
+
+/* Attention and recurrence have one name; a gate's blocks are stored as [in, out]. */
+const struct mx_names mx_names_recurrent_gemma = {
+    .base = &mx_names_llama,
+    .of =
+        {
+            [MX_ROLE_FINAL_NORM] = "final_norm",
+            [MX_ROLE_MIXER_NORM] = "temporal_pre_norm",
+            [MX_ROLE_FFN_NORM] = "channel_pre_norm",
+            [MX_ROLE_Q] = "temporal_block.q_proj",
+            [MX_ROLE_K] = "temporal_block.k_proj",
+            [MX_ROLE_V] = "temporal_block.v_proj",
+            [MX_ROLE_O] = "temporal_block.o_proj",
+            [MX_ROLE_GATE] = "mlp_block.gate_proj",
+            [MX_ROLE_UP] = "mlp_block.up_proj",
+            [MX_ROLE_DOWN] = "mlp_block.down_proj",
+            [MX_ROLE_LRU_X] = "temporal_block.linear_x",
+            [MX_ROLE_LRU_Y] = "temporal_block.linear_y",
+            [MX_ROLE_LRU_OUT] = "temporal_block.linear_out",
+            [MX_ROLE_LRU_CONV] = "temporal_block.conv_1d",
+            [MX_ROLE_LRU_INPUT_GATE] = "temporal_block.rg_lru.input_gate_weight^T",
+            [MX_ROLE_LRU_INPUT_GATE_BIAS] = "temporal_block.rg_lru.input_gate_bias",
+            [MX_ROLE_LRU_GATE] = "temporal_block.rg_lru.recurrent_gate_weight^T",
+            [MX_ROLE_LRU_GATE_BIAS] = "temporal_block.rg_lru.recurrent_gate_bias",
+            [MX_ROLE_LRU_DECAY] = "temporal_block.rg_lru.recurrent_param",
+        },
+};
+
+const struct mx_names mx_names_minimax = {
+    .base = &mx_names_mixtral,
+    .of =
+        {
+            [MX_ROLE_LIGHTNING_QKV] = "self_attn.qkv_proj",
+            [MX_ROLE_LIGHTNING_GATE] = "self_attn.output_gate",
+            [MX_ROLE_LIGHTNING_NORM] = "self_attn.norm",
+            [MX_ROLE_LIGHTNING_OUT] = "self_attn.out_proj",
+        },
+};
+
+const struct mx_names mx_names_rwkv = {
+    .base = &mx_names_llama,
+    .body = "rwkv.",
+    .layer = "blocks.%u.",
+    .of =
+        {
+            [MX_ROLE_EMBEDDING] = "embeddings",
+            [MX_ROLE_FINAL_NORM] = "ln_out",
+            [MX_ROLE_HEAD] = "head",
+            [MX_ROLE_INPUT_NORM] = "pre_ln",
+            [MX_ROLE_MIXER_NORM] = "ln1",
+            [MX_ROLE_FFN_NORM] = "ln2",
+            [MX_ROLE_RWKV_DECAY] = "attention.time_decay",
+            [MX_ROLE_RWKV_FIRST] = "attention.time_first",
+            [MX_ROLE_RWKV_MIX_K] = "attention.time_mix_key",
+            [MX_ROLE_RWKV_MIX_V] = "attention.time_mix_value",
+            [MX_ROLE_RWKV_MIX_R] = "attention.time_mix_receptance",
+            [MX_ROLE_RWKV_K] = "attention.key",
+            [MX_ROLE_RWKV_V] = "attention.value",
+            [MX_ROLE_RWKV_R] = "attention.receptance",
+            [MX_ROLE_RWKV_OUT] = "attention.output",
+            [MX_ROLE_CHANNEL_MIX_K] = "feed_forward.time_mix_key",
+            [MX_ROLE_CHANNEL_MIX_R] = "feed_forward.time_mix_receptance",
+            [MX_ROLE_UP] = "feed_forward.key",
+            [MX_ROLE_CHANNEL_R] = "feed_forward.receptance",
+            [MX_ROLE_DOWN] = "feed_forward.value",
+        },
+};
 /* NOLINTEND(bugprone-suspicious-missing-comma) */
