@@ -12,16 +12,17 @@ report:     base records
 config:     base
 checkpoint: base config
 jinja:      base
+structure:  base
 tokenizer:  base jinja
 kernels:    base
 cache:      base config kernels
 model:      base config checkpoint kernels cache
-engine:     base config checkpoint tokenizer kernels cache model
+engine:     base config checkpoint structure tokenizer kernels cache model
 advisor:    base records config checkpoint cache model
-evidence:   base records config checkpoint tokenizer kernels cache model engine
-api:        base records config checkpoint tokenizer kernels cache model engine advisor evidence
-serve:      base tokenizer cache config engine
-cli:        base records report config checkpoint tokenizer kernels cache model engine advisor evidence serve
+evidence:   base records config checkpoint structure tokenizer kernels cache model engine
+api:        base records config checkpoint structure tokenizer kernels cache model engine advisor evidence
+serve:      base structure tokenizer cache config engine
+cli:        base records report config checkpoint structure tokenizer kernels cache model engine advisor evidence serve
 '
 
 bad=0
