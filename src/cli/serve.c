@@ -277,9 +277,9 @@ static mx_status run(struct mx_cli *cli, const void *given, struct mx_error *err
 const struct mx_command mx_command_serve = {
     .name = "serve",
     .summary = "answer many users over HTTP, as OpenAI's interface has it",
-    .about =
-        "Listens, prints one line that says where, and serves /v1/chat/completions, /v1/completions, /v1/models,\n"
-        "/tokenize, /detokenize, /health and /metrics until SIGTERM or Ctrl-C; then it ends what it has accepted.\n",
+    .about = "Prints one line that says where it listens, and serves /v1/chat/completions, /v1/completions,\n"
+             "/v1/models, /tokenize, /detokenize, /health and /metrics until SIGTERM or Ctrl-C; then it ends\n"
+             "what it has accepted.\n",
     .flags = flags,
     .examples = {"mlxcel serve -m DIR --kv-cache-mode advised --ctx 16k",
                  "mlxcel serve -m DIR --host 0.0.0.0 --api-key-file keys.txt --tls-cert cert.pem --tls-key key.pem"},

@@ -11,13 +11,25 @@
 #include "engine/scheduler_impl.h"
 
 enum {
-    CHUNK_BESIDE_DECODING = 256, /* tokens of prompts in a step that also decodes: texts are not to stand still long */
-    REPLAY = 32,                 /* decoded tokens that a parked text is fed at a time */
-    KEPT_WAITING = 64,           /* beginnings that are kept for texts that wait */
-    LOOK_AHEAD = 256,            /* of those that wait, how many are looked at for one that can start */
+    BESIDE_DECODING = 256, /* tokens of prompts in a pass beside texts that are being decoded */
+    PART_BESIDE = 128,     /* of one prompt, its beginning aside: a layer of them is soon done */
+    REPLAY = 32,           /* decoded tokens that a parked text is fed at a time */
+    KEPT_WAITING = 64,     /* beginnings that are kept for texts that wait */
+    LOOK_AHEAD = 256,      /* of those that wait, how many are looked at for one that can start */
 };
 
+/* How long a step may feed prompts while texts are being decoded, in times of what it decodes for: nobody's text stands
+ * still for longer than a few tokens take. */
+static const double SIDE_SHARE = 3;
+
 /* --- opening --- */
+
+/* Tokens of a pass beside; 0: there is none. */
+static uint32_t side_chunk(const struct mx_scheduler_options *options)
+{
+    if (options->parallel == 1) return 0;
+    return options->chunk < BESIDE_DECODING ? options->chunk : BESIDE_DECODING;
+}
 
 static mx_status check_memory(const struct mx_scheduler *scheduler, uint32_t chunk, uint32_t rows, struct mx_error *err)
 {
@@ -30,8 +42,10 @@ static mx_status check_memory(const struct mx_scheduler *scheduler, uint32_t chu
                        (unsigned long long)scheduler->options.context, mx_format_bytes(one, need),
                        mx_format_bytes(scheduler->options.budget, have));
     }
-    const uint64_t activations =
-        mx_workspace_bytes(arch, chunk, rows, mx_pool_threads(mx_session_pool(scheduler->session)));
+    const int threads = mx_pool_threads(mx_session_pool(scheduler->session));
+    const uint32_t side = side_chunk(&scheduler->options);
+    uint64_t activations = mx_workspace_bytes(arch, chunk, rows, threads);
+    if (side) activations += mx_workspace_bytes(arch, side, rows, threads);
     struct mx_machine machine;
     mx_machine_probe(&machine);
     if (scheduler->options.force || !machine.available ||
@@ -44,6 +58,28 @@ static mx_status check_memory(const struct mx_scheduler *scheduler, uint32_t chu
                    "texts run at once, lower the context, or take a smaller mode",
                    mx_format_bytes(scheduler->options.budget, need), mx_format_bytes(activations, (char[16]){0}),
                    mx_format_bytes(machine.available, have));
+}
+
+static mx_status open_lane(struct mx_lane *lane, struct mx_scheduler *scheduler, uint32_t chunk, uint32_t rows,
+                           struct mx_error *err)
+{
+    const struct mx_session *session = scheduler->session;
+    const size_t parallel = scheduler->options.parallel;
+    const struct mx_workspace_options workspace = {
+        .chunk = chunk, .rows = rows, .cpu = mx_session_cpu(session), .pool = mx_session_pool(session)};
+    lane->scheduler = scheduler;
+    MX_TRY(mx_workspace_open(&lane->workspace, mx_session_arch(session), &workspace, err));
+    lane->parts = calloc(parallel, sizeof(struct mx_running *));
+    lane->segments = calloc(parallel, sizeof *lane->segments);
+    if (lane->parts && lane->segments) return MX_OK;
+    return mx_fail_memory(err, "a scheduler", parallel * sizeof *lane->segments);
+}
+
+static void close_lane(struct mx_lane *lane)
+{
+    mx_workspace_close(lane->workspace);
+    free(lane->parts);
+    free(lane->segments);
 }
 
 static mx_status open_parts(struct mx_scheduler *scheduler, struct mx_error *err)
@@ -65,16 +101,15 @@ static mx_status open_parts(struct mx_scheduler *scheduler, struct mx_error *err
     MX_TRY(check_memory(scheduler, chunk, rows, err));
     const struct mx_kv_store_options store = {.budget = options->budget, .single = options->parallel == 1};
     MX_TRY(mx_kv_store_open(&scheduler->store, scheduler->plan, &store, err));
-    const struct mx_workspace_options workspace = {
-        .chunk = chunk, .rows = rows, .cpu = mx_session_cpu(session), .pool = mx_session_pool(session)};
-    MX_TRY(mx_workspace_open(&scheduler->workspace, arch, &workspace, err));
+    MX_TRY(open_lane(&scheduler->all, scheduler, chunk, rows, err));
+    const uint32_t side = side_chunk(options);
+    if (side) {
+        MX_TRY(open_lane(&scheduler->side, scheduler, side, rows < side ? rows : side, err));
+        MX_TRY(mx_pass_open(&scheduler->pass, mx_session_model(session), scheduler->side.workspace, err));
+    }
     MX_TRY(mx_prefixes_open(&scheduler->prefixes, mx_larger(options->keep, KEPT_WAITING), err));
     scheduler->running = calloc(options->parallel, sizeof(struct mx_running *));
-    scheduler->parts = calloc(options->parallel, sizeof(struct mx_running *));
-    scheduler->segments = calloc(options->parallel, sizeof *scheduler->segments);
-    if (!scheduler->running || !scheduler->parts || !scheduler->segments) {
-        return mx_fail_memory(err, "a scheduler", options->parallel * sizeof *scheduler->segments);
-    }
+    if (!scheduler->running) return mx_fail_memory(err, "a scheduler", options->parallel * sizeof *scheduler->running);
     return MX_OK;
 }
 
@@ -111,10 +146,10 @@ void mx_scheduler_close(struct mx_scheduler *scheduler)
         mx_running_free(request);
     }
     free(scheduler->running);
-    free(scheduler->parts);
-    free(scheduler->segments);
+    mx_pass_close(scheduler->pass);
+    close_lane(&scheduler->all);
+    close_lane(&scheduler->side);
     mx_prefixes_close(scheduler->prefixes);
-    mx_workspace_close(scheduler->workspace);
     mx_kv_store_close(scheduler->store);
     mx_kv_plan_close(scheduler->plan);
     free(scheduler);
@@ -154,8 +189,11 @@ static void park(struct mx_scheduler *scheduler, struct mx_running *request)
 static bool make_room(struct mx_scheduler *scheduler, struct mx_running *request, const struct mx_error *why)
 {
     if (mx_prefixes_evict(scheduler->prefixes)) return true;
-    struct mx_running *newest = scheduler->running[scheduler->running_count - 1];
-    if (newest != request || scheduler->running_count > 1) {
+    struct mx_running *newest = NULL;
+    for (size_t i = 0; i < scheduler->running_count; i++) {
+        if (!scheduler->running[i]->passing) newest = scheduler->running[i];
+    }
+    if (newest && (newest != request || scheduler->running_count > 1)) {
         park(scheduler, newest);
         return newest != request;
     }
@@ -199,8 +237,9 @@ static void end_ended(struct mx_scheduler *scheduler)
 {
     for (size_t i = 0; i < scheduler->running_count;) {
         struct mx_running *request = scheduler->running[i];
-        if (request->cancelled && !request->ended) request->generation.finish = MX_FINISH_INTERRUPTED;
-        if (!request->cancelled && !request->ended) {
+        if (request->cancelled && !request->ended && !request->passing)
+            request->generation.finish = MX_FINISH_INTERRUPTED;
+        if (request->passing || (!request->cancelled && !request->ended)) {
             i++;
             continue;
         }
@@ -276,7 +315,7 @@ static void start_waiting(struct mx_scheduler *scheduler)
     }
 }
 
-/* --- a step --- */
+/* --- parts of a step --- */
 
 static void pick(struct mx_running *request, float *logits, size_t vocab)
 {
@@ -299,21 +338,21 @@ static void take_logits(void *context, size_t segment, size_t token, size_t coun
 {
     (void)token;
     (void)count;
-    const struct mx_scheduler *scheduler = context;
-    pick(scheduler->parts[segment], logits, mx_session_arch(scheduler->session)->vocab);
+    const struct mx_lane *lane = context;
+    pick(lane->parts[segment], logits, mx_session_arch(lane->scheduler->session)->vocab);
 }
 
-static void add_part(struct mx_scheduler *scheduler, struct mx_running *request, size_t n)
+static void add_part(struct mx_lane *lane, struct mx_running *request, size_t n)
 {
     const bool decode = request->fed >= request->prompt;
     request->picked = false;
-    scheduler->parts[scheduler->part_count] = request;
-    scheduler->segments[scheduler->part_count++] = (struct mx_segment){.sequence = request->sequence,
-                                                                       .tokens = request->tokens + request->fed,
-                                                                       .n = n,
-                                                                       .logits = request->fed + n == request->count,
-                                                                       .decode = decode,
-                                                                       .text = decode ? 0 : request->prompt};
+    lane->parts[lane->part_count] = request;
+    lane->segments[lane->part_count++] = (struct mx_segment){.sequence = request->sequence,
+                                                             .tokens = request->tokens + request->fed,
+                                                             .n = n,
+                                                             .logits = request->fed + n == request->count,
+                                                             .decode = decode,
+                                                             .text = decode ? 0 : request->prompt};
 }
 
 /* The next tokens of all texts that are being decoded; more than one where a parked one catches up. */
@@ -329,48 +368,47 @@ static size_t add_decoding(struct mx_scheduler *scheduler)
             i = request->ended ? i : i - 1; /* parked: another has its place */
             continue;
         }
-        add_part(scheduler, request, n);
+        add_part(&scheduler->all, request, n);
         tokens += n;
     }
     return tokens;
 }
 
-/* Parts of prompts, those that started first before others. */
-static size_t add_prompts(struct mx_scheduler *scheduler, size_t room)
+/* Parts of prompts, those that started first before others, at most `most` tokens of one but for its beginning. */
+static size_t add_prompts(struct mx_lane *lane, size_t room, size_t most)
 {
+    struct mx_scheduler *scheduler = lane->scheduler;
     size_t tokens = 0;
     for (size_t i = 0; i < scheduler->running_count && tokens < room; i++) {
         struct mx_running *request = scheduler->running[i];
         if (request->fed >= request->prompt || request->ended) continue;
         const size_t end = request->stop > request->fed ? request->stop : request->prompt;
-        const size_t n = mx_smaller(end - request->fed, room - tokens);
+        const size_t part = request->fed > 0 ? mx_smaller(end - request->fed, most) : end - request->fed;
+        const size_t n = mx_smaller(part, room - tokens);
         const size_t least = mx_smaller(request->prompt, MX_LEAST_FIRST);
         if (request->fed == 0 && n < least && n < end) continue; /* its beginning goes in one piece */
         if (!reserve(scheduler, request, n)) {
             i = request->ended ? i : i - 1;
             continue;
         }
-        add_part(scheduler, request, n);
+        add_part(lane, request, n);
         tokens += n;
     }
     return tokens;
 }
 
 /* Parking takes texts away whose parts were added already. */
-static void drop_parked_parts(struct mx_scheduler *scheduler, size_t *decoding, size_t *prompts)
+static size_t drop_parked_parts(struct mx_lane *lane)
 {
-    size_t kept = 0;
-    for (size_t i = 0; i < scheduler->part_count; i++) {
-        if (scheduler->parts[i]->sequence) {
-            scheduler->parts[kept] = scheduler->parts[i];
-            scheduler->segments[kept++] = scheduler->segments[i];
-        } else if (scheduler->segments[i].decode) {
-            *decoding -= scheduler->segments[i].n;
-        } else {
-            *prompts -= scheduler->segments[i].n;
-        }
+    size_t kept = 0, tokens = 0;
+    for (size_t i = 0; i < lane->part_count; i++) {
+        if (!lane->parts[i]->sequence) continue;
+        lane->parts[kept] = lane->parts[i];
+        lane->segments[kept] = lane->segments[i];
+        tokens += lane->segments[kept++].n;
     }
-    scheduler->part_count = kept;
+    lane->part_count = kept;
+    return tokens;
 }
 
 static void add_tally(struct mx_tally *tally, uint64_t tokens, double seconds)
@@ -379,23 +417,20 @@ static void add_tally(struct mx_tally *tally, uint64_t tokens, double seconds)
     tally->seconds += seconds;
 }
 
-static void count_step(struct mx_scheduler *scheduler, size_t decoding, size_t prompts, double seconds)
+static void count_usage(struct mx_scheduler *scheduler)
 {
-    scheduler->stats.decoded += decoding;
-    scheduler->stats.prefilled += prompts;
-    if (decoding) add_tally(prompts ? &scheduler->decoding_mixed : &scheduler->decoding, decoding, seconds);
-    if (prompts) add_tally(decoding ? &scheduler->prefilling_mixed : &scheduler->prefilling, prompts, seconds);
     const struct mx_kv_usage usage = mx_kv_store_usage(scheduler->store);
     scheduler->stats.cache.shared = mx_larger(scheduler->stats.cache.shared, usage.shared);
     scheduler->stats.cache.saved = mx_larger(scheduler->stats.cache.saved, usage.saved);
 }
 
 /* What was fed is held now; where others wait for a beginning, it is kept. */
-static void settle_parts(struct mx_scheduler *scheduler)
+static void settle_parts(struct mx_lane *lane)
 {
-    for (size_t i = 0; i < scheduler->part_count; i++) {
-        struct mx_running *request = scheduler->parts[i];
-        request->fed += scheduler->segments[i].n;
+    struct mx_scheduler *scheduler = lane->scheduler;
+    for (size_t i = 0; i < lane->part_count; i++) {
+        struct mx_running *request = lane->parts[i];
+        request->fed += lane->segments[i].n;
         if (!request->stop || request->fed != request->stop) continue;
         mx_keep_beginning(scheduler, request);
         request->stop = request->fed < request->prompt ? mx_next_in_common(scheduler, request, request->fed) : 0;
@@ -404,52 +439,141 @@ static void settle_parts(struct mx_scheduler *scheduler)
 
 static void note_bad(void *context, size_t segment)
 {
-    const struct mx_scheduler *scheduler = context;
-    scheduler->parts[segment]->failed = scheduler->parts[segment]->ended = true;
+    const struct mx_lane *lane = context;
+    lane->parts[segment]->failed = lane->parts[segment]->ended = true;
 }
 
 /* One text's logits were no numbers: it ends with that. The others go on from what they hold; whose logits got lost on
  * the way feeds its last token again, or all where it can't go back. */
-static void settle_after_bad(struct mx_scheduler *scheduler, const struct mx_error *why)
+static void settle_after_bad(struct mx_lane *lane, const struct mx_error *why)
 {
-    for (size_t i = 0; i < scheduler->part_count; i++) {
-        struct mx_running *request = scheduler->parts[i];
+    for (size_t i = 0; i < lane->part_count; i++) {
+        struct mx_running *request = lane->parts[i];
         const uint64_t length = mx_sequence_length(request->sequence);
-        const bool all_fed = length == request->fed + scheduler->segments[i].n;
+        const bool all_fed = length == request->fed + lane->segments[i].n;
         request->fed = length;
         if (request->failed && request->error.status == MX_OK) request->error = *why;
-        if (request->failed || !scheduler->segments[i].logits || request->picked || !all_fed) continue;
+        if (request->failed || !lane->segments[i].logits || request->picked || !all_fed) continue;
         if (mx_sequence_truncate(request->sequence, length - 1, NULL) != MX_OK) mx_sequence_clear(request->sequence);
         request->fed = mx_sequence_length(request->sequence);
     }
 }
 
+/* --- the pass beside --- */
+
+/* Whether nobody waits for its results any more. */
+static bool pass_is_vain(const struct mx_lane *side)
+{
+    for (size_t i = 0; i < side->part_count; i++) {
+        if (!side->parts[i]->cancelled) return false;
+    }
+    return true;
+}
+
+static void leave_pass(struct mx_scheduler *scheduler)
+{
+    for (size_t i = 0; i < scheduler->side.part_count; i++) scheduler->side.parts[i]->passing = false;
+    scheduler->passing = false;
+}
+
+static mx_status start_pass(struct mx_scheduler *scheduler, struct mx_error *err)
+{
+    struct mx_lane *side = &scheduler->side;
+    const struct mx_logits_sink sink = {take_logits, side, note_bad};
+    scheduler->sink = sink;
+    if (side->part_count == 0) return MX_OK;
+    MX_TRY(mx_pass_start(scheduler->pass, side->segments, side->part_count, &scheduler->sink, err));
+    for (size_t i = 0; i < side->part_count; i++) side->parts[i]->passing = true;
+    scheduler->passing = true;
+    scheduler->pass_seconds = 0;
+    return MX_OK;
+}
+
+/* Runs layers of the pass for about as long as `seconds` says, one at least; all of them where it is negative. */
+static mx_status run_pass(struct mx_scheduler *scheduler, double seconds, bool decodes, struct mx_error *err)
+{
+    struct mx_lane *side = &scheduler->side;
+    bool ended = false;
+    double spent = 0, longest = 0;
+    struct mx_error why;
+    mx_status status = MX_OK;
+    while (!ended && status == MX_OK && (spent == 0 || seconds < 0 || spent + longest <= seconds)) {
+        const double begin = mx_seconds();
+        status = mx_pass_layer(scheduler->pass, &ended, &why);
+        const double took = mx_seconds() - begin;
+        longest = took > longest ? took : longest;
+        spent += took;
+    }
+    scheduler->pass_seconds += spent;
+    if (!ended) return MX_OK;
+    leave_pass(scheduler);
+    if (status == MX_ERR_NOT_A_NUMBER) {
+        settle_after_bad(side, &why);
+        return MX_OK;
+    }
+    if (status != MX_OK) {
+        if (err) *err = why;
+        return status;
+    }
+    size_t tokens = 0;
+    for (size_t i = 0; i < side->part_count; i++) tokens += side->segments[i].n;
+    settle_parts(side);
+    scheduler->stats.prefilled += tokens;
+    add_tally(decodes ? &scheduler->prefilling_mixed : &scheduler->prefilling, tokens, scheduler->pass_seconds);
+    count_usage(scheduler);
+    return MX_OK;
+}
+
+/* --- a step --- */
+
+/* Feeds what is in the lane of all, all at once. */
+static mx_status run_all(struct mx_scheduler *scheduler, size_t tokens, bool decodes, double *seconds,
+                         struct mx_error *err)
+{
+    struct mx_lane *all = &scheduler->all;
+    const struct mx_logits_sink sink = {take_logits, all, note_bad};
+    const double begin = mx_seconds();
+    struct mx_error why;
+    const mx_status status = mx_model_forward(mx_session_model(scheduler->session), all->workspace, all->segments,
+                                              all->part_count, &sink, NULL, &why);
+    *seconds = mx_seconds() - begin;
+    if (status == MX_ERR_NOT_A_NUMBER) {
+        settle_after_bad(all, &why);
+        return MX_OK;
+    }
+    if (status != MX_OK) {
+        if (err) *err = why;
+        return status;
+    }
+    settle_parts(all);
+    *(decodes ? &scheduler->stats.decoded : &scheduler->stats.prefilled) += tokens;
+    add_tally(decodes ? &scheduler->decoding : &scheduler->prefilling, tokens, *seconds);
+    count_usage(scheduler);
+    return MX_OK;
+}
+
 mx_status mx_scheduler_step(struct mx_scheduler *scheduler, struct mx_error *err)
 {
+    struct mx_lane *all = &scheduler->all, *side = &scheduler->side;
+    if (scheduler->passing && pass_is_vain(side)) leave_pass(scheduler);
     end_ended(scheduler);
     start_waiting(scheduler);
-    scheduler->part_count = 0;
-    size_t decoding = add_decoding(scheduler);
-    const size_t room =
-        decoding ? mx_smaller(scheduler->options.chunk, CHUNK_BESIDE_DECODING) : scheduler->options.chunk;
-    size_t prompts = add_prompts(scheduler, room);
-    drop_parked_parts(scheduler, &decoding, &prompts);
-    if (scheduler->part_count > 0) {
-        const struct mx_logits_sink sink = {take_logits, scheduler, note_bad};
-        const double begin = mx_seconds();
-        struct mx_error why;
-        const mx_status status = mx_model_forward(mx_session_model(scheduler->session), scheduler->workspace,
-                                                  scheduler->segments, scheduler->part_count, &sink, NULL, &why);
-        if (status != MX_OK && status != MX_ERR_NOT_A_NUMBER) {
-            if (err) *err = why;
-            return status;
-        }
-        if (status == MX_OK) {
-            settle_parts(scheduler);
-            count_step(scheduler, decoding, prompts, mx_seconds() - begin);
-        } else {
-            settle_after_bad(scheduler, &why);
-        }
+    all->part_count = 0;
+    const bool decodes = add_decoding(scheduler) > 0;
+    if (decodes && !scheduler->passing && side->workspace) {
+        side->part_count = 0;
+        (void)add_prompts(side, side_chunk(&scheduler->options), PART_BESIDE);
+        (void)drop_parked_parts(side);
+        MX_TRY(start_pass(scheduler, err));
+    } else if (!decodes && !scheduler->passing) {
+        (void)add_prompts(all, scheduler->options.chunk, SIZE_MAX);
+    }
+    const size_t tokens = drop_parked_parts(all);
+    double seconds = 0;
+    if (all->part_count > 0) MX_TRY(run_all(scheduler, tokens, decodes, &seconds, err));
+    if (scheduler->passing) {
+        const double share = all->part_count > 0 ? SIDE_SHARE * seconds : -1;
+        MX_TRY(run_pass(scheduler, share, all->part_count > 0, err));
     }
     end_ended(scheduler);
     return MX_OK;
@@ -459,7 +583,7 @@ mx_status mx_scheduler_step(struct mx_scheduler *scheduler, struct mx_error *err
 
 static double speed(const struct mx_tally *alone, const struct mx_tally *mixed)
 {
-    const struct mx_tally *tally = alone->tokens ? alone : mixed;
+    const struct mx_tally *tally = alone->tokens || !mixed ? alone : mixed;
     return tally->seconds > 0 ? (double)tally->tokens / tally->seconds : 0;
 }
 
@@ -473,7 +597,7 @@ struct mx_scheduler_stats mx_scheduler_stats(struct mx_scheduler *scheduler)
         stats.parked += request->parked;
     }
     stats.kept = mx_prefixes_count(scheduler->prefixes);
-    stats.decode_tok_s = speed(&scheduler->decoding, &scheduler->decoding_mixed);
+    stats.decode_tok_s = speed(&scheduler->decoding, NULL);
     stats.prefill_tok_s = speed(&scheduler->prefilling, &scheduler->prefilling_mixed);
     const struct mx_kv_usage usage = mx_kv_store_usage(scheduler->store);
     stats.cache.budget = usage.budget;

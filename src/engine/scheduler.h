@@ -1,11 +1,12 @@
 /* Many texts at once on one model: continuous batching.
  *
- * Requests are added at any time and wait their turn. Each step feeds one token of every text that is being decoded and
- * a bounded number of tokens of prompts, in one forward pass, so that the weights are read once for all of them; texts
- * that end make room for others. A beginning that a prompt has in common with another text, waiting, running or kept,
- * is computed once and stored once. All caches share one budget: where it is short, kept beginnings go first (the least
- * recently used), then the text that was started last is parked: it gives up its cache and is computed again when there
- * is room, which gives the same tokens.
+ * Requests are added at any time and wait their turn. Each step feeds one token of every text that is being decoded, in
+ * one forward pass, so that the weights are read once for all of them; texts that end make room for others. Prompts are
+ * fed beside them in a pass of their own, of which each step runs as many layers as take a few times what it decodes
+ * for: no text stands still for long, however long a prompt comes in. A beginning that a prompt has in common with
+ * another text, waiting, running or kept, is computed once and stored once. All caches share one budget: where it is
+ * short, kept beginnings go first (the least recently used), then the text that was started last is parked: it gives up
+ * its cache and is computed again when there is room, which gives the same tokens.
  *
  * What a request gets is what it would get alone: the same to the bit, whatever runs beside it, however often it was
  * parked and whatever it shares. Only with `reuse_replies` may it build on tokens that were decoded, not prefilled.
@@ -29,7 +30,7 @@ struct mx_running; /* a request that was added; valid until its `done` returns *
 struct mx_scheduler_options {
     uint64_t context;   /* the most tokens of one text, prompt and reply */
     uint32_t parallel;  /* the most texts that run at once; at least 1 */
-    uint32_t chunk;     /* the most tokens of prompts in a step, at least 256; 0: MX_MODEL_CHUNK */
+    uint32_t chunk;     /* the most tokens of prompts that are fed together, at least 256; 0: MX_MODEL_CHUNK */
     uint64_t budget;    /* bytes of all caches, kept beginnings included, at least one full context; 0: as many full
                            contexts as run at once, and one for what is kept */
     uint32_t keep;      /* beginnings of ended texts that are kept for requests to come; 0: only what one that waits has
@@ -93,8 +94,8 @@ struct mx_scheduler_stats {
     uint64_t prompt_tokens, shared_tokens; /* of started prompts; those that were there already */
     uint64_t prefilled, decoded;           /* tokens that were computed, of prompts and of replies */
     uint64_t parkings;
-    /* Speed of steps that only decoded, all texts together, and of those that only prefilled; where there were none, of
-     * all steps that did. 0: nothing to time. */
+    /* Speed of decoding, all texts together, and of prefilling while no text was decoded; where that never was, beside
+     * others. 0: nothing to time. */
     double decode_tok_s, prefill_tok_s;
     struct mx_kv_usage cache; /* its `shared` and `saved` are the most that there were at the end of a step */
 };

@@ -20,6 +20,7 @@ struct mx_running {
     struct mx_reply reply;
     struct mx_error error;
     bool failed, cancelled, ended, parked, started, picked; /* picked: in this step */
+    bool passing;                                           /* part of the pass beside: must not be touched */
     int32_t *tokens;                                        /* [limit] */
     size_t prompt, count, fed; /* tokens of the prompt; of all so far; those that the sequence holds */
     uint64_t limit;
@@ -33,21 +34,33 @@ struct mx_tally {
     double seconds;
 };
 
+/* What one forward pass feeds. */
+struct mx_lane {
+    struct mx_scheduler *scheduler;
+    struct mx_workspace *workspace;
+    struct mx_segment *segments; /* [parallel] */
+    struct mx_running **parts;   /* [parallel]: whose the segments are */
+    size_t part_count;
+};
+
 struct mx_scheduler {
     struct mx_session *session;
     struct mx_scheduler_options options;
     struct mx_kv_plan *plan;
     struct mx_kv_store *store;
-    struct mx_workspace *workspace;
     struct mx_prefixes *prefixes;
     struct mx_running **running; /* [parallel], in the order in which they were started */
     size_t running_count;
-    struct mx_running *waiting;  /* parked ones first */
-    struct mx_segment *segments; /* [parallel] */
-    struct mx_running **parts;   /* [parallel]: whose the segments are */
-    size_t part_count;
+    struct mx_running *waiting; /* parked ones first */
+    struct mx_lane all;         /* texts that are being decoded; prompts where there are none */
+    struct mx_lane
+        side; /* prompts beside them, a few layers in each step; no workspace where one text runs at a time */
+    struct mx_pass *pass;
+    struct mx_logits_sink sink; /* of the pass */
+    bool passing;
+    double pass_seconds; /* of the pass so far */
     struct mx_scheduler_stats stats;
-    struct mx_tally decoding, prefilling, decoding_mixed, prefilling_mixed;
+    struct mx_tally decoding, prefilling, prefilling_mixed; /* mixed: beside texts that were being decoded */
 };
 
 /* request.c */

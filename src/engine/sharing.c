@@ -35,6 +35,7 @@ const struct mx_sequence *mx_find_beginning(struct mx_scheduler *scheduler, cons
         mx_prefixes_find(scheduler->prefixes, request->tokens, mx_running_servable(request), length, alike);
     for (size_t i = 0; i < scheduler->running_count; i++) {
         const struct mx_running *other = scheduler->running[i];
+        if (other->passing) continue;
         const size_t computed =
             mx_smaller(other->prompt, other->fed); /* what was decoded may differ in its last bits */
         const uint64_t same = mx_tokens_alike(other->tokens, computed, request->tokens, mx_running_servable(request));

@@ -1,5 +1,6 @@
 /* The forward pass: one loop over layers that reads the description. */
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "base/checked.h"
@@ -355,7 +356,7 @@ static void fill_chunk(struct call *call)
     }
 }
 
-static void run_chunk(struct call *call)
+static void begin_chunk(struct call *call)
 {
     struct mx_run *run = &call->run;
     prepare_rope(run);
@@ -366,12 +367,23 @@ static void run_chunk(struct call *call)
     if (run->workspace->embedded)
         memcpy(run->workspace->embedded, run->workspace->x, run->n * run->arch->hidden * sizeof(float));
     mx_watch_stream(run, 0, "embedding");
-    for (uint32_t layer = 0; layer < run->arch->layer_count; layer++) run_layer(run, layer);
+}
+
+static void end_chunk(struct call *call)
+{
+    struct mx_run *run = &call->run;
     for (size_t i = 0; i < run->parts; i++) {
         mx_sequence_advance(run->workspace->sequences[i].sequence, run->workspace->sequences[i].n);
     }
     if (call->sink) take_logits(call);
     call->fed += run->n;
+}
+
+static void run_chunk(struct call *call)
+{
+    begin_chunk(call);
+    for (uint32_t layer = 0; layer < call->run.arch->layer_count; layer++) run_layer(&call->run, layer);
+    end_chunk(call);
 }
 
 /* The part that went wrong once more, each block's output looked at: from where the sequence stood before the call if
@@ -407,36 +419,100 @@ static mx_status find_first(const struct call *failed, const struct mx_model *mo
                    model->arch.layer_count - 1);
 }
 
+/* Checks the segments and gives their sequences room. */
+static mx_status open_call(struct call *call, const struct mx_model *model, struct mx_workspace *workspace,
+                           const struct mx_segment *segments, size_t count, const struct mx_logits_sink *sink,
+                           struct mx_error *err)
+{
+    *call = (struct call){.run = {.model = model,
+                                  .arch = &model->arch,
+                                  .workspace = workspace,
+                                  .kernels = workspace->machine.kernels,
+                                  .pool = workspace->machine.pool},
+                          .segments = segments,
+                          .count = count,
+                          .sink = sink,
+                          .decodes = true};
+    for (size_t i = 0; i < count; i++) {
+        MX_TRY(check_tokens(&model->arch, segments[i].tokens, segments[i].n, err));
+        MX_TRY(check_positions(&model->arch, &segments[i], err));
+        call->total += segments[i].n;
+    }
+    for (size_t i = 0; i < count; i++) MX_TRY(mx_sequence_reserve(segments[i].sequence, segments[i].n, err));
+    return MX_OK;
+}
+
+/* Fails where the chunk gave logits that are no numbers. */
+static mx_status check_chunk(struct call *call, struct mx_error *err)
+{
+    if (!call->bad) return MX_OK;
+    const struct mx_part bad = *call->bad; /* the second pass uses its place */
+    call->bad = &bad;
+    if (call->sink->bad) call->sink->bad(call->sink->context, (size_t)(bad.segment - call->segments));
+    const mx_status status = find_first(call, call->run.model, err);
+    call->bad = NULL;
+    return status;
+}
+
 mx_status mx_model_forward(const struct mx_model *model, struct mx_workspace *workspace,
                            const struct mx_segment *segments, size_t count, const struct mx_logits_sink *sink,
                            const struct mx_progress *progress, struct mx_error *err)
 {
-    struct call call = {.run = {.model = model,
-                                .arch = &model->arch,
-                                .workspace = workspace,
-                                .kernels = workspace->machine.kernels,
-                                .pool = workspace->machine.pool},
-                        .segments = segments,
-                        .count = count,
-                        .sink = sink,
-                        .decodes = true};
-    for (size_t i = 0; i < count; i++) {
-        MX_TRY(check_tokens(&model->arch, segments[i].tokens, segments[i].n, err));
-        MX_TRY(check_positions(&model->arch, &segments[i], err));
-        call.total += segments[i].n;
-    }
-    for (size_t i = 0; i < count; i++) MX_TRY(mx_sequence_reserve(segments[i].sequence, segments[i].n, err));
+    struct call call;
+    MX_TRY(open_call(&call, model, workspace, segments, count, sink, err));
     while (call.fed < call.total) {
         if (call.fed && mx_progress_interrupted(progress)) return mx_fail(err, MX_ERR_INTERRUPTED, "interrupted");
         fill_chunk(&call);
         run_chunk(&call);
-        if (call.bad) {
-            const struct mx_part bad = *call.bad; /* the second pass uses its place */
-            call.bad = &bad;
-            if (sink->bad) sink->bad(sink->context, (size_t)(bad.segment - segments));
-            return find_first(&call, model, err);
-        }
+        MX_TRY(check_chunk(&call, err));
         mx_progress_report(progress, "prefill", (double)call.fed / (double)call.total);
     }
     return MX_OK;
+}
+
+/* --- in pieces --- */
+
+struct mx_pass {
+    const struct mx_model *model;
+    struct mx_workspace *workspace;
+    struct call call;
+    uint32_t layer; /* the next one */
+};
+
+mx_status mx_pass_open(struct mx_pass **out, const struct mx_model *model, struct mx_workspace *workspace,
+                       struct mx_error *err)
+{
+    *out = calloc(1, sizeof **out);
+    if (!*out) return mx_fail_memory(err, "a forward pass", sizeof **out);
+    (*out)->model = model;
+    (*out)->workspace = workspace;
+    return MX_OK;
+}
+
+void mx_pass_close(struct mx_pass *pass)
+{
+    free(pass);
+}
+
+mx_status mx_pass_start(struct mx_pass *pass, const struct mx_segment *segments, size_t count,
+                        const struct mx_logits_sink *sink, struct mx_error *err)
+{
+    pass->layer = 0;
+    MX_TRY(open_call(&pass->call, pass->model, pass->workspace, segments, count, sink, err));
+    fill_chunk(&pass->call);
+    if (pass->call.run.n != pass->call.total) {
+        return mx_fail(err, MX_ERR_LIMIT, "%zu tokens don't fit into one pass", pass->call.total);
+    }
+    begin_chunk(&pass->call);
+    return MX_OK;
+}
+
+mx_status mx_pass_layer(struct mx_pass *pass, bool *ended, struct mx_error *err)
+{
+    struct call *call = &pass->call;
+    run_layer(&call->run, pass->layer++);
+    *ended = pass->layer == call->run.arch->layer_count;
+    if (!*ended) return MX_OK;
+    end_chunk(call);
+    return check_chunk(call, err);
 }

@@ -106,4 +106,20 @@ mx_status mx_model_forward(const struct mx_model *model, struct mx_workspace *wo
                            const struct mx_segment *segments, size_t count, const struct mx_logits_sink *sink,
                            const struct mx_progress *progress, struct mx_error *err);
 
+/* One chunk of mx_model_forward in pieces of a layer each, for a caller that has something else to do in between (other
+ * texts that must not wait): the same results to the bit. It has a workspace of its own meanwhile. Until it has ended,
+ * its sequences must not be touched: a sequence that is closed or forked in mid-pass is lost. */
+struct mx_pass;
+mx_status mx_pass_open(struct mx_pass **out, const struct mx_model *model, struct mx_workspace *workspace,
+                       struct mx_error *err);
+void mx_pass_close(struct mx_pass *pass); /* NULL is fine */
+
+/* Begins: `segments` and `sink` stay the caller's and must be there until the pass has ended. As mx_model_forward, and
+ * MX_ERR_LIMIT where the segments don't fit the workspace's chunk at once. */
+mx_status mx_pass_start(struct mx_pass *pass, const struct mx_segment *segments, size_t count,
+                        const struct mx_logits_sink *sink, struct mx_error *err);
+
+/* Runs the next layer. The last one also hands out logits, and sets *ended. */
+mx_status mx_pass_layer(struct mx_pass *pass, bool *ended, struct mx_error *err);
+
 #endif

@@ -180,6 +180,96 @@ static void parked_texts_go_on(void **state)
     mx_session_close(session);
 }
 
+/* A text that is being decoded goes on while a long prompt comes in, and the prompt's text is what it is alone; one
+ * that is given up in the middle of its pass harms nobody. */
+enum { LONG = 1000, JOINS = 280, JOINED = 256, LONG_MADE = 8, BESIDE_MADE = 600 };
+
+struct arrival {
+    struct mx_running *handle;
+    int32_t made[BESIDE_MADE];
+    size_t count, beside; /* beside: tokens of the other when the first of this one came */
+    const struct arrival *other;
+    bool done;
+};
+
+static void on_arrival_token(void *context, int32_t token)
+{
+    struct arrival *arrival = context;
+    if (arrival->count == 0 && arrival->other) arrival->beside = arrival->other->count;
+    arrival->made[arrival->count++] = token;
+}
+
+static void on_arrival_done(void *context, const struct mx_generation *generation, const struct mx_error *failure)
+{
+    struct arrival *arrival = context;
+    (void)generation;
+    assert_null(failure);
+    arrival->done = true;
+}
+
+static void add_arrival(struct mx_scheduler *scheduler, struct arrival *arrival, const int32_t *prompt, size_t length,
+                        uint32_t made)
+{
+    const struct mx_request request = {
+        .prompt = prompt,
+        .prompt_tokens = length,
+        .max_tokens = made,
+        .sampler = mx_sampler_options_default(),
+        .events = {.token = on_arrival_token, .done = on_arrival_done, .context = arrival}};
+    assert_ok(mx_scheduler_add(scheduler, &request, &arrival->handle, &err));
+}
+
+static void texts_go_on_beside_a_long_prompt(void **state)
+{
+    struct mx_session *session = open_session("qwen3", 2);
+    const size_t vocab = mx_session_arch(session)->vocab;
+    int32_t prompt[LONG], joining[JOINS];
+    struct mx_random random = {9};
+    for (size_t i = 0; i < LONG; i++) prompt[i] = (int32_t)(mx_random_u64(&random) % vocab);
+    memcpy(joining, prompt, sizeof joining);
+    for (size_t i = JOINED; i < JOINS; i++) joining[i] = prompt[i + 300];
+    static const enum mx_mode modes[] = {MX_MODE_FP16, MX_MODE_INT8_TURBO4};
+    for (size_t m = 0; m < 2; m++) {
+        struct mx_kv_options kv = mx_kv_options_default();
+        kv.mode = modes[m];
+        kv.force = true;
+        struct mx_scheduler_options options = {.context = 1200, .parallel = 1, .kv = kv};
+        struct mx_scheduler *scheduler;
+        struct arrival alone = {0}, first = {0}, second = {.other = &first}, gone = {0}, stays = {0}, joins = {0};
+        struct arrival stays_alone = {0}, joins_alone = {0};
+        assert_ok(mx_scheduler_open(&scheduler, session, &options, &err));
+        add_arrival(scheduler, &alone, prompt, LONG, LONG_MADE);
+        add_arrival(scheduler, &stays_alone, prompt + 30, 100, LONG_MADE);
+        add_arrival(scheduler, &joins_alone, joining, JOINS, LONG_MADE);
+        while (mx_scheduler_busy(scheduler)) assert_ok(mx_scheduler_step(scheduler, &err));
+        mx_scheduler_close(scheduler);
+        options.parallel = 5;
+        assert_ok(mx_scheduler_open(&scheduler, session, &options, &err));
+        add_arrival(scheduler, &first, prompt + 7, 5, BESIDE_MADE);
+        while (first.count < 3) assert_ok(mx_scheduler_step(scheduler, &err));
+        /* Two in one pass, of which one is given up. */
+        add_arrival(scheduler, &gone, prompt + 1, 100, LONG_MADE);
+        add_arrival(scheduler, &stays, prompt + 30, 100, LONG_MADE);
+        assert_ok(mx_scheduler_step(scheduler, &err));
+        mx_scheduler_cancel(gone.handle);
+        while (!stays.done) assert_ok(mx_scheduler_step(scheduler, &err));
+        assert_true(gone.done && gone.count <= 1);
+        /* One that joins another in the middle of its second pass. */
+        add_arrival(scheduler, &second, prompt, LONG, LONG_MADE);
+        const uint64_t before = mx_scheduler_stats(scheduler).prefilled;
+        while (mx_scheduler_stats(scheduler).prefilled == before) assert_ok(mx_scheduler_step(scheduler, &err));
+        assert_ok(mx_scheduler_step(scheduler, &err));
+        add_arrival(scheduler, &joins, joining, JOINS, LONG_MADE);
+        while (!second.done || !joins.done) assert_ok(mx_scheduler_step(scheduler, &err));
+        assert_true(second.beside >= 3 + LONG / 256 && !first.done);
+        assert_memory_equal(second.made, alone.made, LONG_MADE * sizeof *alone.made);
+        assert_memory_equal(stays.made, stays_alone.made, LONG_MADE * sizeof *alone.made);
+        assert_memory_equal(joins.made, joins_alone.made, LONG_MADE * sizeof *alone.made);
+        mx_scheduler_close(scheduler);
+    }
+    mx_session_close(session);
+}
+
 static void on_failure(void *context, const struct mx_generation *generation, const struct mx_error *failure)
 {
     fail_msg("called back");
@@ -221,6 +311,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(texts_are_what_they_are_alone),
         cmocka_unit_test(parked_texts_go_on),
+        cmocka_unit_test(texts_go_on_beside_a_long_prompt),
         cmocka_unit_test(refusals),
     };
     return cmocka_run_group_tests_name("scheduler", tests, NULL, NULL);
