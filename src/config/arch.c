@@ -217,6 +217,7 @@ static const struct activation_name activation_names[] = {
     {"gelu_new", MX_ACTIVATION_GELU_TANH},  {"gelu_pytorch_tanh", MX_ACTIVATION_GELU_TANH},
     {"gelu_fast", MX_ACTIVATION_GELU_TANH}, {"gelu_accurate", MX_ACTIVATION_GELU_TANH},
     {"relu", MX_ACTIVATION_RELU},           {"relu2", MX_ACTIVATION_RELU2},
+    {"xielu", MX_ACTIVATION_XIELU},
 };
 
 static void read_activation(struct mx_build *build)

@@ -200,12 +200,14 @@ struct mx_arch {
     uint8_t rope_count;     /* 0: no layer is rotary */
     enum mx_positions positions;
     uint32_t position_rows, position_offset; /* learned: rows of the table, of which the first are never used */
-    double alibi_max;                        /* ALiBi: the exponent of the last slope, 8 as a rule */
-    double alibi_scale;                      /* ALiBi: of the slopes; 1 as a rule */
-    double attention_scale;                  /* 1/sqrt(head_dim) unless the family says otherwise */
-    double value_scale;                      /* of values; 1 as a rule */
-    double clip_qkv;                         /* queries, keys and values are kept within +-clip_qkv; 0: as they are */
-    double attention_softcap, logit_softcap; /* 0: none */
+    uint32_t position_steps; /* sinusoidal: wave lengths grow by 10000 in so many steps; the first position is
+                                position_offset */
+    double alibi_max;        /* ALiBi: the exponent of the last slope, 8 as a rule */
+    double alibi_scale;      /* ALiBi: of the slopes; 1 as a rule */
+    double attention_scale;  /* 1/sqrt(head_dim) unless the family says otherwise */
+    double value_scale;      /* of values; 1 as a rule */
+    double clip_qkv;         /* queries, keys and values are kept within +-clip_qkv; 0: as they are */
+    double attention_softcap, logit_softcap;             /* 0: none */
     double embedding_scale, residual_scale, logit_scale; /* 1 as a rule */
     /* Of attention's output, of a dense feed-forward's gate before its activation, of its output (Falcon-H1); 1. */
     double attention_out_scale, gate_scale, down_scale;

@@ -65,6 +65,7 @@ struct mx_attention {
     bool values_are_keys; /* values are the keys' projection, normalized in another way (Gemma 4) */
     bool output_norm;     /* a norm over all heads' outputs before the output projection (BitNet) */
     bool differential;    /* the difference of two softmaxes, weighed by four vectors (arXiv 2410.05258) */
+    double lambda;        /* differential: what the second softmax's weight starts from */
     bool dynamic_mask;    /* a mask computed from the values (Doge) */
     bool experts;         /* queries and output projections by expert, routed as feed-forwards are (JetMoE) */
     bool wide_input;      /* the input is the hidden state and the embedding side by side, and what attention and

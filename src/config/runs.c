@@ -30,8 +30,8 @@ static const char *lacks_activation(enum mx_activation activation)
     case MX_ACTIVATION_GELU_TANH:
     case MX_ACTIVATION_RELU:
     case MX_ACTIVATION_RELU2:
+    case MX_ACTIVATION_XIELU:
     case MX_ACTIVATION_SWIGLU_CLAMPED: return NULL;
-    case MX_ACTIVATION_XIELU: return "activation xIELU";
     }
     return "activation of that kind";
 }
@@ -79,8 +79,8 @@ static const char *lacks_positions(enum mx_positions positions)
     case MX_POSITIONS_ROPE:
     case MX_POSITIONS_NONE:
     case MX_POSITIONS_LEARNED:
+    case MX_POSITIONS_SINUSOIDAL:
     case MX_POSITIONS_ALIBI: return NULL;
-    case MX_POSITIONS_SINUSOIDAL: return "sinusoidal positions";
     }
     return "positions of that kind";
 }
@@ -209,8 +209,8 @@ static void ask_layer(struct mx_arch *arch, const struct mx_layer *layer)
     ask(arch, lacks_block(layer->block));
     ask(arch, lacks_gate(attention->gate));
     refuse_if(arch, attention->values_are_keys, "values taken from keys");
-    refuse_if(arch, attention->output_norm, "norm on attention's output");
-    refuse_if(arch, attention->differential, "differential attention");
+    refuse_if(arch, attention->differential && (attention->kv_heads % 2 || attention->v_dim != attention->k_dim),
+              "differential attention with an odd number of value heads");
     refuse_if(arch, attention->dynamic_mask, "dynamic mask");
     refuse_if(arch, attention->experts, "mixture of attention heads");
     refuse_if(arch, attention->wide_input && (!mx_layer_recurs(layer) || ffn->kind != MX_FEED_FORWARD_DENSE),
@@ -222,14 +222,14 @@ static void ask_layer(struct mx_arch *arch, const struct mx_layer *layer)
               "cross-attention");
     refuse_if(arch, ffn->latent, "experts in a narrower space");
     refuse_if(arch, ffn->dense_width, "dense feed-forward beside experts");
-    refuse_if(arch, ffn->inner_norm, "norm inside a feed-forward");
     refuse_if(arch, ffn->output_norm, "norm behind the experts");
     refuse_if(arch, ffn->common_bias, "bias common to experts");
-    refuse_if(arch, layer->no_input_norm, "layer whose input is normalized already");
     refuse_if(arch, ffn->kind == MX_FEED_FORWARD_CHANNEL_MIX && layer->recurrence.kind != MX_RECURRENCE_RWKV,
               "channel mixing without time mixing");
     refuse_if(arch, layer->linear_mixer, "linear layer in attention's place");
     refuse_if(arch, layer->shares_weights && !attention->wide_input, "weights shared by several layers");
+    refuse_if(arch, arch->activation == MX_ACTIVATION_XIELU && (arch->gated || ffn->kind == MX_FEED_FORWARD_EXPERTS),
+              "xIELU in a gated feed-forward or in experts");
     if (ffn->kind == MX_FEED_FORWARD_DENSE && !ffn->width) mx_arch_refuse(arch, "the config has no intermediate_size");
     if (ffn->kind == MX_FEED_FORWARD_EXPERTS && !arch->experts.count)
         mx_arch_refuse(arch, "a layer has experts, but the config does not say how many");
@@ -278,7 +278,6 @@ void mx_arch_decide_runs(struct mx_arch *arch)
     refuse_if(arch, arch->down_scale != 1 && arch->mlp_bias, "feed-forward with multipliers and biases");
     refuse_if(arch, arch->embedding_width, "embedding that is narrower than the model");
     refuse_if(arch, arch->no_final_norm, "model without a final norm");
-    refuse_if(arch, arch->head_dense, "dense layer before the output matrix");
     refuse_if(arch, arch->residual_weights, "weights on residuals");
     refuse_if(arch, arch->layer_scalar, "learned factor per layer");
     refuse_if(arch, arch->expert_norms, "norms of their own around experts");

@@ -2,6 +2,14 @@
  * as many columns as the kernel is wide, as the reference keeps it (RG-LRU: one less). */
 #include "config/layer.h"
 
+/* Elements of a held value. In differential attention every key head stands beside both values of a pair. */
+static uint32_t held_v_dim(const struct mx_attention *attention)
+{
+    if (attention->kind == MX_ATTENTION_LATENT) return attention->latent.kv_rank;
+    if (attention->compressed_dim && attention->values_are_keys) return 0;
+    return attention->differential ? 2 * attention->v_dim : attention->v_dim;
+}
+
 struct mx_kv_shape mx_layer_kv_shape(const struct mx_layer *layer)
 {
     const struct mx_attention *attention = &layer->attention;
@@ -12,9 +20,7 @@ struct mx_kv_shape mx_layer_kv_shape(const struct mx_layer *layer)
         .heads = attention->heads,
         .kv_heads = latent ? 1 : attention->kv_heads,
         .k_dim = latent ? attention->latent.rope : attention->k_dim,
-        .v_dim = latent                                                    ? attention->latent.kv_rank
-                 : attention->compressed_dim && attention->values_are_keys ? 0
-                                                                           : attention->v_dim,
+        .v_dim = held_v_dim(attention),
         .window = attention->window,
         .copies = attention->cache_copies,
         .shares = attention->shares_cache_of,

@@ -1,6 +1,7 @@
 /* The attention block: q, k and v in one product, norms and rotary on heads, the cache's attention, and the output
  * product. Latent attention is another block. */
 #include <math.h>
+#include <string.h>
 
 #include "model/block.h"
 #include "model/recurrent.h"
@@ -112,16 +113,68 @@ static void gate_piece(void *context, size_t first, size_t last)
     }
 }
 
+/* --- differential attention (arXiv 2410.05258) --- */
+
+/* Every key head stands beside a pair of values, that of its place in its half of the heads: both its own and the other
+ * half's, since the weights of each query head serve for both. */
+static void pair_piece(void *context, size_t first, size_t last)
+{
+    const struct heads *job = context;
+    const struct mx_workspace *workspace = job->run->workspace;
+    const size_t dim = job->mixer->v_dim, heads = job->mixer->kv_heads, half = heads / 2;
+    for (size_t t = first; t < last; t++) {
+        const float *from = workspace->attended + t * heads * dim;
+        float *to = workspace->v + t * heads * 2 * dim;
+        for (size_t head = 0; head < heads; head++, to += 2 * dim) {
+            memcpy(to, from + head % half * dim, dim * sizeof *to);
+            memcpy(to + dim, from + (head % half + half) * dim, dim * sizeof *to);
+        }
+    }
+}
+
+/* The first half of the heads less lambda times the second, normalized and scaled by 1 - its start: into the queries'
+ * place [n, heads * v_dim]. */
+static void subtract_piece(void *context, size_t first, size_t last)
+{
+    const struct heads *job = context;
+    const struct mx_run *run = job->run;
+    const struct mx_attention *mixer = job->mixer;
+    const float *const *lambda = job->weights->lambda;
+    const size_t pair = 2 * (size_t)mixer->v_dim, width = mixer->heads * pair, half = mixer->heads / 2;
+    const float start = (float)mixer->lambda;
+    const float weight = expf(run->kernels->dot(lambda[0], lambda[1], mixer->k_dim)) -
+                         expf(run->kernels->dot(lambda[2], lambda[3], mixer->k_dim)) + start;
+    for (size_t t = first; t < last; t++) {
+        float *out = run->workspace->q + t * half * pair;
+        const float *attended = run->workspace->attended + t * width;
+        memcpy(out, attended, half * pair * sizeof *out);
+        run->kernels->axpy(out, -weight, attended + half * pair, half * pair);
+        for (size_t head = 0; head < half; head++, out += pair) {
+            run->kernels->rmsnorm(out, out, NULL, pair, (float)run->arch->norm_eps);
+            run->kernels->scale(out, 1 - start, pair);
+        }
+    }
+}
+
+static float *subtract(const struct mx_run *run, const struct mx_attention *mixer,
+                       const struct mx_attention_weights *weights)
+{
+    struct heads job = {run, mixer, weights};
+    mx_rows(run->pool, run->n, subtract_piece, &job);
+    return run->workspace->q;
+}
+
 void mx_attention_block(const struct mx_run *run, uint32_t index, const float *x, float *out, bool add)
 {
     const struct mx_attention *mixer = &run->arch->layers[index].attention;
     const struct mx_attention_weights *weights = &run->model->weights.layers[index].attention;
     struct mx_workspace *workspace = run->workspace;
     const bool owns = mixer->shares_cache_of < 0;
+    float *values = mixer->differential ? workspace->attended : workspace->v; /* which are to be paired */
     const struct mx_matmul_job qkv[] = {
         {&weights->q.matrix, weights->q.bias, workspace->q, weights->q.matrix.rows, false},
         {&weights->k.matrix, weights->k.bias, workspace->k, weights->k.matrix.rows, false},
-        {&weights->v.matrix, weights->v.bias, workspace->v, weights->v.matrix.rows, false},
+        {&weights->v.matrix, weights->v.bias, values, weights->v.matrix.rows, false},
     };
     const size_t hidden = run->arch->hidden, inputs = weights->q.matrix.cols;
     mx_matmul_many(&run->workspace->machine, qkv, owns ? 3 : 1, x, inputs, run->n);
@@ -132,12 +185,16 @@ void mx_attention_block(const struct mx_run *run, uint32_t index, const float *x
         mx_matmul_many(&run->workspace->machine, &job, 1, x, inputs, run->n);
     }
     struct heads heads = {run, mixer, weights};
+    if (mixer->differential) mx_rows(run->pool, run->n, pair_piece, &heads);
     mx_rows(run->pool, run->n, prepare_piece, &heads);
     const struct mx_kv_terms terms = {weights->sinks, run->model->weights.slopes};
     mx_kv_attend(workspace->attention, index, workspace->sequences, run->parts, &terms, workspace->q,
                  owns ? workspace->k : NULL, owns ? workspace->v : NULL, workspace->attended);
+    float *attended = workspace->attended;
     if (mixer->gate != MX_GATE_NONE) mx_rows(run->pool, run->n, gate_piece, &heads);
-    mx_scale_rows(run, workspace->attended, (float)run->arch->attention_out_scale, run->n, weights->o.matrix.cols);
+    if (mixer->differential) attended = subtract(run, mixer, weights);
+    if (mixer->output_norm) mx_rms_rows(run, weights->output_norm.weight, run->n, attended, weights->o.matrix.cols);
+    mx_scale_rows(run, attended, (float)run->arch->attention_out_scale, run->n, weights->o.matrix.cols);
     const struct mx_matmul_job o = {&weights->o.matrix, weights->o.bias, out, hidden, add};
-    mx_matmul_many(&workspace->machine, &o, 1, workspace->attended, weights->o.matrix.cols, run->n);
+    mx_matmul_many(&workspace->machine, &o, 1, attended, weights->o.matrix.cols, run->n);
 }

@@ -22,7 +22,11 @@ void mx_feed_forward_out(const struct mx_run *run, const struct mx_feed_forward_
     const bool gated = weights->gate.matrix.rows > 0;
     float *middle = gated ? workspace->gate : workspace->up;
     if (gated) mx_scale_rows(run, middle, (float)run->arch->gate_scale, n, width);
-    mx_activate_rows(run, middle, gated ? workspace->gate : NULL, workspace->up, n, width);
+    if (run->arch->activation == MX_ACTIVATION_XIELU)
+        mx_xielu_rows(run, weights->xielu, middle, n, width);
+    else
+        mx_activate_rows(run, middle, gated ? workspace->gate : NULL, workspace->up, n, width);
+    if (weights->inner_norm.weight) mx_rms_rows(run, weights->inner_norm.weight, n, middle, width);
     mx_scale_rows(run, middle, (float)run->arch->down_scale, n, width);
     const struct mx_matmul_job down = {&weights->down.matrix, weights->down.bias, out, run->arch->hidden, add};
     mx_matmul_many(&workspace->machine, &down, 1, middle, width, n);

@@ -1,4 +1,5 @@
 /* The forward pass: one loop over layers that reads the description. */
+#include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -116,7 +117,7 @@ static void run_layer(struct mx_run *run, uint32_t index)
     const float scale = (float)run->arch->residual_scale;
     const bool post = shape == MX_BLOCK_POST || shape == MX_BLOCK_SANDWICH;
     const float *input = workspace->x;
-    if (shape != MX_BLOCK_POST && mixes) {
+    if (shape != MX_BLOCK_POST && mixes && !layer->no_input_norm) {
         mx_norm_rows(run, &weights->mixer_norm, run->n, workspace->normed, workspace->x, hidden);
         input = workspace->normed;
     }
@@ -137,6 +138,17 @@ static void run_layer(struct mx_run *run, uint32_t index)
 
 /* --- the ends --- */
 
+/* row += sines, then cosines, of a position at wave lengths from 2 pi to 10000 times that (arXiv 1706.03762, 3.5). */
+static void add_sinusoids(const struct mx_arch *arch, float *row, uint64_t position)
+{
+    const size_t half = arch->hidden / 2;
+    for (size_t i = 0; i < half; i++) {
+        const float rate = (float)pow(10000, -(double)i / arch->position_steps), angle = (float)position * rate;
+        row[i] += sinf(angle);
+        row[half + i] += cosf(angle);
+    }
+}
+
 static void embed_piece(void *context, size_t first, size_t last)
 {
     const struct mx_run *run = context;
@@ -148,9 +160,10 @@ static void embed_piece(void *context, size_t first, size_t last)
         float *row = run->workspace->x + t * arch->hidden;
         mx_matrix_row(&run->model->weights.embedding.matrix, (size_t)token, row);
         if (arch->embedding_scale != 1) run->kernels->scale(row, (float)arch->embedding_scale, arch->hidden);
+        const uint64_t at = part->length + part->first + t - part->row + arch->position_offset;
+        if (arch->positions == MX_POSITIONS_SINUSOIDAL) add_sinusoids(arch, row, at);
         if (arch->positions != MX_POSITIONS_LEARNED) continue;
         float *position = run->workspace->normed + t * arch->hidden;
-        const uint64_t at = part->length + part->first + t - part->row + arch->position_offset;
         mx_matrix_row(&run->model->weights.positions.matrix, at, position);
         run->kernels->add(row, position, arch->hidden);
     }
@@ -175,10 +188,23 @@ static void cap_piece(void *context, size_t first, size_t last)
     }
 }
 
+/* A dense layer, its activation and a norm between the final norm and the output matrix (ModernBERT). */
+static void run_head_dense(struct mx_run *run, size_t count)
+{
+    struct mx_workspace *workspace = run->workspace;
+    const size_t hidden = run->arch->hidden;
+    const struct mx_linear *dense = &run->model->weights.head_dense;
+    const struct mx_matmul_job job = {&dense->matrix, dense->bias, workspace->out, hidden, false};
+    mx_matmul_many(&workspace->machine, &job, 1, workspace->normed, hidden, count);
+    mx_activate_rows(run, workspace->out, NULL, workspace->out, count, hidden);
+    mx_norm_rows(run, &run->model->weights.head_norm, count, workspace->normed, workspace->out, hidden);
+}
+
 /* Makes `count` rows of logits from as many normalized ones. */
 static void make_logits(struct mx_run *run, size_t count)
 {
     struct mx_workspace *workspace = run->workspace;
+    if (run->arch->head_dense) run_head_dense(run, count);
     const struct mx_linear *head = &run->model->weights.head;
     const struct mx_matmul_job job = {&head->matrix, head->bias, workspace->logits, head->matrix.rows, false};
     mx_matmul_many(&workspace->machine, &job, 1, workspace->normed, run->arch->hidden, count);

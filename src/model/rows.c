@@ -3,6 +3,8 @@
 
 #include <math.h>
 
+#include "model/recurrent.h"
+
 enum { PIECE = 8 }; /* tokens */
 
 struct split {
@@ -48,6 +50,58 @@ void mx_norm_rows(const struct mx_run *run, const struct mx_norm_weights *norm, 
     mx_rows(run->pool, n, norm_piece, &job);
 }
 
+struct rms_rows {
+    const struct mx_run *run;
+    const float *weight;
+    float *x;
+    size_t width;
+};
+
+static void rms_piece(void *context, size_t first, size_t last)
+{
+    const struct rms_rows *job = context;
+    for (size_t t = first; t < last; t++) {
+        float *row = job->x + t * job->width;
+        job->run->kernels->rmsnorm(row, row, job->weight, job->width, (float)job->run->arch->norm_eps);
+    }
+}
+
+void mx_rms_rows(const struct mx_run *run, const float *weight, size_t n, float *x, size_t width)
+{
+    struct rms_rows job = {run, weight, x, width};
+    mx_rows(run->pool, n, rms_piece, &job);
+}
+
+struct xielu_rows {
+    const struct mx_dense_kernels *kernels;
+    float *x, alpha_p, alpha_n, beta, eps;
+    size_t width;
+};
+
+static void xielu_piece(void *context, size_t first, size_t last)
+{
+    enum { TILE = 256 };
+    const struct xielu_rows *job = context;
+    float *x = job->x + first * job->width, low[TILE] = {0};
+    for (size_t left = (last - first) * job->width, count; left > 0; left -= count, x += count) {
+        count = left < TILE ? left : TILE;
+        for (size_t i = 0; i < count; i++) low[i] = fminf(x[i], job->eps);
+        job->kernels->exp(low, low, count);
+        for (size_t i = 0; i < count; i++) {
+            const float curve = x[i] > 0 ? job->alpha_p * x[i] * x[i] : job->alpha_n * (low[i] - 1 - x[i]);
+            x[i] = curve + job->beta * x[i];
+        }
+    }
+}
+
+void mx_xielu_rows(const struct mx_run *run, const float *const parameters[4], float *x, size_t n, size_t width)
+{
+    const float beta = *parameters[2];
+    struct xielu_rows job = {
+        run->kernels, x, mx_softplus(*parameters[0]), beta + mx_softplus(*parameters[1]), beta, *parameters[3], width};
+    mx_rows(run->pool, n, xielu_piece, &job);
+}
+
 struct activate_rows {
     const struct mx_dense_kernels *kernels;
     enum mx_activation activation;
@@ -65,8 +119,8 @@ static void activate(const struct mx_dense_kernels *kernels, enum mx_activation 
     case MX_ACTIVATION_GELU_TANH: kernels->gelu_tanh(out, x, n); break;
     case MX_ACTIVATION_RELU: kernels->relu(out, x, n); break;
     case MX_ACTIVATION_RELU2: kernels->relu_squared(out, x, n); break;
-    case MX_ACTIVATION_XIELU:
-    case MX_ACTIVATION_SWIGLU_CLAMPED: break; /* config/runs.c refuses them */
+    case MX_ACTIVATION_XIELU: /* has parameters: mx_xielu_rows */
+    case MX_ACTIVATION_SWIGLU_CLAMPED: break;
     }
 }
 

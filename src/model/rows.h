@@ -19,6 +19,14 @@ void mx_norm_rows(const struct mx_run *run, const struct mx_norm_weights *norm, 
  * where gate is NULL. */
 void mx_activate_rows(const struct mx_run *run, float *out, const float *gate, const float *up, size_t n, size_t width);
 
+/* The same with a norm of a block's own make: RMS, whatever the model's kind; a weight of NULL is all ones. */
+void mx_rms_rows(const struct mx_run *run, const float *weight, size_t n, float *x, size_t width);
+
+/* x [n, width] through xIELU (arXiv 2411.13010, equation 5): alpha_p x^2 + beta x where x > 0, else
+ * alpha_n (exp(min(x, eps)) - 1 - x) + beta x. `parameters`: the stored alpha_p and alpha_n, of which softplus is taken
+ * (and beta added to alpha_n's), beta, eps. */
+void mx_xielu_rows(const struct mx_run *run, const float *const parameters[4], float *x, size_t n, size_t width);
+
 /* x [n, width] *= factor; nothing where that is 1 */
 void mx_scale_rows(const struct mx_run *run, float *x, float factor, size_t n, size_t width);
 

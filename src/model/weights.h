@@ -27,11 +27,15 @@ struct mx_attention_weights {
     struct mx_linear q, k, v, o;
     struct mx_linear gate; /* of the output: MX_GATE_* */
     struct mx_norm_weights q_norm, k_norm;
-    const float *sinks; /* [heads], or NULL */
+    const float *sinks;                 /* [heads], or NULL */
+    struct mx_norm_weights output_norm; /* over all heads' outputs */
+    const float *lambda[4];             /* [k_dim] each: q1, k1, q2, k2 of differential attention */
 };
 
 struct mx_feed_forward_weights {
-    struct mx_linear gate, up, down; /* gate absent where the feed-forward is not gated */
+    struct mx_linear gate, up, down;   /* gate absent where the feed-forward is not gated */
+    struct mx_norm_weights inner_norm; /* before `down` */
+    const float *xielu[4];             /* one number each: alpha_p, alpha_n, beta, eps */
 };
 
 struct mx_experts_weights {
@@ -91,6 +95,8 @@ struct mx_weights {
     struct mx_norm_weights embedding_norm; /* of the embedding's rows */
     const float *slopes;                   /* [heads]: of ALiBi, or NULL */
     struct mx_norm_weights final_norm;
+    struct mx_linear head_dense; /* [hidden, hidden]: before the output matrix */
+    struct mx_norm_weights head_norm;
     struct mx_linear head; /* [vocab, hidden]; the embedding itself where tied */
     struct mx_layer_weights *layers;
     uint64_t step_bytes;      /* of matrices that decoding one token reads */

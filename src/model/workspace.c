@@ -25,8 +25,9 @@ static struct widths widths_of(const struct mx_arch *arch)
         const struct mx_feed_forward *ffn = &arch->layers[i].feed_forward;
         widths.q = mx_larger(widths.q, (size_t)mixer->heads * mixer->k_dim);
         widths.k = mx_larger(widths.k, (size_t)mixer->kv_heads * mixer->k_dim);
-        widths.v = mx_larger(widths.v, (size_t)mixer->kv_heads * mixer->v_dim);
-        widths.attended = mx_larger(widths.attended, (size_t)mixer->heads * mixer->v_dim);
+        const size_t v_dim = (mixer->differential ? 2 : 1) * (size_t)mixer->v_dim;
+        widths.v = mx_larger(widths.v, mixer->kv_heads * v_dim);
+        widths.attended = mx_larger(widths.attended, mixer->heads * v_dim);
         if (mixer->gate != MX_GATE_NONE) widths.gates = widths.attended;
         widths.middle = mx_larger(widths.middle, mx_larger(ffn->width, ffn->shared_width));
         const struct mx_recurrent_widths mix = mx_recurrent_widths(&arch->layers[i].recurrence);

@@ -65,6 +65,25 @@ void mx_fill_biogpt(struct mx_build *build)
     learned_positions(build, 2);
 }
 
+/* Sines, then cosines. */
+void mx_fill_ctrl(struct mx_build *build)
+{
+    struct mx_arch *arch = build->arch;
+    arch->embedding_scale = sqrt(arch->hidden);
+    arch->position_steps = arch->hidden / 2;
+    if (arch->hidden % 2) mx_arch_refuse(arch, "the engine has no sinusoidal positions of an odd width");
+}
+
+/* fairseq's: the longest wave is that of the last sine, and the first position is number 2. */
+void mx_fill_xglm(struct mx_build *build)
+{
+    struct mx_arch *arch = build->arch;
+    mx_fill_ctrl(build);
+    if (!mx_config_flag(build->config, "scale_embedding", true)) arch->embedding_scale = 1;
+    arch->position_steps = arch->hidden > 2 ? arch->hidden / 2 - 1 : 1;
+    arch->position_offset = 2;
+}
+
 void mx_fill_bloom(struct mx_build *build)
 {
     build->arch->embedding_norm = true;

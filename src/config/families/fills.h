@@ -21,7 +21,9 @@ void mx_fill_olmo(struct mx_build *build);
 void mx_fill_opt(struct mx_build *build);
 void mx_fill_persimmon(struct mx_build *build);
 void mx_fill_qwen(struct mx_build *build);
+void mx_fill_ctrl(struct mx_build *build);
 void mx_fill_stablelm(struct mx_build *build);
+void mx_fill_xglm(struct mx_build *build);
 
 /* gemma.c */
 void mx_fill_gemma(struct mx_build *build);

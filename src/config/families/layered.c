@@ -115,7 +115,11 @@ void mx_fill_decilm(struct mx_build *build)
 
 void mx_fill_diffllama(struct mx_build *build)
 {
-    for (uint32_t i = 0; i < build->arch->layer_count; i++) build->arch->layers[i].attention.differential = true;
+    for (uint32_t i = 0; i < build->arch->layer_count; i++) {
+        struct mx_attention *attention = &build->arch->layers[i].attention;
+        attention->differential = true;
+        attention->lambda = 0.8 - 0.6 * exp(-0.3 * i);
+    }
 }
 
 /* A dynamic mask per K/V head, and a weight for each residual. */
@@ -362,6 +366,20 @@ void mx_fill_mllama(struct mx_build *build)
     arch->parameters_complete = false;
 }
 
+/* Older files name the bases of full and of windowed layers apart. */
+static void modernbert_ropes(struct mx_build *build)
+{
+    struct mx_config *config = build->config;
+    struct mx_arch *arch = build->arch;
+    if (arch->rope_count != 1) return;
+    arch->rope[0].theta = mx_config_number(config, "global_rope_theta", 1e-3, 1e15, 160000);
+    arch->rope[1] = arch->rope[0];
+    arch->rope[1].theta = mx_config_number(config, "local_rope_theta", 1e-3, 1e15, 10000);
+    arch->rope_count = 2;
+    for (uint32_t i = 0; i < arch->layer_count; i++)
+        arch->layers[i].attention.rope_index = arch->layers[i].attention.kind == MX_ATTENTION_SLIDING;
+}
+
 /* Complete configs give the window; older ones ModernBERT's, which looks both ways: half of it counts. */
 void mx_fill_modernbert(struct mx_build *build)
 {
@@ -373,6 +391,12 @@ void mx_fill_modernbert(struct mx_build *build)
     arch->lm_head_bias = mx_config_flag(config, "decoder_bias", true);
     for (uint32_t i = 0; i < arch->layer_count; i++)
         if (arch->layers[i].attention.kind == MX_ATTENTION_SLIDING) arch->layers[i].attention.window = window;
+    char activation[32] = "gelu";
+    if (mx_config_text(config, "classifier_activation", activation, sizeof activation) &&
+        strcmp(activation, "gelu") != 0)
+        mx_arch_refuse(arch, "the engine has no activation \"%s\" before the output matrix", activation);
+    if (arch->activation != MX_ACTIVATION_GELU) mx_arch_refuse(arch, "the engine has no two activations in one model");
+    modernbert_ropes(build);
     arch->embedding_norm = arch->head_dense = true;
     arch->head_dense_bias = mx_config_flag(config, "classifier_bias", false);
     arch->layers[0].no_input_norm = true; /* the embedding's norm is there already */

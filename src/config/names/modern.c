@@ -27,6 +27,67 @@ const struct mx_names mx_names_laguna = {
         },
 };
 
+const struct mx_names mx_names_apertus = {
+    .base = &mx_names_llama,
+    .of =
+        {
+            [MX_ROLE_MIXER_NORM] = "attention_layernorm",
+            [MX_ROLE_FFN_NORM] = "feedforward_layernorm",
+            [MX_ROLE_XIELU_P] = "mlp.act_fn.alpha_p",
+            [MX_ROLE_XIELU_N] = "mlp.act_fn.alpha_n",
+            [MX_ROLE_XIELU_BETA] = "mlp.act_fn.beta",
+            [MX_ROLE_XIELU_EPS] = "mlp.act_fn.eps",
+        },
+};
+
+const struct mx_names mx_names_bitnet = {
+    .base = &mx_names_llama,
+    .of =
+        {
+            [MX_ROLE_ATTENTION_NORM] = "self_attn.attn_sub_norm",
+            [MX_ROLE_FFN_INNER_NORM] = "mlp.ffn_sub_norm",
+        },
+};
+
+const struct mx_names mx_names_diffllama = {
+    .base = &mx_names_llama,
+    .of =
+        {
+            [MX_ROLE_LAMBDA_Q1] = "self_attn.lambda_q1",
+            [MX_ROLE_LAMBDA_K1] = "self_attn.lambda_k1",
+            [MX_ROLE_LAMBDA_Q2] = "self_attn.lambda_q2",
+            [MX_ROLE_LAMBDA_K2] = "self_attn.lambda_k2",
+        },
+};
+
+/* The half of Wi that is activated comes first. */
+const struct mx_names mx_names_modernbert = {
+    .base = &mx_names_llama,
+    .of =
+        {
+            [MX_ROLE_EMBEDDING] = "embeddings.tok_embeddings",
+            [MX_ROLE_EMBEDDING_NORM] = "embeddings.norm",
+            [MX_ROLE_FINAL_NORM] = "final_norm",
+            [MX_ROLE_HEAD_DENSE] = "lm_head.dense",
+            [MX_ROLE_HEAD_NORM] = "lm_head.norm",
+            [MX_ROLE_HEAD] = "decoder",
+            [MX_ROLE_HEAD_BIAS] = "decoder.bias",
+            [MX_ROLE_MIXER_NORM] = "attn_norm",
+            [MX_ROLE_FFN_NORM] = "mlp_norm",
+            [MX_ROLE_Q] = "attn.q_proj",
+            [MX_ROLE_K] = "attn.k_proj",
+            [MX_ROLE_V] = "attn.v_proj",
+            [MX_ROLE_O] = "attn.Wo",
+            [MX_ROLE_GATE] = "",
+            [MX_ROLE_UP] = "",
+            [MX_ROLE_DOWN] = "mlp.Wo",
+        },
+    .fused =
+        {
+            {"mlp.Wi", MX_BLOCKS_ONE, 2, {MX_ROLE_GATE, MX_ROLE_UP}},
+        },
+};
+
 const struct mx_names mx_names_mimo_v2 = {
     .base = &mx_names_deepseek_moe,
     .of = {[MX_ROLE_SINKS] = "self_attn.attention_sink_bias"},

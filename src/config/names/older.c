@@ -149,6 +149,28 @@ const struct mx_names mx_names_biogpt = {
     .of = {[MX_ROLE_FINAL_NORM] = "layer_norm", [MX_ROLE_HEAD] = "output_projection"},
 };
 
+const struct mx_names mx_names_xglm = {
+    .base = &mx_names_biogpt,
+    .body = "model.",
+};
+
+const struct mx_names mx_names_ctrl = {
+    .base = &mx_names_gptj,
+    .of =
+        {
+            [MX_ROLE_EMBEDDING] = "w",
+            [MX_ROLE_FINAL_NORM] = "layernorm",
+            [MX_ROLE_MIXER_NORM] = "layernorm1",
+            [MX_ROLE_FFN_NORM] = "layernorm2",
+            [MX_ROLE_Q] = "multi_head_attention.Wq",
+            [MX_ROLE_K] = "multi_head_attention.Wk",
+            [MX_ROLE_V] = "multi_head_attention.Wv",
+            [MX_ROLE_O] = "multi_head_attention.dense",
+            [MX_ROLE_UP] = "ffn.0",
+            [MX_ROLE_DOWN] = "ffn.2",
+        },
+};
+
 const struct mx_names mx_names_bloom = {
     .base = &mx_names_falcon,
     .of =
