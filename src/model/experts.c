@@ -15,18 +15,28 @@ struct routing {
     const float *choice_bias;
 };
 
-/* The `used` largest of scores[count], largest first; of equals the first. */
+static bool is_taken(const uint32_t *chosen, uint32_t taken, uint32_t expert)
+{
+    for (uint32_t i = 0; i < taken; i++)
+        if (chosen[i] == expert) return true;
+    return false;
+}
+
+/* The largest of scores[count] besides the `taken` ones; of equals the first. Never one twice, whatever the scores. */
+static uint32_t best_left(const float *scores, uint32_t count, const uint32_t *chosen, uint32_t taken)
+{
+    uint32_t best = count;
+    for (uint32_t expert = 0; expert < count; expert++) {
+        if (is_taken(chosen, taken, expert)) continue;
+        if (best == count || scores[expert] > scores[best]) best = expert;
+    }
+    return best;
+}
+
+/* The `used` largest of scores[count], largest first. */
 static void choose(const float *scores, uint32_t count, uint32_t used, uint32_t *chosen)
 {
-    for (uint32_t place = 0; place < used; place++) {
-        uint32_t best = count;
-        for (uint32_t expert = 0; expert < count; expert++) {
-            bool taken = false;
-            for (uint32_t i = 0; i < place && !taken; i++) taken = chosen[i] == expert;
-            if (!taken && (best == count || scores[expert] > scores[best])) best = expert;
-        }
-        chosen[place] = best;
-    }
+    for (uint32_t place = 0; place < used; place++) chosen[place] = best_left(scores, count, chosen, place);
 }
 
 /* How good a group is: its best score, or its two best together (arXiv 2412.19437, section 2.1.2). */
@@ -62,23 +72,19 @@ static void keep_groups(const struct mx_experts *experts, float *choice, float *
 }
 
 /* SparseMixer (arXiv 2310.00811) as it decides once trained: the best expert, weighed by a softmax over all whose
- * scores are within a margin of its own; then the same without it. `choice` [count] becomes scratch. */
-static void mix_sparsely(const struct mx_experts *experts, float *choice, uint32_t *chosen, float *weight)
+ * scores are within a margin of its own; then the same without it. */
+static void mix_sparsely(const struct mx_experts *experts, const float *scores, uint32_t *chosen, float *weight)
 {
     for (uint32_t place = 0; place < experts->used; place++) {
-        uint32_t best = 0;
-        for (uint32_t i = 1; i < experts->count; i++)
-            if (choice[i] > choice[best]) best = i;
-        const float top = choice[best];
+        const uint32_t best = best_left(scores, experts->count, chosen, place);
+        const float top = scores[best];
         float sum = 0;
         for (uint32_t i = 0; i < experts->count; i++) {
-            if (choice[i] == -INFINITY) continue;
-            const bool near = (top - choice[i]) / fmaxf(fabsf(choice[i]), top) <= (float)experts->margin;
-            if (near) sum += expf(choice[i] - top);
+            const bool near = (top - scores[i]) / fmaxf(fabsf(scores[i]), top) <= (float)experts->margin;
+            if (near && !is_taken(chosen, place, i)) sum += expf(scores[i] - top);
         }
         chosen[place] = best;
         weight[place] = 1 / sum;
-        choice[best] = -INFINITY;
     }
 }
 
