@@ -13,16 +13,23 @@
 #include "evidence/compare.h"
 #include "records/grade.h"
 
+enum { HAYSTACKS = 2 };
+
 struct options {
     struct mx_engine_flags engine;
     const char *file, *tokens, *modes, *contexts;
-    int64_t windows, recent, sink, boundary_v;
+    int64_t windows, greedy, retrieval, recent, sink, boundary_v;
     int center; /* enum mx_center */
     bool json, no_record;
     struct mx_store_flags store;
 };
-static const struct options defaults = {
-    .modes = "all", .contexts = "2048", .recent = -1, .sink = -1, .center = MX_CENTER_AUTO};
+static const struct options defaults = {.modes = "all",
+                                        .contexts = "2048",
+                                        .greedy = 256,
+                                        .retrieval = -1,
+                                        .recent = -1,
+                                        .sink = -1,
+                                        .center = MX_CENTER_AUTO};
 
 static const struct mx_flag flags[] = {
     {"file", 'f', MX_FLAG_PATH, "FILE", "the text to predict", offsetof(struct options, file)},
@@ -31,6 +38,10 @@ static const struct mx_flag flags[] = {
     {"ctx", 'c', MX_FLAG_TEXT, "N,...", "tokens per window (default 2048)", offsetof(struct options, contexts)},
     {"windows", 'w', MX_FLAG_WHOLE, "W", "at most so many windows of each length (default: all of the text)",
      offsetof(struct options, windows), 1, 1 << 30},
+    {"greedy", 0, MX_FLAG_WHOLE, "N", "tokens by which each window is continued greedily (default 256)",
+     offsetof(struct options, greedy), 0, 1 << 20},
+    {"retrieval", 0, MX_FLAG_WHOLE, "N", "texts of which hidden keys are asked (default 2 with -f, else 0)",
+     offsetof(struct options, retrieval), 0, 1000},
     {"json", 0, MX_FLAG_SWITCH, NULL, "print JSON (docs/json.md)", offsetof(struct options, json)},
     {"no-record", 0, MX_FLAG_SWITCH, NULL, "print only, keep no records", offsetof(struct options, no_record)},
     MX_STORE_FLAG_ROWS(struct options, store),
@@ -58,19 +69,47 @@ struct job {
     struct mx_record_run recording;
     double reference[MX_WHOLE_LIST]; /* fp16's mean negative log-likelihood, by context */
     struct mx_comparison results[MX_WHOLE_LIST][MX_MODE_COUNT];
+    uint32_t haystacks;
+    struct mx_retrieval found[MX_WHOLE_LIST][MX_MODE_COUNT]; /* with haystacks */
 };
 
-static const char *grade_of(const struct mx_comparison *result)
+/* NULL where nothing was asked. */
+static const struct mx_retrieval *found_of(const struct job *job, size_t context, size_t mode)
 {
-    const struct mx_quality quality = {.measured = true,
-                                       .perplexity_change = result->perplexity_change,
-                                       .kl_mean = result->kl_mean,
-                                       .top1 = result->top1};
-    return mx_grade_name(mx_grade_of(&quality));
+    return job->haystacks ? &job->found[context][mode] : NULL;
 }
 
-static cJSON *cell_json(const struct job *job, size_t at, const struct mx_comparison *result)
+static void add_error_json(cJSON *cell, const char *name, double value, double error)
 {
+    char key[64];
+    cJSON_AddNumberToObject(cell, name, value);
+    snprintf(key, sizeof key, "%s_se", name);
+    cJSON_AddNumberToObject(cell, key, error);
+}
+
+static void add_retrieval_json(cJSON *cell, const struct mx_retrieval *found)
+{
+    if (!found) {
+        cJSON_AddNullToObject(cell, "retrieval");
+        return;
+    }
+    const double share = (double)found->right / found->prompts;
+    add_error_json(cell, "retrieval", share, sqrt(share * (1 - share) / found->prompts));
+    cJSON_AddNumberToObject(cell, "retrieval_fp16", (double)found->right_fp16 / found->prompts);
+    cJSON_AddNumberToObject(cell, "prompts", found->prompts);
+    cJSON *depths = cJSON_AddArrayToObject(cell, "retrieval_by_depth");
+    for (size_t i = 0; i < MX_RETRIEVAL_DEPTHS; i++) {
+        if (!found->prompts_at[i]) continue;
+        cJSON *depth = cJSON_CreateObject();
+        cJSON_AddNumberToObject(depth, "at", mx_retrieval_depths[i]);
+        cJSON_AddNumberToObject(depth, "retrieval", (double)found->right_at[i] / found->prompts_at[i]);
+        cJSON_AddItemToArray(depths, depth);
+    }
+}
+
+static cJSON *cell_json(const struct job *job, size_t at, size_t mode)
+{
+    const struct mx_comparison *result = &job->results[at][mode];
     const struct mx_arch *arch = mx_session_arch(job->session);
     const struct mx_kv_setup *setup = &result->setup;
     cJSON *cell = cJSON_CreateObject();
@@ -100,7 +139,15 @@ static cJSON *cell_json(const struct job *job, size_t at, const struct mx_compar
         cJSON_AddNumberToObject(stretch, "kl_mean", result->kl_at[i]);
         cJSON_AddItemToArray(positions, stretch);
     }
-    cJSON_AddStringToObject(cell, "grade", grade_of(result));
+    if (result->greedy) {
+        cJSON_AddNumberToObject(cell, "greedy", result->greedy);
+        add_error_json(cell, "greedy_same", result->greedy_same, result->greedy_same_se);
+        add_error_json(cell, "greedy_length", result->greedy_length, result->greedy_length_se);
+    } else {
+        cJSON_AddNullToObject(cell, "greedy_same");
+    }
+    add_retrieval_json(cell, found_of(job, at, mode));
+    cJSON_AddStringToObject(cell, "grade", mx_grade_name(mx_record_grade(result, found_of(job, at, mode))));
     return cell;
 }
 
@@ -116,8 +163,7 @@ static mx_status print_json(const struct job *job, struct mx_error *err)
         cJSON_AddNumberToObject(reference, "ctx", job->contexts[c]);
         cJSON_AddNumberToObject(reference, "perplexity", exp(job->reference[c]));
         cJSON_AddItemToArray(references, reference);
-        for (size_t m = 0; m < job->mode_count; m++)
-            cJSON_AddItemToArray(cells, cell_json(job, c, &job->results[c][m]));
+        for (size_t m = 0; m < job->mode_count; m++) cJSON_AddItemToArray(cells, cell_json(job, c, m));
     }
     return mx_print_json(root, err);
 }
@@ -127,7 +173,7 @@ static mx_status print_table(const struct job *job, struct mx_error *err)
     const struct mx_arch *arch = mx_session_arch(job->session);
     struct mx_table table;
     mx_table_start(&table, "mode|>ctx|>B/token|>KL mean|>+-|>KL p99|>KL p99.9|>perplexity %|>+-|>top-1 %|>+-|>worst %|"
-                           "grade");
+                           ">greedy same|>keys|grade");
     for (size_t i = 0; i < job->context_count * job->mode_count; i++) {
         const uint32_t context = job->contexts[i / job->mode_count];
         const struct mx_comparison *result = &job->results[i / job->mode_count][i % job->mode_count];
@@ -144,7 +190,17 @@ static mx_status print_table(const struct job *job, struct mx_error *err)
         mx_table_cell(&table, MX_STYLE_PLAIN, "%.2f", 100 * result->top1);
         mx_table_cell(&table, MX_STYLE_DIM, "%.2f", 100 * result->top1_se);
         mx_table_cell(&table, MX_STYLE_PLAIN, "%.2f", 100 * result->worst_change);
-        mx_table_cell(&table, MX_STYLE_PLAIN, "%s", grade_of(result));
+        if (result->greedy)
+            mx_table_cell(&table, MX_STYLE_PLAIN, "%.0f of %zu", result->greedy_same * (double)result->windows,
+                          result->windows);
+        else
+            mx_table_cell(&table, MX_STYLE_PLAIN, "-");
+        const struct mx_retrieval *found = found_of(job, i / job->mode_count, i % job->mode_count);
+        if (found)
+            mx_table_cell(&table, MX_STYLE_PLAIN, "%u of %u", found->right, found->prompts);
+        else
+            mx_table_cell(&table, MX_STYLE_PLAIN, "-");
+        mx_table_cell(&table, MX_STYLE_PLAIN, "%s", mx_grade_name(mx_record_grade(result, found)));
     }
     return mx_table_print(&table, 0, job->cli->colour_out, err);
 }
@@ -191,11 +247,21 @@ static mx_status measure(struct job *job, struct mx_error *err)
     const struct mx_progress progress = mx_progress_bar(job->cli);
     for (size_t c = 0; c < job->context_count; c++) {
         const struct mx_windows windows = windows_of(job, c);
-        MX_TRY(mx_compare_run(job->session, &windows, job->modes, job->mode_count, &progress, job->results[c],
-                              &job->reference[c], err));
+        const struct mx_compare_options compare = {.windows = windows,
+                                                   .modes = job->modes,
+                                                   .count = job->mode_count,
+                                                   .greedy = (uint32_t)job->options->greedy};
+        MX_TRY(mx_compare_run(job->session, &compare, &progress, job->results[c], &job->reference[c], err));
+        const struct mx_retrieval_options retrieval = {.tokens = windows.tokens,
+                                                       .count = windows.count,
+                                                       .length = windows.length,
+                                                       .haystacks = job->haystacks,
+                                                       .modes = job->modes,
+                                                       .mode_count = job->mode_count};
+        if (job->haystacks) MX_TRY(mx_retrieval_run(job->session, &retrieval, &progress, job->found[c], err));
         for (size_t m = 0; m < job->mode_count; m++)
             MX_TRY(mx_record_run_comparison(&job->recording, job->cli, mx_session_arch(job->session), &windows,
-                                            &job->results[c][m], err));
+                                            &job->results[c][m], found_of(job, c, m), err));
     }
     mx_progress_bar_end();
     for (size_t m = 0; m < job->mode_count; m++) mx_note_kv_setup(job->cli, &job->results[0][m].setup);
@@ -246,7 +312,8 @@ static mx_status run(struct mx_cli *cli, const void *given, struct mx_error *err
     enum mx_mode modes[MX_MODE_COUNT];
     size_t mode_count;
     MX_TRY(mx_mode_list_parse(options->modes, modes, &mode_count, err)); /* before a model is loaded in vain */
-    mx_status status = mx_engine_open(&job.session, cli, &options->engine, options->file != NULL, err);
+    job.haystacks = options->retrieval >= 0 ? (uint32_t)options->retrieval : options->file ? HAYSTACKS : 0;
+    mx_status status = mx_engine_open(&job.session, cli, &options->engine, options->file != NULL || job.haystacks, err);
     if (status == MX_OK) status = mx_read_ids(job.session, options->tokens, options->file, &ids, err);
     if (status == MX_OK) status = run_job(&job, err);
     mx_ids_free(&ids);
@@ -259,7 +326,8 @@ const struct mx_command mx_command_eval = {
     .summary = "measure and grade what cache modes change",
     .about = "Compares each mode's predictions with those through an fp16 cache, on the same tokens:\n"
              "perplexity, KL divergence in nats, first choice, the right token's probability; +- is one\n"
-             "standard error. Modes run as asked, proven or not. Records go to the store: mlxcel report.\n",
+             "standard error. Greedy: windows that go on as with fp16; keys: hidden numbers found. Modes run as asked, "
+             "proven or not. Records go to the store: mlxcel report.\n",
     .flags = flags,
     .examples = {"mlxcel eval -f text.txt --ctx 1024,4096",
                  "mlxcel eval -m DIR -f text.txt --modes int8,int8+turbo4 --no-record --json"},

@@ -135,9 +135,10 @@ static mx_status compare(struct mx_cli *cli, const struct options *options, stru
     if (options->record) MX_TRY(open_records(&recording, options, session, err));
     const struct mx_progress progress = mx_progress_bar(cli);
     double reference;
-    mx_status status = mx_compare_run(session, windows, wanted, count, &progress, results, &reference, err);
+    mx_status status = mx_compare_run(session, &(struct mx_compare_options){*windows, wanted, count, 0}, &progress,
+                                      results, &reference, err);
     for (size_t i = 0; status == MX_OK && i < count; i++)
-        status = mx_record_run_comparison(&recording, cli, mx_session_arch(session), windows, &results[i], err);
+        status = mx_record_run_comparison(&recording, cli, mx_session_arch(session), windows, &results[i], NULL, err);
     mx_record_run_close(&recording);
     MX_TRY(status);
     for (size_t i = 0; i < count; i++) mx_note_kv_setup(cli, &results[i].setup);

@@ -159,6 +159,11 @@ void mx_record_set_add_comparison(struct mx_record_set *set, const struct mx_cli
     const uint32_t windows = (uint32_t)result->windows;
     for (size_t i = 0; i < sizeof figures / sizeof *figures; i++)
         mx_record_set_add(set, cli, figures[i].measure, 0, figures[i].value, figures[i].error, windows);
+    if (result->greedy) {
+        mx_record_set_add(set, cli, MX_MEASURE_GREEDY_SAME, 0, result->greedy_same, result->greedy_same_se, windows);
+        mx_record_set_add(set, cli, MX_MEASURE_GREEDY_LENGTH, 0, result->greedy_length, result->greedy_length_se,
+                          windows);
+    }
     for (size_t i = 0; i < result->stretches; i++)
         mx_record_set_add(set, cli, MX_MEASURE_KL_AT, result->at[i], result->kl_at[i], 0, windows);
 }
@@ -181,6 +186,35 @@ void mx_record_set_add_bench(struct mx_record_set *set, const struct mx_cli *cli
             mx_record_set_add(set, cli, figures[i].measure, 0, figures[i].value, figures[i].error, repeats);
 }
 
+void mx_record_set_add_retrieval(struct mx_record_set *set, const struct mx_cli *cli, const struct mx_retrieval *result)
+{
+    const double share = (double)result->right / result->prompts;
+    memcpy(set->base.text, result->text, sizeof set->base.text);
+    mx_record_set_add(set, cli, MX_MEASURE_RETRIEVAL, 0, share, sqrt(share * (1 - share) / result->prompts),
+                      result->prompts); /* the error of a binomial share */
+    mx_record_set_add(set, cli, MX_MEASURE_RETRIEVAL_FP16, 0, (double)result->right_fp16 / result->prompts, 0,
+                      result->prompts);
+    for (size_t i = 0; i < MX_RETRIEVAL_DEPTHS; i++)
+        if (result->prompts_at[i])
+            mx_record_set_add(set, cli, MX_MEASURE_RETRIEVAL_AT, mx_retrieval_depths[i],
+                              (double)result->right_at[i] / result->prompts_at[i], 0, result->prompts_at[i]);
+}
+
+enum mx_grade mx_record_grade(const struct mx_comparison *result, const struct mx_retrieval *retrieval)
+{
+    struct mx_quality quality = {.measured = true,
+                                 .perplexity_change = result->perplexity_change,
+                                 .kl_mean = result->kl_mean,
+                                 .top1 = result->top1};
+    if (retrieval) {
+        quality.retrieved = true;
+        quality.prompts = retrieval->prompts;
+        quality.retrieval = (double)retrieval->right / retrieval->prompts;
+        quality.retrieval_fp16 = (double)retrieval->right_fp16 / retrieval->prompts;
+    }
+    return mx_grade_of(&quality);
+}
+
 mx_status mx_record_set_put(const struct mx_record_set *set, struct mx_record_run *run, const char *job,
                             struct mx_error *err)
 {
@@ -194,12 +228,13 @@ void mx_record_windows_text(char text[17], const struct mx_windows *windows, siz
 
 mx_status mx_record_run_comparison(struct mx_record_run *run, const struct mx_cli *cli, const struct mx_arch *arch,
                                    const struct mx_windows *windows, const struct mx_comparison *result,
-                                   struct mx_error *err)
+                                   const struct mx_retrieval *retrieval, struct mx_error *err)
 {
     if (!run->store) return MX_OK;
     struct mx_record_set set;
     mx_record_set_begin(&set, run, &result->setup, windows->length);
     mx_record_windows_text(set.base.text, windows, result->windows);
     mx_record_set_add_comparison(&set, cli, arch, result);
+    if (retrieval) mx_record_set_add_retrieval(&set, cli, retrieval);
     return mx_record_set_put(&set, run, NULL, err);
 }

@@ -7,6 +7,8 @@
 #include "engine/session.h"
 #include "evidence/bench.h"
 #include "evidence/compare.h"
+#include "evidence/retrieval.h"
+#include "records/grade.h"
 #include "records/record.h"
 
 /* An open store and what all records of a run have in common. All zero: nothing is recorded. */
@@ -45,14 +47,21 @@ void mx_record_set_add_comparison(struct mx_record_set *set, const struct mx_cli
 void mx_record_set_add_bench(struct mx_record_set *set, const struct mx_cli *cli, const struct mx_bench_cell *cell,
                              uint32_t repeats);
 
+/* Adds what was found of hidden keys; set->base.text becomes the haystacks'. */
+void mx_record_set_add_retrieval(struct mx_record_set *set, const struct mx_cli *cli,
+                                 const struct mx_retrieval *result);
+
 /* Keeps a set and marks `job` as done (NULL: none), all together or nothing. Does nothing without a store. */
 mx_status mx_record_set_put(const struct mx_record_set *set, struct mx_record_run *run, const char *job,
                             struct mx_error *err);
 
-/* Keeps a comparison of `windows`. Does nothing without a store. */
+/* Keeps a comparison of `windows`, and what was found (NULL: not asked). Does nothing without a store. */
 mx_status mx_record_run_comparison(struct mx_record_run *run, const struct mx_cli *cli, const struct mx_arch *arch,
                                    const struct mx_windows *windows, const struct mx_comparison *result,
-                                   struct mx_error *err);
+                                   const struct mx_retrieval *retrieval, struct mx_error *err);
+
+/* The grade of a comparison, with what was found (NULL: not asked). */
+enum mx_grade mx_record_grade(const struct mx_comparison *result, const struct mx_retrieval *retrieval);
 
 /* The identity of the tokens that `count` windows read. */
 void mx_record_windows_text(char text[17], const struct mx_windows *windows, size_t count);

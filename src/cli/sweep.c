@@ -15,17 +15,26 @@
 #include "cli/record_run.h"
 #include "cli/store_flags.h"
 
-enum { TEXT_TOKENS = 32768 }; /* read of a text at each context where --windows is not given */
+enum {
+    TEXT_TOKENS = 32768, /* read of a text at each context where --windows is not given */
+    HAYSTACKS = 2,       /* where --retrieval is not given */
+};
 
 struct options {
     struct mx_flag_list models;
     const char *file, *tokens, *modes, *contexts, *batches, *shard, *cpu;
-    int64_t windows, repeat, decode, prefill, threads;
+    int64_t windows, greedy, retrieval, repeat, decode, prefill, threads;
     bool json;
     struct mx_store_flags store;
 };
-static const struct options defaults = {
-    .modes = "all", .contexts = "4096,16384,32768", .batches = "1", .shard = "1/1", .repeat = 5, .decode = 16};
+static const struct options defaults = {.modes = "all",
+                                        .contexts = "4096,16384,32768",
+                                        .batches = "1",
+                                        .shard = "1/1",
+                                        .greedy = 256,
+                                        .retrieval = -1,
+                                        .repeat = 5,
+                                        .decode = 16};
 
 static const struct mx_flag flags[] = {
     {"model", 'm', MX_FLAG_LIST, "DIR", "a model's folder; may be given several times (default: the bundled model)",
@@ -39,6 +48,10 @@ static const struct mx_flag flags[] = {
     {"tokens-file", 0, MX_FLAG_PATH, "FILE", "the same as token ids", offsetof(struct options, tokens)},
     {"windows", 'w', MX_FLAG_WHOLE, "W", "at most so many windows of each context (default: 32768 tokens' worth)",
      offsetof(struct options, windows), 1, 1 << 30},
+    {"greedy", 0, MX_FLAG_WHOLE, "N", "tokens by which each window is continued greedily (default 256)",
+     offsetof(struct options, greedy), 0, 1 << 20},
+    {"retrieval", 0, MX_FLAG_WHOLE, "N", "texts of which hidden keys are asked (default 2 with -f, else 0)",
+     offsetof(struct options, retrieval), 0, 1000},
     {"decode", 0, MX_FLAG_WHOLE, "N", "tokens of a timed decode (default 16)", offsetof(struct options, decode), 1,
      1 << 20},
     {"prefill", 0, MX_FLAG_WHOLE, "N", "tokens of a timed prefill (default 0: none)", offsetof(struct options, prefill),
@@ -68,6 +81,7 @@ struct sweep {
     struct mx_str jobs;             /* that were done before: "\nNAME\n...\n" */
     char command[512];
     double read_bandwidth;
+    uint32_t haystacks;
     struct mx_progress bar;
     char label[160];
 
@@ -146,6 +160,7 @@ static mx_status measure_quality(struct sweep *sweep, uint32_t context, struct m
     struct cell cells[MX_MODE_COUNT];
     struct mx_kv_options modes[MX_MODE_COUNT];
     struct mx_comparison results[MX_MODE_COUNT];
+    struct mx_retrieval found[MX_MODE_COUNT];
     char what[96], text[17];
     size_t count, windows_count;
     double reference;
@@ -156,17 +171,23 @@ static mx_status measure_quality(struct sweep *sweep, uint32_t context, struct m
                                        .limit = sweep->options->windows ? (size_t)sweep->options->windows : fit};
     MX_TRY(mx_windows_count(&windows, &windows_count, err));
     mx_record_windows_text(text, &windows, windows_count);
-    snprintf(what, sizeof what, "quality ctx %u text %s", context, text);
+    const uint32_t greedy = (uint32_t)sweep->options->greedy;
+    snprintf(what, sizeof what, "quality ctx %u text %s greedy %u keys %u", context, text, greedy, sweep->haystacks);
     MX_TRY(list_cells(sweep, what, cells, &count, err));
     for (size_t i = 0; i < count; i++) modes[i] = options_of(cells[i].mode);
     if (count == 0) return MX_OK;
     const struct mx_progress progress = {report_unit, sweep, sweep->cli->interrupted};
-    MX_TRY(mx_compare_run(sweep->session, &windows, modes, count, &progress, results, &reference, err));
+    const struct mx_compare_options compare = {windows, modes, count, greedy};
+    const struct mx_retrieval_options keys = {
+        sweep->ids.data, sweep->ids.count, context, sweep->haystacks, modes, count};
+    MX_TRY(mx_compare_run(sweep->session, &compare, &progress, results, &reference, err));
+    if (sweep->haystacks) MX_TRY(mx_retrieval_run(sweep->session, &keys, &progress, found, err));
     for (size_t i = 0; i < count; i++) {
         struct mx_record_set set;
         mx_record_set_begin(&set, &sweep->recording, &results[i].setup, context);
         memcpy(set.base.text, text, sizeof text);
         mx_record_set_add_comparison(&set, sweep->cli, mx_session_arch(sweep->session), &results[i]);
+        if (sweep->haystacks) mx_record_set_add_retrieval(&set, sweep->cli, &found[i]);
         MX_TRY(keep(sweep, &set, cells[i].job, err));
     }
     return MX_OK;
@@ -307,7 +328,7 @@ static mx_status sweep_model(struct sweep *sweep, const char *model, struct mx_s
     char buffer[4096];
     sweep->ids = (struct mx_ids){0};
     MX_TRY(mx_model_folder(&engine, buffer, sizeof buffer, &folder, err));
-    MX_TRY(mx_engine_open(&sweep->session, sweep->cli, &engine, options->file != NULL, err));
+    MX_TRY(mx_engine_open(&sweep->session, sweep->cli, &engine, options->file != NULL || sweep->haystacks > 0, err));
     mx_status status = MX_OK;
     if (has_text(sweep)) status = mx_read_ids(sweep->session, options->tokens, options->file, &sweep->ids, err);
     if (status == MX_OK)
@@ -387,6 +408,8 @@ static mx_status parse(struct sweep *sweep, struct mx_error *err)
         return mx_fail(err, MX_ERR_ARGUMENT,
                        "--batch 0 without a text (-f or --tokens-file) leaves nothing to measure");
     MX_TRY(parse_shard(sweep, err));
+    if (has_text(sweep))
+        sweep->haystacks = options->retrieval >= 0 ? (uint32_t)options->retrieval : options->file ? HAYSTACKS : 0;
     size_t length = 0;
     if (has_text(sweep)) {
         length = strlen(mx_record_command(sweep->command, "sweep", options->file, options->tokens));

@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "evidence/likelihood.h"
+#include "kernels/dense.h"
 
 /* Sums over some predictions. */
 struct tally {
@@ -21,6 +22,8 @@ struct side {
     size_t kl_count;
     struct tally *tallies; /* [windows, MX_COMPARE_STRETCHES] */
     double nll, worst_change;
+    int32_t next;           /* the likeliest token after those that were fed */
+    uint32_t *greedy_equal; /* [windows]: tokens of the greedy continuation that are fp16's before the first other */
 };
 
 struct comparing {
@@ -37,6 +40,10 @@ struct comparing {
     size_t window, done;    /* where the tokens that run stand: in which window, after how many of its tokens */
     const int32_t *targets; /* of these tokens */
     struct side *running;
+    const struct mx_dense_kernels *kernels;
+    double *per_window; /* [window_count]: room */
+    int32_t *greedy;    /* [greedy_count]: fp16's continuation of the window */
+    uint32_t greedy_count;
 };
 
 static void tally(struct comparing *job, struct side *side, size_t row)
@@ -63,6 +70,7 @@ static void take(void *context, size_t segment, size_t token, size_t count, floa
     double *nll = is_reference ? job->base : job->nll;
     mx_log_probabilities(&rows, nll, is_reference ? job->top : job->mode_top);
     for (size_t i = 0; i < count; i++) job->running->nll += nll[i];
+    job->running->next = (is_reference ? job->top : job->mode_top)[count - 1];
     if (is_reference) {
         memcpy(job->reference, logits, count * job->vocab * sizeof *logits);
         return;
@@ -80,6 +88,45 @@ static mx_status feed(struct comparing *job, struct side *side, const int32_t *t
     job->running = side;
     return mx_model_forward(mx_session_model(job->session), mx_session_workspace(job->session), &segment, 1, &sink,
                             NULL, err);
+}
+
+static void take_next(void *context, size_t segment, size_t token, size_t count, float *logits)
+{
+    struct comparing *job = context;
+    (void)segment;
+    (void)token;
+    (void)count; /* 1 */
+    job->running->next = (int32_t)job->kernels->argmax(logits, job->vocab);
+}
+
+/* Feeds a token that was made; side->next is then the likeliest after it. */
+static mx_status decode(struct comparing *job, struct side *side, const int32_t *token, struct mx_error *err)
+{
+    const struct mx_logits_sink sink = {take_next, job};
+    const struct mx_segment segment = {
+        .sequence = side->sequence, .tokens = token, .n = 1, .logits = 1, .decode = true};
+    job->running = side;
+    return mx_model_forward(mx_session_model(job->session), mx_session_workspace(job->session), &segment, 1, &sink,
+                            NULL, err);
+}
+
+/* Continues the window that all sides hold: fp16 to the end, each mode until it parts from fp16. */
+static mx_status continue_window(struct comparing *job, const struct mx_progress *progress, struct mx_error *err)
+{
+    for (uint32_t i = 0; i < job->greedy_count; i++) {
+        if (mx_progress_interrupted(progress)) return mx_fail(err, MX_ERR_INTERRUPTED, "interrupted");
+        if (i > 0) MX_TRY(decode(job, &job->fp16, &job->greedy[i - 1], err));
+        job->greedy[i] = job->fp16.next;
+    }
+    for (size_t m = 0; m < job->mode_count && job->greedy_count > 0; m++) {
+        struct side *side = &job->modes[m];
+        uint32_t equal = 0;
+        if (mx_progress_interrupted(progress)) return mx_fail(err, MX_ERR_INTERRUPTED, "interrupted");
+        while (equal < job->greedy_count && side->next == job->greedy[equal])
+            if (++equal < job->greedy_count) MX_TRY(decode(job, side, &job->greedy[equal - 1], err));
+        side->greedy_equal[job->window] = equal;
+    }
+    return MX_OK;
 }
 
 static mx_status run_windows(struct comparing *job, const struct mx_windows *windows,
@@ -100,6 +147,7 @@ static mx_status run_windows(struct comparing *job, const struct mx_windows *win
             mx_progress_report(progress, "comparing",
                                ((double)window + (double)(done + n) / windows->length) / (double)job->window_count);
         }
+        MX_TRY(continue_window(job, progress, err));
     }
     return MX_OK;
 }
@@ -178,6 +226,27 @@ static uint32_t stretch_begin(const struct comparing *job, size_t stretch)
     return (uint32_t)(((uint64_t)stretch * job->length + job->stretches - 1) / job->stretches);
 }
 
+/* The mean of `count` numbers, and its standard error; 0 of one number alone. */
+static double mean_of(const double *values, size_t count, double *error)
+{
+    double mean = 0, squares = 0;
+    for (size_t i = 0; i < count; i++) mean += values[i] / (double)count;
+    for (size_t i = 0; i < count; i++) squares += (values[i] - mean) * (values[i] - mean);
+    *error = count > 1 ? sqrt(squares / (double)(count - 1) / (double)count) : 0;
+    return mean;
+}
+
+/* values [window_count] is room. */
+static void summarize_greedy(const struct comparing *job, const struct side *side, double *values,
+                             struct mx_comparison *result)
+{
+    result->greedy = job->greedy_count;
+    for (size_t i = 0; i < job->window_count; i++) values[i] = side->greedy_equal[i] == job->greedy_count;
+    result->greedy_same = mean_of(values, job->window_count, &result->greedy_same_se);
+    for (size_t i = 0; i < job->window_count; i++) values[i] = side->greedy_equal[i];
+    result->greedy_length = mean_of(values, job->window_count, &result->greedy_length_se);
+}
+
 static void summarize(const struct comparing *job, struct side *side, struct mx_comparison *result)
 {
     const double last = (double)(side->kl_count - 1);
@@ -201,6 +270,7 @@ static void summarize(const struct comparing *job, struct side *side, struct mx_
         result->at[i] = stretch_begin(job, i);
         result->kl_at[i] = tally.kl / (double)tally.count;
     }
+    if (job->greedy_count > 0) summarize_greedy(job, side, job->per_window, result);
 }
 
 static mx_status open_sides(struct comparing *job, const struct mx_kv_options *modes, struct mx_error *err)
@@ -211,13 +281,14 @@ static mx_status open_sides(struct comparing *job, const struct mx_kv_options *m
     if (!job->modes) return mx_fail_memory(err, "the modes", job->mode_count * sizeof *job->modes);
     for (size_t i = 0; i < job->mode_count; i++) {
         struct mx_kv_plan_options options = {.key_bias = mx_model_key_bias(mx_session_model(job->session)),
-                                             .context = job->length,
+                                             .context = (uint64_t)job->length + job->greedy_count,
                                              .cpu = mx_session_cpu(job->session)};
         MX_TRY(mx_kv_resolve(&options.setup, &modes[i], arch, err));
         MX_TRY(mx_sequence_open_alone(&job->modes[i].sequence, arch, &options, err));
         job->modes[i].kl = malloc(predictions * sizeof *job->modes[i].kl);
         job->modes[i].tallies = calloc(cells, sizeof *job->modes[i].tallies);
-        if (!job->modes[i].kl || !job->modes[i].tallies)
+        job->modes[i].greedy_equal = calloc(job->window_count, sizeof *job->modes[i].greedy_equal);
+        if (!job->modes[i].kl || !job->modes[i].tallies || !job->modes[i].greedy_equal)
             return mx_fail_memory(err, "the divergences", predictions * sizeof *job->modes[i].kl);
     }
     const size_t bytes = job->step * job->vocab * sizeof *job->reference;
@@ -226,7 +297,9 @@ static mx_status open_sides(struct comparing *job, const struct mx_kv_options *m
     job->mode_top = malloc(job->step * sizeof *job->mode_top);
     job->base = malloc(job->step * sizeof *job->base);
     job->nll = malloc(job->step * sizeof *job->nll);
-    if (!job->reference || !job->top || !job->mode_top || !job->base || !job->nll)
+    job->greedy = malloc(((size_t)job->greedy_count + 1) * sizeof *job->greedy);
+    job->per_window = malloc(job->window_count * sizeof *job->per_window);
+    if (!job->reference || !job->top || !job->mode_top || !job->base || !job->nll || !job->greedy || !job->per_window)
         return mx_fail_memory(err, "log probabilities", bytes);
     return MX_OK;
 }
@@ -237,6 +310,7 @@ static void close_sides(struct comparing *job)
         mx_sequence_close(job->modes[i].sequence);
         free(job->modes[i].kl);
         free(job->modes[i].tallies);
+        free(job->modes[i].greedy_equal);
     }
     free(job->modes);
     free(job->reference);
@@ -244,12 +318,15 @@ static void close_sides(struct comparing *job)
     free(job->mode_top);
     free(job->base);
     free(job->nll);
+    free(job->greedy);
+    free(job->per_window);
 }
 
-mx_status mx_compare_run(struct mx_session *session, const struct mx_windows *windows,
-                         const struct mx_kv_options *modes, size_t count, const struct mx_progress *progress,
-                         struct mx_comparison *results, double *reference_nll, struct mx_error *err)
+mx_status mx_compare_run(struct mx_session *session, const struct mx_compare_options *options,
+                         const struct mx_progress *progress, struct mx_comparison *results, double *reference_nll,
+                         struct mx_error *err)
 {
+    const struct mx_windows *windows = &options->windows;
     size_t window_count;
     MX_TRY(mx_windows_count(windows, &window_count, err));
     const struct mx_arch *arch = mx_session_arch(session);
@@ -257,20 +334,24 @@ mx_status mx_compare_run(struct mx_session *session, const struct mx_windows *wi
         .session = session,
         .vocab = arch->vocab,
         .step = mx_workspace_rows(arch, MX_MODEL_CHUNK),
-        .mode_count = count,
+        .mode_count = options->count,
         .window_count = window_count,
         .length = windows->length,
         .stretches = windows->length < MX_COMPARE_STRETCHES ? windows->length : MX_COMPARE_STRETCHES,
+        .kernels = mx_dense_kernels(mx_session_cpu(session)),
+        .greedy_count = options->greedy,
     };
-    const struct mx_session_begin begin = {
-        .context = windows->length, .chunk = job.step, .rows = job.step, .kv = mx_kv_options_default()};
+    const struct mx_session_begin begin = {.context = (uint64_t)windows->length + options->greedy,
+                                           .chunk = job.step,
+                                           .rows = job.step,
+                                           .kv = mx_kv_options_default()};
     MX_TRY(mx_session_begin(session, &begin, err));
     job.fp16.sequence = mx_session_sequence(session);
-    mx_status status = open_sides(&job, modes, err);
+    mx_status status = open_sides(&job, options->modes, err);
     if (status == MX_OK) status = run_windows(&job, windows, progress, err);
     if (status == MX_OK) {
         *reference_nll = job.fp16.nll / (double)(window_count * windows->length);
-        for (size_t i = 0; i < count; i++) summarize(&job, &job.modes[i], &results[i]);
+        for (size_t i = 0; i < options->count; i++) summarize(&job, &job.modes[i], &results[i]);
     }
     close_sides(&job);
     mx_session_clear(session);

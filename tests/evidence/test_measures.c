@@ -7,6 +7,7 @@
 #include "evidence/compare.h"
 #include "evidence/passkey.h"
 #include "evidence/perplexity.h"
+#include "evidence/retrieval.h"
 #include "records/grade.h"
 
 #define LLAMA "tests/data/families/llama"
@@ -101,7 +102,8 @@ static void test_comparison(void **state)
     modes[1].mode = MX_MODE_INT8;
     struct mx_comparison results[2];
     double reference;
-    assert_ok(mx_compare_run(session, &windows, modes, 2, NULL, results, &reference, &err));
+    assert_ok(
+        mx_compare_run(session, &(struct mx_compare_options){windows, modes, 2, 8}, NULL, results, &reference, &err));
     struct mx_perplexity alone;
     assert_ok(mx_perplexity_run(session, &windows, &modes[0], NULL, &alone, &err));
     assert_float_equal(reference, alone.mean_nll, 1e-6);
@@ -177,7 +179,8 @@ static void test_comparison_by_hand(void **state)
     const struct mx_windows windows = {.tokens = ids, .count = LONG + 1, .length = LONG};
     struct mx_comparison result;
     double reference;
-    assert_ok(mx_compare_run(session, &windows, &kv[1], 1, NULL, &result, &reference, &err));
+    assert_ok(
+        mx_compare_run(session, &(struct mx_compare_options){windows, &kv[1], 1, 0}, NULL, &result, &reference, &err));
     assert_float_equal(reference, nll[0] / LONG, 1e-5);
     assert_float_equal(result.nll, nll[1] / LONG, 1e-5);
     assert_float_equal(result.kl_mean, sum / LONG, 1e-6 + 0.01 * sum / LONG);
@@ -270,11 +273,101 @@ static void test_passkey_file(void **state)
     cJSON_Delete(root);
 }
 
+/* The likeliest continuation of n tokens by count more. */
+static void continue_by_hand(struct mx_session *session, const struct mx_kv_options *kv, const int32_t *ids, size_t n,
+                             int32_t *made, size_t count)
+{
+    struct mx_error err;
+    float *logits;
+    const struct mx_session_begin begin = {.context = n + count, .kv = *kv};
+    assert_ok(mx_session_begin(session, &begin, &err));
+    assert_ok(mx_session_feed(session, ids, n, &logits, NULL, &err));
+    for (size_t i = 0; i < count; i++) {
+        if (i > 0) assert_ok(mx_session_decode(session, made[i - 1], &logits, &err));
+        made[i] = (int32_t)argmax_of(logits, mx_session_arch(session)->vocab);
+    }
+}
+
+/* Greedy continuations as two sessions make them, one by one. */
+static void test_greedy(void **state)
+{
+    (void)state;
+    enum { LONG = 150, MADE = 40, WINDOWS = 3 };
+    struct mx_error err;
+    struct mx_random random = {9};
+    int32_t ids[WINDOWS * LONG + 1], made[2][MADE];
+    for (int i = 0; i <= WINDOWS * LONG; i++) ids[i] = (int32_t)(mx_random_u64(&random) % 256);
+    struct mx_session *session = open_llama();
+    struct mx_kv_options kv[2] = {mx_kv_options_default(), mx_kv_options_default()};
+    kv[1].mode = MX_MODE_TURBO4;
+    kv[1].force = true;
+    double length = 0, same = 0;
+    for (int window = 0; window < WINDOWS; window++) {
+        for (int i = 0; i < 2; i++) continue_by_hand(session, &kv[i], ids + window * LONG, LONG, made[i], MADE);
+        int equal = 0;
+        while (equal < MADE && made[0][equal] == made[1][equal]) equal++;
+        length += equal / (double)WINDOWS;
+        same += (equal == MADE) / (double)WINDOWS;
+    }
+    const struct mx_windows windows = {.tokens = ids, .count = WINDOWS * LONG + 1, .length = LONG};
+    const struct mx_compare_options options = {windows, kv, 2, MADE};
+    struct mx_comparison results[2];
+    double reference;
+    assert_ok(mx_compare_run(session, &options, NULL, results, &reference, &err));
+    assert_float_equal(results[0].greedy_same, 1, 0);
+    assert_float_equal(results[0].greedy_length, MADE, 0);
+    assert_true(length < MADE); /* or this test would see nothing */
+    assert_float_equal(results[1].greedy_same, same, 1e-12);
+    assert_float_equal(results[1].greedy_length, length, 1e-9);
+    mx_session_close(session);
+}
+
+/* The bundled model finds what is hidden; asked of the same prompts, fp16 and the modes are counted alike. */
+static void test_retrieval(void **state)
+{
+    (void)state;
+    struct mx_error err;
+    struct mx_session *session;
+    size_t count;
+    int32_t *ids = ids_of_file("tests/data/trained/val.tokens", &count);
+    const struct mx_session_options open = {.cpu = mx_cpu_detect(), .text = true};
+    assert_ok(mx_session_open(&session, "models/demo-llama-7m", &open, NULL, &err));
+    struct mx_kv_options kv[2] = {mx_kv_options_default(), mx_kv_options_default()};
+    kv[1].mode = MX_MODE_INT8;
+    struct mx_retrieval_options options = {
+        .tokens = ids, .count = count, .length = 600, .haystacks = 3, .modes = kv, .mode_count = 2};
+    struct mx_retrieval results[2];
+    assert_ok(mx_retrieval_run(session, &options, NULL, results, &err));
+    for (int i = 0; i < 2; i++) {
+        assert_int_equal(results[i].prompts, 11); /* five, one, five */
+        assert_true(results[i].right >= 9);
+        assert_int_equal(results[i].right_fp16, results[0].right);
+        uint32_t prompts = 0, right = 0;
+        for (int d = 0; d < MX_RETRIEVAL_DEPTHS; d++) {
+            assert_int_equal(results[i].prompts_at[d], d == 0 ? 3 : 2);
+            prompts += results[i].prompts_at[d];
+            right += results[i].right_at[d];
+        }
+        assert_int_equal(prompts, results[i].prompts);
+        assert_int_equal(right, results[i].right);
+        assert_string_equal(results[i].text, results[0].text);
+    }
+    assert_int_equal(results[1].setup.mode, MX_MODE_INT8);
+    options.length = 100;
+    assert_fails(mx_retrieval_run(session, &options, NULL, results, &err), MX_ERR_ARGUMENT, "too little text");
+    options.length = 60000;
+    assert_fails(mx_retrieval_run(session, &options, NULL, results, &err), MX_ERR_ARGUMENT, "needs a text");
+    free(ids);
+    mx_session_close(session);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_perplexity),         cmocka_unit_test(test_windows), cmocka_unit_test(test_comparison),
-        cmocka_unit_test(test_comparison_by_hand), cmocka_unit_test(test_bench),   cmocka_unit_test(test_passkey_file),
+        cmocka_unit_test(test_perplexity), cmocka_unit_test(test_windows),
+        cmocka_unit_test(test_comparison), cmocka_unit_test(test_comparison_by_hand),
+        cmocka_unit_test(test_bench),      cmocka_unit_test(test_passkey_file),
+        cmocka_unit_test(test_greedy),     cmocka_unit_test(test_retrieval),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

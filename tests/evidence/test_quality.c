@@ -98,7 +98,8 @@ static void compare(const struct subject *subject, const struct mx_kv_options *m
             drawn[i] = modes[i];
             drawn[i].sign_seed = draw;
         }
-        assert_ok(mx_compare_run(session, &windows, drawn, count, NULL, compared, &reference, &err));
+        assert_ok(mx_compare_run(session, &(struct mx_compare_options){windows, drawn, count, 0}, NULL, compared,
+                                 &reference, &err));
         for (size_t i = 0; i < count; i++) {
             kl[i][draw] = compared[i].kl_mean;
             change[i][draw] = 100 * compared[i].perplexity_change;

@@ -1,5 +1,5 @@
 # a cell that is done is not done again, whatever ended the sweep, and parts together are the whole
-text="--tokens-file tests/data/trained/val.tokens -w 1"
+text="--tokens-file tests/data/trained/val.tokens -w 1 --greedy 2"
 small="--ctx 64,128 -r 1 --decode 2 --cpu scalar -t 1"
 mlxcel sweep $text $small --modes int8 --store "$TMP/one.db"
 mlxcel sweep $text $small --modes fp16,int8 --store "$TMP/one.db"
