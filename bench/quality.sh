@@ -56,26 +56,48 @@ draws() { # TITLE CTX WINDOWS MODES FLAGS...
 }
 
 all_off=(--kv-all-coded --kv-recent 0 --kv-sink 0 --kv-center off)
+
+# A latent is key and value in one: modes that keep them in two ways run int8 there.
+latent() {
+    compare "protections off" 2048 8 int8,turbo4 "${all_off[@]}"
+    draws "protections off" 2048 8 turbo4 "${all_off[@]}"
+    compare "defaults" 2048 8 int8,turbo4
+    draws "defaults" 2048 8 turbo4
+    compare "recent window of 128" 2048 8 turbo4 --kv-recent 128
+    for rule in norm ls unbiased; do
+        compare "scale rule $rule" 2048 8 turbo4 "${all_off[@]}" --kv-scale-rule $rule
+    done
+    compare "protections off, long" 8192 2 int8,turbo4 "${all_off[@]}"
+    compare "defaults, long" 8192 2 int8,turbo4
+    printf '\npasskey: words hidden in a long text and found again, defaults\n'
+    "$program" passkey -m "$trained/$model" "$trained/$model/passkey.json" --force-kv-mode --modes fp16,int8,turbo4 \
+        --lengths 1024,4096 2>/dev/null
+}
+
+heads() {
+    compare "protections off" 2048 8 all "${all_off[@]}"
+    draws "protections off" 2048 8 int8,int8+turbo4,fp16+turbo4,fp16+turbo3,turbo4 "${all_off[@]}"
+    compare "defaults" 2048 8 all
+    draws "defaults" 2048 8 int8,int8+turbo4,fp16+turbo4,fp16+turbo3,turbo4
+    compare "recent window alone" 2048 8 int8+turbo4,turbo4 --kv-recent 64 --kv-sink 0 --kv-center off
+    compare "recent window of 128" 2048 8 int8+turbo4,turbo4 --kv-recent 128
+    compare "own block alone" 2048 8 int8+turbo4,turbo4 --kv-recent 0 --kv-sink 0 --kv-center off
+    compare "sinks alone" 2048 8 int8+turbo4,turbo4 --kv-all-coded --kv-recent 0 --kv-sink 16 --kv-center off
+    compare "centering alone" 2048 8 int8+turbo4,turbo4 --kv-all-coded --kv-recent 0 --kv-sink 0 --kv-center on
+    compare "boundary layers alone" 2048 8 int8+turbo4,turbo4 "${all_off[@]}" --turbo-boundary-v 2
+    for rule in norm ls unbiased; do
+        compare "scale rule $rule" 2048 8 fp16+turbo4,fp16+turbo3,turbo4 "${all_off[@]}" --kv-scale-rule $rule
+    done
+    compare "protections off, long" 8192 2 all "${all_off[@]}"
+    compare "defaults, long" 8192 2 all
+    printf '\npasskey: words hidden in a long text and found again, defaults\n'
+    "$program" passkey -m "$trained/$model" "$trained/$model/passkey.json" --force-kv-mode --modes all \
+        --lengths 1024,4096 2>/dev/null
+}
+
 for model in "$@"; do
     {
         echo "# bench/quality.sh $model: KL in nats against the same model's fp16 cache; a small model, trained for minutes"
-        compare "protections off" 2048 8 all "${all_off[@]}"
-        draws "protections off" 2048 8 int8,int8+turbo4,fp16+turbo4,fp16+turbo3,turbo4 "${all_off[@]}"
-        compare "defaults" 2048 8 all
-        draws "defaults" 2048 8 int8,int8+turbo4,fp16+turbo4,fp16+turbo3,turbo4
-        compare "recent window alone" 2048 8 int8+turbo4,turbo4 --kv-recent 64 --kv-sink 0 --kv-center off
-        compare "recent window of 128" 2048 8 int8+turbo4,turbo4 --kv-recent 128
-        compare "own block alone" 2048 8 int8+turbo4,turbo4 --kv-recent 0 --kv-sink 0 --kv-center off
-        compare "sinks alone" 2048 8 int8+turbo4,turbo4 --kv-all-coded --kv-recent 0 --kv-sink 16 --kv-center off
-        compare "centering alone" 2048 8 int8+turbo4,turbo4 --kv-all-coded --kv-recent 0 --kv-sink 0 --kv-center on
-        compare "boundary layers alone" 2048 8 int8+turbo4,turbo4 "${all_off[@]}" --turbo-boundary-v 2
-        for rule in norm ls unbiased; do
-            compare "scale rule $rule" 2048 8 fp16+turbo4,fp16+turbo3,turbo4 "${all_off[@]}" --kv-scale-rule $rule
-        done
-        compare "protections off, long" 8192 2 all "${all_off[@]}"
-        compare "defaults, long" 8192 2 all
-        printf '\npasskey: words hidden in a long text and found again, defaults\n'
-        "$program" passkey -m "$trained/$model" "$trained/$model/passkey.json" --force-kv-mode --modes all \
-            --lengths 1024,4096 2>/dev/null
+        if grep -q kv_lora_rank "$trained/$model/config.json"; then latent; else heads; fi
     } | tee "bench/results/quality-$model.txt"
 done

@@ -35,6 +35,15 @@ static const struct kv_half *half_of(const struct kv_layer *layer, enum mx_kv_wh
     return which == MX_KV_K ? &layer->k : &layer->v;
 }
 
+/* The stretches of a half that belong to a KV head: [first, end). */
+static void stretches_of(const struct kv_half *half, const struct mx_kv_shape *shape, uint32_t head, uint32_t *first,
+                         uint32_t *end)
+{
+    const uint32_t parts = half->layout.heads / shape->kv_heads;
+    *first = head * parts;
+    *end = *first + parts;
+}
+
 /* Block b of one half, which is in fp16 still, as codes and scales of that half. */
 static void encode_fp16(const struct kv_step *step, enum mx_kv_which which, uint32_t head, uint64_t b,
                         struct kv_worker *worker, uint8_t *codes, uint16_t *scales, enum mx_scale_rule rule)
@@ -72,15 +81,14 @@ static void encode_block(const struct kv_step *step, enum mx_kv_which which, uin
                 kv_scales(step->sequence, half, head, b), setup->coded_at_once ? MX_SCALE_LS : setup->scale);
 }
 
-/* For measurements (setup.coded_at_once): rows [from, to) of block b become what their codes say, in fp16. */
-static void pass_through_codes(const struct kv_step *step, enum mx_kv_which which, uint32_t head, uint64_t b,
-                               uint32_t from, uint32_t to, struct kv_worker *worker)
+/* Rows [from, to) of block b of one stretch become what their codes say, in fp16. */
+static void pass_stretch(const struct kv_step *step, enum mx_kv_which which, uint32_t head, uint64_t b, uint32_t from,
+                         uint32_t to, struct kv_worker *worker)
 {
     const struct kv_half *half = half_of(step->layer, which);
     const struct mx_kv_plan *plan = step->sequence->plan;
     const uint32_t dim = half->layout.dim;
     const enum mx_repr repr = half->layout.repr;
-    if (repr == MX_REPR_FP16 || half->layout.blocks == 0 || b < half->layout.sinks) return;
     uint8_t *codes = (uint8_t *)worker->w; /* no scores are there yet */
     uint16_t *scales = (uint16_t *)(void *)(codes + mx_round_up(half->code_bytes, 64));
     encode_fp16(step, which, head, b, worker, codes, scales, plan->setup.scale);
@@ -100,35 +108,57 @@ static void pass_through_codes(const struct kv_step *step, enum mx_kv_which whic
     }
 }
 
+/* The same for all of a KV head's, for measurements (setup.coded_at_once). */
+static void pass_through_codes(const struct kv_step *step, enum mx_kv_which which, uint32_t head, uint64_t b,
+                               uint32_t from, uint32_t to, struct kv_worker *worker)
+{
+    const struct kv_half *half = half_of(step->layer, which);
+    const struct mx_kv_half *layout = &half->layout;
+    uint32_t first, end;
+    if (layout->repr == MX_REPR_FP16 || layout->blocks == 0 || b < layout->sinks) return;
+    stretches_of(half, step->shape, head, &first, &end);
+    for (uint32_t i = first; i < end; i++) pass_stretch(step, which, i, b, from, to, worker);
+}
+
 /* Encodes blocks [from, end), which queries from now on no longer read in fp16. */
 static void encode_aged(const struct kv_step *step, uint32_t head, uint64_t from, uint64_t end,
                         struct kv_worker *worker)
 {
     for (int which = MX_KV_K; which <= MX_KV_V; which++) {
-        const struct mx_kv_half *layout = &half_of(step->layer, (enum mx_kv_which)which)->layout;
+        const struct kv_half *half = half_of(step->layer, (enum mx_kv_which)which);
+        const struct mx_kv_half *layout = &half->layout;
+        uint32_t first, last;
         if (layout->repr == MX_REPR_FP16 || layout->blocks == 0) continue;
+        stretches_of(half, step->shape, head, &first, &last);
         for (uint64_t b = mx_larger(from, layout->sinks); b < end; b++) {
-            encode_block(step, (enum mx_kv_which)which, head, b, worker);
+            for (uint32_t i = first; i < last; i++) encode_block(step, (enum mx_kv_which)which, i, b, worker);
         }
     }
 }
 
-/* Stores one token's K and V; its block is wiped first where it begins one, so that no lane is ever stale. */
+/* Stores one token's numbers of a half; its blocks are wiped first where it begins them, so that no lane is ever stale.
+ */
+static void store_half(const struct kv_step *step, enum mx_kv_which which, uint32_t head, uint64_t position,
+                       const float *x)
+{
+    const struct kv_half *half = half_of(step->layer, which);
+    const struct mx_kv_kernels *kernels = step->sequence->plan->kernels;
+    const uint32_t lane = position % MX_BLOCK, dim = half->layout.dim;
+    uint32_t first, end;
+    stretches_of(half, step->shape, head, &first, &end);
+    for (uint32_t i = first; i < end; i++, x += dim) {
+        uint16_t *block = kv_fp16_block(step->sequence, half, i, position / MX_BLOCK);
+        if (lane == 0) memset(block, 0, half->fp16_bytes);
+        (which == MX_KV_K ? kernels->store_k : kernels->store_v)(block, x, lane, dim);
+    }
+}
+
+/* Stores one token's K and V. */
 static void store_token(const struct kv_step *step, uint32_t head, uint32_t token)
 {
-    const struct kv_layer *layer = step->layer;
-    const struct mx_kv_kernels *kernels = step->sequence->plan->kernels;
-    const uint64_t position = step->first + token, b = position / MX_BLOCK;
-    const uint32_t lane = position % MX_BLOCK, k_dim = step->shape->k_dim, v_dim = step->shape->v_dim;
-    uint16_t *k = kv_fp16_block(step->sequence, &layer->k, head, b);
-    uint16_t *v = kv_fp16_block(step->sequence, &layer->v, head, b);
-    if (lane == 0) {
-        memset(k, 0, layer->k.fp16_bytes);
-        memset(v, 0, layer->v.fp16_bytes);
-    }
     const size_t at = (size_t)token * step->shape->kv_heads + head;
-    kernels->store_k(k, step->k + at * k_dim, lane, k_dim);
-    kernels->store_v(v, step->v + at * v_dim, lane, v_dim);
+    store_half(step, MX_KV_K, head, step->first + token, step->k + at * step->shape->k_dim);
+    store_half(step, MX_KV_V, head, step->first + token, step->v + at * step->shape->v_dim);
 }
 
 /* Stores the step's tokens in a KV head. Before a token, what it and its successors no longer read in fp16 is encoded,
@@ -197,6 +227,44 @@ static void prepare_rows(const struct mx_kv_scratch *scratch, const struct kv_st
     }
 }
 
+/* The same for queries that meet a latent, in each of its parts, and the rotary part beside it. */
+static void prepare_latents(const struct mx_kv_scratch *scratch, const struct kv_step *step, uint32_t row,
+                            uint32_t rows, struct kv_worker *worker)
+{
+    const struct mx_kv_plan *plan = step->sequence->plan;
+    const struct kv_half *v = &step->layer->v;
+    const struct mx_k_kernels *kernels = plan->kernels->k;
+    const uint32_t rank = step->shape->v_dim, rope = step->shape->k_dim, dim = v->layout.dim;
+    const float scale = (float)plan->arch->attention_scale;
+    float *scaled = worker->unpacked;
+    for (uint32_t r = 0; r < rows; r++) {
+        const float *q = step->q + place_of_row(step, 0, row + r) * (rank + rope) + rank;
+        for (uint32_t i = 0; i < rope; i++) scaled[i] = q[i] * scale;
+        kernels[MX_REPR_FP16].prepare(scratch->queries_plain + (kv_row(step, 0) + row + r) * mx_kv_query_bytes(rope),
+                                      scaled, rope, 0);
+    }
+    for (uint32_t r = 0; r < rows; r++) {
+        const float *q = step->q + place_of_row(step, 0, row + r) * (rank + rope);
+        for (uint32_t i = 0; i < rank; i++) scaled[r * rank + i] = q[i] * scale;
+        for (uint32_t part = 0; part < v->layout.heads; part++) {
+            kernels[MX_REPR_FP16].prepare(scratch->latents_plain + kv_latent_query(scratch, step, part, row + r),
+                                          scaled + r * rank + part * dim, dim, 0);
+        }
+    }
+    if (v->layout.repr == MX_REPR_FP16) return;
+    if (v->rotated) {
+        gather_rows(worker->panel, scaled, 0, rows, rank);
+        plan->kernels->rotate(worker->panel, &v->rotation);
+        scatter_rows(scaled, worker->panel, 0, rows, rank);
+    }
+    for (uint32_t r = 0; r < rows; r++) {
+        for (uint32_t part = 0; part < v->layout.heads; part++) {
+            kernels[v->layout.repr].prepare(scratch->latents_coded + kv_latent_query(scratch, step, part, row + r),
+                                            scaled + r * rank + part * dim, dim, 0);
+        }
+    }
+}
+
 /* What a head's pieces need, done by the first of them; the others wait for it. */
 static void prepare_head(const struct mx_kv_scratch *scratch, const struct kv_step *step, uint32_t head,
                          struct kv_worker *worker)
@@ -206,8 +274,11 @@ static void prepare_head(const struct mx_kv_scratch *scratch, const struct kv_st
     if (atomic_compare_exchange_strong(state, &expected, HEAD_BUSY)) {
         if (step->k) store_tile(step, head, worker);
         for (uint32_t row = 0; row < step->rows; row += MX_BLOCK) {
-            const uint32_t left = step->rows - row;
-            prepare_rows(scratch, step, head, row, left < MX_BLOCK ? left : MX_BLOCK, worker);
+            const uint32_t left = step->rows - row, rows = left < MX_BLOCK ? left : MX_BLOCK;
+            if (kv_is_latent(step))
+                prepare_latents(scratch, step, row, rows, worker);
+            else
+                prepare_rows(scratch, step, head, row, rows, worker);
         }
         atomic_store_explicit(state, HEAD_READY, memory_order_release);
     }
@@ -368,6 +439,11 @@ static void decide_early(const struct mx_kv_scratch *scratch, const struct kv_st
     step->held->decided = true;
 }
 
+uint32_t mx_kv_query_dim(const struct mx_kv_shape *shape)
+{
+    return shape->attention == MX_ATTENTION_LATENT ? shape->v_dim + shape->k_dim : shape->k_dim;
+}
+
 void mx_kv_attend(struct mx_kv_scratch *scratch, uint32_t layer, const struct mx_kv_segment *segments, size_t count,
                   const struct mx_kv_terms *terms, const float *q, const float *k, const float *v, float *out)
 {
@@ -392,14 +468,14 @@ void mx_kv_attend(struct mx_kv_scratch *scratch, uint32_t layer, const struct mx
             step.n = step.decode ? 1 : (uint32_t)mx_smaller(left, MX_QUERY_TILE - step.first % MX_QUERY_TILE);
             step.n = tokens_with_room(scratch, &step, (uint32_t)mx_smaller(step.n, scratch->most_tokens));
             step.rows = step.n * step.group;
-            step.q = q + (size_t)done * shape->heads * shape->k_dim;
+            step.q = q + (size_t)done * shape->heads * mx_kv_query_dim(shape);
             step.k = k ? k + (size_t)done * shape->kv_heads * shape->k_dim : NULL;
             step.v = k ? v + (size_t)done * shape->kv_heads * shape->v_dim : NULL;
             step.out = out + (size_t)done * shape->heads * shape->v_dim;
             if (done > 0) run_loop(scratch); /* a step needs what its text's last one stored */
             add_step(scratch, &step);
         }
-        q += (size_t)segments[i].n * shape->heads * shape->k_dim;
+        q += (size_t)segments[i].n * shape->heads * mx_kv_query_dim(shape);
         if (k) k += (size_t)segments[i].n * shape->kv_heads * shape->k_dim;
         if (k) v += (size_t)segments[i].n * shape->kv_heads * shape->v_dim;
         out += (size_t)segments[i].n * shape->heads * shape->v_dim;

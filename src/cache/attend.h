@@ -38,13 +38,20 @@ struct mx_kv_terms {
     const float *slopes; /* ALiBi (arXiv 2108.12409): slope * (the key's position - the query's) is added to a score */
 };
 
+/* Numbers of a query of a layer: those of its keys; of a layer that holds a latent, of the latent and the rotary part.
+ */
+uint32_t mx_kv_query_dim(const struct mx_kv_shape *shape);
+
 /* Attention of the segments' tokens in `layer`; all sequences have the same plan, none stands twice. Rows of all
  * segments follow one another, `total` of them at most the scratch's chunk:
- *   q   [total, heads, k_dim]     after norms and rotary; not scaled
+ *   q   [total, heads, query dim] after norms and rotary; not scaled
  *   k   [total, kv_heads, k_dim]  after norms and rotary; NULL where the layer shares another's cache
  *   v   [total, kv_heads, v_dim]
  *   out [total, heads, v_dim]     softmax(scale * q k^T, softcapped where softcap > 0, with the slopes' terms, masked)
- * v `terms` may be NULL. Each query sees itself and what its layer's kind (full, sliding, chunked) lets it see. */
+ * v `terms` may be NULL. Of a latent (arXiv 2405.04434, section 2.1, in its absorbed form) k is the rotary part and v
+ * the latent, which every head's scores and sums read: q is brought into the latent's space, the rotary part behind it,
+ * and out, in that space too, is the weighted sum of latents. Each query sees itself and what its layer's kind (full,
+ * sliding, chunked) lets it see. */
 void mx_kv_attend(struct mx_kv_scratch *scratch, uint32_t layer, const struct mx_kv_segment *segments, size_t count,
                   const struct mx_kv_terms *terms, const float *q, const float *k, const float *v, float *out);
 

@@ -19,7 +19,7 @@ static void fill_half(struct mx_sequence *sequence, uint32_t layer, const struct
 {
     const struct mx_kv_half *layout = &half->layout;
     const uint64_t blocks = kv_main_blocks(sequence, layer, half);
-    for (uint32_t head = 0; head < sequence->plan->layers[layer].shape.kv_heads; head++) {
+    for (uint32_t head = 0; head < layout->heads; head++) {
         for (uint64_t b = 0; b < blocks; b++) {
             uint8_t *codes = kv_codes(sequence, half, head, b);
             if (layout->repr == MX_REPR_FP16) {

@@ -134,30 +134,83 @@ static void score(const struct piece *piece, const struct span *span, uint32_t r
     }
 }
 
+/* Where blocks of values from b on lie in a stretch, and their scales (NULL in fp16). */
+static const uint8_t *values_at(const struct piece *piece, const struct span *span, uint32_t stretch, uint64_t b,
+                                const uint16_t **scales)
+{
+    const struct mx_sequence *sequence = piece->step->sequence;
+    const struct kv_half *half = &piece->step->layer->v;
+    *scales = NULL;
+    if (!reads_codes(half, span->form)) return (const uint8_t *)kv_fp16_block(sequence, half, stretch, b);
+    *scales = kv_scales(sequence, half, stretch, b);
+    return kv_codes(sequence, half, stretch, b);
+}
+
+static enum mx_repr value_repr(const struct piece *piece, const struct span *span)
+{
+    const struct kv_half *half = &piece->step->layer->v;
+    return reads_codes(half, span->form) ? half->layout.repr : MX_REPR_FP16;
+}
+
+/* The tile's latents as keys are laid out, part by part, for all rows that will be scored. */
+static void turn_latents(const struct piece *piece, const struct span *span, uint64_t b, uint64_t blocks)
+{
+    const struct mx_kv_half *layout = &piece->step->layer->v.layout;
+    const enum mx_repr repr = value_repr(piece, span);
+    const size_t bytes = mx_repr_code_bytes(repr, layout->dim);
+    const uint16_t *scales;
+    for (uint32_t part = 0; part < layout->heads; part++) {
+        const uint8_t *values = values_at(piece, span, part, b, &scales);
+        uint8_t *keys = piece->worker->keys + part * MX_KV_TILE_BLOCKS * bytes;
+        piece->kernels->v[repr].as_keys(keys, values, (uint32_t)blocks, layout->dim);
+    }
+}
+
+/* Adds what the latents of a tile add to its scores. */
+static void score_latents(const struct piece *piece, const struct span *span, uint32_t row, uint32_t rows, uint64_t b,
+                          uint64_t blocks)
+{
+    const struct mx_kv_half *layout = &piece->step->layer->v.layout;
+    const enum mx_repr repr = value_repr(piece, span);
+    const size_t bytes = mx_repr_code_bytes(repr, layout->dim);
+    const uint8_t *queries = repr == MX_REPR_FP16 ? piece->scratch->latents_plain : piece->scratch->latents_coded;
+    float *w = piece->worker->w, *of_part = piece->worker->part;
+    const uint16_t *scales;
+    for (uint32_t part = 0; part < layout->heads; part++) {
+        values_at(piece, span, part, b, &scales);
+        piece->kernels->k[repr].scores(of_part, piece->worker->keys + part * MX_KV_TILE_BLOCKS * bytes, scales,
+                                       (uint32_t)blocks,
+                                       queries + kv_latent_query(piece->scratch, piece->step, part, row),
+                                       scored_rows(piece->step, rows), layout->dim);
+        for (uint32_t r = 0; r < rows; r++) {
+            for (uint32_t t = 0; t < blocks * MX_BLOCK; t++) w[r * MX_KV_TILE + t] += of_part[r * MX_KV_TILE + t];
+        }
+    }
+}
+
 /* The tile's values, weighted, added to rows of acc. */
 static void accumulate(const struct piece *piece, const struct span *span, float *acc, uint32_t rows, uint64_t b,
                        uint64_t blocks)
 {
-    const struct mx_v_kernels *kernels = piece->kernels->v;
-    const struct mx_sequence *sequence = piece->step->sequence;
-    const struct kv_half *half = &piece->step->layer->v;
-    const uint32_t dim = half->layout.dim;
-    if (reads_codes(half, span->form)) {
-        kernels[half->layout.repr].accumulate(acc, dim, kv_codes(sequence, half, piece->head, b),
-                                              kv_scales(sequence, half, piece->head, b), (uint32_t)blocks,
-                                              piece->worker->w, rows, dim);
-    } else {
-        kernels[MX_REPR_FP16].accumulate(acc, dim, (const uint8_t *)kv_fp16_block(sequence, half, piece->head, b), NULL,
-                                         (uint32_t)blocks, piece->worker->w, rows, dim);
+    const struct kv_layer *layer = piece->step->layer;
+    const uint32_t dim = layer->v.layout.dim, parts = kv_value_parts(layer);
+    for (uint32_t part = 0; part < parts; part++) {
+        const uint16_t *scales;
+        const uint8_t *values = values_at(piece, span, piece->head * parts + part, b, &scales);
+        piece->kernels->v[value_repr(piece, span)].accumulate(acc + part * dim, piece->step->shape->v_dim, values,
+                                                              scales, (uint32_t)blocks, piece->worker->w, rows, dim);
     }
 }
 
 static void attend_tile(struct piece *piece, const struct span *span, uint64_t b, uint64_t blocks)
 {
     float *acc = target(piece, span->form);
+    const bool latent = kv_is_latent(piece->step);
+    if (latent) turn_latents(piece, span, b, blocks);
     for (uint32_t row = span->row; row < span->row + span->rows; row += ROWS_AT_ONCE) {
         const uint32_t left = span->row + span->rows - row, rows = left < ROWS_AT_ONCE ? left : ROWS_AT_ONCE;
         score(piece, span, row, rows, b, blocks);
+        if (latent) score_latents(piece, span, row, rows, b, blocks);
         mask(piece, piece->worker->w, row, rows, b, blocks);
         softmax_rows(piece, piece->worker->w, row, rows, b, blocks);
         accumulate(piece, span, acc + (size_t)row * piece->step->shape->v_dim, rows, b, blocks);

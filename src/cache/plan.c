@@ -21,10 +21,7 @@ static mx_status check_layer(const struct mx_arch *arch, uint32_t index, struct 
 {
     const struct mx_kv_shape shape = mx_layer_kv_shape(&arch->layers[index]);
     if (shape.attention == MX_ATTENTION_NONE) return MX_OK;
-    const char *what = shape.attention == MX_ATTENTION_LATENT ? "a latent cache"
-                       : shape.copies > 1                     ? "several caches"
-                       : shape.indexer_dim > 0                ? "an indexer's cache"
-                                                              : NULL;
+    const char *what = shape.copies > 1 ? "several caches" : shape.indexer_dim > 0 ? "an indexer's cache" : NULL;
     if (what) {
         return mx_fail(err, MX_ERR_UNSUPPORTED, "layer %u of this %s model keeps %s, which the engine does not run",
                        index, arch->model_type, what);
@@ -71,15 +68,14 @@ static mx_status place_half(struct mx_kv_plan *plan, uint32_t layer, enum mx_kv_
 {
     struct kv_half *half = which == MX_KV_K ? &plan->layers[layer].k : &plan->layers[layer].v;
     struct mx_kv_half *layout = &half->layout;
-    const uint32_t heads = plan->layers[layer].shape.kv_heads;
     mx_kv_half_layout(layout, plan->arch, &plan->setup, layer, which, plan->context);
     half->code_bytes = mx_repr_code_bytes(layout->repr, layout->dim);
     half->fp16_bytes = mx_repr_code_bytes(MX_REPR_FP16, layout->dim);
     half->own_at = plan->own_bytes;
     half->codes_at = plan->page_bytes;
-    half->scales_at = half->codes_at + heads * layout->page_codes;
-    plan->own_bytes += heads * layout->bytes;
-    plan->page_bytes = half->scales_at + heads * layout->page_scales;
+    half->scales_at = half->codes_at + layout->heads * layout->page_codes;
+    plan->own_bytes += layout->heads * layout->bytes;
+    plan->page_bytes = half->scales_at + layout->heads * layout->page_scales;
     plan->coded |= layout->repr != MX_REPR_FP16;
     plan->windows |= !layout->paged;
     plan->has_pages |= layout->paged;

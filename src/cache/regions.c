@@ -37,7 +37,7 @@ static bool visit_half(const struct mx_sequence *sequence, uint32_t index, const
     const struct mx_kv_half *layout = &half->layout;
     const uint64_t held = held_blocks(sequence), blocks = kv_main_blocks(sequence, index, half);
     const bool coded = layout->repr != MX_REPR_FP16;
-    for (uint32_t head = 0; head < sequence->plan->layers[index].shape.kv_heads; head++) {
+    for (uint32_t head = 0; head < layout->heads; head++) {
         /* A paged half that is not coded has nothing of its own. */
         uint8_t *own = coded || !layout->paged ? kv_own(sequence, half, head) : NULL;
         if (layout->paged) {

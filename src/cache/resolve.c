@@ -29,19 +29,22 @@ static bool is_turbo(enum mx_repr repr)
 }
 
 /* What a side stores where the mode asks for turbo codes: these, or int8 where the layer can't take them. */
-static enum mx_repr fitting(enum mx_repr asked, bool latent, uint32_t dim)
+static enum mx_repr fitting(enum mx_repr asked, uint32_t dim)
 {
     if (!is_turbo(asked)) return asked;
-    return latent || dim > MX_KV_TURBO_MAX_DIM || !mx_hadamard_exists(dim) ? MX_REPR_INT8 : asked;
+    return dim > MX_KV_TURBO_MAX_DIM || !mx_hadamard_exists(dim) ? MX_REPR_INT8 : asked;
 }
 
-/* What a layer stores of a mode's pair, protections aside. */
+/* What a layer stores of a mode's pair, protections aside. A latent is key and value in one: it takes turbo codes where
+ * both sides ask for them, and what both can be is int8 otherwise. */
 static struct mx_kv_pair fitting_pair(struct mx_kv_pair asked, const struct mx_arch *arch, uint32_t layer)
 {
     const struct mx_kv_shape shape = mx_layer_kv_shape(&arch->layers[layer]);
-    const bool latent = shape.attention == MX_ATTENTION_LATENT;
-    if (latent && (is_turbo(asked.k) || is_turbo(asked.v))) return (struct mx_kv_pair){MX_REPR_INT8, MX_REPR_INT8};
-    return (struct mx_kv_pair){fitting(asked.k, latent, shape.k_dim), fitting(asked.v, latent, shape.v_dim)};
+    if (shape.attention == MX_ATTENTION_LATENT && (is_turbo(asked.k) || is_turbo(asked.v))) {
+        const enum mx_repr both = asked.k == asked.v ? fitting(asked.v, shape.v_dim) : MX_REPR_INT8;
+        return (struct mx_kv_pair){both, both};
+    }
+    return (struct mx_kv_pair){fitting(asked.k, shape.k_dim), fitting(asked.v, shape.v_dim)};
 }
 
 static struct mx_kv_pair pair_of(enum mx_mode mode)
@@ -68,11 +71,12 @@ static uint32_t count_unfit(const struct mx_arch *arch, enum mx_mode mode, int32
 static void explain_unfit(char why[128], const struct mx_arch *arch, enum mx_mode mode, uint32_t layer)
 {
     const struct mx_kv_shape shape = mx_layer_kv_shape(&arch->layers[layer]);
-    const bool on_k =
-        is_turbo(mx_mode_info(mode)->k) && (shape.k_dim > MX_KV_TURBO_MAX_DIM || !mx_hadamard_exists(shape.k_dim));
+    const bool latent = shape.attention == MX_ATTENTION_LATENT;
+    const bool on_k = !latent && is_turbo(mx_mode_info(mode)->k) &&
+                      (shape.k_dim > MX_KV_TURBO_MAX_DIM || !mx_hadamard_exists(shape.k_dim));
     const uint32_t dim = on_k ? shape.k_dim : shape.v_dim;
-    if (shape.attention == MX_ATTENTION_LATENT)
-        snprintf(why, 128, "a latent cache takes fp16 or int8");
+    if (latent && mx_mode_info(mode)->k != mx_mode_info(mode)->v)
+        snprintf(why, 128, "a latent is key and value in one");
     else if (dim > MX_KV_TURBO_MAX_DIM)
         snprintf(why, 128, "turbo codes take head dimensions up to %d, not %u", MX_KV_TURBO_MAX_DIM, dim);
     else

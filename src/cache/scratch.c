@@ -8,12 +8,13 @@
 /* The largest needs of any layer. */
 struct needs {
     size_t k_dim, v_dim, heads, rows, all_rows, partials, query_bytes; /* rows: of one KV head; the next two of all */
+    size_t latent_bytes, latent_dim;                                   /* of one query; 0: no latent */
     bool waves;
 };
 
 static struct needs find_needs(const struct mx_arch *arch, size_t tile)
 {
-    struct needs needs = {1, 1, 1, 1, 1, 1, 64, false};
+    struct needs needs = {1, 1, 1, 1, 1, 1, 64, 0, 0, false};
     for (uint32_t i = 0; i < arch->layer_count; i++) {
         const struct mx_kv_shape shape = mx_layer_kv_shape(&arch->layers[i]);
         if (shape.attention == MX_ATTENTION_NONE || shape.kv_heads == 0) continue;
@@ -26,6 +27,12 @@ static struct needs find_needs(const struct mx_arch *arch, size_t tile)
         needs.all_rows = mx_larger(needs.all_rows, tile * shape.heads);
         needs.partials = mx_larger(needs.partials, shape.kv_heads * mx_larger(one, many));
         needs.query_bytes = mx_larger(needs.query_bytes, mx_kv_query_bytes(shape.k_dim));
+        if (shape.attention == MX_ATTENTION_LATENT) {
+            const uint32_t width = mx_kv_latent_group(shape.v_dim);
+            const size_t parts = shape.v_dim / width * mx_kv_query_bytes(width);
+            needs.latent_dim = mx_larger(needs.latent_dim, shape.v_dim);
+            needs.latent_bytes = mx_larger(needs.latent_bytes, mx_larger(parts, mx_kv_query_bytes(shape.v_dim)));
+        }
         needs.waves |= mx_kv_rotates_bias(arch, i);
     }
     return needs;
@@ -48,6 +55,9 @@ static size_t lay_out(struct mx_kv_scratch *scratch, const struct needs *needs, 
     scratch->waves = cut(block, &at, needs->waves ? rows * needs->k_dim * f : 0);
     scratch->queries_plain = cut(block, &at, rows * needs->query_bytes);
     scratch->queries_coded = cut(block, &at, rows * needs->query_bytes);
+    scratch->latent_bytes = needs->latent_bytes;
+    scratch->latents_plain = cut(block, &at, rows * needs->latent_bytes);
+    scratch->latents_coded = cut(block, &at, rows * needs->latent_bytes);
     scratch->acc = cut(block, &at, needs->partials * needs->v_dim * f);
     scratch->recent = cut(block, &at, needs->partials * needs->v_dim * f);
     scratch->recent_used = cut(block, &at, needs->partials * sizeof *scratch->recent_used);
@@ -60,6 +70,8 @@ static size_t lay_out(struct mx_kv_scratch *scratch, const struct needs *needs, 
         struct kv_worker unused, *worker = block ? &scratch->workers[i] : &unused;
         worker->rows = cut(block, &at, KV_CENTER_TOKENS * needs->k_dim * f);
         worker->w = cut(block, &at, ROWS_AT_ONCE * MX_KV_TILE * f);
+        worker->part = cut(block, &at, needs->latent_dim ? ROWS_AT_ONCE * MX_KV_TILE * f : 0);
+        worker->keys = cut(block, &at, MX_KV_TILE * needs->latent_dim * sizeof(uint16_t));
         worker->panel = cut(block, &at, MX_BLOCK * dim * f);
         worker->unpacked = cut(block, &at, MX_BLOCK * dim * f);
         worker->max = cut(block, &at, needs->rows * f);

@@ -185,7 +185,7 @@ static void copy_page(const struct mx_sequence *sequence, uint32_t page, uint8_t
             const uint64_t before = (uint64_t)page * MX_PAGE_BLOCKS, held = kv_main_blocks(sequence, i, half);
             if (!layout->paged || held <= before) continue;
             const uint64_t blocks = mx_smaller(held - before, MX_PAGE_BLOCKS);
-            for (uint32_t head = 0; head < layer->shape.kv_heads; head++) {
+            for (uint32_t head = 0; head < layout->heads; head++) {
                 const uint64_t codes = half->codes_at + head * layout->page_codes;
                 memcpy(to_memory + codes * to_slots + to * layout->page_codes,
                        store->memory + codes * store->slots + from * layout->page_codes, blocks * half->code_bytes);
@@ -213,11 +213,11 @@ static bool own_page(struct mx_sequence *sequence, uint32_t page)
 }
 
 /* Zeroes the lanes of a half's newest block that no longer hold a token. */
-static void wipe_lanes(struct mx_sequence *sequence, const struct kv_half *half, uint32_t heads, bool keys)
+static void wipe_lanes(struct mx_sequence *sequence, const struct kv_half *half, bool keys)
 {
     static const float zeros[MX_KV_MAX_DIM];
     const struct mx_kv_kernels *kernels = sequence->plan->kernels;
-    for (uint32_t head = 0; head < heads; head++) {
+    for (uint32_t head = 0; head < half->layout.heads; head++) {
         uint16_t *block = kv_fp16_block(sequence, half, head, sequence->length / MX_BLOCK);
         for (uint32_t lane = sequence->length % MX_BLOCK; lane < MX_BLOCK; lane++) {
             (keys ? kernels->store_k : kernels->store_v)(block, zeros, lane, half->layout.dim);
@@ -230,8 +230,8 @@ static void wipe_stale(struct mx_sequence *sequence)
     for (uint32_t i = 0; sequence->length % MX_BLOCK != 0 && i < sequence->plan->arch->layer_count; i++) {
         const struct kv_layer *layer = &sequence->plan->layers[i];
         if (!layer->owns) continue;
-        wipe_lanes(sequence, &layer->k, layer->shape.kv_heads, true);
-        wipe_lanes(sequence, &layer->v, layer->shape.kv_heads, false);
+        wipe_lanes(sequence, &layer->k, true);
+        wipe_lanes(sequence, &layer->v, false);
     }
     sequence->stale = false;
 }
@@ -432,18 +432,20 @@ mx_status mx_sequence_fork(struct mx_sequence *to, const struct mx_sequence *fro
 
 /* --- for benchmarks --- */
 
-/* Bytes of one half of a KV head that a query at the present length reads. */
+/* Bytes of one half that a query at the present length reads. */
 static uint64_t half_step_bytes(const struct mx_sequence *sequence, const struct kv_layer *layer,
                                 const struct kv_half *half)
 {
     if (sequence->length == 0) return 0;
     const uint64_t first = kv_first_visible(&layer->shape, sequence->length) / MX_BLOCK;
     const uint64_t end = (sequence->length - 1) / MX_BLOCK + 1;
-    if (half->layout.repr == MX_REPR_FP16) return (end - first) * half->fp16_bytes;
+    if (half->layout.repr == MX_REPR_FP16) return (end - first) * half->layout.heads * half->fp16_bytes;
     const uint64_t end_coded = mx_smaller(kv_first_recent(sequence->plan, sequence->length / MX_BLOCK), end);
     const uint64_t first_coded = mx_larger(first, half->layout.sinks);
     const uint64_t coded = end_coded > first_coded ? end_coded - first_coded : 0;
-    return coded * mx_repr_block_bytes(half->layout.repr, half->layout.dim) + (end - first - coded) * half->fp16_bytes;
+    const uint64_t one =
+        coded * mx_repr_block_bytes(half->layout.repr, half->layout.dim) + (end - first - coded) * half->fp16_bytes;
+    return half->layout.heads * one;
 }
 
 uint64_t mx_sequence_step_bytes(const struct mx_sequence *sequence)
@@ -452,8 +454,7 @@ uint64_t mx_sequence_step_bytes(const struct mx_sequence *sequence)
     for (uint32_t i = 0; i < sequence->plan->arch->layer_count; i++) {
         if (sequence->plan->layers[i].shape.attention == MX_ATTENTION_NONE) continue;
         const struct kv_layer *layer = &sequence->plan->layers[sequence->plan->layers[i].owner];
-        bytes += layer->shape.kv_heads *
-                 (half_step_bytes(sequence, layer, &layer->k) + half_step_bytes(sequence, layer, &layer->v));
+        bytes += half_step_bytes(sequence, layer, &layer->k) + half_step_bytes(sequence, layer, &layer->v);
     }
     return bytes;
 }

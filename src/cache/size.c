@@ -4,7 +4,6 @@
 #include "base/checked.h"
 
 enum {
-    LATENT_GROUP = 64, /* coordinates of a latent that share one int8 scale */
     ALIGNMENT = 64,
     TILE_BLOCKS = MX_QUERY_TILE / MX_BLOCK,
 };
@@ -22,6 +21,11 @@ static uint64_t visible_blocks(const struct mx_kv_shape *shape, uint64_t context
     return mx_smaller(all, ((uint64_t)shape->window - 1 + MX_BLOCK - 1) / MX_BLOCK + TILE_BLOCKS);
 }
 
+uint32_t mx_kv_latent_group(uint32_t rank)
+{
+    return rank % 64 == 0 ? 64 : rank % 32 == 0 ? 32 : rank;
+}
+
 /* Places the parts of a half. Of the visible blocks, a tile's first query reads the newest recent / MX_BLOCK + 1 in
  * fp16, its last query those TILE_BLOCKS - 1 later: the recent ring holds both, the main blocks are what is older. */
 void mx_kv_half_layout(struct mx_kv_half *half, const struct mx_arch *arch, const struct mx_kv_setup *setup,
@@ -30,19 +34,23 @@ void mx_kv_half_layout(struct mx_kv_half *half, const struct mx_arch *arch, cons
     const struct mx_kv_shape shape = mx_layer_kv_shape(&arch->layers[layer]);
     const struct mx_kv_pair pair = mx_kv_layer_pair(setup, arch, layer);
     *half = (struct mx_kv_half){.repr = which == MX_KV_K ? pair.k : pair.v,
+                                .heads = shape.kv_heads,
                                 .dim = which == MX_KV_K ? shape.k_dim : shape.v_dim,
                                 .paged = !has_window(&shape)};
     const bool latent = shape.attention == MX_ATTENTION_LATENT;
     if (latent && which == MX_KV_K) half->repr = MX_REPR_FP16; /* the rotary part */
+    if (latent && half->repr == MX_REPR_INT8) {
+        half->dim = mx_kv_latent_group(shape.v_dim);
+        half->heads = shape.v_dim / half->dim;
+    }
     const uint64_t visible = visible_blocks(&shape, context), recent = setup->recent / MX_BLOCK;
     half->blocks = visible;
     uint64_t scale_bytes = 0;
     if (half->repr != MX_REPR_FP16) {
         half->blocks = visible > recent + 1 ? visible - recent - 1 : 0;
         half->recent = mx_smaller(visible, recent + TILE_BLOCKS);
-        if (shape.attention == MX_ATTENTION_FULL) half->sinks = mx_smaller(visible, setup->sink / MX_BLOCK);
+        if (shape.attention == MX_ATTENTION_FULL || latent) half->sinks = mx_smaller(visible, setup->sink / MX_BLOCK);
         scale_bytes = mx_repr_scale_bytes(half->repr);
-        if (latent) scale_bytes *= (half->dim + LATENT_GROUP - 1) / LATENT_GROUP;
     }
     const uint64_t fp16_bytes = mx_repr_code_bytes(MX_REPR_FP16, half->dim);
     const uint64_t code_bytes = mx_repr_code_bytes(half->repr, half->dim);
@@ -60,8 +68,9 @@ void mx_kv_half_layout(struct mx_kv_half *half, const struct mx_arch *arch, cons
 bool mx_kv_rotates_bias(const struct mx_arch *arch, uint32_t layer)
 {
     const struct mx_kv_shape shape = mx_layer_kv_shape(&arch->layers[layer]);
-    return arch->qkv_bias && arch->qk_norm == MX_QK_NORM_NONE && shape.rope && shape.rope_index < arch->rope_count &&
-           arch->rope[shape.rope_index].dims <= shape.k_dim && !mx_rope_by_length(&arch->rope[shape.rope_index]);
+    return arch->qkv_bias && arch->qk_norm == MX_QK_NORM_NONE && shape.attention != MX_ATTENTION_LATENT && shape.rope &&
+           shape.rope_index < arch->rope_count && arch->rope[shape.rope_index].dims <= shape.k_dim &&
+           !mx_rope_by_length(&arch->rope[shape.rope_index]);
 }
 
 uint64_t mx_kv_offset_floats(const struct mx_arch *arch, const struct mx_kv_setup *setup, uint32_t layer)
@@ -82,8 +91,8 @@ static void layer_bytes(const struct mx_arch *arch, const struct mx_kv_setup *se
     for (int which = MX_KV_K; which <= MX_KV_V; which++) {
         struct mx_kv_half half;
         mx_kv_half_layout(&half, arch, setup, layer, (enum mx_kv_which)which, context);
-        *page += shape.kv_heads * (half.page_codes + half.page_scales);
-        *own += shape.kv_heads * half.bytes;
+        *page += half.heads * (half.page_codes + half.page_scales);
+        *own += half.heads * half.bytes;
     }
     *own += mx_round_up(mx_kv_offset_floats(arch, setup, layer) * sizeof(float), ALIGNMENT);
     *own += mx_round_up(visible_blocks(&shape, context) * MX_BLOCK * shape.indexer_dim * sizeof(uint16_t), ALIGNMENT);

@@ -23,20 +23,26 @@ enum {
     MX_CONTEXT_STEP = MX_PAGE_TOKENS, /* contexts are rounded up to this for allocation */
 };
 
-/* How K or V of one KV head of a layer lies in memory. Blocks are counted over the whole text; each stretch starts at a
- * multiple of 64 bytes. */
+/* How K or V of a layer lies in memory: `heads` stretches alike, one per KV head. A latent (the V half of its layer,
+ * whose K half is the rotary part in fp16) is one head; where its codes have a scale for every few coordinates, it lies
+ * as one stretch for each of these. Blocks are counted over the whole text; each stretch starts at a multiple of 64
+ * bytes. */
 struct mx_kv_half {
     enum mx_repr repr;
-    uint32_t dim;
-    bool paged;      /* main blocks stand in pages: block b at b % MX_PAGE_BLOCKS of page b / MX_PAGE_BLOCKS */
-    uint64_t blocks; /* main blocks of a full context; not paged: the ring, block b stands at b % blocks */
-    uint64_t recent; /* coded halves: ring of the newest blocks in fp16; block b stands at b % recent. fp16: 0 */
-    uint64_t sinks;  /* coded halves of full layers: the first blocks, in fp16 for good */
+    uint32_t heads, dim; /* stretches; numbers of each per token */
+    bool paged;          /* main blocks stand in pages: block b at b % MX_PAGE_BLOCKS of page b / MX_PAGE_BLOCKS */
+    uint64_t blocks;     /* main blocks of a full context; not paged: the ring, block b stands at b % blocks */
+    uint64_t recent;     /* coded halves: ring of the newest blocks in fp16; block b stands at b % recent. fp16: 0 */
+    uint64_t sinks;      /* coded halves of layers that see all: the first blocks, in fp16 for good */
     uint64_t page_codes, page_scales; /* bytes of a page's codes (or fp16 blocks), and of its scales; 0: not paged */
     /* The sequence's own memory, bytes from the start, where the main ring's codes stand (if not paged). */
     uint64_t scales_at, recent_at, sinks_at, bytes;
 };
 enum mx_kv_which { MX_KV_K, MX_KV_V };
+
+/* Coordinates of a latent of this rank that share one int8 scale: 64 or 32, or all where neither divides the rank. */
+uint32_t mx_kv_latent_group(uint32_t rank);
+
 void mx_kv_half_layout(struct mx_kv_half *half, const struct mx_arch *arch, const struct mx_kv_setup *setup,
                        uint32_t layer, enum mx_kv_which which, uint64_t context);
 

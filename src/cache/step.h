@@ -20,6 +20,8 @@ enum {
 struct kv_worker {
     float *rows;             /* [KV_CENTER_TOKENS][k_dim]: keys from which an offset is decided */
     float *w;                /* [ROWS_AT_ONCE][MX_KV_TILE] */
+    float *part;             /* the same, of a part of a latent */
+    uint8_t *keys;           /* a tile of latents as keys are laid out */
     float *panel, *unpacked; /* [dim][16]; [16][dim] */
     float *max, *sum;        /* [rows] of the piece under way: its own lines, which no other thread writes */
 };
@@ -62,6 +64,8 @@ struct mx_kv_scratch {
     /* Query rows of a KV head stand together: row = token of the step * group + head. */
     float *waves;                           /* [rows][k_dim]: what rotates in coded scores; empty where no bias does */
     uint8_t *queries_plain, *queries_coded; /* [rows]: prepared for fp16 blocks, and for coded ones */
+    uint8_t *latents_plain, *latents_coded; /* the same of what meets a latent: [rows] of latent_bytes */
+    size_t latent_bytes;                    /* of one query, all parts of the widest latent; 0: no layer holds one */
     /* Partial results of a step [kv_heads][ranges][rows] ([v_dim]). Values that are read from fp16 blocks beside
      * rotated codes are summed apart, in `recent`, where recent_used [kv_heads][ranges] says so. */
     float *acc, *recent, *max, *sum;
@@ -84,6 +88,24 @@ static inline bool *kv_recent_used(const struct mx_kv_scratch *scratch, const st
 static inline size_t kv_row(const struct kv_step *step, uint32_t head)
 {
     return step->row_at + (size_t)head * step->rows;
+}
+
+static inline bool kv_is_latent(const struct kv_step *step)
+{
+    return step->shape->attention == MX_ATTENTION_LATENT;
+}
+/* Stretches of values that belong to one KV head. */
+static inline uint32_t kv_value_parts(const struct kv_layer *layer)
+{
+    return layer->v.layout.heads / layer->shape.kv_heads;
+}
+/* Bytes from the beginning of a step's latent queries to those of row `row` that meet part `part`: the rows of a part
+ * stand together. */
+static inline size_t kv_latent_query(const struct mx_kv_scratch *scratch, const struct kv_step *step, uint32_t part,
+                                     uint32_t row)
+{
+    const size_t query_bytes = mx_kv_query_bytes(step->layer->v.layout.dim);
+    return step->row_at * scratch->latent_bytes + ((size_t)part * step->rows + row) * query_bytes;
 }
 
 /* Attends all rows of a KV head to one range of tokens, into its partial result. */

@@ -203,6 +203,7 @@ static void read_latent(struct mx_build *build)
     latent->nope = latent_field(config, "qk_nope_head_dim", family->nope, 128);
     latent->rope = mx_config_whole(config, "qk_rope_head_dim", 0, MX_ARCH_MAX_WIDTH, family->rope ? family->rope : 64);
     latent->v = latent_field(config, "v_head_dim", family->v_head, 128);
+    latent->norm_eps = 1e-6; /* whatever the model's other norms have */
     build->head_dim = latent->nope + latent->rope;
     build->v_dim = latent->v;
 }

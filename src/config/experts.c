@@ -115,12 +115,16 @@ void mx_build_experts(struct mx_build *build)
         experts->sigmoid = said ? !strcmp(scoring, "sigmoid") : family->sigmoid;
         const uint32_t groups = mx_config_whole(config, "n_group|num_expert_group", 0, MX_ARCH_MAX_EXPERTS, 0);
         const uint32_t groups_used = mx_config_whole(config, "topk_group", 0, MX_ARCH_MAX_EXPERTS, 0);
-        if (groups > 1 && groups_used && groups_used < groups && family->router_bias == MX_ROUTER_BIAS_CHOICE) {
+        char method[32]; /* DeepSeek-V2's field: without a bias groups count only where it says so */
+        const bool named = mx_config_text(config, "topk_method", method, sizeof method);
+        const bool grouped = family->router_bias == MX_ROUTER_BIAS_CHOICE ||
+                             (named ? !strcmp(method, "group_limited_greedy") : family->group_choice);
+        if (groups > 1 && groups_used && groups_used < groups && grouped) {
             if (experts->count % groups)
                 mx_config_fail(config, "%u experts don't divide into %u groups", experts->count, groups);
             experts->groups = groups;
             experts->groups_used = groups_used;
-            experts->group_pairs = true;
+            experts->group_pairs = family->router_bias == MX_ROUTER_BIAS_CHOICE;
         }
         experts->scale = mx_config_number(
             config, "routed_scaling_factor|router_scaling_factor|route_scale|moe_routed_scaling_factor", 0, 1e6, 1);

@@ -15,7 +15,8 @@
 #define NO_BIAS .qkv_bias = MX_NO, .o_bias = MX_NO, .mlp_bias = MX_NO
 #define ALL_BIAS .qkv_bias = MX_YES, .o_bias = MX_YES, .mlp_bias = MX_YES
 #define LAYER_NORM .norm = MX_NORM_LAYER
-#define LATENT .class_ = MX_CLASS_MLA, .latent = true, .mlp_bias = MX_NO
+#define LATENT_KIN .class_ = MX_CLASS_MLA, .latent = true, .mlp_bias = MX_NO
+#define LATENT LATENT_KIN, .names = &mx_names_deepseek
 #define LATENT_HYBRID .class_ = MX_CLASS_HYBRID, .latent = true, .mlp_bias = MX_NO
 #define GEMMA_PLAIN .activation = MX_ACTIVATION_GELU_TANH, .tied = MX_ASK_YES, .mlp_bias = MX_NO
 #define GEMMA .activation = MX_ACTIVATION_GELU_TANH, .tied = MX_ASK_YES, .norm_offset = 1

@@ -85,6 +85,7 @@ struct mx_family {
     bool no_normalize_field; /* norm_topk_prob is not read */
     bool softmax_last;       /* the best experts first, then softmax over them */
     bool shared_gate;        /* the shared expert's output is gated */
+    bool group_choice;       /* groups limit the choice of experts, though it has no bias */
     bool width_by_modality;  /* moe_intermediate_size lists the experts of text, then of images */
     bool incomplete;         /* parameters are counted roughly */
 

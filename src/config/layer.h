@@ -30,10 +30,12 @@ enum mx_gate {
 
 /* Latent attention (DeepSeek-V2, arXiv 2405.04434, section 2.1). */
 struct mx_latent {
-    uint32_t q_rank;     /* of the compressed queries; 0: queries come from one projection */
-    uint32_t kv_rank;    /* of the latent that is held for each token */
-    uint32_t nope, rope; /* of each head's query and key: without and with rotary positions */
-    uint32_t v;          /* of each head's value */
+    uint32_t q_rank;          /* of the compressed queries; 0: queries come from one projection */
+    uint32_t kv_rank;         /* of the latent that is held for each token */
+    uint32_t nope, rope;      /* of each head's query and key: without and with rotary positions */
+    uint32_t v;               /* of each head's value */
+    double norm_eps;          /* of the norms on what is compressed */
+    double q_scale, kv_scale; /* what is compressed is multiplied by, behind its norm (LongCat); 0: nothing */
 };
 
 /* Sparse attention: small heads score all tokens, and the best `top` are attended (DeepSeek-V3.2, arXiv 2512.02556). */
@@ -180,6 +182,7 @@ struct mx_feed_forward {
     bool inner_norm;       /* a norm before the down projection (BitNet) */
     bool output_norm;      /* a norm behind the experts (AXK1) */
     bool common_bias;      /* a bias that all experts share (JetMoE) */
+    bool late;             /* what the experts made joins the stream at the end of the next layer (LongCat) */
 };
 
 /* ---- the layer ---- */

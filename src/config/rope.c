@@ -1,5 +1,6 @@
 /* Rotary positions: old fields (rope_theta, rope_scaling) and new ones (rope_parameters), with the defaults of the
  * reference implementation (modeling_rope_utils). */
+#include <math.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -69,7 +70,7 @@ void mx_rope_read(struct mx_build *build, struct mx_rope *rope, const char *pref
 {
     struct mx_config *config = build->config;
     char path[320], name[32];
-    *rope = (struct mx_rope){.interleaved = build->family->interleaved};
+    *rope = (struct mx_rope){.interleaved = mx_config_flag(config, "rope_interleave", build->family->interleaved)};
     rope->theta = mx_config_number(config, inside(path, prefix, "rope_theta", "", ""), 1e-3, 1e15, theta);
     mx_config_text(config, inside(path, prefix, "rope_type", "type", ""), name, sizeof name);
     rope->type = name[0] ? type_of(name) : MX_ROPE_DEFAULT;
@@ -115,6 +116,16 @@ static void stretch_context(struct mx_build *build, const struct mx_rope *rope, 
     if (reached > arch->max_context && reached <= MX_ARCH_MAX_CONTEXT) arch->max_context = (uint32_t)reached;
 }
 
+/* Scores of latent attention grow with a stretched context (DeepSeek-V2's mscale_all_dim), by what rotary parts don't.
+ */
+static void sharpen_latent(struct mx_arch *arch)
+{
+    const struct mx_rope *rope = &arch->rope[0];
+    if (rope->type == MX_ROPE_DEFAULT || rope->mscale_all_dim == 0 || rope->factor <= 1) return;
+    const double mscale = 0.1 * rope->mscale_all_dim * log(rope->factor) + 1;
+    arch->attention_scale *= mscale * mscale;
+}
+
 void mx_build_rope(struct mx_build *build)
 {
     struct mx_config *config = build->config;
@@ -144,6 +155,7 @@ void mx_build_rope(struct mx_build *build)
     /* How much of a head is rotated stands outside rope_scaling in older files. */
     const double part = mx_config_number(config, MX_FIELD_ROPE_PART, 0, 1, family->rope_part);
     if (part > 0 && !by_kind) arch->rope[0].dims = (uint32_t)(dims * part);
+    if (build->latent.kv_rank) sharpen_latent(arch);
     if (build->latent.kv_rank) arch->rope[0].dims = dims; /* the rotated part is a field of its own there */
     const uint32_t rotated = mx_config_whole(config, "rotary_dim|rope_dim", 1, dims, 0);
     if (rotated) arch->rope[0].dims = rotated;

@@ -105,8 +105,8 @@ static const char *lacks_attention(enum mx_attention_kind kind)
     case MX_ATTENTION_NONE:
     case MX_ATTENTION_FULL:
     case MX_ATTENTION_SLIDING:
-    case MX_ATTENTION_CHUNKED: return NULL;
-    case MX_ATTENTION_LATENT: return "latent attention";
+    case MX_ATTENTION_CHUNKED:
+    case MX_ATTENTION_LATENT: return NULL;
     }
     return "attention of that kind";
 }
@@ -217,12 +217,13 @@ static void ask_layer(struct mx_arch *arch, const struct mx_layer *layer)
               "shared block without a recurrence beside it");
     refuse_if(arch, !attention->wide_input && (attention->adapter || ffn->adapter), "adapters of such blocks");
     refuse_if(arch, attention->indexer.dim, "sparse-attention indexer");
+    refuse_if(arch, attention->kind == MX_ATTENTION_LATENT && !attention->latent.rope,
+              "latent attention without a rotary part");
     refuse_if(arch, attention->cache_copies > 1, "layer that runs several times per token");
     refuse_if(arch, mx_layer_attends(layer) && !attention->cache_copies && attention->shares_cache_of < 0,
               "cross-attention");
     refuse_if(arch, ffn->latent, "experts in a narrower space");
-    refuse_if(arch, ffn->dense_width, "dense feed-forward beside experts");
-    refuse_if(arch, ffn->output_norm, "norm behind the experts");
+    refuse_if(arch, ffn->dense_width && !ffn->late, "dense feed-forward beside experts");
     refuse_if(arch, ffn->common_bias, "bias common to experts");
     refuse_if(arch, ffn->kind == MX_FEED_FORWARD_CHANNEL_MIX && layer->recurrence.kind != MX_RECURRENCE_RWKV,
               "channel mixing without time mixing");
@@ -284,7 +285,6 @@ void mx_arch_decide_runs(struct mx_arch *arch)
     refuse_if(arch, arch->streams, "alternating updates of several streams");
     refuse_if(arch, arch->laurel_rank, "low-rank path beside the residual");
     refuse_if(arch, arch->layer_input_width, "inputs per layer");
-    refuse_if(arch, arch->experts.empty, "empty experts");
     if (!arch->names) mx_arch_refuse(arch, "the tensor names of model type %s are not known", arch->model_type);
     if (!arch->not_runnable[0]) mx_tensors_each(arch, ask_name, arch);
     arch->runnable = arch->not_runnable[0] == '\0';

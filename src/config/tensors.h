@@ -84,7 +84,9 @@ enum mx_role {
     MX_ROLE_Q_B,
     MX_ROLE_KV_A, /* the latent, then the rotary part */
     MX_ROLE_KV_A_NORM,
-    MX_ROLE_KV_B, /* per head: nope rows of keys, then the values' */
+    MX_ROLE_KV_B,    /* per head: nope rows of keys, then the values' */
+    MX_ROLE_EMBED_Q, /* MLX's form of KV_B, not in the list: of each head [kv_rank, nope], and [v, kv_rank] */
+    MX_ROLE_UNEMBED_OUT,
     MX_ROLE_INDEXER_Q,
     MX_ROLE_INDEXER_K,
     MX_ROLE_INDEXER_K_NORM,

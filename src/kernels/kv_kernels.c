@@ -12,6 +12,7 @@ static void fill(struct mx_kv_kernels *table, enum mx_cpu_level level)
 {
     mx_kv_codes_fill_scalar(table);
     mx_kv_attend_fill_scalar(table);
+    mx_kv_turn_fill_scalar(table);
 #if MX_X86_LEVELS
     if (level < MX_CPU_AVX2) return;
     mx_kv_codes_fill_avx2(table);

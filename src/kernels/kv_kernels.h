@@ -103,6 +103,10 @@ struct mx_v_kernels {
     /* x [MX_BLOCK][dim] of one block. */
     void (*decode)(float *x, const uint8_t *codes, const uint16_t *scales, uint32_t dim);
 
+    /* `blocks` blocks as keys are laid out, for values that are keys (a latent). Scales stay as they are. Not turbo3.
+     */
+    void (*as_keys)(uint8_t *keys, const uint8_t *codes, uint32_t blocks, uint32_t dim);
+
     /* acc[r][i] += sum over tokens of w[r][16 b + t] * x_bti; the rows of acc [rows][dim] are `stride`
      * numbers apart; w is in [0, 1]. */
     void (*accumulate)(float *acc, size_t stride, const uint8_t *codes, const uint16_t *scales, uint32_t blocks,

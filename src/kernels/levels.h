@@ -18,6 +18,7 @@ void mx_dense_fill_scalar(struct mx_dense_kernels *table);
 void mx_products_fill_scalar(struct mx_product_kernels products[MX_WEIGHT_KINDS]);
 void mx_kv_codes_fill_scalar(struct mx_kv_kernels *kernels);
 void mx_kv_attend_fill_scalar(struct mx_kv_kernels *kernels);
+void mx_kv_turn_fill_scalar(struct mx_kv_kernels *kernels);
 
 #define MX_LEVEL_PARTS(level)                                                                                          \
     void mx_dense_fill_##level(struct mx_dense_kernels *table);                                                        \

@@ -62,14 +62,13 @@ static void prepare_heads(const struct heads *job, const struct mx_norm_weights 
     }
 }
 
-/* What queries grow by at their position. */
-static float growth(const struct heads *job, size_t t)
+float mx_query_growth(const struct mx_run *run, const struct mx_attention *mixer, size_t t)
 {
-    const struct mx_part *part = job->run->workspace->parts;
+    const struct mx_part *part = run->workspace->parts;
     while (t >= part->row + part->n) part++;
-    const uint64_t position = part->length + part->first + t - part->row + job->mixer->query_shift;
-    const uint64_t periods = position / job->mixer->query_period;
-    return (float)(1 + job->mixer->query_growth * log1p((double)periods));
+    const uint64_t position = part->length + part->first + t - part->row + mixer->query_shift;
+    const uint64_t periods = position / mixer->query_period;
+    return (float)(1 + mixer->query_growth * log1p((double)periods));
 }
 
 static void prepare_piece(void *context, size_t first, size_t last)
@@ -87,7 +86,8 @@ static void prepare_piece(void *context, size_t first, size_t last)
     }
     for (size_t t = first; t < last; t++) {
         prepare_heads(job, &job->weights->q_norm, workspace->q + t * q_width, mixer->heads, t);
-        if (mixer->query_growth > 0) job->run->kernels->scale(workspace->q + t * q_width, growth(job, t), q_width);
+        if (mixer->query_growth > 0)
+            job->run->kernels->scale(workspace->q + t * q_width, mx_query_growth(job->run, mixer, t), q_width);
         if (mixer->shares_cache_of >= 0) continue;
         prepare_heads(job, &job->weights->k_norm, workspace->k + t * k_width, mixer->kv_heads, t);
         const float value_scale = (float)job->run->arch->value_scale;

@@ -40,6 +40,8 @@ struct mx_workspace {
     float *embedded, *wide;      /* [n, hidden], [n, 2 * hidden]: of blocks that see the embedding */
     float *adapted;              /* [n, 3 * rank]: between an adapter's two matrices */
     float *q, *k, *v, *attended; /* [n, heads * k_dim], [n, kv_heads * dim] (two), [n, heads * v_dim] */
+    float *q_latent, *kv_latent; /* latent attention: [n, q_rank], [n, kv_rank + rope] */
+    float *absorbed, *latents;   /* [n, heads * (kv_rank + rope)]: queries; [n, heads * kv_rank]: what they attended */
     float *gates;                /* [n, heads * v_dim]: of attention's output */
     float *mix[4];               /* [n, ...]: of a recurrence: recurrent.h says what each kind keeps in them */
     float *gate, *up;            /* [n, widest feed-forward or expert] */
@@ -48,6 +50,7 @@ struct mx_workspace {
     float rope_factor[2];
     float *logits;                /* [rows, vocab] */
     float *scores;                /* [n, 3, experts]: the router's, and what its choice needs */
+    float *late;                  /* [n, hidden]: of experts, what joins the stream at the end of the next layer */
     float *gathered, *expert_out; /* [n, hidden]: the tokens of one expert, and what it made of them */
     float *weight;                /* [n, experts used] */
     uint32_t *chosen;             /* [n, experts used] */
@@ -87,6 +90,13 @@ void mx_norm_row(const struct mx_run *run, const struct mx_norm_weights *norm, f
 
 /* out [n, hidden] = (add ? out : 0) + attention of layer `index` on x [n, hidden]. Stores the layer's K and V. */
 void mx_attention_block(const struct mx_run *run, uint32_t index, const float *x, float *out, bool add);
+
+/* What a layer's queries grow by at the position of row t. */
+float mx_query_growth(const struct mx_run *run, const struct mx_attention *mixer, size_t t);
+
+/* out [n, hidden] = (add ? out : 0) + latent attention of layer `index` on x [n, hidden]. Stores what the layer holds.
+ */
+void mx_latent_block(const struct mx_run *run, uint32_t index, const float *x, float *out, bool add);
 
 /* out [n, hidden] = (add ? out : 0) + the recurrence of layer `index` on x [n, hidden]. Moves its states on. */
 void mx_recurrent_block(const struct mx_run *run, uint32_t index, const float *x, float *out, bool add);

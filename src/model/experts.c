@@ -33,6 +33,12 @@ static uint32_t best_left(const float *scores, uint32_t count, const uint32_t *c
     return best;
 }
 
+/* What a token is routed among: experts, and those that are empty, numbered behind them. */
+static uint32_t routes_of(const struct mx_experts *experts)
+{
+    return experts->count + experts->empty;
+}
+
 /* The `used` largest of scores[count], largest first. */
 static void choose(const float *scores, uint32_t count, uint32_t used, uint32_t *chosen)
 {
@@ -88,28 +94,29 @@ static void mix_sparsely(const struct mx_experts *experts, const float *scores, 
     }
 }
 
-/* `choice` and `room` [count]: scratch. */
+/* `choice` and `room` [routes]: scratch. */
 static void route_token(const struct routing *routing, float *scores, float *choice, float *room, uint32_t *chosen,
                         float *weight)
 {
     const struct mx_experts *experts = routing->experts;
     const struct mx_dense_kernels *kernels = routing->run->kernels;
+    const uint32_t routes = routes_of(experts);
     if (experts->margin > 0) {
         mix_sparsely(experts, scores, chosen, weight);
         return;
     }
     if (experts->sigmoid) {
-        kernels->sigmoid(scores, scores, experts->count);
+        kernels->sigmoid(scores, scores, routes);
     } else if (experts->softmax_first) {
-        kernels->softmax(scores, experts->count);
+        kernels->softmax(scores, routes);
     }
-    memcpy(choice, scores, experts->count * sizeof *choice);
-    if (routing->choice_bias) kernels->add(choice, routing->choice_bias, experts->count);
+    memcpy(choice, scores, routes * sizeof *choice);
+    if (routing->choice_bias) kernels->add(choice, routing->choice_bias, routes);
     if (experts->groups) {
         uint32_t kept[MX_ARCH_MAX_EXPERTS / 32] = {0};
         keep_groups(experts, choice, room, kept);
     }
-    choose(choice, experts->count, experts->used, chosen);
+    choose(choice, routes, experts->used, chosen);
     float sum = 0;
     for (uint32_t i = 0; i < experts->used; i++) sum += weight[i] = scores[chosen[i]];
     if (!experts->sigmoid && !experts->softmax_first) {
@@ -124,11 +131,11 @@ static void route_piece(void *context, size_t first, size_t last)
 {
     const struct routing *routing = context;
     const struct mx_workspace *workspace = routing->run->workspace;
-    const size_t used = routing->experts->used;
+    const size_t used = routing->experts->used, routes = routes_of(routing->experts);
     for (size_t t = first; t < last; t++) {
-        float *scores = workspace->scores + 3 * t * routing->experts->count;
-        route_token(routing, scores, scores + routing->experts->count, scores + 2 * routing->experts->count,
-                    workspace->chosen + t * used, workspace->weight + t * used);
+        float *scores = workspace->scores + 3 * t * routes;
+        route_token(routing, scores, scores + routes, scores + 2 * routes, workspace->chosen + t * used,
+                    workspace->weight + t * used);
     }
 }
 
@@ -208,6 +215,15 @@ static void run_expert(const struct mx_run *run, const struct mx_feed_forward_we
     mx_rows(run->pool, count, scatter_piece, &scatter);
 }
 
+/* An expert that passes its input on. */
+static void run_empty(const struct mx_run *run, const uint32_t *entries, size_t count, const float *x, float *out)
+{
+    struct transfer gather = {.run = run, .entries = entries, .from = x, .to = run->workspace->gathered};
+    mx_rows(run->pool, count, gather_piece, &gather);
+    struct transfer scatter = {.run = run, .entries = entries, .from = run->workspace->gathered, .to = out};
+    mx_rows(run->pool, count, scatter_piece, &scatter);
+}
+
 static void run_shared(const struct mx_run *run, const struct mx_experts_weights *weights, const float *x, float *out)
 {
     struct mx_workspace *workspace = run->workspace;
@@ -226,16 +242,21 @@ void mx_experts_block(const struct mx_run *run, const struct mx_layer *layer, co
 {
     const struct mx_experts *experts = &run->arch->experts;
     struct mx_workspace *workspace = run->workspace;
+    const uint32_t routes = routes_of(experts);
     const struct mx_matmul_job router = {&weights->router.matrix, weights->router.bias, workspace->scores,
-                                         3 * (size_t)experts->count, false};
+                                         3 * (size_t)routes, false};
     mx_matmul_many(&workspace->machine, &router, 1, x, run->arch->hidden, run->n);
     struct routing routing = {run, experts, weights->choice_bias};
     mx_rows(run->pool, run->n, route_piece, &routing);
-    group_by_expert(workspace, run->n * experts->used, experts->count);
+    group_by_expert(workspace, run->n * experts->used, routes);
     if (!add) memset(out, 0, run->n * run->arch->hidden * sizeof *out);
-    for (uint32_t expert = 0; expert < experts->count; expert++) {
+    for (uint32_t expert = 0; expert < routes; expert++) {
         const uint32_t first = workspace->first[expert], count = workspace->first[expert + 1] - first;
-        if (count) run_expert(run, &weights->experts[expert], workspace->order + first, count, x, out);
+        if (!count) continue;
+        if (expert < experts->count)
+            run_expert(run, &weights->experts[expert], workspace->order + first, count, x, out);
+        else
+            run_empty(run, workspace->order + first, count, x, out);
     }
     if (layer->feed_forward.shared_width) run_shared(run, weights, x, out);
 }

@@ -29,7 +29,14 @@ static void feed_forward(const struct mx_run *run, uint32_t index, const float *
     const struct mx_layer_weights *weights = &run->model->weights.layers[index];
     switch (layer->feed_forward.kind) {
     case MX_FEED_FORWARD_DENSE: mx_feed_forward_block(run, &weights->dense, run->n, x, out, add); break;
-    case MX_FEED_FORWARD_EXPERTS: mx_experts_block(run, layer, &weights->experts, x, out, add); break;
+    case MX_FEED_FORWARD_EXPERTS:
+        if (layer->feed_forward.late) {
+            mx_experts_block(run, layer, &weights->experts, x, run->workspace->late, false);
+            mx_feed_forward_block(run, &weights->dense, run->n, x, out, add);
+            break;
+        }
+        mx_experts_block(run, layer, &weights->experts, x, out, add);
+        break;
     case MX_FEED_FORWARD_CHANNEL_MIX: mx_channel_mix_block(run, index, x, out, add); break;
     case MX_FEED_FORWARD_NONE:
     case MX_FEED_FORWARD_LINEAR: break; /* config/runs.c refuses them */
@@ -39,7 +46,10 @@ static void feed_forward(const struct mx_run *run, uint32_t index, const float *
 static void mixer(const struct mx_run *run, uint32_t index, const float *x, float *out, bool add)
 {
     const struct mx_layer *layer = &run->arch->layers[index];
-    if (mx_layer_attends(layer)) mx_attention_block(run, index, x, out, add);
+    if (layer->attention.kind == MX_ATTENTION_LATENT)
+        mx_latent_block(run, index, x, out, add);
+    else if (mx_layer_attends(layer))
+        mx_attention_block(run, index, x, out, add);
     if (mx_layer_recurs(layer)) mx_recurrent_block(run, index, x, out, add || mx_layer_attends(layer));
 }
 
@@ -132,7 +142,9 @@ static void run_layer(struct mx_run *run, uint32_t index)
         mx_norm_rows(run, &weights->ffn_norm, run->n, workspace->normed, workspace->x, hidden);
         input = workspace->normed;
     }
-    join(run, index, feed_forward, input, post ? &weights->ffn_post_norm : NULL, scale);
+    const bool normed = post || layer->feed_forward.output_norm;
+    join(run, index, feed_forward, input, normed ? &weights->ffn_post_norm : NULL, scale);
+    if (index && layer[-1].feed_forward.late) mx_add_rows(run, workspace->x, workspace->late, 1, hidden);
     mx_watch_stream(run, index, "feed-forward");
 }
 

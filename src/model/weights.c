@@ -105,6 +105,17 @@ static mx_status read_rate(struct loader *loader, struct mx_found *found, unsign
     return MX_OK;
 }
 
+/* What a latent is multiplied by, whether it stands in one matrix or head by head. */
+static mx_status read_latent(struct loader *loader, const struct mx_tensor_spec *spec, unsigned char *place)
+{
+    const struct mx_attention *mixer = &loader->reader.arch->layers[spec->layer].attention;
+    struct mx_latent_weights *latent = (struct mx_latent_weights *)(void *)place;
+    MX_TRY(mx_reader_latent(&loader->reader, spec, &mixer->latent, mixer->heads, latent));
+    for (uint32_t head = 0; head < mixer->heads; head++)
+        loader->weights->step_bytes += mx_matrix_bytes(&latent->k_up[head]) + mx_matrix_bytes(&latent->v_up[head]);
+    return MX_OK;
+}
+
 /* One matrix of every expert of the layer. */
 static mx_status read_experts(struct loader *loader, struct mx_found *found, size_t offset)
 {
@@ -166,6 +177,7 @@ static mx_status read_tensor(void *context, const struct mx_tensor_spec *spec)
         return mx_fail(loader->reader.err, MX_ERR_UNSUPPORTED, "the engine has no block for the tensor \"%s\"",
                        mx_role_name(spec->role));
     if (spec->repeated) return repeat(loader, spec, place);
+    if (place.kind == MX_PLACE_LATENT) return read_latent(loader, spec, base + place.offset);
     MX_TRY(mx_reader_find(&loader->reader, spec, &found));
     switch (place.kind) {
     case MX_PLACE_LINEAR: return read_linear(loader, &found, base + place.offset);
@@ -175,6 +187,7 @@ static mx_status read_tensor(void *context, const struct mx_tensor_spec *spec)
     case MX_PLACE_DECAY: return read_decay(loader, &found, base + place.offset);
     case MX_PLACE_RATE: return read_rate(loader, &found, base + place.offset);
     case MX_PLACE_EXPERT: return read_experts(loader, &found, place.offset);
+    case MX_PLACE_LATENT:
     case MX_PLACE_NONE: break;
     }
     return MX_OK;
@@ -187,12 +200,22 @@ static int compare_names(const void *a, const void *b)
     return strcmp(*(const char *const *)a, *(const char *const *)b);
 }
 
-/* Tensors that a checkpoint may hold beside the model's own: precomputed tables of older exporters, a second copy of a
- * tied output matrix, and, in a model that wraps this text model, its other parts (vision, audio). */
+/* A tensor of an expert that passes its input on: exporters write what nobody reads. */
+static bool is_of_empty_expert(const struct mx_arch *arch, const char *name)
+{
+    const char *at = strstr(name, ".experts.");
+    const unsigned long expert = at ? strtoul(at + strlen(".experts."), NULL, 10) : 0;
+    return expert >= arch->experts.count && expert < (unsigned long)arch->experts.count + arch->experts.empty;
+}
+
+/* Tensors that a checkpoint may hold beside the model's own: precomputed tables of older exporters, those of empty
+ * experts, a second copy of a tied output matrix, and, in a model that wraps this text model, its other parts (vision,
+ * audio). */
 static bool is_harmless(const struct mx_reader *reader, const char *name)
 {
     static const char *const tables[] = {".rotary_emb.inv_freq", ".attn.masked_bias", ".position_ids"};
     if (mx_ends_with_any(name, tables, sizeof tables / sizeof *tables)) return true;
+    if (reader->arch->experts.empty && is_of_empty_expert(reader->arch, name)) return true;
     const struct mx_tensor_spec head = {.role = MX_ROLE_HEAD, .layer = -1};
     struct mx_tensor_source source;
     for (unsigned i = 0; reader->arch->tied && mx_tensor_source(reader->arch, &reader->world, &head, i, &source); i++)

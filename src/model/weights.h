@@ -23,8 +23,17 @@ struct mx_linear {
     const float *bias;       /* [rows] or NULL */
 };
 
+/* Of latent attention (latent.c). Where queries are compressed q_a and q_b stand in q's place. */
+struct mx_latent_weights {
+    struct mx_linear q_a, q_b, kv_a;
+    struct mx_norm_weights q_a_norm, kv_a_norm;
+    const struct mx_matrix *k_up; /* [heads]: each [kv_rank, nope], from a head's queries to the latent's space */
+    const struct mx_matrix *v_up; /* [heads]: each [v, kv_rank] */
+};
+
 struct mx_attention_weights {
     struct mx_linear q, k, v, o;
+    struct mx_latent_weights latent;
     struct mx_linear gate; /* of the output: MX_GATE_* */
     struct mx_norm_weights q_norm, k_norm;
     const float *sinks;                 /* [heads], or NULL */
@@ -112,6 +121,7 @@ enum mx_place_kind {
     MX_PLACE_CONV,   /* a struct mx_conv_weights, transposed */
     MX_PLACE_DECAY,  /* a const float *: -exp of the numbers, [cols, rows] */
     MX_PLACE_RATE,   /* a const float *: -8 softplus of the numbers (RG-LRU) */
+    MX_PLACE_LATENT, /* k_up and v_up of a struct mx_latent_weights */
     MX_PLACE_EXPERT, /* a struct mx_linear in each expert's struct mx_feed_forward_weights */
 };
 struct mx_place {

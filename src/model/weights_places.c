@@ -45,6 +45,12 @@ static const struct mx_place places[MX_ROLE_COUNT] = {
     [MX_ROLE_O] = LAYER(LINEAR, attention.o),
     [MX_ROLE_Q_NORM] = LAYER(NORM, attention.q_norm),
     [MX_ROLE_K_NORM] = LAYER(NORM, attention.k_norm),
+    [MX_ROLE_Q_A] = LAYER(LINEAR, attention.latent.q_a),
+    [MX_ROLE_Q_A_NORM] = LAYER(NORM, attention.latent.q_a_norm),
+    [MX_ROLE_Q_B] = LAYER(LINEAR, attention.latent.q_b),
+    [MX_ROLE_KV_A] = LAYER(LINEAR, attention.latent.kv_a),
+    [MX_ROLE_KV_A_NORM] = LAYER(NORM, attention.latent.kv_a_norm),
+    [MX_ROLE_KV_B] = LAYER(LATENT, attention.latent),
 
     [MX_ROLE_SHARED_NORM] = LAYER(NORM, shared.norm),
     [MX_ROLE_SHARED_OUT] = LAYER(LINEAR, shared.out),

@@ -24,16 +24,26 @@ static mx_status remember(struct mx_reader *reader, const char *module)
     return MX_OK;
 }
 
-mx_status mx_reader_find(struct mx_reader *reader, const struct mx_tensor_spec *spec, struct mx_found *found)
+/* Looks for the tensor under its names, the first of which goes to `first`. */
+static bool look_for(struct mx_reader *reader, const struct mx_tensor_spec *spec, struct mx_found *found,
+                     char first[MX_NAME_SIZE])
 {
-    char module[MX_NAME_SIZE], part[MX_NAME_SIZE], first[MX_NAME_SIZE] = "";
+    char module[MX_NAME_SIZE], part[MX_NAME_SIZE];
+    first[0] = '\0';
     *found = (struct mx_found){.spec = spec};
     for (unsigned i = 0; mx_tensor_source(reader->arch, &reader->world, spec, i, &found->source); i++) {
         mx_name_part(part, found->source.module, 0);
         mx_name_expert(module, part, 0);
-        if (mx_checkpoint_has(reader->checkpoint, module)) return MX_OK;
-        if (i == 0) snprintf(first, sizeof first, "%s", module);
+        if (mx_checkpoint_has(reader->checkpoint, module)) return true;
+        if (i == 0) snprintf(first, MX_NAME_SIZE, "%s", module);
     }
+    return false;
+}
+
+mx_status mx_reader_find(struct mx_reader *reader, const struct mx_tensor_spec *spec, struct mx_found *found)
+{
+    char first[MX_NAME_SIZE];
+    if (look_for(reader, spec, found, first)) return MX_OK;
     return mx_checkpoint_missing(reader->checkpoint, first, reader->err);
 }
 
@@ -234,6 +244,73 @@ mx_status mx_reader_stack(struct mx_reader *reader, const struct mx_found *found
                        tensor->file, name, rows * cols);
     MX_TRY(remember(reader, module));
     return found->source.transposed ? transpose_squares(reader, out) : MX_OK;
+}
+
+/* ---- latents ---- */
+
+/* Rows [first, first + count) of a matrix as columns: plain numbers as they are, others as f32. */
+static mx_status turn_rows(struct mx_reader *reader, const struct mx_matrix *stored, size_t first, size_t count,
+                           struct mx_matrix *out)
+{
+    const enum mx_dtype dtype = stored->bits ? MX_F32 : stored->dtype;
+    const size_t size = mx_dtype_size(dtype), cols = stored->cols;
+    uint8_t *data = copy_space(reader, cols, count * size);
+    float *row = stored->bits ? malloc(cols * sizeof *row) : NULL;
+    if (!data || (stored->bits && !row)) {
+        free(row);
+        return mx_fail_memory(reader->err, "a transposed copy", cols * count * size);
+    }
+    for (size_t i = 0; i < count; i++) {
+        const uint8_t *from = stored->bits ? (uint8_t *)row : stored->data + (first + i) * mx_matrix_row_bytes(stored);
+        if (stored->bits) mx_matrix_row(stored, first + i, row);
+        for (size_t c = 0; c < cols; c++) memcpy(data + (c * count + i) * size, from + c * size, size);
+    }
+    free(row);
+    *out = (struct mx_matrix){.data = data, .rows = cols, .cols = count, .dtype = dtype};
+    return MX_OK;
+}
+
+/* The matrices of each head out of a stack of them; *found is false where there is none. */
+static mx_status read_heads(struct mx_reader *reader, const struct mx_tensor_spec *spec, struct mx_matrix *out,
+                            bool *there)
+{
+    struct mx_found found;
+    char first[MX_NAME_SIZE];
+    *there = look_for(reader, spec, &found, first);
+    for (uint32_t head = 0; *there && head < spec->count; head++) {
+        MX_TRY(stored_matrix(reader, &found, head, &out[head]));
+        MX_TRY(mx_matrix_check_scales(&out[head], found.source.module, reader->err));
+    }
+    return MX_OK;
+}
+
+mx_status mx_reader_latent(struct mx_reader *reader, const struct mx_tensor_spec *spec, const struct mx_latent *latent,
+                           uint32_t heads, struct mx_latent_weights *out)
+{
+    struct mx_matrix *k_up = mx_arena_array(reader->arena, heads, sizeof *k_up);
+    struct mx_matrix *v_up = mx_arena_array(reader->arena, heads, sizeof *v_up);
+    if (!k_up || !v_up) return mx_fail_memory(reader->err, "the heads' table", heads * sizeof *k_up);
+    out->k_up = k_up;
+    out->v_up = v_up;
+    const struct mx_tensor_spec keys = {
+        .role = MX_ROLE_EMBED_Q, .layer = spec->layer, .count = heads, .rows = latent->kv_rank, .cols = latent->nope};
+    const struct mx_tensor_spec values = {
+        .role = MX_ROLE_UNEMBED_OUT, .layer = spec->layer, .count = heads, .rows = latent->v, .cols = latent->kv_rank};
+    bool has_keys, has_values;
+    MX_TRY(read_heads(reader, &keys, k_up, &has_keys));
+    MX_TRY(read_heads(reader, &values, v_up, &has_values));
+    if (has_keys && has_values) return MX_OK;
+
+    struct mx_found found;
+    struct mx_linear both = {0};
+    MX_TRY(mx_reader_find(reader, spec, &found));
+    MX_TRY(mx_reader_linear(reader, &found, 0, &both));
+    for (uint32_t head = 0; head < heads; head++) {
+        const size_t at = (size_t)head * (latent->nope + latent->v);
+        MX_TRY(turn_rows(reader, &both.matrix, at, latent->nope, &k_up[head]));
+        v_up[head] = rows_of(&both.matrix, at + latent->nope, latent->v);
+    }
+    return MX_OK;
 }
 
 /* ---- small arrays ---- */

@@ -2,6 +2,7 @@
 #include <stdlib.h>
 
 #include "base/checked.h"
+#include "kernels/heads.h"
 #include "model/block.h"
 #include "model/recurrent.h"
 
@@ -11,11 +12,25 @@ static const size_t LOGITS_LIMIT = 32u << 20; /* bytes of logits that one tile m
 /* The largest of each width over all layers. */
 struct widths {
     size_t q, k, v, attended, gates, middle, cols;
+    size_t q_latent, kv_latent, absorbed, latents, latent_cols;
+    bool late;
     size_t mix[4];
     size_t adapted;
     bool two_inputs; /* a layer's two parts have an input of their own each */
     bool wide;       /* a layer sees the embedding, too */
 };
+
+static void add_latent(struct widths *widths, const struct mx_attention *mixer)
+{
+    const struct mx_latent *latent = &mixer->latent;
+    const size_t held = (size_t)latent->kv_rank + latent->rope;
+    widths->q_latent = mx_larger(widths->q_latent, latent->q_rank);
+    widths->kv_latent = mx_larger(widths->kv_latent, held);
+    widths->absorbed = mx_larger(widths->absorbed, mixer->heads * held);
+    widths->latents = mx_larger(widths->latents, (size_t)mixer->heads * latent->kv_rank);
+    widths->latent_cols = mx_larger(widths->latent_cols, mx_larger(latent->kv_rank, latent->nope));
+    widths->cols = mx_larger(widths->cols, latent->q_rank);
+}
 
 static struct widths widths_of(const struct mx_arch *arch)
 {
@@ -24,9 +39,12 @@ static struct widths widths_of(const struct mx_arch *arch)
         const struct mx_attention *mixer = &arch->layers[i].attention;
         const struct mx_feed_forward *ffn = &arch->layers[i].feed_forward;
         widths.q = mx_larger(widths.q, (size_t)mixer->heads * mixer->k_dim);
-        widths.k = mx_larger(widths.k, (size_t)mixer->kv_heads * mixer->k_dim);
         const size_t v_dim = (mixer->differential ? 2 : 1) * (size_t)mixer->v_dim;
-        widths.v = mx_larger(widths.v, mixer->kv_heads * v_dim);
+        const bool latent = mixer->kind == MX_ATTENTION_LATENT;
+        if (latent) add_latent(&widths, mixer);
+        widths.k = mx_larger(widths.k, latent ? mixer->latent.rope : (size_t)mixer->kv_heads * mixer->k_dim);
+        widths.v = mx_larger(widths.v, latent ? mixer->latent.kv_rank : mixer->kv_heads * v_dim);
+        widths.late |= ffn->late;
         widths.attended = mx_larger(widths.attended, mixer->heads * v_dim);
         if (mixer->gate != MX_GATE_NONE) widths.gates = widths.attended;
         widths.middle = mx_larger(widths.middle, mx_larger(ffn->width, ffn->shared_width));
@@ -79,6 +97,10 @@ static void *lay_out(struct mx_workspace *workspace, struct cursor *cursor, cons
     workspace->k = take(cursor, n, widths.k, sizeof(float));
     workspace->v = take(cursor, n, widths.v, sizeof(float));
     workspace->attended = take(cursor, n, widths.attended, sizeof(float));
+    workspace->q_latent = take(cursor, n, widths.q_latent, sizeof(float));
+    workspace->kv_latent = take(cursor, n, widths.kv_latent, sizeof(float));
+    workspace->absorbed = take(cursor, n, widths.absorbed, sizeof(float));
+    workspace->latents = take(cursor, n, widths.latents, sizeof(float));
     workspace->gates = take(cursor, n, widths.gates, sizeof(float));
     for (int i = 0; i < 4; i++) workspace->mix[i] = take(cursor, n, widths.mix[i], sizeof(float));
     workspace->gate = take(cursor, n, widths.middle, sizeof(float));
@@ -91,16 +113,19 @@ static void *lay_out(struct mx_workspace *workspace, struct cursor *cursor, cons
     }
     workspace->logits = take(cursor, workspace->rows, arch->vocab, sizeof(float));
     if (arch->experts.count) {
-        workspace->scores = take(cursor, n, 3 * (size_t)arch->experts.count, sizeof(float));
+        workspace->scores = take(cursor, n, 3 * ((size_t)arch->experts.count + arch->experts.empty), sizeof(float));
+        if (widths.late) workspace->late = take(cursor, n, arch->hidden, sizeof(float));
         workspace->gathered = take(cursor, n, arch->hidden, sizeof(float));
         workspace->expert_out = take(cursor, n, arch->hidden, sizeof(float));
         workspace->weight = take(cursor, n, used, sizeof(float));
         workspace->chosen = take(cursor, n, used, sizeof(uint32_t));
         workspace->order = take(cursor, n, used, sizeof(uint32_t));
-        workspace->first = take(cursor, 1, (size_t)arch->experts.count + 1, sizeof(uint32_t));
+        workspace->first = take(cursor, 1, (size_t)arch->experts.count + arch->experts.empty + 1, sizeof(uint32_t));
     }
-    const size_t scratch = mx_matmul_scratch_bytes(n, widths.cols, threads);
-    if (!scratch) cursor->overflow = true;
+    const size_t products = mx_matmul_scratch_bytes(n, widths.cols, threads);
+    const size_t heads = widths.latent_cols ? mx_matmul_heads_scratch_bytes(n, widths.latent_cols, threads) : 1;
+    const size_t scratch = mx_larger(products, heads);
+    if (!products || !heads) cursor->overflow = true;
     workspace->machine.scratch = take(cursor, 1, 1, scratch);
     workspace->parts = take(cursor, n, 1, sizeof *workspace->parts);
     workspace->sequences = take(cursor, n, 1, sizeof *workspace->sequences);

@@ -453,10 +453,10 @@ static void refusals(void **state)
     assert_int_equal(mx_sequence_context(cache), 256);
     assert_fails(mx_sequence_reserve(cache, 257, &err), MX_ERR_LIMIT, "the context is full");
     mx_sequence_close(cache);
-    model.layers[1].attention.kind = MX_ATTENTION_LATENT;
+    model.layers[1].attention.cache_copies = 2;
     assert_fails(mx_sequence_open_alone(&cache, &model.arch, &options, &err), MX_ERR_UNSUPPORTED, "layer 1");
     assert_null(cache);
-    model.layers[1].attention.kind = MX_ATTENTION_FULL;
+    model.layers[1].attention.cache_copies = 1;
     options.context = 0;
     assert_fails(mx_sequence_open_alone(&cache, &model.arch, &options, &err), MX_ERR_ARGUMENT, "a context of");
     mx_sequence_close(NULL);

@@ -122,8 +122,12 @@ static void resolver_rules(void **state)
         model.layers[i].attention.latent = (struct mx_latent){.kv_rank = 512, .rope = 64};
     }
     assert_int_equal(resolve(MX_MODE_INT8_TURBO4, false).mode, MX_MODE_INT8);
-    assert_non_null(strstr(resolve(MX_MODE_TURBO4, false).reason, "latent"));
+    assert_non_null(strstr(resolve(MX_MODE_INT8_TURBO4, false).reason, "key and value in one"));
     assert_int_equal(resolve(MX_MODE_INT8, false).mode, MX_MODE_INT8);
+    assert_int_equal(resolve(MX_MODE_TURBO4, false).mode, MX_MODE_TURBO4);
+    assert_int_equal(resolve(MX_MODE_TURBO4, false).applied_layers, 4);
+    snprintf(model.arch.model_type, sizeof model.arch.model_type, "deepseek_v2"); /* nothing was measured on it */
+    assert_int_equal(resolve(MX_MODE_TURBO4, false).mode, MX_MODE_INT8);
 }
 
 static void allowlist_matches_whole_words(void **state)
@@ -266,6 +270,8 @@ static void latent_bytes(void **state)
     assert_int_equal(mx_cache_bytes(&model.arch, &setup, 1000), 1024 * 2 * 576);
     setup = resolve(MX_MODE_INT8, false);
     assert_int_equal(mx_cache_marginal_bytes(&model.arch, &setup), 512 + 8 * 2 + 2 * 64);
+    const struct mx_kv_setup turbo4 = resolve(MX_MODE_TURBO4, false);
+    assert_int_equal(mx_cache_marginal_bytes(&model.arch, &turbo4), 512 / 2 + 2 + 2 * 64);
     model.layers[0].attention.indexer.dim = 128;
     assert_int_equal(mx_cache_marginal_bytes(&model.arch, &setup), 512 + 8 * 2 + 2 * 64 + 2 * 128);
 }

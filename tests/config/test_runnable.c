@@ -94,6 +94,17 @@ static mx_status take_tensor(void *context, const struct mx_tensor_spec *spec)
     return MX_OK;
 }
 
+/* The reference's exporter writes tensors of experts that pass their input on; nobody reads them. */
+static void drop_empty_experts(cJSON *header, const struct mx_experts *experts)
+{
+    for (cJSON *tensor = header->child, *next; tensor; tensor = next) {
+        const char *at = strstr(tensor->string, ".experts.");
+        next = tensor->next;
+        if (experts->empty && at && strtoul(at + strlen(".experts."), NULL, 10) >= experts->count)
+            cJSON_Delete(cJSON_DetachItemViaPointer(header, tensor));
+    }
+}
+
 /* True if the engine runs the model of this folder, whose tensors then are those of the list. */
 static bool check_folder(const char *root, const char *folder, const char *config)
 {
@@ -106,6 +117,7 @@ static bool check_folder(const char *root, const char *folder, const char *confi
     if (runs) {
         snprintf(path, sizeof path, "%s/%s/model.safetensors", root, folder);
         check.header = read_header(path);
+        drop_empty_experts(check.header, &check.arch.experts);
         check.rest = cJSON_Duplicate(check.header, true);
         assert_int_equal(mx_arch_parameters(&check.arch).total, header_elements(check.header));
         check.world = mx_names_world(&check.arch, exists, check.header);

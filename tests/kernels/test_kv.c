@@ -277,6 +277,41 @@ static void levels_agree_to_the_bit(void **state)
 }
 
 /* Online softmax, with softcap and hidden entries, against its definition in double precision, on every level. */
+/* Values laid out as keys are the keys that the same numbers would have been. */
+static void values_become_keys(void **state)
+{
+    static const enum mx_repr reprs[] = {MX_REPR_FP16, MX_REPR_INT8, MX_REPR_TURBO4};
+    enum { BLOCKS = 3 };
+    static float x[MAX_DIM * MX_BLOCK];
+    static _Alignas(64) uint8_t keys[BLOCKS * MAX_CODES], values[BLOCKS * MAX_CODES],
+        turned[BLOCKS * MAX_CODES + GUARD];
+    for (int level = 0; level <= (int)mx_cpu_detect(); level++) {
+        const struct mx_kv_kernels *kernels = mx_kv_kernels((enum mx_cpu_level)level);
+        for (size_t i = 0; i < DIM_COUNT * 3; i++) {
+            const enum mx_repr repr = reprs[i % 3];
+            const uint32_t dim = dims[i / 3];
+            const size_t bytes = mx_repr_code_bytes(repr, dim);
+            for (size_t b = 0; b < BLOCKS; b++) {
+                uint16_t scales[MX_BLOCK];
+                make_panel(x, dim, dim + b);
+                for (uint32_t t = 0; repr == MX_REPR_FP16 && t < MX_BLOCK; t++) {
+                    float one[MAX_DIM];
+                    for (uint32_t k = 0; k < dim; k++) one[k] = x[k * MX_BLOCK + t];
+                    kernels->store_k((uint16_t *)(void *)(keys + b * bytes), one, t, dim);
+                    kernels->store_v((uint16_t *)(void *)(values + b * bytes), one, t, dim);
+                }
+                if (repr == MX_REPR_FP16) continue;
+                kernels->k[repr].encode(keys + b * bytes, scales, x, dim, MX_SCALE_UNBIASED);
+                kernels->v[repr].encode(values + b * bytes, scales, x, dim, MX_SCALE_UNBIASED);
+            }
+            memset(turned, 0x5a, sizeof turned);
+            kernels->v[repr].as_keys(turned, values, BLOCKS, dim);
+            assert_memory_equal(turned, keys, BLOCKS * bytes);
+            for (size_t g = 0; g < GUARD; g++) assert_int_equal(turned[BLOCKS * bytes + g], 0x5a);
+        }
+    }
+}
+
 static void softmax_is_exact(void **state)
 {
     for (int level = MX_CPU_SCALAR; level <= (int)mx_cpu_detect(); level++) {
@@ -388,10 +423,15 @@ static void products(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(gaussian_error),         cmocka_unit_test(scale_rules),
-        cmocka_unit_test(zeros_and_not_a_number), cmocka_unit_test(int8_is_within_half_a_step),
-        cmocka_unit_test(what_turns_is_exact),    cmocka_unit_test(levels_agree_to_the_bit),
-        cmocka_unit_test(softmax_is_exact),       cmocka_unit_test(products),
+        cmocka_unit_test(gaussian_error),
+        cmocka_unit_test(scale_rules),
+        cmocka_unit_test(zeros_and_not_a_number),
+        cmocka_unit_test(int8_is_within_half_a_step),
+        cmocka_unit_test(what_turns_is_exact),
+        cmocka_unit_test(levels_agree_to_the_bit),
+        cmocka_unit_test(values_become_keys),
+        cmocka_unit_test(softmax_is_exact),
+        cmocka_unit_test(products),
     };
     return cmocka_run_group_tests_name("kernels of the KV cache", tests, NULL, NULL);
 }

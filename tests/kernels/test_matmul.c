@@ -8,6 +8,7 @@
 #include "base/half.h"
 #include "base/random.h"
 #include "kernels/guarded.h"
+#include "kernels/heads.h"
 #include "kernels/matmul.h"
 
 static struct mx_error err;
@@ -349,6 +350,59 @@ static void company_does_not_matter(void **state)
     }
 }
 
+/* Head by head, spread over threads or not: the bits of a product of each head alone. */
+static void heads_are_products(void **state)
+{
+    enum { HEADS = 5, MOST = 41 };
+    struct mx_random random = {6};
+    for (int round = 0; round < (SANITIZED ? 6 : 28); round++) {
+        const int bits = round % 7 == 6 ? 0 : widths[round % 7], group = group_sizes[pick(&random, 3)];
+        const size_t rows = 1 + pick(&random, 70),
+                     cols = bits ? (size_t)group * (1 + pick(&random, 3)) : 1 + pick(&random, 200);
+        struct sample samples[HEADS];
+        struct mx_matrix matrices[HEADS];
+        for (int h = 0; h < HEADS; h++) {
+            samples[h] = make_sample(&random, rows, cols, (enum mx_dtype)(round % 3), bits, group);
+            matrices[h] = samples[h].matrix;
+        }
+        const size_t x_step = cols + 3, x_stride = HEADS * x_step, out_step = rows + 2, out_stride = HEADS * out_step;
+        float *x = malloc(MOST * x_stride * sizeof *x), *out = malloc(MOST * out_stride * sizeof *out);
+        float *one = malloc(MOST * rows * sizeof *one);
+        for (size_t i = 0; i < MOST * x_stride; i++) x[i] = hostile(&random);
+        for (int level = MX_CPU_SCALAR; level <= (int)mx_cpu_detect(); level++) {
+            struct mx_matmul_machine machine = {.kernels = mx_dense_kernels((enum mx_cpu_level)level)};
+            assert_ok(mx_pool_open(&machine.pool, 3, &err));
+            machine.scratch = mx_aligned_alloc(mx_matmul_heads_scratch_bytes(MOST, cols, 3));
+            const struct mx_head_product product = {.heads = matrices,
+                                                    .count = HEADS,
+                                                    .x = x,
+                                                    .x_step = x_step,
+                                                    .x_stride = x_stride,
+                                                    .out = out,
+                                                    .out_step = out_step,
+                                                    .out_stride = out_stride};
+            for (size_t n = 1; n <= MOST; n = n < 3 ? n + 1 : n * 2 + 1) {
+                for (size_t i = 0; i < n * out_stride; i++) out[i] = 77;
+                mx_matmul_heads(&machine, &product, n);
+                for (size_t h = 0; h < HEADS; h++) {
+                    const struct mx_matmul_job job = {&matrices[h], NULL, one, rows, false};
+                    mx_matmul_many(&machine, &job, 1, x + h * x_step, x_stride, n);
+                    for (size_t t = 0; t < n; t++) {
+                        const float *row = out + t * out_stride + h * out_step;
+                        assert_memory_equal(row, one + t * rows, rows * sizeof *one);
+                        assert_true(row[rows] == 77 && row[rows + 1] == 77);
+                    }
+                }
+            }
+            close_machine(&machine);
+        }
+        for (int h = 0; h < HEADS; h++) free_sample(&samples[h]);
+        free(x);
+        free(out);
+        free(one);
+    }
+}
+
 /* A NaN or an infinity in the input is seen in every output, whichever way it goes. */
 static void bad_inputs_are_not_hidden(void **state)
 {
@@ -375,6 +429,7 @@ static void bad_inputs_are_not_hidden(void **state)
 static void scratch_sizes_are_checked(void **state)
 {
     assert_int_equal(mx_matmul_scratch_bytes(1, SIZE_MAX / 64, 1), 0);
+    assert_int_equal(mx_matmul_heads_scratch_bytes(1, SIZE_MAX / 64, 1), 0);
     assert_true(mx_matmul_scratch_bytes(512, 3072, 2) < 10u << 20);
     assert_int_equal(mx_matmul_scratch_bytes(SIZE_MAX, 3072, 2), mx_matmul_scratch_bytes(MX_CHUNK_TOKENS, 3072, 2));
 }
@@ -385,6 +440,7 @@ int main(void)
         cmocka_unit_test(products_agree),
         cmocka_unit_test(threads_do_not_matter),
         cmocka_unit_test(company_does_not_matter),
+        cmocka_unit_test(heads_are_products),
         cmocka_unit_test(bad_inputs_are_not_hidden),
         cmocka_unit_test(scratch_sizes_are_checked),
     };

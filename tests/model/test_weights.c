@@ -304,6 +304,71 @@ static void test_experts(void **state)
     read_back(&copy, &arch, check_experts);
 }
 
+/* What a latent is multiplied by: one matrix of all heads (Hugging Face), or two stacks of them (MLX). */
+enum { RANK = 6, NOPE = 3, ROPE = 2, V_DIM = 2 };
+
+static void check_latent(const struct mx_weights *weights)
+{
+    const struct mx_latent_weights *latent = &weights->layers[0].attention.latent;
+    for (uint32_t head = 0; head < HEADS; head++) {
+        float row_of[RANK];
+        const size_t at = head * (NOPE + V_DIM);
+        assert_int_equal(latent->k_up[head].rows, RANK);
+        assert_int_equal(latent->k_up[head].cols, NOPE);
+        for (size_t row = 0; row < RANK; row++) {
+            mx_matrix_row(&latent->k_up[head], row, row_of);
+            for (size_t col = 0; col < NOPE; col++) assert_true(row_of[col] == number(MX_ROLE_KV_B, 0, at + col, row));
+        }
+        assert_int_equal(latent->v_up[head].rows, V_DIM);
+        assert_int_equal(latent->v_up[head].cols, RANK);
+        for (size_t row = 0; row < V_DIM; row++) {
+            mx_matrix_row(&latent->v_up[head], row, row_of);
+            for (size_t col = 0; col < RANK; col++)
+                assert_true(row_of[col] == number(MX_ROLE_KV_B, 0, at + NOPE + row, col));
+        }
+    }
+}
+
+static void write_latent(struct copy *copy)
+{
+    struct values norm = {.data = {1, 1, 1, 1, 1, 1}, .count = RANK};
+    write_plain(copy, "model.layers.0.self_attn.q_proj.weight", MX_ROLE_Q, HEADS * (NOPE + ROPE), HIDDEN);
+    write_plain(copy, "model.layers.0.self_attn.kv_a_proj_with_mqa.weight", MX_ROLE_KV_A, RANK + ROPE, HIDDEN);
+    write_tensor(copy, "model.layers.0.self_attn.kv_a_layernorm.weight", &norm, RANK, 0, 0);
+    write_plain(copy, "model.layers.0.self_attn.o_proj.weight", MX_ROLE_O, HIDDEN, HEADS * V_DIM);
+    write_dense(copy);
+}
+
+static void test_latent(void **state)
+{
+    (void)state;
+    struct mx_layer layer;
+    struct mx_arch arch = small_arch(&layer, &mx_names_deepseek);
+    layer.attention.kind = MX_ATTENTION_LATENT;
+    layer.attention.kv_heads = HEADS;
+    layer.attention.k_dim = NOPE + ROPE;
+    layer.attention.v_dim = V_DIM;
+    layer.attention.latent = (struct mx_latent){.kv_rank = RANK, .nope = NOPE, .rope = ROPE, .v = V_DIM};
+    struct copy copy;
+    begin(&copy);
+    write_latent(&copy);
+    write_plain(&copy, "model.layers.0.self_attn.kv_b_proj.weight", MX_ROLE_KV_B, HEADS * (NOPE + V_DIM), RANK);
+    read_back(&copy, &arch, check_latent);
+
+    struct values keys = {.count = 0}, values = {.count = 0};
+    for (size_t head = 0; head < HEADS; head++) {
+        const size_t at = head * (NOPE + V_DIM);
+        for (size_t row = 0; row < RANK; row++)
+            for (size_t col = 0; col < NOPE; col++) keys.data[keys.count++] = number(MX_ROLE_KV_B, 0, at + col, row);
+        for (size_t row = 0; row < V_DIM; row++) put_row(&values, MX_ROLE_KV_B, 0, at + NOPE + row, RANK);
+    }
+    begin(&copy);
+    write_latent(&copy);
+    write_tensor(&copy, "model.layers.0.self_attn.embed_q.weight", &keys, HEADS, RANK, NOPE);
+    write_tensor(&copy, "model.layers.0.self_attn.unembed_out.weight", &values, HEADS, V_DIM, RANK);
+    read_back(&copy, &arch, check_latent);
+}
+
 /* A fusion whose parts don't divide into its blocks is no place to look. */
 static void test_uneven(void **state)
 {
@@ -324,6 +389,7 @@ static void test_uneven(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {cmocka_unit_test(test_fused), cmocka_unit_test(test_transposed),
-                                       cmocka_unit_test(test_experts), cmocka_unit_test(test_uneven)};
+                                       cmocka_unit_test(test_experts), cmocka_unit_test(test_latent),
+                                       cmocka_unit_test(test_uneven)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

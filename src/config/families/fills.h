@@ -37,6 +37,7 @@ void mx_fill_deepseek_v4(struct mx_build *build);
 void mx_fill_kimi_linear(struct mx_build *build);
 void mx_fill_longcat(struct mx_build *build);
 void mx_fill_minicpm3(struct mx_build *build);
+void mx_fill_mistral4(struct mx_build *build);
 void mx_fill_sparse_indexer(struct mx_build *build);
 
 /* hybrid.c: attention beside recurrence, and pure recurrence */

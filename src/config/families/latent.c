@@ -88,12 +88,24 @@ void mx_fill_longcat(struct mx_build *build)
         struct mx_layer *layer = &arch->layers[i];
         const bool first = i % 2 == 0 && arch->experts.count;
         const uint32_t width = layer->feed_forward.width;
+        struct mx_latent *latent = &layer->attention.latent;
+        if (latent->q_rank) latent->q_scale = sqrt((double)arch->hidden / latent->q_rank);
+        if (latent->kv_rank) latent->kv_scale = sqrt((double)arch->hidden / latent->kv_rank);
         layer->feed_forward.kind = first ? MX_FEED_FORWARD_EXPERTS : MX_FEED_FORWARD_DENSE;
         layer->feed_forward.width = build->intermediate;
         if (!first) continue;
         layer->feed_forward.width = width;
         layer->feed_forward.dense_width = build->intermediate;
+        layer->feed_forward.late = true;
     }
+}
+
+/* Queries that grow with the position, and groups of experts that are as good as their two best. */
+void mx_fill_mistral4(struct mx_build *build)
+{
+    struct mx_experts *experts = &build->arch->experts;
+    mx_fill_ministral3(build);
+    experts->group_pairs = experts->groups > 0;
 }
 
 void mx_fill_minicpm3(struct mx_build *build)

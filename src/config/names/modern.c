@@ -18,6 +18,53 @@ const struct mx_names mx_names_deepseek_moe = {
         },
 };
 
+/* DeepSeek-V2 and its kin. MLX's conversions hold what a latent is multiplied by head by head. */
+const struct mx_names mx_names_deepseek = {
+    .base = &mx_names_deepseek_moe,
+    .of =
+        {
+            [MX_ROLE_Q_A] = "self_attn.q_a_proj",
+            [MX_ROLE_Q_A_NORM] = "self_attn.q_a_layernorm",
+            [MX_ROLE_Q_B] = "self_attn.q_b_proj",
+            [MX_ROLE_KV_A] = "self_attn.kv_a_proj_with_mqa",
+            [MX_ROLE_KV_A_NORM] = "self_attn.kv_a_layernorm",
+            [MX_ROLE_KV_B] = "self_attn.kv_b_proj",
+            [MX_ROLE_EMBED_Q] = "self_attn.embed_q",
+            [MX_ROLE_UNEMBED_OUT] = "self_attn.unembed_out",
+            [MX_ROLE_INDEXER_Q] = "self_attn.indexer.wq_b",
+            [MX_ROLE_INDEXER_K] = "self_attn.indexer.wk",
+            [MX_ROLE_INDEXER_K_NORM] = "self_attn.indexer.k_norm",
+            [MX_ROLE_INDEXER_WEIGHTS] = "self_attn.indexer.weights_proj",
+            [MX_ROLE_FFN_POST_NORM] = "post_mlp_layernorm",
+        },
+};
+
+/* Two of our layers in one of its own; the experts stand beside the first. */
+const struct mx_names mx_names_longcat = {
+    .base = &mx_names_deepseek,
+    .layer = "layers.%d.",
+    .layers_per_block = 2,
+    .of =
+        {
+            [MX_ROLE_MIXER_NORM] = "input_layernorm.%r",
+            [MX_ROLE_FFN_NORM] = "post_attention_layernorm.%r",
+            [MX_ROLE_Q_A] = "self_attn.%r.q_a_proj",
+            [MX_ROLE_Q_A_NORM] = "self_attn.%r.q_a_layernorm",
+            [MX_ROLE_Q_B] = "self_attn.%r.q_b_proj",
+            [MX_ROLE_KV_A] = "self_attn.%r.kv_a_proj_with_mqa",
+            [MX_ROLE_KV_A_NORM] = "self_attn.%r.kv_a_layernorm",
+            [MX_ROLE_KV_B] = "self_attn.%r.kv_b_proj",
+            [MX_ROLE_EMBED_Q] = "self_attn.%r.embed_q",
+            [MX_ROLE_UNEMBED_OUT] = "self_attn.%r.unembed_out",
+            [MX_ROLE_O] = "self_attn.%r.o_proj",
+            [MX_ROLE_GATE] = "mlps.%r.gate_proj",
+            [MX_ROLE_UP] = "mlps.%r.up_proj",
+            [MX_ROLE_DOWN] = "mlps.%r.down_proj",
+            [MX_ROLE_ROUTER] = "mlp.router.classifier",
+            [MX_ROLE_ROUTER_BIAS] = "mlp.router.e_score_correction_bias",
+        },
+};
+
 const struct mx_names mx_names_laguna = {
     .base = &mx_names_deepseek_moe,
     .of =
