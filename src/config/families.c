@@ -47,6 +47,7 @@ const struct mx_family *mx_family_find(const char *type)
 
 struct wrapper {
     const char *outer, *inner;
+    const char *mixes; /* why the text part alone is not the text model; NULL where it is */
 };
 
 /* What stands in text_config where it does not say. Types that only add "_text" are not listed. */
@@ -77,9 +78,9 @@ static const struct wrapper wrappers[] = {
     {"llava_next_video", "llama"},
     {"llava_onevision", "qwen2"},
     {"mistral3", "mistral"},
-    {"mllama", "mllama_text_model"},
+    {"mllama", "mllama_text_model", .mixes = "some of its layers attend to an image"},
     {"ovis2", "qwen2"},
-    {"paligemma", "gemma"},
+    {"paligemma", "gemma", .mixes = "a prefix is attended in both directions"},
     {"perception_lm", "llama"},
     {"pixtral", "mistral"},
     {"qwen2_5_omni_thinker", "qwen2_5_omni_text"},
@@ -92,10 +93,23 @@ static const struct wrapper wrappers[] = {
     {"voxtral", "llama"},
 };
 
-const char *mx_family_inner_type(const char *outer)
+static const struct wrapper *find_wrapper(const char *outer)
 {
     for (size_t i = 0; i < sizeof wrappers / sizeof *wrappers; i++)
-        if (!strcmp(outer, wrappers[i].outer)) return wrappers[i].inner;
+        if (!strcmp(outer, wrappers[i].outer)) return &wrappers[i];
+    return NULL;
+}
+
+const char *mx_family_wrapper_mixes(const char *outer)
+{
+    const struct wrapper *wrapper = find_wrapper(outer);
+    return wrapper ? wrapper->mixes : NULL;
+}
+
+const char *mx_family_inner_type(const char *outer)
+{
+    const struct wrapper *wrapper = find_wrapper(outer);
+    if (wrapper) return wrapper->inner;
     const size_t length = strlen(outer);
     for (size_t i = 0; i < FAMILY_COUNT; i++) {
         const char *type = families[i].type;

@@ -98,6 +98,10 @@ struct mx_family {
 /* The row of a type; NULL if the table does not have it. */
 const struct mx_family *mx_family_find(const char *type);
 
+/* Why the text part of a wrapper does not compute what its text model alone does, in a few words; NULL where it does.
+ */
+const char *mx_family_wrapper_mixes(const char *outer);
+
 /* The type of the text model in a wrapper that does not say it ("llava" holds a "llama"); NULL if unknown. */
 const char *mx_family_inner_type(const char *outer);
 

@@ -119,24 +119,29 @@ static bool is_head(enum mx_role role)
 /* The index-th body to try. */
 static bool world_at(const struct mx_names *names, unsigned index, struct mx_name_world *world)
 {
+    /* What stands before all names of the text model, its head's too, in wrappers; then before all but its head's: of
+     * newer wrappers, and of a bare body. */
+    static const char *const outer[] = {"", "language_model.", "text_model.", "thinker.", "llm."};
+    static const char *const last[] = {"model.language_model.", "model.text_model.", ""};
     char body[MX_NAME_SIZE];
     unsigned at = 0;
     *world = (struct mx_name_world){0};
-    for (int wrapped = 0; wrapped < 2; wrapped++) {
+    for (size_t o = 0; o < sizeof outer / sizeof *outer; o++) {
         const char *const bodies[] = {body_of(names), mlx_body_of(names)};
         for (int mlx = 0; mlx < 2; mlx++) {
             for (unsigned i = 0; bodies[mlx] && alternative(bodies[mlx], i, body); i++) {
                 if (at++ < index) continue;
-                snprintf(world->outer, sizeof world->outer, "%s", wrapped ? "language_model." : "");
+                snprintf(world->outer, sizeof world->outer, "%s", outer[o]);
                 snprintf(world->body, sizeof world->body, "%.63s", body);
                 world->mlx = mlx;
                 return true;
             }
         }
     }
-    /* Hugging Face's wrappers, and a bare body. */
-    snprintf(world->body, sizeof world->body, "%s", at == index ? "model.language_model." : "");
-    return index <= at + 1;
+    const size_t rest = index - at;
+    if (rest >= sizeof last / sizeof *last) return false;
+    snprintf(world->body, sizeof world->body, "%s", last[rest]);
+    return true;
 }
 
 struct mx_name_world mx_names_world(const struct mx_arch *arch, mx_name_exists *exists, const void *context)

@@ -3,15 +3,18 @@
  *
  * A name is relative to the body ("model.") and, in a layer, to the layer ("layers.%u."): "self_attn.q_proj". It leaves
  * out ".weight" and ".bias". In a name
- *   |    separates alternatives (Hugging Face's, MLX's, an older exporter's): the first one that a checkpoint has
- * counts %u   is the layer; %d and %r are its quotient and remainder by `layers_per_block`, %n its number
- * among the layers with a shared block %e   is the expert (or
- * stream), where each has a tensor of its own; without it all are stacked: [count, rows, cols] ^T   at the end: stored
- * transposed, [cols, rows] (GPT-2's Conv1D); in MLX's conversion (`mlx_body`) it is not ^F   at the end: the stack is
- * one matrix, [count * rows, cols] (DBRX); ^FT: [count * cols, rows] {q,k,v}   stands for several tensors, one for each
- * word: small arrays that are one here, cut anywhere (OLMo hybrid's convolution). A fusion is a tensor that holds the
- * rows of several roles, in `blocks` equal blocks of the parts in order: one block is [q; k; v], a block per head is
- * [q0; k0; v0; q1; ...].
+ *
+ *   |        separates alternatives (Hugging Face's, MLX's, an older exporter's): the first one there is counts
+ *   %u       is the layer
+ *   %d, %r   are its quotient and remainder by `layers_per_block`
+ *   %n       is its number among the layers with a shared block
+ *   %e       is the expert (or stream), where each has a tensor of its own; else all are stacked: [count, rows, cols]
+ *   ^T       at the end: stored transposed, [cols, rows] (GPT-2's Conv1D); in MLX's conversion (`mlx_body`) it is not
+ *   ^F       at the end: the stack is one matrix, [count * rows, cols] (DBRX); ^FT: [count * cols, rows]
+ *   {q,k,v}  stands for several tensors, one for each word: small arrays that are one here (OLMo hybrid's convolution)
+ *
+ * A fusion is a tensor that holds the rows of several roles, in `blocks` equal blocks of the parts in order: one block
+ * is [q; k; v], a block per head is [q0; k0; v0; q1; ...].
  *
  * Rows live in names/, a file per group of families, so that several people can add some at once.
  */

@@ -6,6 +6,7 @@
 #include <stdarg.h>
 #include <stdio.h>
 
+#include "config/families.h"
 #include "config/names.h"
 
 void mx_arch_refuse(struct mx_arch *arch, const char *format, ...)
@@ -263,8 +264,8 @@ static mx_status ask_name(void *context, const struct mx_tensor_spec *spec)
 void mx_arch_decide_runs(struct mx_arch *arch)
 {
     if (arch->kind != MX_KIND_DECODER) mx_arch_refuse(arch, "the engine runs decoders, and this is none");
-    if (arch->names && arch->outer_type[0])
-        mx_arch_refuse(arch, "the engine runs text models, not the wrapper \"%s\" around one", arch->outer_type);
+    const char *mixes = arch->outer_type[0] ? mx_family_wrapper_mixes(arch->outer_type) : NULL;
+    if (mixes) mx_arch_refuse(arch, "the engine does not run the text part of \"%s\": %s", arch->outer_type, mixes);
     if (!arch->known) mx_arch_refuse(arch, "the engine does not run model type \"%s\" yet", arch->model_type);
     if (!arch->vocab) mx_arch_refuse(arch, "the config has no vocab_size");
     ask(arch, lacks_activation(arch->activation));

@@ -102,6 +102,11 @@ uint64_t mx_model_fingerprint(const struct mx_model *model)
     return model->fingerprint;
 }
 
+size_t mx_model_skipped_tensors(const struct mx_model *model)
+{
+    return model->weights.skipped;
+}
+
 const struct mx_key_bias *mx_model_key_bias(const struct mx_model *model)
 {
     return &model->key_bias;

@@ -42,6 +42,9 @@ uint64_t mx_model_fingerprint(const struct mx_model *model);
 mx_status mx_model_identity(const struct mx_model *model, struct mx_pool *pool, const struct mx_progress *progress,
                             uint64_t *identity, struct mx_error *err);
 
+/* Tensors that were not read, of the other parts (vision, audio) of a model that wraps this text model. */
+size_t mx_model_skipped_tensors(const struct mx_model *model);
+
 /* What a cache of this model needs to know of K biases: mx_kv_plan_options.key_bias. */
 const struct mx_key_bias *mx_model_key_bias(const struct mx_model *model);
 

@@ -209,8 +209,7 @@ static bool is_of_empty_expert(const struct mx_arch *arch, const char *name)
 }
 
 /* Tensors that a checkpoint may hold beside the model's own: precomputed tables of older exporters, those of empty
- * experts, a second copy of a tied output matrix, and, in a model that wraps this text model, its other parts (vision,
- * audio). */
+ * experts, a second copy of a tied output matrix. */
 static bool is_harmless(const struct mx_reader *reader, const char *name)
 {
     static const char *const tables[] = {".rotary_emb.inv_freq", ".attn.masked_bias", ".position_ids"};
@@ -220,9 +219,23 @@ static bool is_harmless(const struct mx_reader *reader, const char *name)
     struct mx_tensor_source source;
     for (unsigned i = 0; reader->arch->tied && mx_tensor_source(reader->arch, &reader->world, &head, i, &source); i++)
         if (strncmp(name, source.module, strlen(source.module)) == 0) return true;
+    return false;
+}
+
+/* A part of a wrapper beside the text model (vision, audio, what joins them): no used name begins with the same words,
+ * those of the body and one more. */
+static bool is_other_part(const struct mx_reader *reader, const char *name)
+{
     char body[sizeof reader->world.outer + sizeof reader->world.body];
     snprintf(body, sizeof body, "%s%s", reader->world.outer, reader->world.body);
-    return reader->arch->outer_type[0] && strncmp(name, body, strlen(body)) != 0;
+    if (!reader->arch->outer_type[0]) return false;
+    if (strncmp(name, body, strlen(body)) != 0) return true;
+    const size_t length = strlen(body) + strcspn(name + strlen(body), ".");
+    for (size_t i = 0; i < reader->used_count; i++) {
+        const char *used = reader->used[i];
+        if (!strncmp(used, name, length) && (used[length] == '.' || used[length] == '\0')) return false;
+    }
+    return true;
 }
 
 static bool is_used(const struct mx_reader *reader, const char *name)
@@ -238,7 +251,7 @@ static bool is_used(const struct mx_reader *reader, const char *name)
     return false;
 }
 
-static mx_status check_leftovers(struct mx_reader *reader)
+static mx_status check_leftovers(struct mx_reader *reader, size_t *skipped)
 {
     qsort(reader->used, reader->used_count, sizeof *reader->used, compare_names);
     const struct mx_tensor *first = NULL;
@@ -246,6 +259,10 @@ static mx_status check_leftovers(struct mx_reader *reader)
     for (size_t i = 0; i < mx_checkpoint_tensor_count(reader->checkpoint); i++) {
         const struct mx_tensor *tensor = mx_checkpoint_tensor(reader->checkpoint, i);
         if (is_used(reader, tensor->name) || is_harmless(reader, tensor->name)) continue;
+        if (is_other_part(reader, tensor->name)) {
+            ++*skipped;
+            continue;
+        }
         if (!first) first = tensor;
         count++;
     }
@@ -287,7 +304,7 @@ static mx_status resolve(struct loader *loader)
     MX_TRY(make_slopes(loader));
     if (arch->tied) weights->head.matrix = weights->embedding.matrix;
     weights->converted_bytes = loader->reader.converted_bytes;
-    return check_leftovers(&loader->reader);
+    return check_leftovers(&loader->reader, &weights->skipped);
 }
 
 mx_status mx_weights_resolve(struct mx_weights *weights, struct mx_arena *arena, const struct mx_arch *arch,

@@ -109,6 +109,7 @@ struct mx_weights {
     struct mx_linear head; /* [vocab, hidden]; the embedding itself where tied */
     struct mx_layer_weights *layers;
     uint64_t step_bytes;      /* of matrices that decoding one token reads */
+    size_t skipped;           /* tensors of a wrapper's other parts (vision, audio): not read */
     uint64_t converted_bytes; /* of copies that were made because a matrix doesn't lie as the products read it */
 };
 
