@@ -64,7 +64,7 @@ static const struct mx_flag flags[] = {
 /* One line that was handed to the scheduler. */
 struct task {
     struct job *job;
-    const struct mx_batch_line *line;
+    struct mx_batch_line *line;
     size_t made; /* tokens */
 };
 
@@ -162,6 +162,8 @@ static void on_done(void *context, const struct mx_generation *generation, const
     if (task->line->max_tokens) job->share -= (double)task->made / (double)task->line->max_tokens;
     job->share++;
     job->ended++;
+    mx_constraint_close(task->line->form);
+    task->line->form = NULL;
     if (job->failure.status != MX_OK) return;
     if (failure) {
         job->failure = *failure;
@@ -208,7 +210,7 @@ static mx_status add_lines(struct job *job)
     job->tasks = calloc(job->lines.count, sizeof *job->tasks);
     if (!job->tasks) return mx_fail_memory(job->err, "the prompts", job->lines.count * sizeof *job->tasks);
     for (size_t i = 0; i < job->lines.count; i++) {
-        const struct mx_batch_line *line = &job->lines.items[i];
+        struct mx_batch_line *line = &job->lines.items[i];
         struct task *task = &job->tasks[i];
         *task = (struct task){.job = job, .line = line};
         if (line->done) continue;
@@ -220,6 +222,7 @@ static mx_status add_lines(struct job *job)
             .sampler = line->sampler,
             .stops = (const char *const *)line->stops,
             .stop_count = line->stop_count,
+            .constraint = line->form,
             .events = {.token = on_token, .done = on_done, .context = task},
         };
         MX_TRY(mx_scheduler_add(job->scheduler, &request, NULL, job->err));

@@ -15,7 +15,7 @@ enum { MOST_STOPS = 64 };
 
 struct reading {
     struct mx_batch_line *line;
-    const struct mx_session *session;
+    struct mx_session *session;
     const char *place; /* "FILE: line N" */
     const char *text;  /* the line's */
     size_t length;
@@ -131,6 +131,15 @@ static mx_status read_stop(struct reading *reading, const cJSON *item)
     return MX_OK;
 }
 
+static mx_status read_format(struct reading *reading, const cJSON *item)
+{
+    const struct mx_token_trie *trie;
+    char name[320];
+    snprintf(name, sizeof name, "%s: \"%s\"", reading->place, item->string);
+    MX_TRY(mx_session_trie(reading->session, &trie, reading->err));
+    return mx_constraint_from_format(&reading->line->form, item, name, trie, reading->err);
+}
+
 static mx_status read_id(struct reading *reading, const cJSON *item)
 {
     if (!cJSON_IsString(item) && !cJSON_IsNumber(item)) return fail_member(reading, item, "a text or a number");
@@ -174,6 +183,7 @@ static const struct {
     {"min_p", read_min_p},
     {"repeat_penalty", read_repeat_penalty},
     {"seed", read_seed},
+    {"response_format", read_format},
     {"stop", read_stop},
 };
 
@@ -254,9 +264,8 @@ static mx_status read_object(struct reading *reading, const cJSON *root)
     return encode(reading);
 }
 
-static mx_status read_line(struct mx_batch_line *line, const struct mx_session *session,
-                           const struct mx_batch_line *defaults, const char *text, size_t length, const char *place,
-                           struct mx_error *err)
+static mx_status read_line(struct mx_batch_line *line, struct mx_session *session, const struct mx_batch_line *defaults,
+                           const char *text, size_t length, const char *place, struct mx_error *err)
 {
     cJSON *root;
     MX_TRY(copy_defaults(line, defaults, err));
@@ -282,9 +291,8 @@ static size_t next_line(const char **at, const char *end, const char **line)
     return (size_t)((newline ? newline : end) - *line);
 }
 
-mx_status mx_batch_read(struct mx_batch_lines *lines, const struct mx_session *session,
-                        const struct mx_batch_line *defaults, const char *text, size_t length, const char *name,
-                        struct mx_error *err)
+mx_status mx_batch_read(struct mx_batch_lines *lines, struct mx_session *session, const struct mx_batch_line *defaults,
+                        const char *text, size_t length, const char *name, struct mx_error *err)
 {
     *lines = (struct mx_batch_lines){0};
     size_t most = 1;
@@ -311,6 +319,7 @@ void mx_batch_free(struct mx_batch_lines *lines)
     for (size_t i = 0; lines->items && i < lines->count; i++) {
         free_stops(&lines->items[i]);
         mx_ids_free(&lines->items[i].prompt);
+        mx_constraint_close(lines->items[i].form);
         cJSON_free(lines->items[i].id);
     }
     free(lines->items);

@@ -15,7 +15,8 @@ struct mx_batch_line {
     struct mx_sampler_options sampler;
     char **stops; /* owned, as its strings */
     size_t stop_count;
-    bool done; /* the output has it already */
+    struct mx_constraint *form; /* what the reply must look like, owned; NULL: anything */
+    bool done;                  /* the output has it already */
 };
 
 struct mx_batch_lines {
@@ -26,9 +27,8 @@ struct mx_batch_lines {
 /* Reads all lines of `text`, called `name`, one JSON object each (docs/batch.md); blank ones count and are skipped.
  * What a line leaves out is as in `defaults`. Fails with MX_ERR_FORMAT and the line's number where one is no such
  * object, has a member that nobody reads, or a setting out of range. To be freed, after a failure too. */
-mx_status mx_batch_read(struct mx_batch_lines *lines, const struct mx_session *session,
-                        const struct mx_batch_line *defaults, const char *text, size_t length, const char *name,
-                        struct mx_error *err);
+mx_status mx_batch_read(struct mx_batch_lines *lines, struct mx_session *session, const struct mx_batch_line *defaults,
+                        const char *text, size_t length, const char *name, struct mx_error *err);
 void mx_batch_free(struct mx_batch_lines *lines);
 
 /* Marks the lines whose results stand in `text`, the output of an earlier run called `name`. *whole is the length up to

@@ -9,6 +9,7 @@
 #include "cli/chat_flags.h"
 #include "cli/command.h"
 #include "cli/engine_flags.h"
+#include "cli/form_flags.h"
 #include "cli/kv_flags.h"
 #include "cli/output.h"
 #include "cli/sampler_flags.h"
@@ -21,6 +22,7 @@ struct options {
     struct mx_sampler_flags sampler;
     bool stats, json, recommend, estimate, force;
     struct mx_chat_flags chat;
+    struct mx_form_flags form;
     struct mx_kv_flags kv;
 };
 static const struct options defaults = {.tokens = 256, .sampler = MX_SAMPLER_FLAGS_DEFAULT, .kv = MX_KV_FLAGS_DEFAULT};
@@ -35,6 +37,7 @@ static const struct mx_flag flags[] = {
      offsetof(struct options, context), 1, MX_ARCH_MAX_CONTEXT},
     MX_SAMPLER_FLAG_ROWS(struct options, sampler),
     MX_CHAT_FLAG_ROWS(struct options, chat),
+    MX_FORM_FLAG_ROWS(struct options, form),
     {"stats", 0, MX_FLAG_SWITCH, NULL, "print times, speeds and memory on stderr", offsetof(struct options, stats)},
     {"json", 0, MX_FLAG_SWITCH, NULL, "print JSON at the end, nothing before", offsetof(struct options, json)},
     {"save-cache", 0, MX_FLAG_PATH, "FILE", "keep the KV cache, so that the prompt is free next time",
@@ -57,6 +60,7 @@ struct job {
     struct mx_session *session;
     struct mx_kv_options kv;
     struct mx_conversation conversation; /* with --chat */
+    struct mx_constraint *form;          /* NULL: any */
     struct mx_ids prompt;
     struct mx_generation generation;
     bool shown; /* some text came out */
@@ -185,6 +189,7 @@ static mx_status generate(struct job *job)
     const struct options *options = job->options;
     struct mx_generate_options generate = mx_reply_options(&options->sampler, options->tokens);
     generate.text = options->json ? NULL : show;
+    generate.constraint = job->form;
     generate.context = job;
     const struct mx_progress progress = mx_progress_bar(job->cli);
     MX_TRY(mx_generate(job->session, job->prompt.data, job->prompt.count, &generate, &progress, &job->generation,
@@ -218,6 +223,7 @@ static mx_status run_job(struct job *job)
     if (status == MX_OK && job->options->chat.chat)
         status = mx_conversation_read(&job->conversation, &job->options->chat, &text, job->err);
     if (status == MX_OK) status = mx_engine_open(&job->session, job->cli, &job->options->engine, true, job->err);
+    if (status == MX_OK) status = mx_form_open(&job->form, &job->options->form, job->session, job->err);
     if (status == MX_OK) status = encode_prompt(job, &text);
     mx_str_free(&text);
     MX_TRY(status);
@@ -254,6 +260,7 @@ static mx_status run(struct mx_cli *cli, const void *given, struct mx_error *err
     if (status == MX_OK && !done) status = run_job(&job);
     mx_generation_free(&job.generation);
     mx_ids_free(&job.prompt);
+    mx_constraint_close(job.form);
     mx_conversation_free(&job.conversation);
     mx_session_close(job.session);
     return status;

@@ -6,6 +6,7 @@
 #include "base/str.h"
 #include "engine/sampler.h"
 #include "engine/stop.h"
+#include "structure/constraint.h"
 #include "tokenizer/chat.h"
 #include "tokenizer/tokenizer.h"
 
@@ -23,6 +24,10 @@ struct mx_generate_options {
     struct mx_sampler_options sampler;
     const char *const *stops; /* stop strings; never shown */
     size_t stop_count;
+    /* What the text must look like; borrowed, one for each reply, which begins it. NULL: anything. The reply ends
+     * (MX_FINISH_END) when nothing can follow. */
+    struct mx_constraint *constraint;
+    bool specials; /* special tokens are part of the text, as they are spelled */
     /* Receives the text as it is made, whole characters only; may be NULL. */
     void (*text)(void *context, const char *text, size_t length);
     void *context;
@@ -46,6 +51,8 @@ struct mx_reply {
     struct mx_sampler *sampler;
     struct mx_text_stream *stream; /* NULL without a tokenizer */
     struct mx_stop stop;
+    uint64_t *mask; /* with a constraint */
+    size_t vocab;
 };
 
 /* `tokenizer` and `chat` may be NULL: then no text is made, and no token ends it. To be closed, after a failure too. */

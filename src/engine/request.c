@@ -63,8 +63,12 @@ static mx_status fill_request(struct mx_running *running, const struct mx_reques
     const struct mx_scheduler *scheduler = running->scheduler;
     struct mx_session *session = scheduler->session;
     running->events = request->events;
-    running->options = (struct mx_generate_options){
-        .max_tokens = request->max_tokens, .sampler = request->sampler, .text = pass_text, .context = running};
+    running->options = (struct mx_generate_options){.max_tokens = request->max_tokens,
+                                                    .sampler = request->sampler,
+                                                    .constraint = request->constraint,
+                                                    .specials = request->specials,
+                                                    .text = pass_text,
+                                                    .context = running};
     MX_TRY(copy_stops(running, request, err));
     running->limit = request->context ? request->context : scheduler->options.context;
     running->tokens = malloc(running->limit * sizeof *running->tokens);

@@ -12,6 +12,9 @@ enum { REPEAT_WINDOW = 64 };
 /* A candidate this much less likely than the best (e^-30, about 1e-13) is never drawn; it saves sorting the tail. */
 static const float NEGLIGIBLE = 30;
 
+/* What is allowed has at least this logit: no penalty makes it -INFINITY. */
+static const float LEAST = -1e30F;
+
 struct candidate {
     float logit; /* later its probability, not yet divided by the sum */
     int32_t token;
@@ -66,6 +69,16 @@ mx_status mx_sampler_open(struct mx_sampler **out, const struct mx_sampler_optio
 void mx_sampler_close(struct mx_sampler *sampler)
 {
     free(sampler);
+}
+
+void mx_sampler_mask(float *logits, size_t vocab, const uint64_t *allowed)
+{
+    for (size_t token = 0; token < vocab; token++) {
+        if (!(allowed[token / 64] >> token % 64 & 1))
+            logits[token] = -INFINITY;
+        else if (!(logits[token] > LEAST)) /* a caller's bias may have ruled out all that is allowed */
+            logits[token] = LEAST;
+    }
 }
 
 static void penalize(const struct mx_sampler *sampler, float *logits, const int32_t *history, size_t length)

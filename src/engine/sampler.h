@@ -32,4 +32,8 @@ void mx_sampler_close(struct mx_sampler *sampler); /* NULL is fine */
 /* The next token. `logits` [vocab] are changed. `history` [length] are the tokens so far, prompt included. */
 int32_t mx_sampler_pick(struct mx_sampler *sampler, float *logits, const int32_t *history, size_t length);
 
+/* Rules out the tokens whose bits are not set in `allowed` (bit t % 64 of word t / 64 is token t), before a token is
+ * picked: whatever the settings, none of them is. At least one bit is set. */
+void mx_sampler_mask(float *logits, size_t vocab, const uint64_t *allowed);
+
 #endif

@@ -69,6 +69,8 @@ struct mx_request {
     struct mx_sampler_options sampler;
     const char *const *stops; /* copied */
     size_t stop_count;
+    struct mx_constraint *constraint; /* as in struct mx_generate_options; borrowed until `done` returns */
+    bool specials;                    /* likewise */
     struct mx_request_events events;
 };
 

@@ -19,6 +19,7 @@ struct mx_session {
     struct mx_model *model;
     struct mx_tokenizer *tokenizer;
     struct mx_chat *chat;
+    struct mx_token_trie *trie; /* NULL before it is wanted */
     enum mx_cpu_level cpu;
     double load_seconds;
     struct mx_sequence *sequence;
@@ -95,12 +96,32 @@ void mx_session_close(struct mx_session *session)
 {
     if (!session) return;
     end(session);
+    mx_token_trie_close(session->trie);
     mx_chat_close(session->chat);
     mx_tokenizer_close(session->tokenizer);
     mx_model_close(session->model);
     mx_pool_close(session->pool);
     free(session->directory);
     free(session);
+}
+
+static mx_status token_bytes(void *context, int32_t token, struct mx_str *bytes, struct mx_error *err)
+{
+    const struct mx_tokenizer *tokenizer = context;
+    if (token >= mx_tokenizer_vocab_size(tokenizer)) return MX_OK; /* rows that pad the embeddings */
+    if (mx_tokenizer_is_special(tokenizer, token)) mx_str_putc(bytes, (char)MX_TOKEN_SPECIAL);
+    return mx_tokenizer_bytes(tokenizer, token, bytes, err);
+}
+
+mx_status mx_session_trie(struct mx_session *session, const struct mx_token_trie **trie, struct mx_error *err)
+{
+    if (!session->trie) {
+        const uint32_t vocab = mx_model_arch(session->model)->vocab;
+        if (!session->tokenizer) return mx_fail(err, MX_ERR_ARGUMENT, "the session was opened without a tokenizer");
+        MX_TRY(mx_token_trie_open(&session->trie, vocab, token_bytes, session->tokenizer, err));
+    }
+    *trie = session->trie;
+    return MX_OK;
 }
 
 static mx_status check_memory(const struct mx_session *session, const struct mx_session_begin *begin, uint32_t chunk,

@@ -14,6 +14,7 @@
 #include "base/progress.h"
 #include "cache/sequence.h"
 #include "model/model.h"
+#include "structure/token_trie.h"
 #include "tokenizer/chat.h"
 #include "tokenizer/tokenizer.h"
 
@@ -47,6 +48,10 @@ const struct mx_model *mx_session_model(const struct mx_session *session);
 const struct mx_arch *mx_session_arch(const struct mx_session *session);
 const struct mx_tokenizer *mx_session_tokenizer(const struct mx_session *session); /* NULL without `text` */
 const struct mx_chat *mx_session_chat(const struct mx_session *session);           /* NULL without `text` */
+/* The bytes of the tokens, for constraints (structure/constraint.h); special ones as MX_TOKEN_SPECIAL and their
+ * spelling. Made by the first call, which is the driving thread's and takes up to some 100 ms; any thread may read it.
+ * Lives as long as the session. MX_ERR_UNSUPPORTED where tokens have no bytes of their own. */
+mx_status mx_session_trie(struct mx_session *session, const struct mx_token_trie **trie, struct mx_error *err);
 /* mx_chat_use_template for the session's chat. */
 mx_status mx_session_use_template(struct mx_session *session, const char *path, struct mx_error *err);
 struct mx_pool *mx_session_pool(const struct mx_session *session);

@@ -33,42 +33,55 @@ struct mx_constraint {
     uint32_t threads[MX_MACHINE_THREADS], thread_count;
     uint32_t *lists; /* [LEVELS + 1][MX_MACHINE_THREADS]: threads behind each byte of a token */
     uint64_t clock;
-    uint64_t *storage;
+    uint64_t *bits;             /* of all kept */
+    uint32_t *exits;            /* likewise; the last that is allocated */
     struct kept kept[KEPT + 1]; /* the last is for what isn't kept */
 };
 
 /* --- opening --- */
 
-void mx_constraint_close(struct mx_constraint *constraint)
+static void free_run(struct mx_constraint *constraint)
 {
-    if (!constraint) return;
-    mx_grammar_free(&constraint->grammar);
     free(constraint->machine.frames);
     free(constraint->spare);
     free(constraint->moved);
     free(constraint->lists);
-    free(constraint->storage);
-    for (size_t i = 0; i <= KEPT; i++) free(constraint->kept[i].exits);
+    free(constraint->bits);
+    free(constraint->exits);
+    constraint->machine.frames = constraint->spare = NULL;
+    constraint->moved = constraint->lists = constraint->exits = NULL;
+    constraint->bits = NULL;
+}
+
+void mx_constraint_close(struct mx_constraint *constraint)
+{
+    if (!constraint) return;
+    mx_grammar_free(&constraint->grammar);
+    free_run(constraint);
     free(constraint);
 }
 
 static mx_status allocate(struct mx_constraint *constraint, struct mx_error *err)
 {
     const size_t words = mx_mask_words(constraint->trie->vocab);
-    const size_t frames = MX_MACHINE_FRAMES * sizeof(struct mx_frame);
+    const size_t frames = MX_MACHINE_FRAMES * sizeof(struct mx_frame), exits = (KEPT + 1) * MOST_EXITS;
+    if (constraint->exits) return MX_OK;
     constraint->machine.frames = malloc(frames);
     constraint->spare = malloc(frames);
     constraint->moved = malloc(MX_MACHINE_FRAMES * sizeof *constraint->moved);
     constraint->lists = malloc((size_t)(LEVELS + 1) * MX_MACHINE_THREADS * sizeof *constraint->lists);
-    constraint->storage = malloc((KEPT + 1) * (words + 1) * sizeof *constraint->storage);
-    bool missing = !constraint->machine.frames || !constraint->spare || !constraint->moved || !constraint->lists ||
-                   !constraint->storage;
-    for (size_t i = 0; i <= KEPT && !missing; i++) {
-        constraint->kept[i].bits = constraint->storage + i * words;
-        constraint->kept[i].exits = malloc(MOST_EXITS * sizeof *constraint->kept[i].exits);
-        missing = !constraint->kept[i].exits;
+    constraint->bits = malloc((KEPT + 1) * (words + 1) * sizeof *constraint->bits);
+    constraint->exits = malloc(exits * sizeof *constraint->exits);
+    if (!constraint->machine.frames || !constraint->spare || !constraint->moved || !constraint->lists ||
+        !constraint->bits || !constraint->exits) {
+        free_run(constraint);
+        return mx_fail_memory(err, "a constraint", 2 * frames + (KEPT + 1) * words * sizeof *constraint->bits);
     }
-    return missing ? mx_fail_memory(err, "a constraint", 2 * frames + (KEPT + 1) * words * sizeof(uint64_t)) : MX_OK;
+    for (size_t i = 0; i <= KEPT; i++) {
+        constraint->kept[i].bits = constraint->bits + i * words;
+        constraint->kept[i].exits = constraint->exits + i * MOST_EXITS;
+    }
+    return MX_OK;
 }
 
 mx_status mx_constraint_open(struct mx_constraint **out, struct mx_grammar *grammar, const struct mx_token_trie *trie,
@@ -84,46 +97,75 @@ mx_status mx_constraint_open(struct mx_constraint **out, struct mx_grammar *gram
     *grammar = (struct mx_grammar){0};
     constraint->trie = trie;
     constraint->machine.grammar = &constraint->grammar;
-    const mx_status status = allocate(constraint, err);
-    if (status != MX_OK) {
-        mx_constraint_close(constraint);
-        return status;
-    }
     if (constraint->grammar.string_dfa != MX_GRAMMAR_NONE) {
         const struct mx_dfa *string = &constraint->grammar.dfas[constraint->grammar.string_dfa];
         constraint->machine.inside = mx_dfa_step(string, MX_DFA_START, '"');
     }
-    mx_constraint_reset(constraint);
     *out = constraint;
     return MX_OK;
+}
+
+static mx_status from_schema(struct mx_constraint **out, const cJSON *schema, const struct mx_token_trie *trie,
+                             struct mx_error *err)
+{
+    struct mx_grammar grammar;
+    *out = NULL;
+    MX_TRY(schema ? mx_grammar_from_schema(&grammar, schema, err) : mx_grammar_any_object(&grammar, err));
+    return mx_constraint_open(out, &grammar, trie, err);
 }
 
 mx_status mx_constraint_from_schema(struct mx_constraint **out, const char *text, size_t length, const char *name,
                                     const struct mx_token_trie *trie, struct mx_error *err)
 {
-    struct mx_grammar grammar;
     *out = NULL;
-    if (!text) {
-        MX_TRY(mx_grammar_any_object(&grammar, err));
-    } else {
-        cJSON *schema;
-        MX_TRY(mx_json_parse(&schema, text, length, name, NULL, err));
-        const mx_status status = mx_grammar_from_schema(&grammar, schema, err);
-        cJSON_Delete(schema);
-        MX_TRY(status);
-    }
-    return mx_constraint_open(out, &grammar, trie, err);
+    if (!text) return from_schema(out, NULL, trie, err);
+    cJSON *schema;
+    MX_TRY(mx_json_parse(&schema, text, length, name, NULL, err));
+    const mx_status status = from_schema(out, schema, trie, err);
+    cJSON_Delete(schema);
+    return status == MX_OK ? MX_OK : mx_fail_prefix(err, "%s", name);
 }
 
-void mx_constraint_reset(struct mx_constraint *constraint)
+mx_status mx_constraint_from_format(struct mx_constraint **out, const cJSON *format, const char *name,
+                                    const struct mx_token_trie *trie, struct mx_error *err)
+{
+    static const char *const known[] = {"name", "description", "schema", "strict"};
+    const cJSON *type = mx_json_get(format, "type"), *described = mx_json_get(format, "json_schema"), *item;
+    *out = NULL;
+    const bool schema = cJSON_IsString(type) && strcmp(type->valuestring, "json_schema") == 0;
+    if (!schema && (!cJSON_IsString(type) ||
+                    (strcmp(type->valuestring, "text") != 0 && strcmp(type->valuestring, "json_object") != 0))) {
+        return mx_fail(err, MX_ERR_FORMAT, "%s: its \"type\" must be \"text\", \"json_object\" or \"json_schema\"",
+                       name);
+    }
+    cJSON_ArrayForEach (item, format) {
+        if (item == type || (schema && item == described)) continue;
+        return mx_fail(err, MX_ERR_FORMAT, "%s: \"%.60s\" has no meaning there", name, item->string);
+    }
+    if (strcmp(type->valuestring, "text") == 0) return MX_OK;
+    if (!schema) return from_schema(out, NULL, trie, err);
+    cJSON_ArrayForEach (item, described) {
+        bool is_known = false;
+        for (size_t i = 0; i < sizeof known / sizeof *known; i++) is_known |= strcmp(item->string, known[i]) == 0;
+        if (!is_known) return mx_fail(err, MX_ERR_FORMAT, "%s: \"%.60s\" has no meaning there", name, item->string);
+    }
+    if (!mx_json_get(described, "schema")) {
+        return mx_fail(err, MX_ERR_FORMAT, "%s: \"json_schema\" must be an object with a \"schema\"", name);
+    }
+    if (from_schema(out, mx_json_get(described, "schema"), trie, err) == MX_OK) return MX_OK;
+    return mx_fail_prefix(err, "%s", name);
+}
+
+mx_status mx_constraint_begin(struct mx_constraint *constraint, struct mx_error *err)
 {
     struct mx_machine *machine = &constraint->machine;
-    const bool sequence = constraint->grammar.nodes[0].kind == MX_GRAMMAR_SEQUENCE;
+    MX_TRY(allocate(constraint, err));
     machine->frames[0] = (struct mx_frame){.kind = MX_FRAME_END};
-    machine->frames[1] = (struct mx_frame){.kind = MX_FRAME_VALUE, .space = sequence};
+    machine->frames[1] = (struct mx_frame){.kind = MX_FRAME_VALUE, .space = 1}; /* none before the document */
     machine->used = 2;
     constraint->threads[0] = 1;
     constraint->thread_count = 1;
+    return MX_OK;
 }
 
 /* --- masks --- */

@@ -1,7 +1,8 @@
 /* Which tokens may come next, so that a reply becomes a document that a grammar admits: a pushdown automaton over bytes
  * that runs along with the reply.
  *
- *     mx_constraint_open(&constraint, &options, trie, err);
+ *     mx_constraint_from_schema(&constraint, text, length, name, trie, err);
+ *     mx_constraint_begin(constraint, err);
  *     until the reply ends:
  *         mx_constraint_mask(constraint, mask)        bits of the tokens that may come
  *         mx_constraint_accept(constraint, token)     the one that came
@@ -24,13 +25,18 @@ struct mx_constraint;
 /* Takes over `grammar`, also on failure; `trie` is borrowed. */
 mx_status mx_constraint_open(struct mx_constraint **out, struct mx_grammar *grammar, const struct mx_token_trie *trie,
                              struct mx_error *err);
-/* The same from text: a JSON Schema of `length` bytes, called `name` in messages; `text` NULL: any JSON object. */
+/* From text: a JSON Schema of `length` bytes, called `name` in messages; `text` NULL: any JSON object. */
 mx_status mx_constraint_from_schema(struct mx_constraint **out, const char *text, size_t length, const char *name,
+                                    const struct mx_token_trie *trie, struct mx_error *err);
+/* What the interface of OpenAI calls response_format: {"type": "text"} (*out is NULL), {"type": "json_object"}, or
+ * {"type": "json_schema", "json_schema": {"name": ..., "schema": {...}}}, whose "strict" makes no difference. `name`
+ * starts messages. */
+mx_status mx_constraint_from_format(struct mx_constraint **out, const cJSON *format, const char *name,
                                     const struct mx_token_trie *trie, struct mx_error *err);
 void mx_constraint_close(struct mx_constraint *constraint); /* NULL is fine */
 
-/* Starts a new document. */
-void mx_constraint_reset(struct mx_constraint *constraint);
+/* Starts a document, the first or another. */
+mx_status mx_constraint_begin(struct mx_constraint *constraint, struct mx_error *err);
 
 /* Words of a mask: bit t % 64 of word t / 64 is token t. */
 static inline size_t mx_mask_words(size_t vocab)

@@ -510,3 +510,72 @@ void mx_decoder_close(struct mx_decoder_run *run)
     mx_str_free(&run->out);
     *run = (struct mx_decoder_run){0};
 }
+
+/* --- the bytes of one token --- */
+
+static void replace_in_place(struct mx_str *text, struct mx_str *spare, const char *from, const char *to)
+{
+    mx_str_clear(spare);
+    replace_all(spare, mx_str_text(text), text->length, from, to);
+    const struct mx_str swap = *spare;
+    *spare = *text;
+    *text = swap;
+}
+
+/* All characters spell bytes: they become these. */
+static void spell_bytes(struct mx_str *text, struct mx_str *spare)
+{
+    mx_str_clear(spare);
+    for (const char *at = mx_str_text(text), *end = at + text->length; at < end;) {
+        const int byte = mx_char_byte(mx_utf8_next(&at));
+        if (byte < 0) return;
+        mx_str_putc(spare, (char)byte);
+    }
+    const struct mx_str swap = *spare;
+    *spare = *text;
+    *text = swap;
+}
+
+/* What a step makes of a token within a text; false: it depends on the tokens around. *done: no further step bears on
+ * it. `fused`: tokens are parts of one. */
+static bool step_bytes(const struct mx_decoder_step *step, struct mx_str *text, struct mx_str *spare, bool *fused,
+                       bool *done)
+{
+    if (step->kind->token == token_byte_level) {
+        spell_bytes(text, spare);
+        *fused = true;
+    } else if (step->kind->token == token_byte_fallback) {
+        const int byte = byte_of_piece(mx_str_text(text), text->length);
+        *done = byte >= 0;
+        if (!*done) return true;
+        mx_str_clear(text);
+        mx_str_putc(text, (char)byte);
+    } else if (step->kind->token == token_fuse) {
+        *fused = true;
+    } else if (step->kind->token == token_strip) { /* a text's beginning loses something */
+        return step->stop == 0 && (step->start == 0 || *fused);
+    } else if (step->kind->token == token_replace && step->pattern.literal && *step->pattern.literal && !step->whole) {
+        replace_in_place(text, spare, step->pattern.literal, step->text);
+    } else if (step->kind->token == token_metaspace) {
+        replace_in_place(text, spare, step->text, " ");
+    } else {
+        return false;
+    }
+    return true;
+}
+
+bool mx_decoder_bytes(const struct mx_decoder *decoder, const char *piece, size_t length, struct mx_str *out)
+{
+    struct mx_str text = {0}, spare = {0};
+    bool known = true, done = false, fused = false;
+    mx_str_append(&text, piece, length);
+    for (const struct mx_decoder_step *step = decoder->steps; step && known && !done; step = step->next) {
+        known = step_bytes(step, &text, &spare, &fused, &done);
+    }
+    if (known) mx_str_append(out, mx_str_text(&text), text.length);
+    mx_str_inherit(out, &text);
+    mx_str_inherit(out, &spare);
+    mx_str_free(&text);
+    mx_str_free(&spare);
+    return known;
+}

@@ -38,6 +38,10 @@ struct mx_decoder {
 mx_status mx_decoder_parse(struct mx_decoder *decoder, const struct mx_settings *settings);
 void mx_decoder_free(struct mx_decoder *decoder);
 
+/* Appends the bytes that a piece adds to a text in its middle, part of a character or not. False: they depend on the
+ * pieces around. */
+bool mx_decoder_bytes(const struct mx_decoder *decoder, const char *piece, size_t length, struct mx_str *out);
+
 /* One text being decoded. Open, feed the pieces, finish: the text stands in `out`, which the caller may empty in
  * between. After finish the next text may begin. */
 struct mx_decoder_run {

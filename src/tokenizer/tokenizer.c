@@ -226,6 +226,19 @@ mx_status mx_tokenizer_decode(const struct mx_tokenizer *tokenizer, const int32_
     return status;
 }
 
+mx_status mx_tokenizer_bytes(const struct mx_tokenizer *tokenizer, int32_t id, struct mx_str *bytes,
+                             struct mx_error *err)
+{
+    size_t length;
+    const char *piece = mx_tokenizer_spelling(tokenizer, id, false, &length);
+    if (!piece || mx_decoder_bytes(&tokenizer->decoder, piece, length, bytes)) {
+        return mx_str_failed(bytes) ? mx_fail_memory(err, "a token's bytes", length) : MX_OK;
+    }
+    return mx_fail(err, MX_ERR_UNSUPPORTED,
+                   "this tokenizer's decoder joins tokens by what stands beside them: a token has no bytes of its own, "
+                   "so replies can't be held to a form");
+}
+
 int32_t mx_tokenizer_vocab_size(const struct mx_tokenizer *tokenizer)
 {
     const size_t model = tokenizer->vocab.size, added = tokenizer->added.vocab.size;

@@ -55,6 +55,12 @@ mx_status mx_tokenizer_encode(const struct mx_tokenizer *tokenizer, const char *
 mx_status mx_tokenizer_decode(const struct mx_tokenizer *tokenizer, const int32_t *ids, size_t count, bool skip_special,
                               struct mx_str *text, struct mx_error *err);
 
+/* Appends the bytes that an id adds to a text in its middle: what a stream hands out for it, but that a character may
+ * be cut. Nothing for an id without a piece; special tokens as they are spelled. MX_ERR_UNSUPPORTED where that depends
+ * on the ids around (a WordPiece, BPE-with-suffixes or CTC decoder). */
+mx_status mx_tokenizer_bytes(const struct mx_tokenizer *tokenizer, int32_t id, struct mx_str *bytes,
+                             struct mx_error *err);
+
 /* The highest id, plus one. */
 int32_t mx_tokenizer_vocab_size(const struct mx_tokenizer *tokenizer);
 /* The piece of an id as the file spells it ("Ġthe"), NUL-terminated, lives as long as the tokenizer; its bytes in

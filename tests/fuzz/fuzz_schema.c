@@ -68,7 +68,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
         return 0;
     }
     for (uint64_t seed = 0; seed < 3; seed++) {
-        mx_constraint_reset(constraint);
+        if (mx_constraint_begin(constraint, &err) != MX_OK) abort();
         reply(constraint, trie, seed + size);
     }
     mx_constraint_close(constraint);

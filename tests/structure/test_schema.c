@@ -8,7 +8,7 @@ static struct mx_token_trie *trie;
 
 static bool admits(struct mx_constraint *constraint, const char *text)
 {
-    mx_constraint_reset(constraint);
+    assert_int_equal(mx_constraint_begin(constraint, NULL), MX_OK);
     for (const char *c = text; *c; c++) {
         if (!mx_constraint_accept(constraint, (unsigned char)*c)) return false;
     }
@@ -39,8 +39,8 @@ static void check_documents(struct mx_constraint *constraint, const char *schema
 }
 
 static const struct document_case cases[] = {
-    {"true", "{}\n[]\n1\n'x'\nnull\n[1, {'a': [true,false]}]\n-1.5e-7\n {'a':1}\n~  {~    'a': 1~}",
-     "{]\n01\nnul\n'\n1 \n  1\n{'a':1,}\n[1,]\n{a:1}\n[1 2]\n{'a' :1}"},
+    {"true", "{}\n[]\n1\n'x'\nnull\n[1, {'a': [true,false]}]\n-1.5e-7\n{~    'a': 1~}",
+     "{]\n {}\n~{}\n01\nnul\n'\n1 \n  1\n{'a':1,}\n[1,]\n{a:1}\n[1 2]\n{'a' :1}"},
     {"{}", "[]\n1", "x"},
     {"{'type': 'object'}", "{}\n{'a':1}\n{'b':{'c':[]}}", "[]\n1\n{'a':}"},
     {"{'type': 'boolean'}", "true\nfalse", "null\ntru\n1"},
@@ -150,7 +150,7 @@ static void test_any_object(void **state)
     assert_false(mx_constraint_accept(constraint, TOY_VOCAB));
     assert_true(mx_constraint_ended(constraint));
     /* Lists nest as deep as they may, and no deeper. */
-    mx_constraint_reset(constraint);
+    assert_int_equal(mx_constraint_begin(constraint, NULL), MX_OK);
     assert_true(mx_constraint_accept(constraint, '{') && mx_constraint_accept(constraint, '"') &&
                 mx_constraint_accept(constraint, '"') && mx_constraint_accept(constraint, ':'));
     for (int depth = 1; depth < MX_GRAMMAR_DEPTH; depth++) assert_true(mx_constraint_accept(constraint, '['));
@@ -166,6 +166,7 @@ static void test_space(void **state)
     struct mx_error err;
     struct mx_constraint *constraint;
     assert_ok(mx_constraint_from_schema(&constraint, NULL, 0, NULL, trie, &err));
+    assert_ok(mx_constraint_begin(constraint, &err));
     assert_true(mx_constraint_accept(constraint, '{'));
     assert_true(mx_constraint_accept(constraint, '\n'));
     for (int i = 0; i < MX_CONSTRAINT_INDENT; i++) assert_true(mx_constraint_accept(constraint, i % 2 ? ' ' : '\t'));
@@ -186,7 +187,7 @@ static void test_refused(void **state)
         {"[]", MX_ERR_FORMAT, "a schema is an object"},
         {"{'type': 'strin'}", MX_ERR_FORMAT, "\"strin\", which is no type"},
         {"{'type': 5}", MX_ERR_FORMAT, "which is no type"},
-        {"{'minProperties': 1}", MX_ERR_UNSUPPORTED, "the schema at #: \"minProperties\" is not supported"},
+        {"{'minProperties': 1}", MX_ERR_UNSUPPORTED, "schema: the schema at #: \"minProperties\" is not supported"},
         {"{'properties': {'a': {'not': {}}}}", MX_ERR_UNSUPPORTED, "the schema at #/properties/a: \"not\""},
         {"{'properties': {'a': {'items': {'uniqueItems': true}}}}", MX_ERR_UNSUPPORTED, "#/properties/a/items"},
         {"{'strict': true}", MX_ERR_UNSUPPORTED, "\"strict\""},
@@ -202,7 +203,7 @@ static void test_refused(void **state)
         {"{'minLength': -1}", MX_ERR_FORMAT, "whole number"},
         {"{'minLength': 1.5}", MX_ERR_FORMAT, "whole number"},
         {"{'minItems': 10000000}", MX_ERR_LIMIT, "at most"},
-        {"{'pattern': '('}", MX_ERR_FORMAT, "the schema at #: the pattern"},
+        {"{'pattern': '('}", MX_ERR_FORMAT, "schema: the schema at #: the pattern"},
         {"{'pattern': '(?=a)'}", MX_ERR_UNSUPPORTED, "looking ahead"},
         {"{'$ref': 'http://x/y'}", MX_ERR_UNSUPPORTED, "within the schema"},
         {"{'$ref': '#/$defs/a'}", MX_ERR_FORMAT, "no such place"},
@@ -246,6 +247,46 @@ static void test_refused(void **state)
     }
 }
 
+static void test_formats(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *format, *message; /* NULL: it is right */
+        const char *good, *bad;
+    } formats[] = {
+        {"{'type': 'text'}", NULL, NULL, NULL},
+        {"{'type': 'json_object'}", NULL, "{'a':1}", "[]"},
+        {"{'type': 'json_schema', 'json_schema': {'name': 'n', 'strict': true, 'schema': {'type': 'null'}}}", NULL,
+         "null", "{}"},
+        {"{'type': 'xml'}", "format: its \"type\" must be", NULL, NULL},
+        {"[]", "its \"type\" must be", NULL, NULL},
+        {"{'type': 'json_object', 'schema': {}}", "\"schema\" has no meaning", NULL, NULL},
+        {"{'type': 'json_schema'}", "an object with a \"schema\"", NULL, NULL},
+        {"{'type': 'json_schema', 'json_schema': {'schema': {}, 'x': 1}}", "\"x\" has no meaning", NULL, NULL},
+        {"{'type': 'json_schema', 'json_schema': {'schema': {'not': {}}}}", "format: the schema at #: \"not\"", NULL,
+         NULL},
+    };
+    for (size_t i = 0; i < sizeof formats / sizeof *formats; i++) {
+        char text[2000];
+        struct mx_error err;
+        struct mx_constraint *constraint;
+        unquote(text, formats[i].format);
+        cJSON *format = cJSON_Parse(text);
+        const mx_status status = mx_constraint_from_format(&constraint, format, "format", trie, &err);
+        cJSON_Delete(format);
+        if (formats[i].message) {
+            assert_int_not_equal(status, MX_OK);
+            if (!strstr(err.message, formats[i].message)) fail_msg("%s: %s", formats[i].format, err.message);
+            continue;
+        }
+        assert_int_equal(status, MX_OK);
+        assert_int_equal(!constraint, !formats[i].good);
+        if (constraint) check_documents(constraint, formats[i].format, formats[i].good, true);
+        if (constraint) check_documents(constraint, formats[i].format, formats[i].bad, false);
+        mx_constraint_close(constraint);
+    }
+}
+
 /* Alternatives of alternatives, 2^40 ways to the same few: done at once. */
 static void test_alternatives_within_alternatives(void **state)
 {
@@ -283,11 +324,9 @@ static int close_trie(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_documents),
-        cmocka_unit_test(test_any_object),
-        cmocka_unit_test(test_space),
-        cmocka_unit_test(test_refused),
-        cmocka_unit_test(test_alternatives_within_alternatives),
+        cmocka_unit_test(test_documents), cmocka_unit_test(test_any_object),
+        cmocka_unit_test(test_space),     cmocka_unit_test(test_refused),
+        cmocka_unit_test(test_formats),   cmocka_unit_test(test_alternatives_within_alternatives),
     };
     return cmocka_run_group_tests(tests, open_trie, close_trie);
 }
