@@ -127,7 +127,7 @@ static void on_token(void *context, int32_t token)
     choice->work->made_tokens++;
     if (choice->kept) note_logprobs(choice, token);
     if (ask->presence_penalty != 0 || ask->frequency_penalty != 0) count_token(choice, token);
-    if (ask->stream && choice->text.length) send(choice);
+    if (ask->stream && (choice->text.length || choice->logprob_count)) send(choice);
 }
 
 static void on_text(void *context, const char *text, size_t length)

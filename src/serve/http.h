@@ -35,6 +35,9 @@ struct mx_route {
     bool asks;             /* makes a work of the body: */
     enum mx_ask_kind kind; /* of this kind */
 };
+/* page.html, as the build embeds it. */
+extern const char mx_serve_page[];
+
 extern const struct mx_route mx_routes[];
 extern const size_t mx_route_count;
 

@@ -157,7 +157,20 @@ static bool show_metrics(const struct mx_served *served, struct mx_http_request 
     return true;
 }
 
+static bool show_page(const struct mx_served *served, struct mx_http_request *request, struct mx_http_reply *reply,
+                      struct mx_refusal *refusal)
+{
+    (void)served;
+    (void)request;
+    (void)refusal;
+    reply->constant = mx_serve_page;
+    reply->type = "text/html; charset=utf-8";
+    reply->page = true;
+    return true;
+}
+
 const struct mx_route mx_routes[] = {
+    {"GET", "/", .answer = show_page, .open = true},
     {"POST", "/v1/chat/completions", .asks = true, .kind = MX_ASK_CHAT},
     {"POST", "/v1/completions", .asks = true, .kind = MX_ASK_COMPLETION},
     {"GET", "/v1/models", .answer = list_models},

@@ -1,71 +1,10 @@
 /* The program as a server, driven over HTTP: answers equal those of `generate`, alone and in company, and what goes
  * wrong goes wrong as the interface has it. */
-#include "support.h"
+#include "serve/running.h"
 
-#include <fcntl.h>
-#include <signal.h>
-#include <sys/wait.h>
 #include <time.h>
 
-#include "base/json.h"
-#include "serve/client.h"
-
-static struct mx_error err;
-static const char *program;
-
-/* --- the server --- */
-
-struct server {
-    pid_t process;
-    int port;
-    FILE *out;
-    char log[40];
-};
-
-static const char template[] = "{% for m in messages %}{{ m.role }}: {{ m.content }}\n{% endfor %}assistant:";
-
-static void start(struct server *server, const char *const *more)
-{
-    int ends[2];
-    const char *arguments[40] = {program, "serve", "--port", "0", "-t", "1", "--template", "/tmp/mlxcel-chat.jinja",
-                                 "--log"};
-    size_t count = 9;
-    strcpy(server->log, "/tmp/mlxcel-serve-XXXXXX");
-    close(mkstemp(server->log));
-    arguments[count++] = server->log;
-    for (; *more; more++) arguments[count++] = *more;
-    FILE *file = fopen("/tmp/mlxcel-chat.jinja", "w");
-    assert_non_null(file);
-    fputs(template, file);
-    fclose(file);
-    assert_int_equal(pipe2(ends, O_CLOEXEC), 0);
-    server->process = fork();
-    assert_true(server->process >= 0);
-    if (server->process == 0) {
-        dup2(ends[1], STDOUT_FILENO);
-        dup2(open("/dev/null", O_WRONLY), STDERR_FILENO);
-        execv(program, (char *const *)(uintptr_t)arguments);
-        _exit(127);
-    }
-    close(ends[1]);
-    server->out = fdopen(ends[0], "r");
-    char line[200] = "";
-    if (!fgets(line, sizeof line, server->out) ||
-        sscanf(line, "listening on http://127.0.0.1:%d", &server->port) != 1) {
-        fail_msg("the server does not listen: \"%s\"", line);
-    }
-}
-
-/* Sends the signal and gives the exit status. */
-static int stop(struct server *server)
-{
-    int status;
-    kill(server->process, SIGTERM);
-    assert_int_equal(waitpid(server->process, &status, 0), server->process);
-    fclose(server->out);
-    unlink(server->log);
-    return WIFEXITED(status) ? WEXITSTATUS(status) : -WTERMSIG(status);
-}
+/* --- the server that most share --- */
 
 static int start_plain(void **state)
 {
@@ -79,37 +18,6 @@ static int start_plain(void **state)
 static int stop_plain(void **state)
 {
     return stop(*state);
-}
-
-static cJSON *ask(const struct server *server, const char *path, const char *body, int expected)
-{
-    int status;
-    char *text = client_ask(server->port, body ? "POST" : "GET", path, "", body, &status);
-    cJSON *root = NULL;
-    if (status != expected) fail_msg("%s %s: %d %s", path, body ? body : "", status, text ? text : "nothing");
-    assert_non_null(text);
-    assert_ok(mx_json_parse(&root, text, strlen(text), path, &(struct mx_json_rules){0}, &err));
-    free(text);
-    return root;
-}
-
-static const cJSON *choice_of(const cJSON *root, int index)
-{
-    return cJSON_GetArrayItem(mx_json_get(root, "choices"), index);
-}
-
-static const char *text_of(const cJSON *item, const char *key)
-{
-    const cJSON *text = mx_json_get(item, key);
-    assert_true(cJSON_IsString(text));
-    return text->valuestring;
-}
-
-static double number_of(const cJSON *item, const char *key)
-{
-    const cJSON *number = mx_json_get(item, key);
-    assert_true(cJSON_IsNumber(number));
-    return number->valuedouble;
 }
 
 /* What `generate` says to a prompt: to be freed. */
@@ -140,7 +48,7 @@ static void answers_as_generate_does(void **state)
     assert_true(number_of(mx_json_get(root, "usage"), "completion_tokens") == 24);
     cJSON_Delete(root);
     free(expected);
-    expected = generate("--chat --template /tmp/mlxcel-chat.jinja", "What is a file?", 16);
+    expected = generate("--chat --template " TEMPLATE, "What is a file?", 16);
     root = ask(server, "/v1/chat/completions",
                "{\"messages\": [{\"role\": \"user\", \"content\": \"What is a file?\"}], \"max_tokens\": 16, "
                "\"temperature\": 0}",
@@ -203,7 +111,7 @@ static void streams_what_it_says_whole(void **state)
                             "\"temperature\": 0, \"stream\": true}"));
     assert_true(client_read_head(&client));
     text = read_stream(&client, finish, &made);
-    char *chat = generate("--chat --template /tmp/mlxcel-chat.jinja", "Hi", 5);
+    char *chat = generate("--chat --template " TEMPLATE, "Hi", 5);
     assert_string_equal(text, chat);
     client_close(&client);
     free(text);

@@ -1,0 +1,106 @@
+// OpenAI's own client against the server: argv is its base URL and the folder that holds the package.
+import assert from "node:assert/strict";
+import { createRequire } from "node:module";
+import { join } from "node:path";
+import { pathToFileURL } from "node:url";
+
+const [, , baseURL, folder] = process.argv;
+const require = createRequire(join(folder, "package.json"));
+const { default: OpenAI } = await import(pathToFileURL(require.resolve("openai")).href);
+const client = new OpenAI({ baseURL, apiKey: "a-secret-key", maxRetries: 0 });
+const messages = [{ role: "user", content: "What is a file?" }];
+const settings = { model: "demo-llama-7m", messages, temperature: 0, max_tokens: 12 };
+let passed = 0;
+
+async function test(name, body) {
+  try {
+    await body();
+    passed++;
+  } catch (error) {
+    console.error(`${name}: ${error.stack}`);
+    process.exitCode = 1;
+  }
+}
+
+let said;
+await test("models", async () => {
+  const list = await client.models.list();
+  assert.deepEqual(list.data.map((model) => model.id), ["demo-llama-7m"]);
+  assert.equal((await client.models.retrieve("demo-llama-7m")).object, "model");
+});
+await test("chat", async () => {
+  const answer = await client.chat.completions.create(settings);
+  said = answer.choices[0].message.content;
+  assert.ok(said.length > 0);
+  assert.equal(answer.choices[0].finish_reason, "length");
+  assert.equal(answer.usage.completion_tokens, 12);
+});
+await test("streaming", async () => {
+  let text = "", usage, chunks = 0;
+  const stream = await client.chat.completions.create({ ...settings, stream: true, stream_options: { include_usage: true } });
+  for await (const chunk of stream) {
+    text += chunk.choices[0]?.delta?.content ?? "";
+    usage = chunk.usage ?? usage;
+    chunks++;
+  }
+  assert.equal(text, said);
+  assert.equal(usage.completion_tokens, 12);
+  assert.ok(chunks > 3);
+});
+await test("the helper that collects a stream", async () => {
+  const runner = client.chat.completions.stream(settings);
+  assert.equal(await runner.finalContent(), said);
+});
+await test("log-probabilities", async () => {
+  const answer = await client.chat.completions.create({ ...settings, logprobs: true, top_logprobs: 3 });
+  const { content } = answer.choices[0].logprobs;
+  assert.equal(content.length, 12);
+  assert.equal(content.map((token) => token.token).join(""), said);
+  assert.ok(content.every((token) => token.logprob <= 0 && token.top_logprobs.length === 3));
+});
+await test("several choices, with a seed", async () => {
+  const ask = () => client.chat.completions.create({ ...settings, n: 3, temperature: 1, seed: 5 });
+  const [one, two] = await Promise.all([ask(), ask()]);
+  assert.equal(one.choices.length, 3);
+  assert.deepEqual(one.choices, two.choices);
+  assert.notEqual(one.choices[0].message.content, one.choices[1].message.content);
+});
+await test("parts, developer, stop", async () => {
+  const answer = await client.chat.completions.create({
+    ...settings,
+    messages: [{ role: "developer", content: "Be brief." }, { role: "user", content: [{ type: "text", text: "Hi" }] }],
+    stop: ["e"],
+    max_completion_tokens: 40,
+    max_tokens: undefined,
+  });
+  assert.ok(!answer.choices[0].message.content.includes("e"));
+});
+await test("completions", async () => {
+  const answer = await client.completions.create({ model: "demo-llama-7m", prompt: "The file system", max_tokens: 5, temperature: 0 });
+  assert.ok(answer.choices[0].text.length > 0);
+  assert.equal(answer.usage.completion_tokens, 5);
+});
+await test("cancel", async () => {
+  const stream = await client.chat.completions.create({ ...settings, max_tokens: 1900, temperature: 1.5, stream: true, logit_bias: { 1: -100 } });
+  for await (const chunk of stream) {
+    if (chunk.choices[0]?.delta?.content) break;
+  }
+  const root = baseURL.replace(/\/v1$/, "");
+  for (let i = 0; i < 100; i++) {
+    const metrics = await (await fetch(`${root}/metrics`, { headers: { Authorization: "Bearer a-secret-key" } })).text();
+    if (/^mlxcel_sequences_running 0$/m.test(metrics)) return;
+    await new Promise((wake) => setTimeout(wake, 100));
+  }
+  assert.fail("it still runs");
+});
+await test("errors", async () => {
+  const fails = (promise, type, check) => assert.rejects(promise, (error) => error instanceof type && check(error));
+  await fails(client.chat.completions.create({ ...settings, model: "gpt-9" }), OpenAI.NotFoundError, (e) => e.code === "model_not_found");
+  await fails(client.chat.completions.create({ ...settings, temperature: -1 }), OpenAI.BadRequestError, (e) => e.param === "temperature");
+  await fails(client.chat.completions.create({ ...settings, messages: [{ role: "user", content: "word ".repeat(9000) }] }),
+    OpenAI.BadRequestError, (e) => e.code === "context_length_exceeded");
+  await fails(client.embeddings.create({ model: "demo-llama-7m", input: "x" }), OpenAI.APIError, (e) => e.status === 501);
+  const stranger = new OpenAI({ baseURL, apiKey: "not-the-key", maxRetries: 0 });
+  await fails(stranger.models.list(), OpenAI.AuthenticationError, (e) => e.code === "invalid_api_key");
+});
+console.log(`openai: ${passed} passed, ${process.exitCode ? 1 : 0} failed, 0 skipped`);
