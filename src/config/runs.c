@@ -132,8 +132,8 @@ static const char *lacks_recurrence(enum mx_recurrence_kind kind)
     case MX_RECURRENCE_SHORT_CONV:
     case MX_RECURRENCE_RG_LRU:
     case MX_RECURRENCE_LIGHTNING:
+    case MX_RECURRENCE_KIMI_DELTA:
     case MX_RECURRENCE_RWKV: return NULL;
-    case MX_RECURRENCE_KIMI_DELTA: return "Kimi delta attention";
     case MX_RECURRENCE_OTHER: break;
     }
     return "recurrence of that kind";
@@ -188,6 +188,9 @@ static void ask_recurrence(struct mx_arch *arch, const struct mx_recurrence *mix
         refuse_if(arch, mixer->mamba.heads != 1 && mixer->mamba.norms, "Mamba with several heads and norms");
     } else if (mixer->kind == MX_RECURRENCE_SHORT_CONV) {
         conv = mixer->short_conv.conv;
+    } else if (mixer->kind == MX_RECURRENCE_KIMI_DELTA) {
+        keys = values = mixer->kimi_delta.dim;
+        conv = mixer->kimi_delta.conv;
     } else if (mixer->kind == MX_RECURRENCE_LIGHTNING) {
         keys = values = mixer->lightning.dim;
     } else if (mixer->kind == MX_RECURRENCE_RG_LRU) {

@@ -11,13 +11,6 @@ struct rule {
     size_t keys, values, total;
 };
 
-/* x / sqrt(sum of squares + 1e-6) * scale */
-static void normalize(const struct mx_dense_kernels *kernels, float *out, const float *x, size_t n, float scale)
-{
-    const float factor = scale / sqrtf(kernels->dot(x, x, n) + 1e-6f);
-    for (size_t i = 0; i < n; i++) out[i] = x[i] * factor;
-}
-
 /* One value head of one part. Its output replaces its gate in mix[2]. */
 static void run_head(void *context, const struct mx_part *part, uint32_t head)
 {
@@ -37,8 +30,8 @@ static void run_head(void *context, const struct mx_part *part, uint32_t head)
         const float rate = mx_softplus(gates[heads + head] + layer->weights->dt_bias[head]);
         const float decay = expf(layer->weights->decay[head] * rate);
         const float strength = (float)mixer->strength / (1 + expf(-gates[head]));
-        normalize(run->kernels, q, row + k_head * dk, dk, 1 / sqrtf((float)dk));
-        normalize(run->kernels, k, row + rule->keys + k_head * dk, dk, 1);
+        mx_recurrent_unit(run->kernels, q, row + k_head * dk, dk, 1 / sqrtf((float)dk));
+        mx_recurrent_unit(run->kernels, k, row + rule->keys + k_head * dk, dk, 1);
         layer->kernels->delta(read, state, q, k, v, &decay, false, strength, dk, dv);
         run->kernels->rmsnorm(read, read, layer->weights->norm.weight, dv, (float)mixer->norm_eps);
         run->kernels->swiglu(z, z, read, dv);

@@ -42,8 +42,13 @@ struct mx_recurrent_widths mx_recurrent_widths(const struct mx_recurrence *mixer
         const size_t width = mixer->rwkv.width, hidden = mixer->rwkv.hidden, wider = mx_larger(width, hidden);
         return (struct mx_recurrent_widths){{3 * hidden, wider, wider, width}, width};
     }
+    case MX_RECURRENCE_KIMI_DELTA: {
+        const struct mx_kimi_delta *delta = &mixer->kimi_delta;
+        const size_t inner = (size_t)delta->heads * delta->dim;
+        return (struct mx_recurrent_widths){
+            {3 * inner, 3 * inner, inner, inner + delta->heads + 2 * (size_t)delta->dim}, inner};
+    }
     case MX_RECURRENCE_NONE:
-    case MX_RECURRENCE_KIMI_DELTA:
     case MX_RECURRENCE_OTHER: break;
     }
     return (struct mx_recurrent_widths){{0}, 0};
@@ -59,8 +64,8 @@ static mx_recurrent_mix *mix_of(enum mx_recurrence_kind kind)
     case MX_RECURRENCE_RG_LRU: return mx_mix_rg_lru;
     case MX_RECURRENCE_LIGHTNING: return mx_mix_lightning;
     case MX_RECURRENCE_RWKV: return mx_mix_rwkv;
+    case MX_RECURRENCE_KIMI_DELTA: return mx_mix_kimi_delta;
     case MX_RECURRENCE_NONE:
-    case MX_RECURRENCE_KIMI_DELTA:
     case MX_RECURRENCE_OTHER: break; /* config/runs.c refuses them */
     }
     return NULL;
@@ -156,6 +161,12 @@ void mx_recurrent_convolve(const struct mx_recurrent_run *layer, const struct mx
 bool mx_recurrent_begins(const struct mx_part *part, size_t row)
 {
     return part->length + part->first + (row - part->row) == 0;
+}
+
+void mx_recurrent_unit(const struct mx_dense_kernels *kernels, float *out, const float *x, size_t n, float scale)
+{
+    const float factor = scale / sqrtf(kernels->dot(x, x, n) + 1e-6f);
+    for (size_t i = 0; i < n; i++) out[i] = x[i] * factor;
 }
 
 struct mx_matrix mx_recurrent_head(const struct mx_linear *stack, size_t rows, size_t head)

@@ -51,6 +51,9 @@ bool mx_recurrent_begins(const struct mx_part *part, size_t row);
 /* log(1 + exp(x)) without overflow. */
 float mx_softplus(float x);
 
+/* out [n] = x / sqrt(sum of squares + 1e-6) * scale, as the delta rules take queries and keys. `out` may be x. */
+void mx_recurrent_unit(const struct mx_dense_kernels *kernels, float *out, const float *x, size_t n, float scale);
+
 /* The rows of head `head` of a plain stack that has `rows` of them for each head. */
 struct mx_matrix mx_recurrent_head(const struct mx_linear *stack, size_t rows, size_t head);
 
@@ -60,6 +63,6 @@ void mx_recurrent_project(const struct mx_recurrent_run *layer, const struct mx_
 /* Each kind's: returns what the output product takes, [n, columns of `out`]. */
 typedef const float *mx_recurrent_mix(const struct mx_recurrent_run *layer);
 mx_recurrent_mix mx_mix_short_conv, mx_mix_delta, mx_mix_mamba2, mx_mix_mamba, mx_mix_rg_lru, mx_mix_lightning,
-    mx_mix_rwkv;
+    mx_mix_kimi_delta, mx_mix_rwkv;
 
 #endif
