@@ -52,8 +52,10 @@ struct mx_kv_plan {
     struct mx_kv_setup setup;
     const struct mx_kv_kernels *kernels;
     uint64_t context;
-    uint64_t page_bytes; /* of all layers */
-    uint64_t own_bytes;  /* that a sequence owns, states included */
+    uint64_t page_bytes;           /* of all layers */
+    uint64_t own_bytes;            /* that a sequence owns, states and marks included */
+    uint64_t marks_at, mark_bytes; /* in what the sequence owns: the states of marks, one mark after the other */
+    uint32_t marks;
     uint64_t lists_bytes;
     bool shares;             /* some layer reads another's keys and values */
     bool centers;            /* some layer takes an offset off its keys */
@@ -87,6 +89,12 @@ struct kv_held {
     struct mx_kv_turning *rotated; /* [kv_heads]: the pairs of the offset that rotate; NULL: none can */
 };
 
+/* States that were put aside at `length`, in place number `slot`. */
+struct kv_mark {
+    uint64_t length;
+    uint32_t slot;
+};
+
 struct mx_sequence {
     const struct mx_kv_plan *plan;
     struct mx_kv_store *store;
@@ -97,7 +105,9 @@ struct mx_sequence {
     uint32_t page_count;  /* in use */
     bool stale;           /* the newest block may hold numbers of tokens that were cut off */
     struct kv_held *held; /* [arch->layer_count] */
-    void *lists;          /* those of `held` */
+    struct kv_mark marks[MX_MARKS_MOST]; /* the first `mark_count` hold something, the oldest first */
+    uint32_t mark_count;
+    void *lists;                   /* those of `held` */
     struct mx_kv_plan *own_plan;   /* of a sequence that stands alone; else NULL */
     struct mx_kv_store *own_store; /* the same */
 };

@@ -121,8 +121,11 @@ static mx_status place_layers(struct mx_kv_plan *plan, struct mx_error *err)
         plan->layers[i].state_at = plan->own_bytes;
         plan->layers[i].state_floats = state.state + state.conv;
         plan->own_bytes += plan->layers[i].state_floats * sizeof(float);
-        plan->states |= plan->layers[i].state_floats > 0;
+        plan->mark_bytes += plan->layers[i].state_floats * sizeof(float);
     }
+    plan->states = plan->mark_bytes > 0;
+    plan->marks_at = plan->own_bytes;
+    plan->own_bytes += plan->marks * plan->mark_bytes;
     return MX_OK;
 }
 
@@ -155,6 +158,7 @@ mx_status mx_kv_plan_open(struct mx_kv_plan **out, const struct mx_arch *arch, c
     plan->arch = arch;
     plan->setup = options->setup;
     plan->context = mx_round_up(options->context, MX_CONTEXT_STEP);
+    plan->marks = options->marks < MX_MARKS_MOST ? options->marks : MX_MARKS_MOST;
     plan->kernels = mx_kv_kernels(options->cpu);
     const mx_status status = open_parts(plan, options->key_bias, err);
     if (status != MX_OK) {

@@ -20,10 +20,13 @@ struct mx_key_bias {
     float factor[2];
 };
 
+enum { MX_MARKS_MOST = 8 };
+
 struct mx_kv_plan_options {
     struct mx_kv_setup setup;
     const struct mx_key_bias *key_bias; /* NULL: none is known */
     uint64_t context;                   /* the most tokens of one sequence; rounded up to MX_CONTEXT_STEP */
+    uint32_t marks; /* recurrent states that a sequence remembers (mx_sequence_mark), at most MX_MARKS_MOST */
     enum mx_cpu_level cpu;
 };
 

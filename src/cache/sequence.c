@@ -8,6 +8,7 @@
 #include "base/arena.h"
 #include "base/checked.h"
 #include "cache/center.h"
+#include "cache/marks.h"
 #include "cache/regions.h"
 #include "cache/store.h"
 
@@ -24,6 +25,7 @@ static mx_status allocate(struct mx_sequence *sequence, struct mx_error *err)
         return mx_fail_memory(err, "a sequence", layers * sizeof *sequence->held + plan->lists_bytes);
     }
     kv_center_prepare(sequence);
+    kv_marks_clear(sequence);
     if (plan->own_bytes == 0) return MX_OK;
     void *own = mmap(NULL, plan->own_bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
     if (own == MAP_FAILED) return mx_fail_memory(err, "the KV cache", plan->own_bytes);
@@ -65,8 +67,9 @@ mx_status mx_sequence_open_alone(struct mx_sequence **out, const struct mx_arch 
     struct mx_kv_store *store = NULL;
     struct mx_sequence *sequence = NULL;
     MX_TRY(mx_kv_plan_open(&plan, arch, options, err));
-    const struct mx_kv_store_options all = {
-        .budget = mx_cache_bytes(arch, &plan->setup, plan->context) + mx_state_bytes(arch), .single = true};
+    const struct mx_kv_store_options all = {.budget = mx_cache_bytes(arch, &plan->setup, plan->context) +
+                                                      mx_marked_state_bytes(arch, plan->marks),
+                                            .single = true};
     mx_status status = mx_kv_store_open(&store, plan, &all, err);
     if (status == MX_OK) status = mx_sequence_open(&sequence, store, err);
     if (status != MX_OK) {
@@ -282,6 +285,7 @@ void mx_sequence_clear(struct mx_sequence *sequence)
     drop_pages(sequence, 0);
     sequence->length = sequence->reached = 0;
     sequence->stale = false;
+    kv_marks_clear(sequence);
     for (uint32_t i = 0; i < sequence->plan->arch->layer_count; i++) {
         const struct kv_layer *layer = &sequence->plan->layers[i];
         sequence->held[i].encoded = 0;
@@ -314,7 +318,7 @@ static uint32_t find_lost(const struct mx_sequence *sequence, uint64_t length)
     if (length == 0 || length == sequence->length) return count;
     for (uint32_t i = 0; i < count; i++) {
         const struct kv_layer *layer = &plan->layers[i];
-        if (layer->state_floats) return i;
+        if (layer->state_floats && !kv_marks_find(sequence, length)) return i;
         if (!layer->owns) continue;
         if (!still_held(sequence, i, &layer->k, length) || !still_held(sequence, i, &layer->v, length)) return i;
     }
@@ -324,6 +328,11 @@ static uint32_t find_lost(const struct mx_sequence *sequence, uint64_t length)
 uint64_t mx_sequence_nearest(const struct mx_sequence *sequence, uint64_t length)
 {
     if (length >= sequence->length) return sequence->length;
+    while (sequence->plan->states && length) {
+        length = kv_marks_below(sequence, length);
+        if (find_lost(sequence, length) == sequence->plan->arch->layer_count) return length;
+        length -= length > 0;
+    }
     return find_lost(sequence, length) == sequence->plan->arch->layer_count ? length : 0;
 }
 
@@ -343,6 +352,8 @@ static void cut_back(struct mx_sequence *sequence, uint64_t length)
     sequence->reached = mx_larger(sequence->reached, sequence->length);
     sequence->length = length;
     sequence->stale = true;
+    kv_marks_restore(sequence, sequence, length);
+    kv_marks_drop(sequence, length);
     drop_pages(sequence, pages_kept(sequence, length));
 }
 
@@ -427,6 +438,7 @@ mx_status mx_sequence_fork(struct mx_sequence *to, const struct mx_sequence *fro
     to->stale = from->stale;
     kv_center_settle(to);
     cut_back(to, length);
+    if (length < from->length) kv_marks_restore(to, from, length);
     return MX_OK;
 }
 

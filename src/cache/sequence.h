@@ -56,7 +56,7 @@ uint64_t mx_sequence_length(const struct mx_sequence *sequence);                
 uint64_t mx_sequence_context(const struct mx_sequence *sequence);                /* tokens that fit; the plan's */
 
 /* Bytes that the sequence holds at present: its own and its pages, shared ones included. At a full context these are
- * mx_cache_bytes() + mx_state_bytes() of cache/size.h exactly. */
+ * mx_cache_bytes() + mx_marked_state_bytes() of cache/size.h exactly. */
 uint64_t mx_sequence_bytes(const struct mx_sequence *sequence);
 
 /* Makes room for n more tokens, before they are attended: pages are taken, and shared ones that would be written are
@@ -83,9 +83,14 @@ mx_status mx_sequence_truncate(struct mx_sequence *sequence, uint64_t length, st
 mx_status mx_sequence_fork(struct mx_sequence *to, const struct mx_sequence *from, uint64_t length,
                            struct mx_error *err);
 
+/* Puts the recurrent states aside as they are, so that the text can be cut back to its present length later. The plan
+ * says how many lengths are remembered; the oldest makes room. Copies mx_state_bytes(); does nothing where no layer has
+ * a state. Neither save nor fork takes marks along. */
+void mx_sequence_mark(struct mx_sequence *sequence);
+
 /* Floats of a recurrent layer's state for this text, the recurrence's and then the convolution's as
  * mx_layer_state_shape counts them; zeros at the beginning of a text. NULL where the layer has none. They go with
- * fork, save and load; a text that has any can be cut back to 0 alone. */
+ * fork, save and load; a text that has any can be cut back to its marks and to 0 alone. */
 float *mx_sequence_state(struct mx_sequence *sequence, uint32_t layer);
 
 /* Fills the sequence with seeded random K and V up to `length` tokens without computing a model: for benchmarks. */

@@ -163,6 +163,11 @@ uint64_t mx_state_bytes(const struct mx_arch *arch)
     return elements * sizeof(float);
 }
 
+uint64_t mx_marked_state_bytes(const struct mx_arch *arch, uint32_t marks)
+{
+    return (1 + (uint64_t)marks) * mx_state_bytes(arch);
+}
+
 uint64_t mx_cache_marginal_bytes(const struct mx_arch *arch, const struct mx_kv_setup *setup)
 {
     const uint64_t far = (uint64_t)MX_ARCH_MAX_CONTEXT * 4; /* past every window and recent window */

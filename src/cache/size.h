@@ -72,6 +72,8 @@ uint64_t mx_cache_bytes(const struct mx_arch *arch, const struct mx_kv_setup *se
 
 /* Recurrent and convolution state, f32, one sequence. */
 uint64_t mx_state_bytes(const struct mx_arch *arch);
+/* The same with what so many marks (mx_sequence_mark) take. */
+uint64_t mx_marked_state_bytes(const struct mx_arch *arch, uint32_t marks);
 
 /* Bytes that one more token adds at a long context (what is left to grow once every window is full). */
 uint64_t mx_cache_marginal_bytes(const struct mx_arch *arch, const struct mx_kv_setup *setup);

@@ -89,7 +89,8 @@ mx_status mx_talk_begin(struct mx_talk *talk, struct mx_error *err)
 {
     const struct mx_arch *arch = mx_session_arch(talk->session);
     struct mx_kv_flags kv = talk->options->kv;
-    struct mx_session_begin begin = {.context = (uint64_t)talk->options->context, .force = talk->options->force};
+    struct mx_session_begin begin = {
+        .context = (uint64_t)talk->options->context, .marks = 2, .force = talk->options->force};
     if (talk->mode.length) {
         kv.mode = mx_str_text(&talk->mode);
         kv.type_k = kv.type_v = NULL;

@@ -124,7 +124,7 @@ static uint64_t default_budget(const struct job *job, const struct mx_kv_setup *
     const struct mx_arch *arch = mx_session_arch(job->session);
     const uint32_t parallel = (uint32_t)job->options->parallel, chunk = MX_MODEL_CHUNK + parallel;
     const int threads = mx_pool_threads(mx_session_pool(job->session));
-    const uint64_t one = mx_cache_bytes(arch, setup, job->context) + mx_state_bytes(arch);
+    const uint64_t one = mx_cache_bytes(arch, setup, job->context) + mx_marked_state_bytes(arch, MX_SCHEDULER_MARKS);
     const uint64_t most = one > UINT64_MAX / (2 * parallel) ? UINT64_MAX : 2 * parallel * one;
     struct mx_machine machine;
     mx_machine_probe(&machine);
@@ -164,7 +164,7 @@ static mx_status open_scheduler(struct job *job)
 static uint64_t fitting(const struct job *job, const struct mx_kv_setup *setup)
 {
     const struct mx_arch *arch = mx_session_arch(job->session);
-    const uint64_t one = mx_cache_bytes(arch, setup, job->context) + mx_state_bytes(arch);
+    const uint64_t one = mx_cache_bytes(arch, setup, job->context) + mx_marked_state_bytes(arch, MX_SCHEDULER_MARKS);
     return one ? job->budget / one : UINT64_MAX;
 }
 

@@ -31,11 +31,17 @@ static uint32_t side_chunk(const struct mx_scheduler_options *options)
     return options->chunk < BESIDE_DECODING ? options->chunk : BESIDE_DECODING;
 }
 
+/* A text whose beginning may be kept remembers its states at its prompt's end, whatever it writes then. */
+static uint32_t marks_of(const struct mx_scheduler_options *options)
+{
+    return options->keep > 0 ? MX_SCHEDULER_MARKS : 0;
+}
+
 static mx_status check_memory(const struct mx_scheduler *scheduler, uint32_t chunk, uint32_t rows, struct mx_error *err)
 {
     const struct mx_arch *arch = mx_session_arch(scheduler->session);
-    const uint64_t one =
-        mx_cache_bytes(arch, mx_kv_plan_setup(scheduler->plan), scheduler->options.context) + mx_state_bytes(arch);
+    const uint64_t one = mx_cache_bytes(arch, mx_kv_plan_setup(scheduler->plan), scheduler->options.context) +
+                         mx_marked_state_bytes(arch, marks_of(&scheduler->options));
     char need[16], have[16];
     if (scheduler->options.budget < one) {
         return mx_fail(err, MX_ERR_LIMIT, "a text of %llu tokens takes %s of cache, the budget is %s",
@@ -89,12 +95,13 @@ static mx_status open_parts(struct mx_scheduler *scheduler, struct mx_error *err
     const struct mx_arch *arch = mx_session_arch(session);
     struct mx_kv_plan_options plan = {.key_bias = mx_model_key_bias(mx_session_model(session)),
                                       .context = options->context,
+                                      .marks = marks_of(options),
                                       .cpu = mx_session_cpu(session)};
     MX_TRY(mx_kv_resolve(&plan.setup, &options->kv, arch, err));
     MX_TRY(mx_kv_plan_open(&scheduler->plan, arch, &plan, err));
     if (!options->budget) {
-        options->budget =
-            (options->parallel + 1) * (mx_cache_bytes(arch, &plan.setup, options->context) + mx_state_bytes(arch));
+        options->budget = (options->parallel + 1) * (mx_cache_bytes(arch, &plan.setup, options->context) +
+                                                     mx_marked_state_bytes(arch, plan.marks));
     }
     const uint32_t chunk = options->chunk + options->parallel, most_rows = mx_workspace_rows(arch, chunk);
     const uint32_t rows = options->parallel < most_rows ? options->parallel : most_rows;
@@ -431,6 +438,7 @@ static void settle_parts(struct mx_lane *lane)
     for (size_t i = 0; i < lane->part_count; i++) {
         struct mx_running *request = lane->parts[i];
         request->fed += lane->segments[i].n;
+        if (request->fed == request->prompt) mx_sequence_mark(request->sequence);
         if (!request->stop || request->fed != request->stop) continue;
         mx_keep_beginning(scheduler, request);
         request->stop = request->fed < request->prompt ? mx_next_in_common(scheduler, request, request->fed) : 0;

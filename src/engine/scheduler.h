@@ -27,6 +27,8 @@
 struct mx_scheduler;
 struct mx_running; /* a request that was added; valid until its `done` returns */
 
+enum { MX_SCHEDULER_MARKS = 1 }; /* that each text has (cache/sequence.h) where beginnings are kept */
+
 struct mx_scheduler_options {
     uint64_t context;   /* the most tokens of one text, prompt and reply */
     uint32_t parallel;  /* the most texts that run at once; at least 1 */

@@ -128,7 +128,8 @@ static mx_status check_memory(const struct mx_session *session, const struct mx_
                               const struct mx_kv_setup *setup, struct mx_error *err)
 {
     const struct mx_arch *arch = mx_model_arch(session->model);
-    const uint64_t cache = mx_cache_bytes(arch, setup, mx_round_up((size_t)begin->context, MX_CONTEXT_STEP));
+    const uint64_t cache = mx_cache_bytes(arch, setup, mx_round_up((size_t)begin->context, MX_CONTEXT_STEP)) +
+                           mx_marked_state_bytes(arch, begin->marks);
     const uint64_t activations = mx_workspace_bytes(arch, chunk, begin->rows, mx_pool_threads(session->pool));
     struct mx_machine machine;
     mx_machine_probe(&machine);
@@ -150,8 +151,10 @@ static mx_status begin_parts(struct mx_session *session, const struct mx_session
     const struct mx_arch *arch = mx_model_arch(session->model);
     const uint32_t chunk = begin->chunk ? begin->chunk : MX_MODEL_CHUNK;
     session->limit = begin->context;
-    struct mx_kv_plan_options cache = {
-        .key_bias = mx_model_key_bias(session->model), .context = begin->context, .cpu = session->cpu};
+    struct mx_kv_plan_options cache = {.key_bias = mx_model_key_bias(session->model),
+                                       .context = begin->context,
+                                       .marks = begin->marks,
+                                       .cpu = session->cpu};
     MX_TRY(mx_kv_resolve(&cache.setup, &begin->kv, arch, err));
     MX_TRY(check_memory(session, begin, chunk, &cache.setup, err));
     MX_TRY(mx_sequence_open_alone(&session->sequence, arch, &cache, err));
@@ -268,7 +271,10 @@ static mx_status feed(struct mx_session *session, struct mx_segment segment, flo
 mx_status mx_session_feed(struct mx_session *session, const int32_t *tokens, size_t n, float **logits,
                           const struct mx_progress *progress, struct mx_error *err)
 {
-    return feed(session, (struct mx_segment){.tokens = tokens, .n = n}, logits, progress, err);
+    mx_sequence_mark(session->sequence);
+    MX_TRY(feed(session, (struct mx_segment){.tokens = tokens, .n = n}, logits, progress, err));
+    mx_sequence_mark(session->sequence);
+    return MX_OK;
 }
 
 mx_status mx_session_decode(struct mx_session *session, int32_t token, float **logits, struct mx_error *err)
@@ -286,7 +292,8 @@ size_t mx_session_rewind(struct mx_session *session, const int32_t *tokens, size
 {
     size_t same = 0;
     while (same < session->count && same + 1 < n && session->tokens[same] == tokens[same]) same++;
-    /* A cache of windows may have forgotten what an earlier position needs: then the text starts anew. */
+    /* Windows and states may have forgotten what that position needs: then the text goes on from an earlier one. */
+    same = (size_t)mx_sequence_nearest(session->sequence, same);
     if (mx_sequence_truncate(session->sequence, same, NULL) != MX_OK) {
         mx_session_clear(session);
         same = 0;

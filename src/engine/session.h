@@ -37,7 +37,9 @@ struct mx_session_begin {
     uint32_t chunk;   /* tokens fed at a time; 0: MX_MODEL_CHUNK */
     uint32_t rows;    /* rows of logits at a time; 0: 1, which is what generating needs */
     struct mx_kv_options kv;
-    bool force; /* go on where cache and activations exceed the memory that is available */
+    uint32_t marks; /* recurrent states that are remembered, for mx_session_rewind: at the beginning and the end of each
+                       prompt that is fed (cache/sequence.h); 0: none */
+    bool force;     /* go on where cache and activations exceed the memory that is available */
 };
 
 /* Makes the cache and the activations. May be called again: the former text is gone. MX_ERR_LIMIT where they would not

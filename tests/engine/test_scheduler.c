@@ -119,7 +119,8 @@ static void compare(const char *family, const struct mx_kv_options *kv, const st
 
 static void texts_are_what_they_are_alone(void **state)
 {
-    static const char *const families[] = {"llama", "llama_bias", "qwen2_sliding", "qwen3_moe", "llama_rope_dynamic"};
+    static const char *const families[] = {
+        "llama", "llama_bias", "qwen2_sliding", "qwen3_moe", "llama_rope_dynamic", "qwen3_5_text", "mamba2"};
     static const enum mx_mode modes[] = {MX_MODE_FP16, MX_MODE_INT8_TURBO4, MX_MODE_TURBO4};
     static struct text texts[TEXTS];
     for (size_t f = 0; f < sizeof families / sizeof *families; f++) {
@@ -145,7 +146,9 @@ static void texts_are_what_they_are_alone(void **state)
             options.parallel = 6; /* with room for two */
             struct mx_kv_setup setup;
             assert_ok(mx_kv_resolve(&setup, &kv, mx_session_arch(session), &err));
-            options.budget = 2 * mx_cache_bytes(mx_session_arch(session), &setup, CONTEXT) + 1000;
+            options.budget = 2 * (mx_cache_bytes(mx_session_arch(session), &setup, CONTEXT) +
+                                  mx_state_bytes(mx_session_arch(session))) +
+                             1000;
             run_together(session, &options, texts);
             compare(families[f], &kv, texts);
 
@@ -270,6 +273,44 @@ static void texts_go_on_beside_a_long_prompt(void **state)
     mx_session_close(session);
 }
 
+/* A text that goes on where an ended one's prompt ended is fed only what is new, whatever that one wrote: a model with
+ * states goes back to its mark. */
+static void prompts_are_kept(void **state)
+{
+    static const char *const families[] = {"llama", "qwen3_5_text", "mamba2", "recurrent_gemma", "rwkv"};
+    static struct text texts[TEXTS];
+    for (size_t f = 0; f < sizeof families / sizeof *families; f++) {
+        struct mx_session *session = open_session(families[f], 1);
+        const struct mx_kv_options kv = mx_kv_options_default();
+        make_texts(texts, mx_session_arch(session)->vocab, 280);
+        memcpy(texts[1].prompt, texts[0].prompt, sizeof texts[0].prompt);
+        texts[0].length = 40;
+        texts[1].length = 60;
+        texts[0].sampler = texts[1].sampler = mx_sampler_options_default();
+        run_alone(session, &kv, texts);
+        struct mx_scheduler *scheduler;
+        const struct mx_scheduler_options options = {.context = CONTEXT, .parallel = 1, .keep = 2, .kv = kv};
+        assert_ok(mx_scheduler_open(&scheduler, session, &options, &err));
+        for (size_t i = 0; i < 2; i++) {
+            const struct mx_request request = {.prompt = texts[i].prompt,
+                                               .prompt_tokens = texts[i].length,
+                                               .max_tokens = MADE,
+                                               .sampler = texts[i].sampler,
+                                               .events = {.token = on_token, .done = on_done, .context = &texts[i]}};
+            texts[i].count = 0;
+            assert_ok(mx_scheduler_add(scheduler, &request, NULL, &err));
+            while (mx_scheduler_busy(scheduler)) assert_ok(mx_scheduler_step(scheduler, &err));
+            assert_int_equal(texts[i].count, texts[i].alone_count);
+            assert_memory_equal(texts[i].together, texts[i].alone, texts[i].count * sizeof(int32_t));
+        }
+        assert_int_equal(texts[1].shared, 40);
+        const struct mx_scheduler_stats stats = mx_scheduler_stats(scheduler);
+        assert_true(stats.cache.peak <= stats.cache.budget);
+        mx_scheduler_close(scheduler);
+        mx_session_close(session);
+    }
+}
+
 static void on_failure(void *context, const struct mx_generation *generation, const struct mx_error *failure)
 {
     fail_msg("called back");
@@ -312,6 +353,7 @@ int main(void)
         cmocka_unit_test(texts_are_what_they_are_alone),
         cmocka_unit_test(parked_texts_go_on),
         cmocka_unit_test(texts_go_on_beside_a_long_prompt),
+        cmocka_unit_test(prompts_are_kept),
         cmocka_unit_test(refusals),
     };
     return cmocka_run_group_tests_name("scheduler", tests, NULL, NULL);
