@@ -4,6 +4,7 @@
 
 #include "base/json.h"
 #include "config/families/fills.h"
+#include "config/runs.h"
 
 /* The lightning indexer of DeepSeek-V3.2 and GLM-5 keeps keys of its own, in the layers that run one. */
 void mx_fill_sparse_indexer(struct mx_build *build)
@@ -132,8 +133,25 @@ void mx_fill_kimi_linear(struct mx_build *build)
         mx_config_whole(config, "linear_attn_config.short_conv_kernel_size|linear_conv_kernel_dim", 1, 1024, 4);
     if ((uint64_t)heads * dim > MX_ARCH_MAX_WIDTH)
         mx_config_fail(config, "linear attention: heads times head_dim is too large");
+    static const struct {
+        const char *field, *what;
+    } later[] = {
+        {"linear_attn_config.use_full_rank_gate", "full-rank gates of Kimi delta attention"},
+        {"linear_attn_config.gate_lower_bound", "bound on the gates of Kimi delta attention"},
+        {"mla_use_output_gate", "gate on latent attention's output"},
+        {"routed_expert_hidden_size", "experts in a narrower space"},
+        {"attn_res_block_size", "attention over the layers before"},
+    };
+    for (size_t i = 0; i < sizeof later / sizeof *later; i++) {
+        const cJSON *field = mx_config_find(config, later[i].field);
+        if (field && !cJSON_IsFalse(field)) mx_arch_refuse(arch, "the engine has no %s", later[i].what);
+    }
+    if (!mx_config_flag(config, "mla_use_nope", true))
+        mx_arch_refuse(arch, "the engine has no Kimi Linear with rotary positions");
+    arch->rope_count = 0; /* positions come from the delta layers alone */
     for (uint32_t i = 0; i < arch->layer_count; i++) {
         struct mx_layer *layer = &arch->layers[i];
+        layer->attention.rope = false;
         if (!mx_layer_recurs(layer)) continue;
         layer->recurrence.kind = MX_RECURRENCE_KIMI_DELTA;
         layer->recurrence.kimi_delta = (struct mx_kimi_delta){.heads = heads, .dim = dim, .conv = conv};

@@ -268,4 +268,39 @@ const struct mx_names mx_names_rwkv = {
             [MX_ROLE_DOWN] = "feed_forward.value",
         },
 };
+
+/* Kimi delta attention and latent attention have one folder; the dense layer's matrices stand beside the experts' in
+ * transformers' form. */
+#define KIMI(part) "block_sparse_moe." part "|mlp." part
+const struct mx_names mx_names_kimi_linear = {
+    .base = &mx_names_deepseek,
+    .of =
+        {
+            [MX_ROLE_DELTA_Q] = "self_attn.q_proj",
+            [MX_ROLE_DELTA_K] = "self_attn.k_proj",
+            [MX_ROLE_DELTA_V] = "self_attn.v_proj",
+            [MX_ROLE_DELTA_B] = "self_attn.b_proj",
+            [MX_ROLE_DELTA_F_A] = "self_attn.f_a_proj",
+            [MX_ROLE_DELTA_F_B] = "self_attn.f_b_proj",
+            [MX_ROLE_DELTA_G_A] = "self_attn.g_a_proj",
+            [MX_ROLE_DELTA_G_B] = "self_attn.g_b_proj",
+            [MX_ROLE_DELTA_CONV] = "self_attn.{q,k,v}_conv1d|self_attn.{q,k,v}_conv.conv",
+            [MX_ROLE_DELTA_DT_BIAS] = "self_attn.dt_bias",
+            [MX_ROLE_DELTA_A_LOG] = "self_attn.A_log",
+            [MX_ROLE_DELTA_NORM] = "self_attn.o_norm",
+            [MX_ROLE_DELTA_OUT] = "self_attn.o_proj",
+            [MX_ROLE_GATE] = KIMI("gate_proj"),
+            [MX_ROLE_UP] = KIMI("up_proj"),
+            [MX_ROLE_DOWN] = KIMI("down_proj"),
+            [MX_ROLE_ROUTER] = KIMI("gate"),
+            [MX_ROLE_ROUTER_BIAS] = KIMI("gate.e_score_correction_bias") "|mlp.e_score_correction_bias",
+            [MX_ROLE_EXPERT_GATE] = KIMI("switch_mlp.gate_proj") "|block_sparse_moe.experts.%e.w1",
+            [MX_ROLE_EXPERT_UP] = KIMI("switch_mlp.up_proj") "|block_sparse_moe.experts.%e.w3",
+            [MX_ROLE_EXPERT_DOWN] = KIMI("switch_mlp.down_proj") "|block_sparse_moe.experts.%e.w2",
+            [MX_ROLE_SHARED_GATE] = KIMI("shared_experts.gate_proj"),
+            [MX_ROLE_SHARED_UP] = KIMI("shared_experts.up_proj"),
+            [MX_ROLE_SHARED_DOWN] = KIMI("shared_experts.down_proj"),
+        },
+};
+#undef KIMI
 /* NOLINTEND(bugprone-suspicious-missing-comma) */
