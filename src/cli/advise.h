@@ -23,6 +23,7 @@ struct mx_advise_flags {
     const char *quality;  /* a grade; NULL: high */
     int rules;            /* enum mx_rules */
     bool json;
+    bool serve; /* `recommend` answers how many users can be served */
     struct mx_kv_flags kv;
 };
 
@@ -93,6 +94,9 @@ const char *mx_shell_path(const char *path, char *buffer, size_t size);
 /* What could be done where a model does not fit, with the flags that do it, into buffer[256]; returns buffer. "" where
  * it fits. */
 const char *mx_remedy_text(const struct mx_remedy *remedy, char buffer[256]);
+
+/* How many users of the context fit in which mode, and how fast: `recommend --serve`. */
+mx_status mx_print_serving(const struct mx_adviser *adviser, const struct mx_model_advice *model, struct mx_error *err);
 
 /* JSON of one model (docs/json.md); NULL when memory runs out. */
 cJSON *mx_recommend_json(const struct mx_adviser *adviser, const struct mx_model_advice *model);

@@ -1,5 +1,6 @@
 /* JSON of `recommend` and `inspect`: the schema is docs/json.md, and tests/cli checks it. Figures that are not known
  * are null. */
+#include "advisor/serving.h"
 #include "cache/size.h"
 #include "cli/advise.h"
 #include "cli/output.h"
@@ -304,6 +305,30 @@ static void add_weights(cJSON *root, const struct mx_model_advice *model)
         cJSON_AddItemToArray(warnings, cJSON_CreateString(advice->warnings[i]));
 }
 
+static void add_serving(cJSON *root, const struct mx_adviser *adviser, const struct mx_model_advice *model)
+{
+    struct mx_serving serving;
+    mx_serving_plan(&serving, model, adviser->bandwidth.bytes_per_second);
+    cJSON *object = cJSON_AddObjectToObject(root, "serving");
+    cJSON_AddNumberToObject(object, "users", serving.users);
+    cJSON_AddNumberToObject(object, "context", (double)serving.context);
+    if (serving.take >= 0)
+        cJSON_AddStringToObject(object, "take", mode_name(serving.rows[serving.take].mode));
+    else
+        cJSON_AddNullToObject(object, "take");
+    cJSON *list = cJSON_AddArrayToObject(object, "modes");
+    for (size_t i = 0; i < serving.count; i++) {
+        const struct mx_serving_row *row = &serving.rows[i];
+        cJSON *one = cJSON_CreateObject();
+        cJSON_AddItemToArray(list, one);
+        cJSON_AddStringToObject(one, "mode", mode_name(row->mode));
+        cJSON_AddNumberToObject(one, "bytes_per_user", (double)row->user_bytes);
+        add_bytes(one, "users_that_fit", row->users, row->users_known);
+        add_rate(one, "user_tok_s_at_most", row->user_rate);
+        add_rate(one, "all_tok_s_at_most", row->all_rate);
+    }
+}
+
 cJSON *mx_recommend_json(const struct mx_adviser *adviser, const struct mx_model_advice *model)
 {
     cJSON *root = start(adviser, model);
@@ -313,5 +338,6 @@ cJSON *mx_recommend_json(const struct mx_adviser *adviser, const struct mx_model
     add_weights(root, model);
     add_memory(root, model);
     add_llama_cpp(root, model);
+    if (adviser->flags.serve) add_serving(root, adviser, model);
     return root;
 }

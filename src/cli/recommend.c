@@ -9,8 +9,11 @@
 #include "cli/output.h"
 #include "cli/table.h"
 
+enum { DEFAULT_USERS = 16 };
+
 struct options {
     struct mx_advise_flags advise;
+    int64_t users;
 };
 
 static void print_title(const struct mx_cli *cli, const char *text, const char *rest)
@@ -214,7 +217,12 @@ static mx_status print_all(const struct mx_adviser *adviser, const struct mx_mod
         }
         return mx_print_json(root, err);
     }
-    if (count > 1) return print_side_by_side(adviser, models, count, err);
+    if (count > 1 && !adviser->flags.serve) return print_side_by_side(adviser, models, count, err);
+    for (int i = 0; i < count && adviser->flags.serve; i++) {
+        if (i) putchar('\n');
+        MX_TRY(mx_print_serving(adviser, &models[i], err));
+    }
+    if (adviser->flags.serve) return MX_OK;
     print_title(adviser->cli, models[0].subject.name, ": which weights, which KV cache");
     mx_print_model_lines(adviser, &models[0]);
     MX_TRY(print_weights(adviser, &models[0], err));
@@ -240,12 +248,25 @@ mx_status mx_recommend(const struct mx_cli *cli, const struct mx_advise_flags *f
 }
 
 static const struct options defaults = {.advise = MX_ADVISE_FLAGS_DEFAULT};
-static const struct mx_flag flags[] = {MX_ADVISE_FLAG_ROWS(struct options, advise), {0}};
+static const struct mx_flag flags[] = {
+    {"serve", 0, MX_FLAG_SWITCH, NULL, "how many users with --ctx each fit, in which mode, how fast",
+     offsetof(struct options, advise.serve)},
+    {"users", 0, MX_FLAG_WHOLE, "N", "with --serve: as many users at once (default 16)",
+     offsetof(struct options, users), 1, MX_ESTIMATE_MAX_BATCH},
+    MX_ADVISE_FLAG_ROWS(struct options, advise),
+    {0},
+};
 
 static mx_status run(struct mx_cli *cli, const void *given, struct mx_error *err)
 {
     const struct options *options = given;
-    return mx_recommend(cli, &options->advise, cli->operands, cli->operand_count, err);
+    struct mx_advise_flags advise = options->advise;
+    if (options->users && !advise.serve) return mx_fail(err, MX_ERR_ARGUMENT, "--users goes with --serve");
+    if (advise.serve && advise.batch != 1) {
+        return mx_fail(err, MX_ERR_ARGUMENT, "--serve counts users: give --users in place of --batch");
+    }
+    if (advise.serve) advise.batch = options->users ? options->users : DEFAULT_USERS;
+    return mx_recommend(cli, &advise, cli->operands, cli->operand_count, err);
 }
 
 const struct mx_command mx_command_recommend = {

@@ -90,7 +90,10 @@ static void check(const char *schema, const char *arguments)
 
 static void schemas_hold(void **state)
 {
-    static const char *const flags[] = {"--budget 16GB --bandwidth 30GB", "--budget 1MB", "--ctx 128k --batch 4",
+    static const char *const flags[] = {"--budget 16GB --bandwidth 30GB",
+                                        "--budget 1MB",
+                                        "--ctx 128k --batch 4",
+                                        "--ctx 16k",
                                         "--evidence tests/cli/evidence --ctx 8192",
                                         "--evidence tests/cli/evidence --prefer memory --ctx 8192"};
     static const char *const models[] = {"llama-8b.json", "mamba2.json", "turbo-hybrid.json", "no-size.json"};
@@ -100,6 +103,9 @@ static void schemas_hold(void **state)
             snprintf(arguments, sizeof arguments, "inspect --json " CONFIGS "%s %s", models[j], flags[i]);
             check("inspect", arguments);
             snprintf(arguments, sizeof arguments, "recommend --json " CONFIGS "%s %s", models[j], flags[i]);
+            check("recommend", arguments);
+            if (strstr(flags[i], "--batch")) continue;
+            strcat(arguments, " --serve --users 8");
             check("recommend", arguments);
         }
     check("bench-kernel", "bench --kernel --json --depth 64 --kv-heads 1 --head-dim 16 --repeat 1 --modes fp16,int8");

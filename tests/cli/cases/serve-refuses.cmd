@@ -1,0 +1,11 @@
+# what keeps a server from starting is one line, and nothing listens
+mlxcel serve --port 0 --tls-cert "$TMP/cert.pem" 2>&1 | grep -v "^mlxcel: note: "
+mlxcel serve --port 0 --api-key-file "$TMP/none" 2>&1 | grep -v "^mlxcel: note: "
+echo "short" >"$TMP/keys"
+mlxcel serve --port 0 --api-key-file "$TMP/keys" 2>&1 | grep -v "^mlxcel: note: "
+echo "no certificate" >"$TMP/cert.pem"
+mlxcel serve --port 0 --tls-cert "$TMP/cert.pem" --tls-key "$TMP/cert.pem" 2>&1 | grep -v "^mlxcel: note: "
+mlxcel serve --port 0 --log "$TMP/none/log" 2>&1 | grep -v "^mlxcel: note: "
+mlxcel serve --port 0 --memory 1M 2>&1 | grep -v "^mlxcel: note: "
+mlxcel serve --port 70000 2>&1 | grep -v "^mlxcel: note: "
+mlxcel serve --port 0 --name "" 2>&1 | grep -v "^mlxcel: note: "
