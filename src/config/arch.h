@@ -73,7 +73,8 @@ enum mx_rope_type {
     MX_ROPE_LLAMA3,
     MX_ROPE_YARN,
     MX_ROPE_LONGROPE,
-    MX_ROPE_OTHER, /* known to exist, not one that the engine runs; `name` in messages */
+    MX_ROPE_PROPORTIONAL, /* wave lengths of all planes, of which the first few turn (Gemma 4) */
+    MX_ROPE_OTHER,        /* known to exist, not one that the engine runs; `name` in messages */
 };
 
 /* Rotary positions (RoFormer, arXiv 2104.09864) and their stretched forms. Absent numbers have the defaults of the
@@ -88,6 +89,7 @@ struct mx_rope {
     double attention_factor;                             /* yarn, longrope; 0: derive from factor */
     bool truncate;                                       /* yarn: round the ramp's corners to whole dimensions */
     bool short_waves; /* longrope: the short factors whatever the length, which counts for the scale alone (PhiMoE) */
+    uint32_t planes;  /* proportional: that turn */
     bool backwards;   /* the planes turn the other way (nanochat) */
     double short_scale, long_scale; /* longrope: of cosines and sines; 0: attention_factor (PhiMoE) */
     float short_factor[MX_ROPE_PAIRS], long_factor[MX_ROPE_PAIRS]; /* longrope: of each plane's wave length */
@@ -205,6 +207,7 @@ struct mx_arch {
     double alibi_max;        /* ALiBi: the exponent of the last slope, 8 as a rule */
     double alibi_scale;      /* ALiBi: of the slopes; 1 as a rule */
     double attention_scale;  /* 1/sqrt(head_dim) unless the family says otherwise */
+    bool value_norm;         /* values are normalized per head, RMS without weights (Gemma 3n, 4) */
     double value_scale;      /* of values; 1 as a rule */
     double clip_qkv;         /* queries, keys and values are kept within +-clip_qkv; 0: as they are */
     double attention_softcap, logit_softcap;             /* 0: none */

@@ -179,6 +179,8 @@ struct mx_feed_forward {
     uint32_t dense_width;  /* experts: of a dense feed-forward beside them (Gemma 4, LongCat) */
     uint32_t latent;       /* experts work in a space of this size, with a projection on either side (Nemotron-H) */
     uint32_t adapter;      /* rank of the adapters that each use of shared weights adds to gate and up (Zamba 2) */
+    double deviations;     /* the gate passes only what exceeds its mean by so many standard deviations, 0: all of it
+                              (Gemma 3n) */
     bool inner_norm;       /* a norm before the down projection (BitNet) */
     bool output_norm;      /* a norm behind the experts (AXK1) */
     bool common_bias;      /* a bias that all experts share (JetMoE) */

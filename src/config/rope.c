@@ -14,7 +14,7 @@ struct rope_name {
 static const struct rope_name rope_names[] = {
     {"default", MX_ROPE_DEFAULT},   {"mrope", MX_ROPE_DEFAULT}, {"linear", MX_ROPE_LINEAR},
     {"dynamic", MX_ROPE_DYNAMIC},   {"llama3", MX_ROPE_LLAMA3}, {"yarn", MX_ROPE_YARN},
-    {"longrope", MX_ROPE_LONGROPE}, {"su", MX_ROPE_LONGROPE},
+    {"longrope", MX_ROPE_LONGROPE}, {"su", MX_ROPE_LONGROPE},   {"proportional", MX_ROPE_PROPORTIONAL},
 };
 
 static enum mx_rope_type type_of(const char *name)
@@ -76,7 +76,8 @@ void mx_rope_read(struct mx_build *build, struct mx_rope *rope, const char *pref
     rope->type = name[0] ? type_of(name) : MX_ROPE_DEFAULT;
 
     const double part = mx_config_number(config, inside(path, prefix, "partial_rotary_factor", "", ""), 0, 1, 0);
-    rope->dims = part > 0 ? (uint32_t)(dims * part) : dims;
+    rope->dims = part > 0 && rope->type != MX_ROPE_PROPORTIONAL ? (uint32_t)(dims * part) : dims;
+    rope->planes = part > 0 ? (uint32_t)(dims * part / 2) : dims / 2;
 
     /* Types that stretch need to know by how much; longrope derives it from the two context lengths. */
     inside(path, prefix, "factor", "", "");

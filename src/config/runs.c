@@ -94,7 +94,8 @@ static const char *lacks_rope(enum mx_rope_type type)
     case MX_ROPE_DYNAMIC:
     case MX_ROPE_LLAMA3:
     case MX_ROPE_YARN:
-    case MX_ROPE_LONGROPE: return NULL;
+    case MX_ROPE_LONGROPE:
+    case MX_ROPE_PROPORTIONAL: return NULL;
     case MX_ROPE_OTHER: return "rotary positions as these rope_parameters describe them";
     }
     return "rotary positions of that type";
@@ -212,11 +213,10 @@ static void ask_layer(struct mx_arch *arch, const struct mx_layer *layer)
     ask(arch, lacks_feed_forward(ffn->kind));
     ask(arch, lacks_block(layer->block));
     ask(arch, lacks_gate(attention->gate));
-    refuse_if(arch, attention->values_are_keys, "values taken from keys");
+    refuse_if(arch, attention->values_are_keys && attention->v_dim != attention->k_dim, "values as part of keys");
     refuse_if(arch, attention->differential && (attention->kv_heads % 2 || attention->v_dim != attention->k_dim),
               "differential attention with an odd number of value heads");
     refuse_if(arch, attention->dynamic_mask, "dynamic mask");
-    refuse_if(arch, attention->experts, "mixture of attention heads");
     refuse_if(arch, attention->wide_input && (!mx_layer_recurs(layer) || ffn->kind != MX_FEED_FORWARD_DENSE),
               "shared block without a recurrence beside it");
     refuse_if(arch, !attention->wide_input && (attention->adapter || ffn->adapter), "adapters of such blocks");
@@ -226,9 +226,17 @@ static void ask_layer(struct mx_arch *arch, const struct mx_layer *layer)
     refuse_if(arch, attention->cache_copies > 1, "layer that runs several times per token");
     refuse_if(arch, mx_layer_attends(layer) && !attention->cache_copies && attention->shares_cache_of < 0,
               "cross-attention");
+    refuse_if(arch,
+              attention->experts && (arch->experts.empty || attention->k_dim != attention->v_dim ||
+                                     attention->heads != (uint64_t)attention->kv_heads * arch->experts.used),
+              "mixture of attention heads of those sizes");
     refuse_if(arch, ffn->latent, "experts in a narrower space");
-    refuse_if(arch, ffn->dense_width && !ffn->late, "dense feed-forward beside experts");
-    refuse_if(arch, ffn->common_bias, "bias common to experts");
+    refuse_if(arch, ffn->dense_width && !ffn->late && (!arch->expert_norms || layer->block != MX_BLOCK_SANDWICH),
+              "dense feed-forward beside experts without norms of its own");
+    refuse_if(arch, ffn->deviations > 0 && (!arch->gated || ffn->kind != MX_FEED_FORWARD_DENSE),
+              "threshold on activations without a gate");
+    refuse_if(arch, (arch->streams || arch->laurel_rank) && layer->block != MX_BLOCK_SANDWICH,
+              "alternating updates around a layer of that shape");
     refuse_if(arch, ffn->kind == MX_FEED_FORWARD_CHANNEL_MIX && layer->recurrence.kind != MX_RECURRENCE_RWKV,
               "channel mixing without time mixing");
     refuse_if(arch, layer->linear_mixer, "linear layer in attention's place");
@@ -284,11 +292,6 @@ void mx_arch_decide_runs(struct mx_arch *arch)
     refuse_if(arch, arch->embedding_width, "embedding that is narrower than the model");
     refuse_if(arch, arch->no_final_norm, "model without a final norm");
     refuse_if(arch, arch->residual_weights, "weights on residuals");
-    refuse_if(arch, arch->layer_scalar, "learned factor per layer");
-    refuse_if(arch, arch->expert_norms, "norms of their own around experts");
-    refuse_if(arch, arch->streams, "alternating updates of several streams");
-    refuse_if(arch, arch->laurel_rank, "low-rank path beside the residual");
-    refuse_if(arch, arch->layer_input_width, "inputs per layer");
     if (!arch->names) mx_arch_refuse(arch, "the tensor names of model type %s are not known", arch->model_type);
     if (!arch->not_runnable[0]) mx_tensors_each(arch, ask_name, arch);
     arch->runnable = arch->not_runnable[0] == '\0';

@@ -120,10 +120,10 @@ static void expert_attention(struct walk *walk, const struct mx_attention *atten
     const struct mx_arch *arch = walk->arch;
     const uint64_t inner = (uint64_t)attention->kv_heads * attention->k_dim, hidden = arch->hidden;
     matrix(walk, MX_ROLE_ATTENTION_ROUTER, arch->experts.count, hidden, false);
-    routed(walk, MX_ROLE_Q, inner, hidden, false);
+    routed(walk, MX_ROLE_EXPERT_Q, inner, hidden, false);
     matrix(walk, MX_ROLE_K, inner, hidden, false);
     matrix(walk, MX_ROLE_V, (uint64_t)attention->kv_heads * attention->v_dim, hidden, false);
-    routed(walk, MX_ROLE_O, hidden, inner, false);
+    routed(walk, MX_ROLE_EXPERT_O, hidden, inner, false);
     floats(walk, MX_ROLE_ATTENTION_BIAS, hidden, 1, false);
 }
 

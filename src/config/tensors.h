@@ -68,6 +68,8 @@ enum mx_role {
     MX_ROLE_MASK_A,
     MX_ROLE_MASK_DT,
     MX_ROLE_ATTENTION_ROUTER,
+    MX_ROLE_EXPERT_Q, /* queries and output projections by expert (JetMoE) */
+    MX_ROLE_EXPERT_O,
     MX_ROLE_ATTENTION_BIAS, /* common to the experts of attention (JetMoE) */
     MX_ROLE_SHARED_NORM,    /* of the wide input of a shared block (Zamba) */
     MX_ROLE_SHARED_OUT,     /* from a shared block back into the stream (Zamba) */

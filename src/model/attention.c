@@ -71,6 +71,13 @@ float mx_query_growth(const struct mx_run *run, const struct mx_attention *mixer
     return (float)(1 + mixer->query_growth * log1p((double)periods));
 }
 
+static void norm_values(const struct heads *job, float *values)
+{
+    const size_t dim = job->mixer->v_dim;
+    for (size_t head = 0; head < job->mixer->kv_heads; head++, values += dim)
+        job->run->kernels->rmsnorm(values, values, NULL, dim, (float)job->run->arch->norm_eps);
+}
+
 static void prepare_piece(void *context, size_t first, size_t last)
 {
     const struct heads *job = context;
@@ -89,9 +96,12 @@ static void prepare_piece(void *context, size_t first, size_t last)
         if (mixer->query_growth > 0)
             job->run->kernels->scale(workspace->q + t * q_width, mx_query_growth(job->run, mixer, t), q_width);
         if (mixer->shares_cache_of >= 0) continue;
+        float *values = workspace->v + t * v_width;
+        if (mixer->values_are_keys) memcpy(values, workspace->k + t * k_width, v_width * sizeof *values);
+        if (job->run->arch->value_norm) norm_values(job, values);
         prepare_heads(job, &job->weights->k_norm, workspace->k + t * k_width, mixer->kv_heads, t);
         const float value_scale = (float)job->run->arch->value_scale;
-        if (value_scale != 1) job->run->kernels->scale(workspace->v + t * v_width, value_scale, v_width);
+        if (value_scale != 1) job->run->kernels->scale(values, value_scale, v_width);
     }
 }
 
@@ -176,8 +186,11 @@ void mx_attention_block(const struct mx_run *run, uint32_t index, const float *x
         {&weights->k.matrix, weights->k.bias, workspace->k, weights->k.matrix.rows, false},
         {&weights->v.matrix, weights->v.bias, values, weights->v.matrix.rows, false},
     };
-    const size_t hidden = run->arch->hidden, inputs = weights->q.matrix.cols;
-    mx_matmul_many(&run->workspace->machine, qkv, owns ? 3 : 1, x, inputs, run->n);
+    const size_t hidden = run->arch->hidden,
+                 inputs = weights->k.matrix.rows ? weights->k.matrix.cols : weights->q.matrix.cols;
+    const size_t projected = !owns ? 1 : mixer->values_are_keys ? 2 : 3, first = mixer->experts ? 1 : 0;
+    mx_matmul_many(&run->workspace->machine, qkv + first, projected - first, x, inputs, run->n);
+    if (mixer->experts) mx_expert_queries(run, index, x);
     if (mixer->adapter) mx_adapt_heads(run, index, x);
     if (mixer->gate != MX_GATE_NONE) {
         const struct mx_linear *gate = &weights->gate;
@@ -194,6 +207,10 @@ void mx_attention_block(const struct mx_run *run, uint32_t index, const float *x
     if (mixer->gate != MX_GATE_NONE) mx_rows(run->pool, run->n, gate_piece, &heads);
     if (mixer->differential) attended = subtract(run, mixer, weights);
     if (mixer->output_norm) mx_rms_rows(run, weights->output_norm.weight, run->n, attended, weights->o.matrix.cols);
+    if (mixer->experts) {
+        mx_expert_outputs(run, index, attended, out, add);
+        return;
+    }
     mx_scale_rows(run, attended, (float)run->arch->attention_out_scale, run->n, weights->o.matrix.cols);
     const struct mx_matmul_job o = {&weights->o.matrix, weights->o.bias, out, hidden, add};
     mx_matmul_many(&workspace->machine, &o, 1, attended, weights->o.matrix.cols, run->n);

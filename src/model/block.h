@@ -42,19 +42,23 @@ struct mx_workspace {
     float *q, *k, *v, *attended; /* [n, heads * k_dim], [n, kv_heads * dim] (two), [n, heads * v_dim] */
     float *q_latent, *kv_latent; /* latent attention: [n, q_rank], [n, kv_rank + rope] */
     float *absorbed, *latents;   /* [n, heads * (kv_rank + rope)]: queries; [n, heads * kv_rank]: what they attended */
+    float *layer_inputs;         /* [n, layers * width]: inputs per layer */
+    float *streams, *predicted;  /* [streams, n, hidden]: of AltUp, before and after a layer predicts them */
+    float *stream_mix;           /* [n, streams^2]: the weights of a token's mixing */
     float *gates;                /* [n, heads * v_dim]: of attention's output */
     float *mix[4];               /* [n, ...]: of a recurrence: recurrent.h says what each kind keeps in them */
     float *gate, *up;            /* [n, widest feed-forward or expert] */
     float *cosine[2], *sine[2];  /* [n, rope dims / 2] for each kind of rope */
     float *inverse[2];           /* [rope dims / 2] */
     float rope_factor[2];
-    float *logits;                /* [rows, vocab] */
-    float *scores;                /* [n, 3, experts]: the router's, and what its choice needs */
-    float *late;                  /* [n, hidden]: of experts, what joins the stream at the end of the next layer */
-    float *gathered, *expert_out; /* [n, hidden]: the tokens of one expert, and what it made of them */
-    float *weight;                /* [n, experts used] */
-    uint32_t *chosen;             /* [n, experts used] */
-    uint32_t *order, *first;      /* [n * experts used]: (token, place) by expert; [experts + 1]: where each begins */
+    float *logits; /* [rows, vocab] */
+    float *scores; /* [n, 3, experts]: the router's, and what its choice needs */
+    float *late;   /* [n, hidden]: of experts, what joins the stream at the end of the next layer */
+    float *gathered,
+        *expert_out;         /* [n, hidden, or attention's width]: the tokens of one expert, and what it made of them */
+    float *weight;           /* [n, experts used] */
+    uint32_t *chosen;        /* [n, experts used] */
+    uint32_t *order, *first; /* [n * experts used]: (token, place) by expert; [experts + 1]: where each begins */
     struct mx_kv_scratch *attention;
     struct mx_part *parts;           /* [n] */
     struct mx_kv_segment *sequences; /* [n]: the same, for attention */
@@ -119,9 +123,52 @@ void mx_feed_forward_in(const struct mx_run *run, const struct mx_feed_forward_w
 void mx_feed_forward_out(const struct mx_run *run, const struct mx_feed_forward_weights *weights, size_t n, float *out,
                          bool add);
 
+/* The same of layer `index`, whose gate may pass its largest numbers alone. */
+void mx_dense_block(const struct mx_run *run, uint32_t index, const float *x, float *out, bool add);
+
 /* out [n, hidden] = (add ? out : 0) + down(act(gate x) * up x). */
 void mx_feed_forward_block(const struct mx_run *run, const struct mx_feed_forward_weights *weights, size_t n,
                            const float *x, float *out, bool add);
+
+/* Chooses the experts of x [n, hidden], into the workspace: `chosen` and `weight` by token, `order` and `first` by
+ * expert. choice_bias and expert_scale [experts] may be NULL. */
+void mx_route(const struct mx_run *run, const struct mx_linear *router, const float *choice_bias,
+              const float *expert_scale, const float *x);
+
+/* out [n, hidden] = (add ? out : 0) + what the experts that mx_route chose make of x, weighed. */
+void mx_run_experts(const struct mx_run *run, const struct mx_layer *layer, const struct mx_experts_weights *weights,
+                    const float *x, float *out, bool add);
+
+/* out [n, hidden] += bias [hidden] */
+void mx_add_common_bias(const struct mx_run *run, const float *bias, float *out);
+
+/* Queries of the chosen experts (mx_attention.experts): routes x [n, hidden] and fills the workspace's q. */
+void mx_expert_queries(const struct mx_run *run, uint32_t index, const float *x);
+
+/* out [n, hidden] = (add ? out : 0) + the same experts' output projections of `attended`, weighed. */
+void mx_expert_outputs(const struct mx_run *run, uint32_t index, const float *attended, float *out, bool add);
+
+/* out [n, hidden] = (add ? out : 0) + a dense feed-forward on x and experts on the residual stream, each behind norms
+ * of its own (Gemma 4). x is workspace->normed, which is used up. */
+void mx_mixed_block(const struct mx_run *run, uint32_t index, const float *x, float *out, bool add);
+
+/* The layers' own inputs of the chunk, from its tokens and their embeddings in workspace->x. */
+void mx_layer_inputs(const struct mx_run *run);
+
+/* out [n, hidden] = what layer `index` makes of its own input, gated by x [n, hidden]. `out` may be x. */
+void mx_layer_input_block(const struct mx_run *run, uint32_t index, const float *x, float *out);
+
+/* AltUp (arXiv 2301.13310): several streams, of which a layer runs on the first and the others follow. From the
+ * embedding in workspace->x; workspace->x = the first stream as layer `index` predicts it; all streams, corrected by
+ * what the layer made of it, and with the layer's own input; workspace->x = the mean of all. */
+void mx_streams_begin(const struct mx_run *run);
+void mx_streams_predict(const struct mx_run *run, uint32_t index);
+void mx_streams_correct(const struct mx_run *run, uint32_t index);
+void mx_streams_end(const struct mx_run *run);
+
+/* LAuReL (arXiv 2411.07501): workspace->x = (x + normed + a low-rank path of normed) / sqrt(2), normed being the
+ * layer's normalized input in workspace->normed. */
+void mx_laurel(const struct mx_run *run, uint32_t index);
 
 /* out [n, hidden] = (add ? out : 0) + the chosen experts' weighted sum and the shared expert. */
 void mx_experts_block(const struct mx_run *run, const struct mx_layer *layer, const struct mx_experts_weights *weights,

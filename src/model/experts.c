@@ -12,7 +12,7 @@
 struct routing {
     const struct mx_run *run;
     const struct mx_experts *experts;
-    const float *choice_bias;
+    const float *choice_bias, *expert_scale; /* [experts], or NULL */
 };
 
 static bool is_taken(const uint32_t *chosen, uint32_t taken, uint32_t expert)
@@ -125,6 +125,7 @@ static void route_token(const struct routing *routing, float *scores, float *cho
         kernels->scale(weight, 1 / sum, experts->used);
     }
     if (experts->scale != 1) kernels->scale(weight, (float)experts->scale, experts->used);
+    for (uint32_t i = 0; routing->expert_scale && i < experts->used; i++) weight[i] *= routing->expert_scale[chosen[i]];
 }
 
 static void route_piece(void *context, size_t first, size_t last)
@@ -237,20 +238,46 @@ static void run_shared(const struct mx_run *run, const struct mx_experts_weights
     mx_rows(run->pool, run->n, gated_add_piece, &add);
 }
 
-void mx_experts_block(const struct mx_run *run, const struct mx_layer *layer, const struct mx_experts_weights *weights,
-                      const float *x, float *out, bool add)
+void mx_route(const struct mx_run *run, const struct mx_linear *router, const float *choice_bias,
+              const float *expert_scale, const float *x)
 {
     const struct mx_experts *experts = &run->arch->experts;
     struct mx_workspace *workspace = run->workspace;
-    const uint32_t routes = routes_of(experts);
-    const struct mx_matmul_job router = {&weights->router.matrix, weights->router.bias, workspace->scores,
-                                         3 * (size_t)routes, false};
-    mx_matmul_many(&workspace->machine, &router, 1, x, run->arch->hidden, run->n);
-    struct routing routing = {run, experts, weights->choice_bias};
+    const struct mx_matmul_job job = {&router->matrix, router->bias, workspace->scores, 3 * (size_t)routes_of(experts),
+                                      false};
+    mx_matmul_many(&workspace->machine, &job, 1, x, run->arch->hidden, run->n);
+    struct routing routing = {run, experts, choice_bias, expert_scale};
     mx_rows(run->pool, run->n, route_piece, &routing);
-    group_by_expert(workspace, run->n * experts->used, routes);
+    group_by_expert(workspace, run->n * experts->used, routes_of(experts));
+}
+
+/* out[t] += bias */
+struct common_bias {
+    const struct mx_run *run;
+    const float *bias;
+    float *out;
+};
+
+static void bias_piece(void *context, size_t first, size_t last)
+{
+    const struct common_bias *job = context;
+    const size_t hidden = job->run->arch->hidden;
+    for (size_t t = first; t < last; t++) job->run->kernels->add(job->out + t * hidden, job->bias, hidden);
+}
+
+void mx_add_common_bias(const struct mx_run *run, const float *bias, float *out)
+{
+    struct common_bias job = {run, bias, out};
+    mx_rows(run->pool, run->n, bias_piece, &job);
+}
+
+void mx_run_experts(const struct mx_run *run, const struct mx_layer *layer, const struct mx_experts_weights *weights,
+                    const float *x, float *out, bool add)
+{
+    const struct mx_experts *experts = &run->arch->experts;
+    struct mx_workspace *workspace = run->workspace;
     if (!add) memset(out, 0, run->n * run->arch->hidden * sizeof *out);
-    for (uint32_t expert = 0; expert < routes; expert++) {
+    for (uint32_t expert = 0; expert < routes_of(experts); expert++) {
         const uint32_t first = workspace->first[expert], count = workspace->first[expert + 1] - first;
         if (!count) continue;
         if (expert < experts->count)
@@ -259,4 +286,12 @@ void mx_experts_block(const struct mx_run *run, const struct mx_layer *layer, co
             run_empty(run, workspace->order + first, count, x, out);
     }
     if (layer->feed_forward.shared_width) run_shared(run, weights, x, out);
+    if (weights->common_bias) mx_add_common_bias(run, weights->common_bias, out);
+}
+
+void mx_experts_block(const struct mx_run *run, const struct mx_layer *layer, const struct mx_experts_weights *weights,
+                      const float *x, float *out, bool add)
+{
+    mx_route(run, &weights->router, weights->choice_bias, weights->expert_scale, x);
+    mx_run_experts(run, layer, weights, x, out, add);
 }

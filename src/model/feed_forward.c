@@ -1,4 +1,6 @@
 /* The dense feed-forward block, gated (SwiGLU and its kin) or not. */
+#include <math.h>
+
 #include "model/block.h"
 #include "model/rows.h"
 
@@ -37,4 +39,37 @@ void mx_feed_forward_block(const struct mx_run *run, const struct mx_feed_forwar
 {
     mx_feed_forward_in(run, weights, n, x);
     mx_feed_forward_out(run, weights, n, out, add);
+}
+
+struct threshold {
+    const struct mx_run *run;
+    size_t width;
+    float deviations;
+};
+
+/* gate = what it exceeds its mean plus so many standard deviations by, at least 0. */
+static void threshold_piece(void *context, size_t first, size_t last)
+{
+    const struct threshold *job = context;
+    for (size_t t = first; t < last; t++) {
+        float *gate = job->run->workspace->gate + t * job->width;
+        double sum = 0, square = 0;
+        for (size_t i = 0; i < job->width; i++) sum += gate[i];
+        const double mean = sum / (double)job->width;
+        for (size_t i = 0; i < job->width; i++) square += (gate[i] - mean) * (gate[i] - mean);
+        const float least = (float)(mean + job->deviations * sqrt(square / (double)job->width));
+        for (size_t i = 0; i < job->width; i++) gate[i] = fmaxf(gate[i] - least, 0);
+    }
+}
+
+void mx_dense_block(const struct mx_run *run, uint32_t index, const float *x, float *out, bool add)
+{
+    const struct mx_feed_forward_weights *weights = &run->model->weights.layers[index].dense;
+    const float deviations = (float)run->arch->layers[index].feed_forward.deviations;
+    mx_feed_forward_in(run, weights, run->n, x);
+    if (deviations > 0) {
+        struct threshold job = {run, weights->gate.matrix.rows, deviations};
+        mx_rows(run->pool, run->n, threshold_piece, &job);
+    }
+    mx_feed_forward_out(run, weights, run->n, out, add);
 }

@@ -28,14 +28,16 @@ static void feed_forward(const struct mx_run *run, uint32_t index, const float *
     const struct mx_layer *layer = &run->arch->layers[index];
     const struct mx_layer_weights *weights = &run->model->weights.layers[index];
     switch (layer->feed_forward.kind) {
-    case MX_FEED_FORWARD_DENSE: mx_feed_forward_block(run, &weights->dense, run->n, x, out, add); break;
+    case MX_FEED_FORWARD_DENSE: mx_dense_block(run, index, x, out, add); break;
     case MX_FEED_FORWARD_EXPERTS:
         if (layer->feed_forward.late) {
             mx_experts_block(run, layer, &weights->experts, x, run->workspace->late, false);
             mx_feed_forward_block(run, &weights->dense, run->n, x, out, add);
-            break;
+        } else if (layer->feed_forward.dense_width) {
+            mx_mixed_block(run, index, x, out, add);
+        } else {
+            mx_experts_block(run, layer, &weights->experts, x, out, add);
         }
-        mx_experts_block(run, layer, &weights->experts, x, out, add);
         break;
     case MX_FEED_FORWARD_CHANNEL_MIX: mx_channel_mix_block(run, index, x, out, add); break;
     case MX_FEED_FORWARD_NONE:
@@ -104,7 +106,7 @@ static void run_shared_layer(struct mx_run *run, uint32_t index)
     mx_watch_stream(run, index, "attention");
 }
 
-static void run_layer(struct mx_run *run, uint32_t index)
+static void run_parts(struct mx_run *run, uint32_t index)
 {
     if (run->arch->layers[index].input_norm)
         mx_norm_rows(run, &run->model->weights.layers[index].input_norm, run->n, run->workspace->x, run->workspace->x,
@@ -135,6 +137,7 @@ static void run_layer(struct mx_run *run, uint32_t index)
         mx_norm_rows(run, &weights->ffn_norm, run->n, workspace->second, workspace->x, hidden);
     }
     if (mixes) join(run, index, mixer, input, post ? &weights->mixer_post_norm : NULL, scale);
+    if (run->arch->laurel_rank) mx_laurel(run, index);
     mx_watch_stream(run, index, "attention");
     if (!feeds) return;
     if (shape == MX_BLOCK_PARALLEL_TWO) input = workspace->second;
@@ -146,6 +149,23 @@ static void run_layer(struct mx_run *run, uint32_t index)
     join(run, index, feed_forward, input, normed ? &weights->ffn_post_norm : NULL, scale);
     if (index && layer[-1].feed_forward.late) mx_add_rows(run, workspace->x, workspace->late, 1, hidden);
     mx_watch_stream(run, index, "feed-forward");
+}
+
+/* A layer, and what is around it: the other streams, its own input, its factor. */
+static void run_layer(struct mx_run *run, uint32_t index)
+{
+    const struct mx_arch *arch = run->arch;
+    struct mx_workspace *workspace = run->workspace;
+    if (arch->streams) mx_streams_predict(run, index);
+    run_parts(run, index);
+    if (arch->streams) {
+        mx_streams_correct(run, index);
+    } else if (arch->layer_input_width) {
+        mx_layer_input_block(run, index, workspace->x, workspace->out);
+        mx_add_rows(run, workspace->x, workspace->out, 1, arch->hidden);
+    }
+    if (arch->layer_scalar)
+        mx_scale_rows(run, workspace->x, *run->model->weights.layers[index].scalar, run->n, arch->hidden);
 }
 
 /* --- the ends --- */
@@ -404,12 +424,15 @@ static void begin_chunk(struct call *call)
                      run->arch->hidden);
     if (run->workspace->embedded)
         memcpy(run->workspace->embedded, run->workspace->x, run->n * run->arch->hidden * sizeof(float));
+    if (run->arch->layer_input_width) mx_layer_inputs(run);
+    if (run->arch->streams) mx_streams_begin(run);
     mx_watch_stream(run, 0, "embedding");
 }
 
 static void end_chunk(struct call *call)
 {
     struct mx_run *run = &call->run;
+    if (run->arch->streams) mx_streams_end(run);
     for (size_t i = 0; i < run->parts; i++) {
         mx_sequence_advance(run->workspace->sequences[i].sequence, run->workspace->sequences[i].n);
     }

@@ -87,6 +87,7 @@ float mx_rope_frequencies(const struct mx_rope *rope, uint64_t length, float *in
         case MX_ROPE_LONGROPE:
             frequency /= (beyond && !rope->short_waves ? rope->long_factor : rope->short_factor)[pair];
             break;
+        case MX_ROPE_PROPORTIONAL: frequency = pair < rope->planes ? frequency / rope->factor : 0; break;
         default: break;
         }
         inverse[pair] = (float)(rope->backwards ? -frequency : frequency);

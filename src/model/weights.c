@@ -28,7 +28,7 @@ static uint64_t token_bytes(const struct mx_arch *arch, const struct mx_tensor_s
                             const struct mx_matrix *matrix)
 {
     const uint64_t bytes = mx_matrix_bytes(matrix);
-    if (spec->role == MX_ROLE_POSITIONS) return bytes / matrix->rows;
+    if (spec->role == MX_ROLE_POSITIONS || spec->role == MX_ROLE_LAYER_INPUTS) return bytes / matrix->rows;
     return spec->role == MX_ROLE_EMBEDDING && !arch->tied ? bytes / arch->vocab : bytes;
 }
 
@@ -116,6 +116,21 @@ static mx_status read_latent(struct loader *loader, const struct mx_tensor_spec 
     return MX_OK;
 }
 
+/* An array of matrices. */
+static mx_status read_each(struct loader *loader, struct mx_found *found, unsigned char *place)
+{
+    const uint32_t count = found->spec->count;
+    struct mx_linear *linears = mx_arena_array(loader->reader.arena, count, sizeof *linears);
+    if (!linears) return mx_fail_memory(loader->reader.err, mx_role_name(found->spec->role), count * sizeof *linears);
+    for (uint32_t i = 0; i < count; i++) {
+        MX_TRY(mx_reader_linear(&loader->reader, found, i, &linears[i]));
+        if (!found->spec->used || i < found->spec->used)
+            loader->weights->step_bytes += mx_matrix_bytes(&linears[i].matrix);
+    }
+    memcpy(place, &(const struct mx_linear *){linears}, sizeof linears);
+    return MX_OK;
+}
+
 /* One matrix of every expert of the layer. */
 static mx_status read_experts(struct loader *loader, struct mx_found *found, size_t offset)
 {
@@ -141,6 +156,7 @@ static mx_status repeat(struct loader *loader, const struct mx_tensor_spec *spec
         [MX_PLACE_CONV] = sizeof(struct mx_conv_weights),
         [MX_PLACE_DECAY] = sizeof(const float *),
         [MX_PLACE_RATE] = sizeof(const float *),
+        [MX_PLACE_EACH] = 0,
         [MX_PLACE_EXPERT] = 0,
     };
     struct mx_layer_weights *layers = loader->weights->layers;
@@ -173,7 +189,8 @@ static mx_status read_tensor(void *context, const struct mx_tensor_spec *spec)
         spec->layer < 0 ? (unsigned char *)loader->weights : (unsigned char *)&loader->weights->layers[spec->layer];
     struct mx_found found;
     MX_TRY(report(loader, spec));
-    if (place.kind == MX_PLACE_NONE || (spec->count > 0) != (place.kind == MX_PLACE_EXPERT))
+    if (place.kind == MX_PLACE_NONE ||
+        (spec->count > 0) != (place.kind == MX_PLACE_EXPERT || place.kind == MX_PLACE_EACH))
         return mx_fail(loader->reader.err, MX_ERR_UNSUPPORTED, "the engine has no block for the tensor \"%s\"",
                        mx_role_name(spec->role));
     if (spec->repeated) return repeat(loader, spec, place);
@@ -186,6 +203,7 @@ static mx_status read_tensor(void *context, const struct mx_tensor_spec *spec)
     case MX_PLACE_CONV: return read_conv(loader, &found, base + place.offset);
     case MX_PLACE_DECAY: return read_decay(loader, &found, base + place.offset);
     case MX_PLACE_RATE: return read_rate(loader, &found, base + place.offset);
+    case MX_PLACE_EACH: return read_each(loader, &found, base + place.offset);
     case MX_PLACE_EXPERT: return read_experts(loader, &found, place.offset);
     case MX_PLACE_LATENT:
     case MX_PLACE_NONE: break;

@@ -36,9 +36,12 @@ struct mx_attention_weights {
     struct mx_latent_weights latent;
     struct mx_linear gate; /* of the output: MX_GATE_* */
     struct mx_norm_weights q_norm, k_norm;
-    const float *sinks;                 /* [heads], or NULL */
-    struct mx_norm_weights output_norm; /* over all heads' outputs */
-    const float *lambda[4];             /* [k_dim] each: q1, k1, q2, k2 of differential attention */
+    const float *sinks;                    /* [heads], or NULL */
+    struct mx_norm_weights output_norm;    /* over all heads' outputs */
+    struct mx_linear router;               /* [experts, hidden]: of mx_attention.experts */
+    struct mx_linear *expert_q, *expert_o; /* [experts] */
+    const float *common_bias;              /* [hidden]: of their sum */
+    const float *lambda[4];                /* [k_dim] each: q1, k1, q2, k2 of differential attention */
 };
 
 struct mx_feed_forward_weights {
@@ -48,8 +51,13 @@ struct mx_feed_forward_weights {
 };
 
 struct mx_experts_weights {
-    struct mx_linear router;                 /* [experts, hidden] */
-    const float *choice_bias;                /* [experts], or NULL: added to the scores for the choice alone */
+    struct mx_linear router;   /* [experts, hidden] */
+    const float *choice_bias;  /* [experts], or NULL: added to the scores for the choice alone */
+    const float *router_scale; /* [hidden] of its normalized input, [experts] of what it gives; or NULL */
+    const float *expert_scale;
+    const float *common_bias;                /* [hidden] of the sum, or NULL */
+    struct mx_norm_weights norm, post_norm;  /* of the experts' input and output, beside a dense part */
+    struct mx_norm_weights dense_post_norm;  /* of the dense part's output */
     struct mx_feed_forward_weights *experts; /* [experts.count]; NULL where the layer has none */
     struct mx_feed_forward_weights shared;   /* up absent: no shared expert */
     struct mx_linear shared_gate;            /* [1, hidden] or absent */
@@ -88,7 +96,25 @@ struct mx_channel_mix_weights {
     const float *mix_k, *mix_r; /* [hidden] */
 };
 
+/* AltUp and LAuReL (arXiv 2301.13310, 2411.07501), as in Gemma 3n. */
+struct mx_streams_weights {
+    struct mx_linear router, predict, correct; /* [streams, hidden], [streams^2, streams], [streams, streams] */
+    struct mx_norm_weights router_norm;
+    const float *scale; /* [hidden]: of the corrected first stream */
+    struct mx_linear left, right;
+    struct mx_norm_weights laurel_norm;
+};
+
+/* What lets a layer's own input in (Gemma 3n, Gemma 4). */
+struct mx_layer_input_weights {
+    struct mx_linear gate, out; /* [width, hidden], [hidden, width] */
+    struct mx_norm_weights post_norm;
+};
+
 struct mx_layer_weights {
+    struct mx_streams_weights streams;
+    struct mx_layer_input_weights layer_input;
+    const float *scalar; /* one number, or NULL */
     struct mx_norm_weights input_norm, mixer_norm, mixer_post_norm, ffn_norm, ffn_post_norm;
     struct mx_attention_weights attention;
     struct mx_recurrence_weights recurrence;
@@ -102,7 +128,11 @@ struct mx_weights {
     struct mx_linear embedding;            /* [vocab, hidden] */
     struct mx_linear positions;            /* [rows, hidden]: learned positions */
     struct mx_norm_weights embedding_norm; /* of the embedding's rows */
-    const float *slopes;                   /* [heads]: of ALiBi, or NULL */
+    struct mx_linear layer_inputs;         /* [vocab, layers * width]: a table of inputs per layer */
+    struct mx_linear layer_projection;     /* [layers * width, hidden]: what is added to it */
+    struct mx_norm_weights layer_inputs_norm;
+    struct mx_linear *stream_in, *stream_out; /* [streams - 1], [hidden, hidden] each */
+    const float *slopes;                      /* [heads]: of ALiBi, or NULL */
     struct mx_norm_weights final_norm;
     struct mx_linear head_dense; /* [hidden, hidden]: before the output matrix */
     struct mx_norm_weights head_norm;
@@ -123,6 +153,7 @@ enum mx_place_kind {
     MX_PLACE_DECAY,  /* a const float *: -exp of the numbers, [cols, rows] */
     MX_PLACE_RATE,   /* a const float *: -8 softplus of the numbers (RG-LRU) */
     MX_PLACE_LATENT, /* k_up and v_up of a struct mx_latent_weights */
+    MX_PLACE_EACH,   /* a struct mx_linear *, of `count` */
     MX_PLACE_EXPERT, /* a struct mx_linear in each expert's struct mx_feed_forward_weights */
 };
 struct mx_place {

@@ -11,7 +11,7 @@ static const size_t LOGITS_LIMIT = 32u << 20; /* bytes of logits that one tile m
 
 /* The largest of each width over all layers. */
 struct widths {
-    size_t q, k, v, attended, gates, middle, cols;
+    size_t q, k, v, attended, gates, middle, cols, expert;
     size_t q_latent, kv_latent, absorbed, latents, latent_cols;
     bool late;
     size_t mix[4];
@@ -34,7 +34,11 @@ static void add_latent(struct widths *widths, const struct mx_attention *mixer)
 
 static struct widths widths_of(const struct mx_arch *arch)
 {
-    struct widths widths = {.cols = arch->hidden};
+    const size_t inputs = (size_t)arch->layer_count * arch->layer_input_width;
+    struct widths widths = {.cols = arch->hidden,
+                            .expert = arch->hidden,
+                            .middle = mx_larger(inputs, arch->laurel_rank),
+                            .two_inputs = arch->expert_norms || arch->streams};
     for (uint32_t i = 0; i < arch->layer_count; i++) {
         const struct mx_attention *mixer = &arch->layers[i].attention;
         const struct mx_feed_forward *ffn = &arch->layers[i].feed_forward;
@@ -47,7 +51,8 @@ static struct widths widths_of(const struct mx_arch *arch)
         widths.late |= ffn->late;
         widths.attended = mx_larger(widths.attended, mixer->heads * v_dim);
         if (mixer->gate != MX_GATE_NONE) widths.gates = widths.attended;
-        widths.middle = mx_larger(widths.middle, mx_larger(ffn->width, ffn->shared_width));
+        widths.middle = mx_larger(widths.middle, mx_larger(ffn->width, mx_larger(ffn->shared_width, ffn->dense_width)));
+        if (mixer->experts) widths.expert = mx_larger(widths.expert, (size_t)mixer->kv_heads * mixer->k_dim);
         const struct mx_recurrent_widths mix = mx_recurrent_widths(&arch->layers[i].recurrence);
         for (int m = 0; m < 4; m++) widths.mix[m] = mx_larger(widths.mix[m], mix.of[m]);
         widths.cols = mx_larger(widths.cols, mix.cols);
@@ -111,12 +116,18 @@ static void *lay_out(struct mx_workspace *workspace, struct cursor *cursor, cons
         workspace->sine[i] = take(cursor, n, pairs, sizeof(float));
         workspace->inverse[i] = take(cursor, 1, pairs, sizeof(float));
     }
+    workspace->layer_inputs = take(cursor, n, (size_t)arch->layer_count * arch->layer_input_width, sizeof(float));
+    if (arch->streams) {
+        workspace->streams = take(cursor, n * arch->streams, arch->hidden, sizeof(float));
+        workspace->predicted = take(cursor, n * arch->streams, arch->hidden, sizeof(float));
+        workspace->stream_mix = take(cursor, n, (size_t)arch->streams * arch->streams, sizeof(float));
+    }
     workspace->logits = take(cursor, workspace->rows, arch->vocab, sizeof(float));
     if (arch->experts.count) {
         workspace->scores = take(cursor, n, 3 * ((size_t)arch->experts.count + arch->experts.empty), sizeof(float));
         if (widths.late) workspace->late = take(cursor, n, arch->hidden, sizeof(float));
-        workspace->gathered = take(cursor, n, arch->hidden, sizeof(float));
-        workspace->expert_out = take(cursor, n, arch->hidden, sizeof(float));
+        workspace->gathered = take(cursor, n, widths.expert, sizeof(float));
+        workspace->expert_out = take(cursor, n, widths.expert, sizeof(float));
         workspace->weight = take(cursor, n, used, sizeof(float));
         workspace->chosen = take(cursor, n, used, sizeof(uint32_t));
         workspace->order = take(cursor, n, used, sizeof(uint32_t));

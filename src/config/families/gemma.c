@@ -5,6 +5,7 @@
 
 #include "base/json.h"
 #include "config/families/fills.h"
+#include "config/runs.h"
 
 void mx_fill_gemma(struct mx_build *build)
 {
@@ -18,15 +19,14 @@ void mx_fill_gemma(struct mx_build *build)
 }
 
 /* Windowed layers rotate with a base of their own. */
-static void two_ropes(struct mx_build *build, double full_theta, double sliding_theta)
+static void two_ropes(struct mx_build *build, double full_theta, double sliding_theta, uint32_t full_dims)
 {
     struct mx_config *config = build->config;
     struct mx_arch *arch = build->arch;
     const double full = mx_config_number(config, "rope_theta", 1e-3, 1e15, full_theta);
     const double sliding = mx_config_number(config, "rope_local_base_freq", 1e-3, 1e15, sliding_theta);
     const bool modern = mx_config_object(config, "rope_parameters") != NULL;
-    mx_rope_read(build, &arch->rope[0], modern ? "rope_parameters.full_attention" : "rope_scaling", build->head_dim,
-                 full);
+    mx_rope_read(build, &arch->rope[0], modern ? "rope_parameters.full_attention" : "rope_scaling", full_dims, full);
     mx_rope_read(build, &arch->rope[1], "rope_parameters.sliding_attention", build->head_dim, sliding);
     arch->rope_count = 2;
     for (uint32_t i = 0; i < arch->layer_count; i++)
@@ -36,7 +36,7 @@ static void two_ropes(struct mx_build *build, double full_theta, double sliding_
 void mx_fill_gemma3(struct mx_build *build)
 {
     mx_fill_gemma(build);
-    two_ropes(build, 1e6, 1e4);
+    two_ropes(build, 1e6, 1e4, build->head_dim);
 }
 
 /* A table beside the embedding and a projection give each layer an input of its own, which a gate lets in. */
@@ -49,6 +49,40 @@ static void per_layer_inputs(struct mx_build *build, uint32_t default_width)
     arch->layer_input_vocab = mx_config_whole(config, "vocab_size_per_layer_input", 1, MX_ARCH_MAX_VOCAB, 262144);
 }
 
+/* How many standard deviations a normally distributed number exceeds the mean by with probability 1 - p. */
+static double deviations_of(double p)
+{
+    double low = -40, high = 40;
+    for (int i = 0; i < 100; i++) {
+        const double middle = (low + high) / 2;
+        if (0.5 * erfc(-middle / sqrt(2)) < p)
+            low = middle;
+        else
+            high = middle;
+    }
+    return (low + high) / 2;
+}
+
+/* The share of each layer's activations that a threshold stops: a list, one number for all, or that of the class. */
+static void sparse_activations(struct mx_build *build)
+{
+    struct mx_config *config = build->config;
+    struct mx_arch *arch = build->arch;
+    const cJSON *field = mx_config_find(config, "activation_sparsity_pattern");
+    for (uint32_t i = 0; i < arch->layer_count; i++) {
+        const cJSON *item = cJSON_IsArray(field) ? cJSON_GetArrayItem(field, (int)i) : field;
+        const double usual = arch->layer_count > 10 && i < 10 ? 0.95 : 0;
+        const double share = cJSON_IsNumber(item) ? cJSON_GetNumberValue(item) : field ? -1 : usual;
+        if (!(share >= 0 && share < 1)) {
+            mx_config_fail(config, "field \"activation_sparsity_pattern\" has no share from 0 to 1 for layer %u", i);
+            return;
+        }
+        if (share > 0) arch->layers[i].feed_forward.deviations = deviations_of(share);
+        if (share > 0 && share <= 0.5)
+            mx_arch_refuse(arch, "the engine has no threshold that stops half of a gate or less");
+    }
+}
+
 /* Matformer: alternating updates of several streams (AltUp), a low-rank side path (LAuReL), per-layer inputs. */
 void mx_fill_gemma3n(struct mx_build *build)
 {
@@ -56,9 +90,15 @@ void mx_fill_gemma3n(struct mx_build *build)
     struct mx_arch *arch = build->arch;
     mx_fill_gemma(build);
     arch->attention_scale = 1;
-    two_ropes(build, 1e6, 1e4);
+    two_ropes(build, 1e6, 1e4, build->head_dim);
     per_layer_inputs(build, 256);
-    arch->streams = mx_config_whole(config, "altup_num_inputs", 1, 64, 4);
+    arch->value_norm = true;
+    arch->streams = mx_config_whole(config, "altup_num_inputs", 2, 64, 4);
+    if (mx_config_whole(config, "altup_active_idx", 0, 63, 0))
+        mx_arch_refuse(arch, "the engine has no alternating updates whose active stream isn't the first");
+    if (!mx_config_flag(config, "altup_correct_scale", true))
+        mx_arch_refuse(arch, "the engine has no alternating updates without a scale of the corrected stream");
+    sparse_activations(build);
     arch->laurel_rank = mx_config_whole(config, "laurel_rank", 1, MX_ARCH_MAX_WIDTH, 64);
 }
 
@@ -88,20 +128,32 @@ static void gemma4_layer(struct mx_build *build, uint32_t index)
         layer->feed_forward.width *= 2;
 }
 
+/* Full layers rotate a quarter of the planes of a head that may be wider than the others'. */
+static void gemma4_ropes(struct mx_build *build)
+{
+    struct mx_arch *arch = build->arch;
+    uint32_t dims = build->head_dim;
+    for (uint32_t i = 0; i < arch->layer_count; i++)
+        if (arch->layers[i].attention.kind == MX_ATTENTION_FULL) dims = arch->layers[i].attention.k_dim;
+    two_ropes(build, 1e6, 1e4, dims);
+    if (mx_config_object(build->config, "rope_parameters")) return;
+    arch->rope[0].type = MX_ROPE_PROPORTIONAL;
+    arch->rope[0].planes = dims / 8;
+}
+
 void mx_fill_gemma4(struct mx_build *build)
 {
     struct mx_config *config = build->config;
     struct mx_arch *arch = build->arch;
     mx_fill_gemma(build);
     arch->attention_scale = 1;
-    two_ropes(build, 1e6, 1e4);
+    arch->value_norm = true;
     per_layer_inputs(build, 256);
     /* The last layer is always a full one, whatever the pattern says. */
     struct mx_layer *last = &arch->layers[arch->layer_count - 1];
     if (last->attention.kind == MX_ATTENTION_SLIDING) {
         last->attention.kind = MX_ATTENTION_FULL;
         last->attention.window = 0;
-        last->attention.rope_index = 0;
         for (uint32_t i = 0; i < arch->layer_count && last->attention.shares_cache_of >= 0; i++)
             if (arch->layers[i].attention.kind == MX_ATTENTION_FULL && arch->layers[i].attention.cache_copies)
                 last->attention.shares_cache_of = (int32_t)i;
@@ -119,4 +171,6 @@ void mx_fill_gemma4(struct mx_build *build)
         /* The dense part stands beside the experts, with norms of its own. */
         layer->feed_forward.dense_width = build->intermediate;
     }
+    arch->experts.normalize = true;
+    gemma4_ropes(build);
 }

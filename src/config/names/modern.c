@@ -135,6 +135,29 @@ const struct mx_names mx_names_modernbert = {
         },
 };
 
+const struct mx_names mx_names_jetmoe = {
+    .base = &mx_names_llama,
+    .of =
+        {
+            [MX_ROLE_K] = "",
+            [MX_ROLE_V] = "",
+            [MX_ROLE_ATTENTION_ROUTER] = "self_attention.experts.router.layer",
+            [MX_ROLE_EXPERT_Q] = "self_attention.experts.input_linear",
+            [MX_ROLE_EXPERT_O] = "self_attention.experts.output_linear",
+            [MX_ROLE_ATTENTION_BIAS] = "self_attention.experts.bias",
+            [MX_ROLE_ROUTER] = "mlp.router.layer",
+            [MX_ROLE_EXPERT_GATE] = "",
+            [MX_ROLE_EXPERT_UP] = "",
+            [MX_ROLE_EXPERT_DOWN] = "mlp.output_linear",
+            [MX_ROLE_EXPERTS_BIAS] = "mlp.bias",
+        },
+    .fused =
+        {
+            {"self_attention.kv_proj", MX_BLOCKS_ONE, 2, {MX_ROLE_K, MX_ROLE_V}},
+            {"mlp.input_linear", MX_BLOCKS_ONE, 2, {MX_ROLE_EXPERT_GATE, MX_ROLE_EXPERT_UP}},
+        },
+};
+
 const struct mx_names mx_names_mimo_v2 = {
     .base = &mx_names_deepseek_moe,
     .of = {[MX_ROLE_SINKS] = "self_attn.attention_sink_bias"},
