@@ -1,0 +1,63 @@
+/* Calls of tools in what a model writes: found, read and handed out as name and arguments, while the text around them
+ * goes on to the reader. Models write calls in the form that their chat template taught them; the forms are a table
+ * (tool_formats.c), and the marks in a template's text say which one it is.
+ *
+ * Text is handed out as soon as it can't be the beginning of a call; a call when it is whole, and its arguments are
+ * JSON then. What looked like a call and is none is handed out as text: nothing gets lost. */
+#ifndef MX_STRUCTURE_TOOL_CALLS_H
+#define MX_STRUCTURE_TOOL_CALLS_H
+
+#include <cjson/cJSON.h>
+#include <stdbool.h>
+#include <stddef.h>
+
+#include "base/error.h"
+#include "base/str.h"
+
+enum {
+    MX_TOOL_BODY = 1 << 20, /* bytes of calls that stand together; a longer one is text */
+    MX_TOOL_NAME = 256,
+};
+
+struct mx_tool_parser;
+
+/* A form in which models write calls. */
+struct mx_tool_format {
+    const char *name;        /* "hermes" */
+    const char *mark, *also; /* what templates of this form hold; `also` may be NULL */
+    const char *open;        /* stands before calls; "": a reply that begins with { is one */
+    const char *prefix;      /* may stand before an `open` of ""; NULL: nothing */
+    const char *close;       /* stands behind; NULL: calls end where their JSON does */
+    const char *tail;        /* may stand behind then; NULL: nothing */
+    /* Reads the calls in what stands between; false: these are none. */
+    bool (*read)(struct mx_tool_parser *parser, const char *body, size_t length);
+    /* How a call is forced: the text before the name, between it and the arguments, behind these. The first begins with
+     * `open`. */
+    const char *before, *between, *behind;
+};
+
+/* The form that the text of a chat template shows; NULL: none that is known. */
+const struct mx_tool_format *mx_tool_format_of(const char *template, size_t length);
+extern const struct mx_tool_format mx_tool_formats[];
+extern const size_t mx_tool_format_count;
+
+/* Receives what was found; `arguments` is the text of a JSON object, as the model wrote it. */
+struct mx_tool_events {
+    void (*text)(void *context, const char *text, size_t length);
+    void (*call)(void *context, const char *name, const char *arguments, size_t length);
+    void *context;
+};
+
+/* `tools` are the descriptions that the model got ([{"type": "function", "function": {"name", "parameters"}}]; NULL:
+ * not known), borrowed: forms without marks take a reply for a call only if it names one of them, forms that write
+ * arguments as plain text take their types from there. */
+mx_status mx_tool_parser_open(struct mx_tool_parser **out, const struct mx_tool_format *format, const cJSON *tools,
+                              const struct mx_tool_events *events, struct mx_error *err);
+void mx_tool_parser_close(struct mx_tool_parser *parser); /* NULL is fine */
+
+/* Takes more of the reply, in any pieces. */
+void mx_tool_parser_feed(struct mx_tool_parser *parser, const char *text, size_t length);
+/* The reply is over: hands out what was held back. MX_ERR_MEMORY where memory ran out on the way. */
+mx_status mx_tool_parser_finish(struct mx_tool_parser *parser, struct mx_error *err);
+
+#endif

@@ -1,0 +1,307 @@
+/* Calls of tools in all forms, whole and in pieces, good and hostile. */
+#include "support.h"
+
+#include "base/random.h"
+#include "structure/tool_calls.h"
+
+#define BAR "\xef\xbd\x9c"
+#define DS(word) "<" BAR "tool\xe2\x96\x81" word BAR ">"
+#define BEGIN                                                                                                          \
+    DS("calls\xe2\x96\x81"                                                                                             \
+       "begin")
+#define END                                                                                                            \
+    DS("calls\xe2\x96\x81"                                                                                             \
+       "end")
+#define CALL                                                                                                           \
+    DS("call\xe2\x96\x81"                                                                                              \
+       "begin")
+#define CALL_END                                                                                                       \
+    DS("call\xe2\x96\x81"                                                                                              \
+       "end")
+#define SEP DS("sep")
+
+static const char tools_json[] =
+    "[{\"type\":\"function\",\"function\":{\"name\":\"weather\",\"parameters\":{\"type\":\"object\",\"properties\":"
+    "{\"city\":{\"type\":\"string\"},\"days\":{\"type\":\"integer\"},\"opts\":{\"type\":\"object\"},\"any\":{\"anyOf\":"
+    "[]}}}}},"
+    "{\"type\":\"function\",\"function\":{\"name\":\"now\"}}]";
+
+struct form_case {
+    const char *template; /* enough of one to tell the form */
+    const char *reply;
+    const char *expected; /* text as it stands, calls as «name arguments» */
+};
+
+static const struct form_case cases[] = {
+    /* Hermes */
+    {"<tool_call>", "plain", "plain"},
+    {"<tool_call>",
+     "<tool_call>\n{\"name\": \"weather\", \"arguments\": {\"city\": \"Z\xc3\xbcrich\", \"n\": 1.0}}\n</tool_call>",
+     "\xc2\xabweather {\"city\": \"Z\xc3\xbcrich\", \"n\": 1.0}\xc2\xbb"},
+    {"<tool_call>",
+     "I "
+     "look.\n\n<tool_call>{\"name\":\"a\",\"arguments\":{}}</"
+     "tool_call>\n<tool_call>{\"name\":\"b\",\"arguments\":{\"x\":[]}}</tool_call>\n",
+     "I look.\xc2\xab"
+     "a {}\xc2\xbb\xc2\xab"
+     "b {\"x\":[]}\xc2\xbb"},
+    {"<tool_call>", "<tool_call>{\"name\":\"a\",\"arguments\":{}}</tool_call> and more <tool",
+     "\xc2\xab"
+     "a {}\xc2\xbb"
+     "and more <tool"},
+    {"<tool_call>", "a < b <tool_cal <tool_callx>", "a < b <tool_cal <tool_callx>"},
+    {"<tool_call>", "<tool_call>{\"name\":\"a\",\"arguments\":{\"s\":\"</tool_call>\"}}</tool_call>",
+     "\xc2\xab"
+     "a {\"s\":\"</tool_call>\"}\xc2\xbb"},
+    {"<tool_call>", "<tool_call>nonsense</tool_call>\n<tool_call>{\"name\":\"b\",\"arguments\":{}}</tool_call>",
+     "<tool_call>nonsense</tool_call>\xc2\xab"
+     "b {}\xc2\xbb"},
+    {"<tool_call>", "<tool_call>{\"name\":\"a\",\"arguments\":{}}",
+     "\xc2\xab"
+     "a {}\xc2\xbb"}, /* the end came before the mark */
+    {"<tool_call>", "<tool_call>{\"name\":\"a\",\"argum", "<tool_call>{\"name\":\"a\",\"argum"},
+    {"<tool_call>", "<tool_call>{\"name\":\"a\",\"arguments\":[1]}</tool_call>",
+     "<tool_call>{\"name\":\"a\",\"arguments\":[1]}</tool_call>"},
+    {"<tool_call>", "<tool_call>{\"name\":5,\"arguments\":{}}</tool_call>",
+     "<tool_call>{\"name\":5,\"arguments\":{}}</tool_call>"},
+    {"<tool_call>", "<tool_call>{\"name\":\"a\",\"arguments\":\"{\\\"x\\\": 1}\"}</tool_call>",
+     "\xc2\xab"
+     "a {\"x\": 1}\xc2\xbb"},
+    {"<tool_call>", "<tool_call>{\"name\":\"a\",\"arguments\":\"no\"}</tool_call>",
+     "<tool_call>{\"name\":\"a\",\"arguments\":\"no\"}</tool_call>"},
+    {"<tool_call>", "<tool_call>{\"function\":{\"name\":\"a\",\"arguments\":{\"y\" : 2}}}</tool_call>",
+     "\xc2\xab"
+     "a {\"y\" : 2}\xc2\xbb"},
+    {"<tool_call>", "<tool_call>{\"arguments\":{\"name\":\"x\"},\"name\":\"a\"}</tool_call>",
+     "\xc2\xab"
+     "a {\"name\":\"x\"}\xc2\xbb"},
+    {"<tool_call>", "<tool_call>{\"name\":\"now\"}</tool_call>", "\xc2\xabnow {}\xc2\xbb"},
+    {"<tool_call>", "<tool_call></tool_call>", "<tool_call></tool_call>"},
+    {"<tool_call>", "x  \n ", "x  \n "}, /* white space is text where no call follows */
+    /* Mistral */
+    {"[TOOL_CALLS]",
+     "[TOOL_CALLS] [{\"name\": \"weather\", \"arguments\": {\"city\": \"Bern\"}}, {\"name\": \"now\", \"arguments\": "
+     "{}}]",
+     "\xc2\xabweather {\"city\": \"Bern\"}\xc2\xbb\xc2\xabnow {}\xc2\xbb"},
+    {"[TOOL_CALLS][ARGS]",
+     "Hm.[TOOL_CALLS]weather[ARGS]{\"city\": \"[ARGS]\"}[TOOL_CALLS]now[CALL_ID]abc123DEF[ARGS]{}",
+     "Hm.\xc2\xabweather {\"city\": \"[ARGS]\"}\xc2\xbb\xc2\xabnow {}\xc2\xbb"},
+    {"[TOOL_CALLS][ARGS]", "[TOOL_CALLS]now{}", "\xc2\xabnow {}\xc2\xbb"},
+    {"[TOOL_CALLS]", "[TOOL_CALLS] what [is] this", "[TOOL_CALLS] what [is] this"},
+    {"[TOOL_CALLS]", "[TOOL_CALLS] [{\"name\": 1}] x", "[TOOL_CALLS] [{\"name\": 1}] x"},
+    /* Llama */
+    {"<|python_tag|>", "{\"name\": \"weather\", \"parameters\": {\"city\": \"Oslo\"}}",
+     "\xc2\xabweather {\"city\": \"Oslo\"}\xc2\xbb"},
+    {"<|python_tag|>",
+     "<|python_tag|>{\"type\": \"function\", \"name\": \"now\", \"parameters\": {}}; {\"name\": \"now\", "
+     "\"parameters\": {\"a\":1}}",
+     "\xc2\xabnow {}\xc2\xbb\xc2\xabnow {\"a\":1}\xc2\xbb"},
+    {"<|python_tag|>", "{\"name\": \"unknown\", \"parameters\": {}} x",
+     "{\"name\": \"unknown\", \"parameters\": {}} x"},
+    {"<|python_tag|>", "Say {\"name\": \"now\", \"parameters\": {}}", "Say {\"name\": \"now\", \"parameters\": {}}"},
+    {"<|python_tag|>", "<|python_tag|>print(1)", "<|python_tag|>print(1)"},
+    {"<|python_tag|>", "\n{\"a\": 1}", "\n{\"a\": 1}"},
+    {"<|python_tag|>", "{\"name\": \"now\", \"parameters\": {}} I said", "\xc2\xabnow {}\xc2\xbb I said"},
+    {"<|python_tag|>", "{\"name\": \"now\", \"para", "{\"name\": \"now\", \"para"},
+    /* Qwen3-Coder */
+    {"<tool_call><function=",
+     "<tool_call>\n<function=weather>\n<parameter=city>\nSt. "
+     "\"Gallen\"\n</parameter>\n<parameter=days>\n3\n</parameter>\n"
+     "<parameter=opts>\n{\"a\": [1]}\n</parameter>\n<parameter=any>\nx\n</parameter>\n</function>\n</tool_call>",
+     "\xc2\xabweather {\"city\": \"St. \\\"Gallen\\\"\", \"days\": 3, \"opts\": {\"a\": [1]}, \"any\": \"x\"}\xc2\xbb"},
+    {"<tool_call><function=",
+     "<tool_call>\n<function=weather>\n<parameter=city>\n5\n\n</parameter>\n</function>\n</tool_call>",
+     "\xc2\xabweather {\"city\": \"5\\u000a\"}\xc2\xbb"},
+    {"<tool_call><function=", "<tool_call><function=now></function></tool_call>", "\xc2\xabnow {}\xc2\xbb"},
+    {"<tool_call><function=", "<tool_call><function=now><parameter=a>1</function></tool_call>",
+     "<tool_call><function=now><parameter=a>1</function></tool_call>"},
+    /* GLM */
+    {"<tool_call><arg_key>",
+     "<tool_call>weather\n<arg_key>city</arg_key>\n<arg_value>Bonn</arg_value>\n<arg_key>days</arg_key>\n<arg_value>2</"
+     "arg_value>\n</tool_call>",
+     "\xc2\xabweather {\"city\": \"Bonn\", \"days\": 2}\xc2\xbb"},
+    {"<tool_call><arg_key>", "<tool_call>now</tool_call>", "\xc2\xabnow {}\xc2\xbb"},
+    {"<tool_call><arg_key>", "<tool_call>now<arg_key>x</tool_call>", "<tool_call>now<arg_key>x</tool_call>"},
+    /* DeepSeek V3 and V3.1 */
+    {BEGIN,
+     "Ok" BEGIN CALL "function" SEP "weather\n```json\n{\"city\": \"Rom\"}\n```" CALL_END "\n" CALL "function" SEP
+     "now\n```json\n{}\n```" CALL_END END,
+     "Ok\xc2\xabweather {\"city\": \"Rom\"}\xc2\xbb\xc2\xabnow {}\xc2\xbb"},
+    {BEGIN, BEGIN CALL "now" SEP "{\"a\":\"}\"}" CALL_END END, "\xc2\xabnow {\"a\":\"}\"}\xc2\xbb"},
+    {BEGIN, BEGIN CALL "now" END, BEGIN CALL "now" END},
+    /* lists behind a mark */
+    {"<|tool_call|>", "<|tool_call|>[{\"name\": \"now\", \"arguments\": {}}]<|/tool_call|>", "\xc2\xabnow {}\xc2\xbb"},
+    {"<|tool_call|>", "<|tool_call|>[{\"name\": \"now\", \"arguments\": {}}] x", "\xc2\xabnow {}\xc2\xbbx"},
+    {"<TOOLCALL>", "a<TOOLCALL>[{\"name\": \"now\", \"arguments\": {}}]</TOOLCALL>b",
+     "a\xc2\xabnow {}\xc2\xbb"
+     "b"},
+};
+
+static void on_text(void *context, const char *text, size_t length)
+{
+    assert_true(length > 0);
+    mx_str_append(context, text, length);
+}
+static void on_call(void *context, const char *name, const char *arguments, size_t length)
+{
+    assert_int_equal(strlen(arguments), length);
+    mx_str_printf(context, "\xc2\xab%s %s\xc2\xbb", name, arguments);
+}
+
+static void read_reply(struct mx_str *out, const struct mx_tool_format *format, const cJSON *tools, const char *reply,
+                       size_t length, struct mx_random *random)
+{
+    struct mx_error err;
+    struct mx_tool_parser *parser;
+    const struct mx_tool_events events = {on_text, on_call, out};
+    assert_ok(mx_tool_parser_open(&parser, format, tools, &events, &err));
+    for (size_t at = 0; at < length;) {
+        const size_t left = length - at;
+        size_t piece = random ? 1 + mx_random_u64(random) % (mx_random_u64(random) % 3 ? 4 : 20) : left;
+        if (piece > left) piece = left;
+        mx_tool_parser_feed(parser, reply + at, piece);
+        at += piece;
+    }
+    assert_ok(mx_tool_parser_finish(parser, &err));
+    mx_tool_parser_close(parser);
+}
+
+static void test_forms(void **state)
+{
+    (void)state;
+    struct mx_random random = {9};
+    cJSON *tools = cJSON_Parse(tools_json);
+    assert_non_null(tools);
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        const struct mx_tool_format *format = mx_tool_format_of(cases[i].template, strlen(cases[i].template));
+        assert_non_null(format);
+        for (int round = 0; round < 50; round++) {
+            struct mx_str out = {0};
+            read_reply(&out, format, tools, cases[i].reply, strlen(cases[i].reply), round ? &random : NULL);
+            if (strcmp(mx_str_text(&out), cases[i].expected) != 0) {
+                fail_msg("%s: %s gives %s", format->name, cases[i].reply, mx_str_text(&out));
+            }
+            mx_str_free(&out);
+        }
+    }
+    cJSON_Delete(tools);
+}
+
+/* Text that can't be a call is handed out before the next comes. */
+static void test_nothing_held_needlessly(void **state)
+{
+    (void)state;
+    struct mx_error err;
+    struct mx_str out = {0};
+    struct mx_tool_parser *parser;
+    const struct mx_tool_events events = {on_text, on_call, &out};
+    assert_ok(mx_tool_parser_open(&parser, mx_tool_format_of("<tool_call>", 11), NULL, &events, &err));
+    mx_tool_parser_feed(parser, "word", 4);
+    assert_string_equal(mx_str_text(&out), "word");
+    mx_tool_parser_feed(parser, " <t", 3);
+    assert_string_equal(mx_str_text(&out), "word");
+    mx_tool_parser_feed(parser, "x", 1);
+    assert_string_equal(mx_str_text(&out), "word <tx");
+    mx_tool_parser_feed(parser, "<tool_call>{\"name\":\"a\",\"arguments\":{}}</tool_call>", 50);
+    assert_string_equal(mx_str_text(&out), "word <tx\xc2\xab"
+                                           "a {}\xc2\xbb"); /* before the end */
+    mx_tool_parser_close(parser);
+    mx_str_free(&out);
+}
+
+/* The form of a template: the more special one counts. */
+static void test_templates(void **state)
+{
+    (void)state;
+    static const char *const templates[][2] = {{"no tools", NULL},
+                                               {"x <tool_call> y", "hermes"},
+                                               {"<tool_call>\n<function=", "parameters"},
+                                               {"<tool_call> <arg_key>", "arg_key"},
+                                               {"[TOOL_CALLS]", "mistral"},
+                                               {"[TOOL_CALLS] + [ARGS]", "mistral-args"},
+                                               {"\"parameters\": ", NULL},
+                                               {"Environment: ipython \"parameters\": ", "llama"},
+                                               {"<|python_tag|>", "llama"}};
+    for (size_t i = 0; i < sizeof templates / sizeof *templates; i++) {
+        const struct mx_tool_format *format = mx_tool_format_of(templates[i][0], strlen(templates[i][0]));
+        assert_string_equal(format ? format->name : "none", templates[i][1] ? templates[i][1] : "none");
+    }
+    /* What is forced is read back. */
+    for (size_t i = 0; i < mx_tool_format_count; i++) {
+        const struct mx_tool_format *format = &mx_tool_formats[i];
+        struct mx_str reply = {0}, out = {0};
+        cJSON *tools = cJSON_Parse(tools_json);
+        if (!format->before) continue;
+        mx_str_printf(&reply, "%snow%s{\"a\": 1}%s", format->before, format->between, format->behind);
+        read_reply(&out, format, tools, reply.data, reply.length, NULL);
+        assert_string_equal(mx_str_text(&out), "\xc2\xabnow {\"a\": 1}\xc2\xbb");
+        assert_memory_equal(format->before, format->open, strlen(format->open));
+        cJSON_Delete(tools);
+        mx_str_free(&reply);
+        mx_str_free(&out);
+    }
+}
+
+/* Pieces of all forms, shuffled: whatever they are, the same comes out however they are cut. */
+static void test_shuffled(void **state)
+{
+    (void)state;
+    static const char *const pieces[] = {"<tool_call>",
+                                         "</tool_call>",
+                                         "{\"name\":\"now\",",
+                                         "\"arguments\":{}}",
+                                         "{",
+                                         "}",
+                                         "[",
+                                         "]",
+                                         "\"",
+                                         "\\",
+                                         "[TOOL_CALLS]",
+                                         "now[ARGS]",
+                                         "{}",
+                                         " ",
+                                         "\n",
+                                         "<function=now>",
+                                         "</function>",
+                                         "<parameter=a>",
+                                         "</parameter>",
+                                         "text",
+                                         "<|python_tag|>",
+                                         "\"parameters\":{}}",
+                                         ";",
+                                         BEGIN,
+                                         CALL,
+                                         SEP,
+                                         CALL_END,
+                                         END,
+                                         "<arg_key>",
+                                         "</arg_key>",
+                                         "<arg_value>",
+                                         "\xc3",
+                                         "<"};
+    struct mx_random random = {4};
+    cJSON *tools = cJSON_Parse(tools_json);
+    for (int round = 0; round < (SANITIZED ? 2000 : 20000); round++) {
+        struct mx_str reply = {0}, whole = {0}, cut = {0};
+        const struct mx_tool_format *format = &mx_tool_formats[mx_random_u64(&random) % mx_tool_format_count];
+        for (uint64_t i = mx_random_u64(&random) % 12 + 1; i > 0; i--) {
+            mx_str_puts(&reply, pieces[mx_random_u64(&random) % (sizeof pieces / sizeof *pieces)]);
+        }
+        read_reply(&whole, format, tools, reply.data, reply.length, NULL);
+        read_reply(&cut, format, tools, reply.data, reply.length, &random);
+        if (strcmp(mx_str_text(&whole), mx_str_text(&cut)) != 0) {
+            fail_msg("%s: %s gives %s and %s", format->name, reply.data, mx_str_text(&whole), mx_str_text(&cut));
+        }
+        mx_str_free(&reply);
+        mx_str_free(&whole);
+        mx_str_free(&cut);
+    }
+    cJSON_Delete(tools);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {cmocka_unit_test(test_forms), cmocka_unit_test(test_nothing_held_needlessly),
+                                       cmocka_unit_test(test_templates), cmocka_unit_test(test_shuffled)};
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
