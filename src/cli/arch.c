@@ -1,6 +1,7 @@
 /* `mlxcel arch`: the model types that run here. */
 #include <string.h>
 
+#include "cache/mode.h"
 #include "cli/command.h"
 #include "cli/output.h"
 #include "cli/table.h"
@@ -13,20 +14,58 @@ struct options {
 static const struct mx_flag flags[] = {
     {"all", 'a', MX_FLAG_SWITCH, NULL, "the types that are known to the advisor as well",
      offsetof(struct options, all)},
-    {"json", 0, MX_FLAG_SWITCH, NULL, "print JSON", offsetof(struct options, json)},
+    {"json", 0, MX_FLAG_SWITCH, NULL, "print JSON: all types, with what their layers are",
+     offsetof(struct options, json)},
     {0},
 };
 
-static mx_status print_json(const struct mx_family_entry *entries, size_t count, bool all, struct mx_error *err)
+/* Each kind of mixer that a layer of the model has, once. */
+static void add_mixers(cJSON *one, const struct mx_arch *arch)
 {
-    cJSON *root = cJSON_CreateObject(), *list = cJSON_AddArrayToObject(root, "model_types");
+    cJSON *list = cJSON_AddArrayToObject(one, "mixers");
+    unsigned attention = 0, recurrence = 0;
+    for (uint32_t i = 0; i < arch->layer_count; i++) {
+        const struct mx_layer *layer = &arch->layers[i];
+        if (mx_layer_attends(layer) && !(attention >> layer->attention.kind & 1))
+            cJSON_AddItemToArray(list, cJSON_CreateString(mx_attention_name(layer->attention.kind)));
+        if (mx_layer_recurs(layer) && !(recurrence >> layer->recurrence.kind & 1))
+            cJSON_AddItemToArray(list, cJSON_CreateString(mx_recurrence_name(layer->recurrence.kind)));
+        attention |= 1u << layer->attention.kind;
+        recurrence |= 1u << layer->recurrence.kind;
+    }
+}
+
+/* The cache modes that run as they are asked for. */
+static void add_modes(cJSON *one, const struct mx_arch *arch)
+{
+    cJSON *list = cJSON_AddArrayToObject(one, "modes");
+    for (enum mx_mode mode = 0; arch->runnable && mode < MX_MODE_COUNT; mode++) {
+        struct mx_kv_options options = mx_kv_options_default();
+        struct mx_kv_setup setup;
+        options.mode = mode;
+        if (mx_kv_resolve(&setup, &options, arch, NULL) == MX_OK && setup.mode == mode)
+            cJSON_AddItemToArray(list, cJSON_CreateString(mx_mode_info(mode)->name));
+    }
+}
+
+static mx_status print_json(const struct mx_family_entry *entries, size_t count, struct mx_error *err)
+{
+    cJSON *root = cJSON_CreateArray();
     for (size_t i = 0; i < count; i++) {
-        if (!entries[i].runnable && !all) continue;
+        struct mx_arch arch;
+        mx_status status = mx_family_example(&arch, entries[i].type, err);
         cJSON *one = cJSON_CreateObject();
         cJSON_AddStringToObject(one, "model_type", entries[i].type);
         cJSON_AddStringToObject(one, "class", mx_class_name(entries[i].class_));
-        cJSON_AddBoolToObject(one, "runnable", entries[i].runnable);
-        cJSON_AddItemToArray(list, one);
+        cJSON_AddBoolToObject(one, "runs", status == MX_OK && arch.runnable);
+        if (status == MX_OK && !arch.runnable) cJSON_AddStringToObject(one, "why", arch.not_runnable);
+        if (status == MX_OK) add_modes(one, &arch);
+        if (status == MX_OK) add_mixers(one, &arch);
+        cJSON_AddItemToArray(root, one);
+        mx_arch_free(&arch);
+        if (status == MX_OK) continue;
+        cJSON_Delete(root);
+        return status;
     }
     return mx_print_json(root, err);
 }
@@ -55,15 +94,14 @@ static mx_status run(struct mx_cli *cli, const void *given, struct mx_error *err
     const struct options *options = given;
     const struct mx_family_entry *entries;
     const size_t count = mx_family_list(&entries);
-    return options->json ? print_json(entries, count, options->all, err)
-                         : print_table(cli, entries, count, options->all, err);
+    return options->json ? print_json(entries, count, err) : print_table(cli, entries, count, options->all, err);
 }
 
 const struct mx_command mx_command_arch = {
     .name = "arch",
     .summary = "list the model types that run",
     .flags = flags,
-    .examples = {"mlxcel arch", "mlxcel arch --all --json"},
+    .examples = {"mlxcel arch", "mlxcel arch --json"},
     .options_size = sizeof(struct options),
     .run = run,
 };

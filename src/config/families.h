@@ -105,6 +105,10 @@ const char *mx_family_wrapper_mixes(const char *outer);
 /* The type of the text model in a wrapper that does not say it ("llava" holds a "llama"); NULL if unknown. */
 const char *mx_family_inner_type(const char *outer);
 
+/* A small model of a known type, as the fields that all configs share describe it: what its layers are, and whether it
+ * runs. To be freed with mx_arch_free, after a failure too. MX_ERR_ARGUMENT where the type is not in the table. */
+mx_status mx_family_example(struct mx_arch *arch, const char *type, struct mx_error *err);
+
 /* All rows, for `mlxcel arch` and docs/models.md: sorted by type. `class_` is the class of the type's published
  * models. Static storage. */
 struct mx_family_entry {

@@ -217,6 +217,10 @@ struct mx_layer {
     bool input_norm; /* the layer normalizes its input once more (RWKV's first) */
 };
 
+/* "full_attention", "mamba2", ...; "" for none. Static. */
+const char *mx_attention_name(enum mx_attention_kind kind);
+const char *mx_recurrence_name(enum mx_recurrence_kind kind);
+
 static inline bool mx_layer_attends(const struct mx_layer *layer)
 {
     return layer->attention.kind != MX_ATTENTION_NONE;

@@ -1,5 +1,6 @@
-/* What a layer keeps of a text: the shape of its cache, and of its recurrent state. Convolution state is counted with
- * as many columns as the kernel is wide, as the reference keeps it (RG-LRU: one less). */
+/* What a mixer is called, and what a layer keeps of a text: the shape of its cache, and of its recurrent state.
+ * Convolution state is counted with as many columns as the kernel is wide, as the reference keeps it (RG-LRU: one
+ * less). */
 #include "config/layer.h"
 
 /* Elements of a held value. In differential attention every key head stands beside both values of a pair. */
@@ -8,6 +9,35 @@ static uint32_t held_v_dim(const struct mx_attention *attention)
     if (attention->kind == MX_ATTENTION_LATENT) return attention->latent.kv_rank;
     if (attention->compressed_dim && attention->values_are_keys) return 0;
     return attention->differential ? 2 * attention->v_dim : attention->v_dim;
+}
+
+const char *mx_attention_name(enum mx_attention_kind kind)
+{
+    switch (kind) {
+    case MX_ATTENTION_NONE: break;
+    case MX_ATTENTION_FULL: return "full_attention";
+    case MX_ATTENTION_SLIDING: return "sliding_attention";
+    case MX_ATTENTION_CHUNKED: return "chunked_attention";
+    case MX_ATTENTION_LATENT: return "latent_attention";
+    }
+    return "";
+}
+
+const char *mx_recurrence_name(enum mx_recurrence_kind kind)
+{
+    switch (kind) {
+    case MX_RECURRENCE_NONE: break;
+    case MX_RECURRENCE_MAMBA: return "mamba";
+    case MX_RECURRENCE_MAMBA2: return "mamba2";
+    case MX_RECURRENCE_DELTA: return "gated_delta";
+    case MX_RECURRENCE_KIMI_DELTA: return "kimi_delta";
+    case MX_RECURRENCE_SHORT_CONV: return "short_conv";
+    case MX_RECURRENCE_RG_LRU: return "rg_lru";
+    case MX_RECURRENCE_LIGHTNING: return "lightning_attention";
+    case MX_RECURRENCE_RWKV: return "rwkv";
+    case MX_RECURRENCE_OTHER: return "other_recurrence";
+    }
+    return "";
 }
 
 struct mx_kv_shape mx_layer_kv_shape(const struct mx_layer *layer)

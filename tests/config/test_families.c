@@ -190,6 +190,29 @@ static void test_table(void **state)
     assert_null(mx_family_inner_type("qwen"));
 }
 
+/* The example of each type runs where its row says so, and is of the row's class as far as a config without a word
+ * about layers can be. */
+static void test_examples(void **state)
+{
+    const struct mx_family_entry *entries;
+    const size_t count = mx_family_list(&entries);
+    size_t other = 0;
+    for (size_t i = 0; i < count; i++) {
+        struct mx_arch arch;
+        assert_ok(mx_family_example(&arch, entries[i].type, &err));
+        assert_string_equal(arch.model_type, entries[i].type);
+        if (arch.runnable != entries[i].runnable)
+            fail_msg("%s: %s", entries[i].type, arch.runnable ? "runs, which its row denies" : arch.not_runnable);
+        assert_true(arch.runnable == !arch.not_runnable[0]);
+        other += arch.class_ != entries[i].class_;
+        mx_arch_free(&arch);
+    }
+    assert_true(other <= 2); /* DeepSeek-V4, whose compression is listed by layer, under both of its names */
+    struct mx_arch arch;
+    assert_int_equal(mx_family_example(&arch, "no such type", &err), MX_ERR_ARGUMENT);
+    mx_arch_free(&arch);
+}
+
 /* docs/models.md is what tools/models-md writes from the table. */
 static void test_document(void **state)
 {
@@ -211,6 +234,6 @@ static void test_document(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {cmocka_unit_test(test_table), cmocka_unit_test(test_document),
-                                       cmocka_unit_test(test_folders)};
+                                       cmocka_unit_test(test_examples), cmocka_unit_test(test_folders)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
