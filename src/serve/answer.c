@@ -35,11 +35,26 @@ static void usage(struct mx_str *out, const struct mx_work *work)
 
 /* --- log-probabilities --- */
 
-/* The text of one token; special ones as they are spelled. */
-static void token_text(struct mx_str *out, const struct mx_work *work, int32_t token)
+/* The bytes that a token adds to a text; special ones as they are spelled. */
+static void token_bytes(struct mx_str *out, const struct mx_work *work, int32_t token)
 {
     mx_str_clear(out);
-    (void)mx_tokenizer_decode(work->served->tokenizer, &token, 1, false, out, NULL);
+    if (mx_tokenizer_bytes(work->served->tokenizer, token, out, NULL) != MX_OK) {
+        mx_str_clear(out);
+        (void)mx_tokenizer_decode(work->served->tokenizer, &token, 1, false, out, NULL);
+    }
+}
+
+/* The token as text: a part of a character as OpenAI's completions spell it, "bytes:\\xf0\\x9f". */
+static void quote_token(struct mx_str *out, const struct mx_str *bytes)
+{
+    if (mx_utf8_valid_length(mx_str_text(bytes), bytes->length) == bytes->length) {
+        quote(out, bytes);
+        return;
+    }
+    mx_str_puts(out, "\"bytes:");
+    for (size_t i = 0; i < bytes->length; i++) mx_str_printf(out, "\\\\x%02x", (unsigned)(unsigned char)bytes->data[i]);
+    mx_str_putc(out, '"');
 }
 
 static void put_logprob(struct mx_str *out, float logprob)
@@ -48,22 +63,18 @@ static void put_logprob(struct mx_str *out, float logprob)
 }
 
 static void chat_token(struct mx_str *out, const struct mx_work *work, const struct mx_logprob *logprob,
-                       struct mx_str *text)
+                       struct mx_str *bytes)
 {
-    token_text(text, work, logprob->token);
+    token_bytes(bytes, work, logprob->token);
     mx_str_puts(out, "{\"token\": ");
-    quote(out, text);
+    quote_token(out, bytes);
     mx_str_puts(out, ", \"logprob\": ");
     put_logprob(out, logprob->logprob);
-    mx_str_puts(out, ", \"bytes\": ");
-    if (text->length && memmem(text->data, text->length, "\xef\xbf\xbd", 3)) {
-        mx_str_puts(out, "null"); /* a part of a character: its bytes are not in its text */
-        return;
+    mx_str_puts(out, ", \"bytes\": [");
+    for (size_t i = 0; i < bytes->length; i++) {
+        mx_str_printf(out, "%s%u", i ? ", " : "", (unsigned)(unsigned char)bytes->data[i]);
     }
-    for (size_t i = 0; i < text->length; i++) {
-        mx_str_printf(out, "%s%u", i ? ", " : "[", (unsigned)(unsigned char)text->data[i]);
-    }
-    mx_str_puts(out, text->length ? "]" : "[]");
+    mx_str_putc(out, ']');
 }
 
 static void chat_logprobs(struct mx_str *out, const struct mx_choice *choice)
@@ -87,15 +98,29 @@ static void chat_logprobs(struct mx_str *out, const struct mx_choice *choice)
     mx_str_free(&text);
 }
 
+/* Two tokens can have one text, and an object each key once: the likelier counts. */
+static bool is_spelled_before(const struct mx_token_logprobs *token, size_t count, const struct mx_work *work,
+                              const struct mx_str *bytes)
+{
+    struct mx_str other = {0};
+    bool same = false;
+    for (size_t i = 0; i < count && !same; i++) {
+        token_bytes(&other, work, token->top[i].token);
+        same = other.length == bytes->length && memcmp(mx_str_text(&other), mx_str_text(bytes), other.length) == 0;
+    }
+    mx_str_free(&other);
+    return same;
+}
+
 static void completion_logprobs(struct mx_str *out, const struct mx_choice *choice)
 {
     const struct mx_work *work = choice->work;
     struct mx_str text = {0};
     mx_str_puts(out, "{\"tokens\": [");
     for (size_t i = 0; i < choice->logprob_count; i++) {
-        token_text(&text, work, choice->logprobs[i].own.token);
+        token_bytes(&text, work, choice->logprobs[i].own.token);
         if (i) mx_str_puts(out, ", ");
-        quote(out, &text);
+        quote_token(out, &text);
     }
     mx_str_puts(out, "], \"token_logprobs\": [");
     for (size_t i = 0; i < choice->logprob_count; i++) {
@@ -107,9 +132,10 @@ static void completion_logprobs(struct mx_str *out, const struct mx_choice *choi
         const struct mx_token_logprobs *token = &choice->logprobs[i];
         mx_str_puts(out, i ? ", {" : "{");
         for (size_t k = 0; k < token->top_count; k++) {
-            token_text(&text, work, token->top[k].token);
+            token_bytes(&text, work, token->top[k].token);
+            if (is_spelled_before(token, k, work, &text)) continue;
             if (k) mx_str_puts(out, ", ");
-            quote(out, &text);
+            quote_token(out, &text);
             mx_str_puts(out, ": ");
             put_logprob(out, token->top[k].logprob);
         }
@@ -118,7 +144,7 @@ static void completion_logprobs(struct mx_str *out, const struct mx_choice *choi
     mx_str_puts(out, "], \"text_offset\": [");
     size_t offset = choice->text_offset;
     for (size_t i = 0; i < choice->logprob_count; i++) {
-        token_text(&text, work, choice->logprobs[i].own.token);
+        token_bytes(&text, work, choice->logprobs[i].own.token);
         mx_str_printf(out, "%s%zu", i ? ", " : "", offset);
         offset += text.length;
     }

@@ -311,6 +311,32 @@ static void prompts_are_kept(void **state)
     }
 }
 
+/* A conversation that goes on: with reuse_replies the reply needn't be read again, without it the prompt's end is where
+ * sharing ends. */
+static void replies_are_reused_where_asked(void **state)
+{
+    struct mx_session *session = open_session("qwen3", 2);
+    int32_t prompt[200];
+    for (size_t i = 0; i < 200; i++) prompt[i] = (int32_t)(i * 7 % mx_session_arch(session)->vocab);
+    for (int reuse = 0; reuse < 2; reuse++) {
+        const struct mx_scheduler_options options = {
+            .context = 512, .parallel = 2, .keep = 4, .reuse_replies = reuse, .kv = mx_kv_options_default()};
+        struct mx_scheduler *scheduler;
+        struct arrival first = {0}, second = {0};
+        assert_ok(mx_scheduler_open(&scheduler, session, &options, &err));
+        add_arrival(scheduler, &first, prompt, 100, 20);
+        while (mx_scheduler_busy(scheduler)) assert_ok(mx_scheduler_step(scheduler, &err));
+        assert_int_equal(first.count, 20);
+        memcpy(prompt + 100, first.made, 20 * sizeof *prompt);
+        add_arrival(scheduler, &second, prompt, 140, 5);
+        while (mx_scheduler_busy(scheduler)) assert_ok(mx_scheduler_step(scheduler, &err));
+        /* The last token of a reply was made, not fed. */
+        assert_int_equal(mx_scheduler_stats(scheduler).shared_tokens, reuse ? 119 : 100);
+        mx_scheduler_close(scheduler);
+    }
+    mx_session_close(session);
+}
+
 static void on_failure(void *context, const struct mx_generation *generation, const struct mx_error *failure)
 {
     fail_msg("called back");
@@ -350,11 +376,9 @@ static void refusals(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(texts_are_what_they_are_alone),
-        cmocka_unit_test(parked_texts_go_on),
-        cmocka_unit_test(texts_go_on_beside_a_long_prompt),
-        cmocka_unit_test(prompts_are_kept),
-        cmocka_unit_test(refusals),
+        cmocka_unit_test(texts_are_what_they_are_alone),    cmocka_unit_test(parked_texts_go_on),
+        cmocka_unit_test(texts_go_on_beside_a_long_prompt), cmocka_unit_test(prompts_are_kept),
+        cmocka_unit_test(replies_are_reused_where_asked),   cmocka_unit_test(refusals),
     };
     return cmocka_run_group_tests_name("scheduler", tests, NULL, NULL);
 }

@@ -13,6 +13,7 @@ fi
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
 echo a-secret-key >"$work/keys"
+: >"$work/out"
 "$1" serve --port 0 -t 1 --ctx 2048 --template tests/serve/plain.jinja --log none --api-key-file "$work/keys" \
     >"$work/out" 2>"$work/err" &
 server=$!

@@ -46,7 +46,7 @@ static inline void start(struct server *server, const char *const *more)
     server->out = fdopen(ends[0], "r");
     char line[200] = "";
     if (!fgets(line, sizeof line, server->out) ||
-        sscanf(line, "listening on http://127.0.0.1:%d", &server->port) != 1) {
+        sscanf(line, "listening on %*[a-z]://127.0.0.1:%d", &server->port) != 1) {
         fail_msg("the server does not listen: \"%s\"", line);
     }
 }

@@ -355,10 +355,10 @@ static double metric(const struct server *server, const char *name)
     return value;
 }
 
-/* Waits until a metric has a value; fails after ten seconds. */
+/* Waits until a metric has a value; fails after a minute. */
 static void await_metric(const struct server *server, const char *name, double value)
 {
-    for (int i = 0; i < 200; i++) {
+    for (int i = 0; i < 1200; i++) {
         if (metric(server, name) == value) return;
         nanosleep(&(struct timespec){.tv_nsec = 50000000}, NULL);
     }
@@ -386,6 +386,32 @@ static void lets_go_of_who_left(void **state)
         client_close(&client);
         await_metric(server, "sequences_running", 0);
         await_metric(server, "cancelled_total", before + 1 + stream);
+    }
+}
+
+/* Whoever doesn't read their streams keeps nobody waiting. */
+static void waits_for_no_reader(void **state)
+{
+    enum { COUNT = 6 };
+    const struct server *server = *state;
+    struct client clients[COUNT];
+    for (int i = 0; i < COUNT; i++) {
+        assert_true(client_open(&clients[i], server->port));
+        assert_true(client_send(&clients[i], "POST", "/v1/completions", "",
+                                "{\"prompt\": \"The file system\", \"max_tokens\": 500, \"temperature\": 0.9, "
+                                "\"logit_bias\": {\"1\": -100}, \"stream\": true, \"logprobs\": 20}"));
+    }
+    cJSON *root = ask(server, "/v1/completions", "{\"prompt\": \"The file system\", \"max_tokens\": 30}", 200);
+    cJSON_Delete(root);
+    await_metric(server, "sequences_running", 0);
+    for (int i = 0; i < COUNT; i++) {
+        char finish[20] = "", *text;
+        double made = 0;
+        assert_true(client_read_head(&clients[i]));
+        text = read_stream(&clients[i], finish, &made); /* what was made meanwhile is there */
+        assert_string_equal(finish, "length");
+        free(text);
+        client_close(&clients[i]);
     }
 }
 
@@ -444,6 +470,30 @@ static void asks_for_keys_and_answers_browsers(void **state)
     free(text);
     assert_int_equal(stop(&server), 0);
     unlink(path);
+}
+
+/* With a certificate it speaks HTTPS and nothing else. */
+static void speaks_tls(void **state)
+{
+    (void)state;
+    if (system("command -v curl >/dev/null") != 0) skip_needing("curl");
+    struct server server;
+    char command[300], text[400] = "";
+    int status;
+    const char *const more[] = {"--tls-cert", "tests/data/tls/cert.pem", "--tls-key", "tests/data/tls/key.pem", NULL};
+    start(&server, more);
+    snprintf(command, sizeof command,
+             "curl -sS --cacert tests/data/tls/cert.pem https://localhost:%d/v1/completions -d '{\"prompt\": \"The\", "
+             "\"max_tokens\": 3, \"stream\": true}' | tail -n 2",
+             server.port);
+    FILE *pipe = popen(command, "r");
+    assert_non_null(pipe);
+    (void)!fread(text, 1, sizeof text - 1, pipe);
+    assert_int_equal(pclose(pipe), 0);
+    assert_non_null(strstr(text, "data: [DONE]"));
+    free(client_ask(server.port, "GET", "/health", "", NULL, &status));
+    assert_int_equal(status, 0);
+    assert_int_equal(stop(&server), 0);
 }
 
 /* Two run, two wait, whoever comes then is told so at once; those that were accepted get their answers, also when the
@@ -566,10 +616,11 @@ int main(int argc, char **argv)
         cmocka_unit_test(obeys_its_settings),       cmocka_unit_test(gives_log_probabilities_of_a_chat),
         cmocka_unit_test(shares_beginnings),        cmocka_unit_test(refuses_as_the_interface_does),
         cmocka_unit_test(refuses_what_is_too_long), cmocka_unit_test(lets_go_of_who_left),
-        cmocka_unit_test(survives_half_a_request),
+        cmocka_unit_test(waits_for_no_reader),      cmocka_unit_test(survives_half_a_request),
     };
     const struct CMUnitTest own[] = {
         cmocka_unit_test(asks_for_keys_and_answers_browsers),
+        cmocka_unit_test(speaks_tls),
         cmocka_unit_test(refuses_beyond_its_queue_and_drains),
         cmocka_unit_test(parks_what_does_not_fit),
         cmocka_unit_test(shows_the_slow_the_door),

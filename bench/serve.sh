@@ -1,0 +1,131 @@
+#!/usr/bin/env bash
+# Load on `mlxcel serve`, the qwen3-0.6b shape (random weights, 4 bits): many clients with a common beginning against one,
+# the pauses of streams while a long prompt comes in, more clients than the queue takes, a soak with answers given up at
+# random, and fp16 against int8+turbo4 with 8 long texts. Writes bench/results/serve.txt.
+# usage: bench/serve.sh [ROUNDS [SOAK_SECONDS]]
+set -euo pipefail
+cd "$(dirname "$0")/.."
+rounds=${1:-3} soak=${2:-600}
+build=build/release model=build/models/qwen3-0.6b-q4-ids results=bench/results/serve.txt
+mkdir -p bench/results build/models
+work=$(mktemp -d)
+: >"$work/out"
+server=
+trap 'if [ -n "$server" ]; then kill "$server" 2>/dev/null || true; fi; rm -rf "$work"' EXIT
+
+# Random weights know no words: a tokenizer that gives each id a word of its own, so that each token is text.
+if [ ! -d "$model" ]; then
+    "$build/tools/make-checkpoint" qwen3-0.6b -o "$model" --bits 4 --group-size 64
+    awk 'BEGIN {
+        printf "{\"version\": \"1.0\", \"added_tokens\": [], \"normalizer\": null, \"post_processor\": null, "
+        printf "\"decoder\": null, \"pre_tokenizer\": {\"type\": \"Whitespace\"}, "
+        printf "\"model\": {\"type\": \"WordLevel\", \"unk_token\": \"w0\", \"vocab\": {"
+        for (i = 0; i < 151936; i++) printf "%s\"w%d\": %d", i ? ", " : "", i, i
+        print "}}}"
+    }' >"$model/tokenizer.json"
+fi
+
+start() { # FLAG...
+    "$build/mlxcel" serve -m "$model" --port 0 --log none "$@" >"$work/out" 2>"$work/err" &
+    server=$!
+    for ((i = 0; i < 300; i++)); do
+        grep -q listening "$work/out" && break
+        kill -0 "$server" || { cat "$work/err" >&2; exit 1; }
+        sleep 0.1
+    done
+    port=$(sed 's/.*://' "$work/out")
+}
+stop() {
+    kill "$server"
+    wait "$server" || { echo "the server ended with $?" >&2; exit 1; }
+    server=
+}
+load() { "$build/bench/serve_load" "$port" "$@"; }
+value() { tr ' ' '\n' <<<"$1" | grep -A1 "^$2\$" | tail -1; }
+metric() { curl -s "http://127.0.0.1:$port/metrics" | awk -v name="mlxcel_$1" '$1 == name { print $2 }'; }
+median() { sort -g | awk '{ v[NR] = $1 } END { print NR % 2 ? v[(NR + 1) / 2] : (v[NR / 2] + v[NR / 2 + 1]) / 2 }'; }
+
+together() {
+    local round one many
+    echo
+    echo "16 clients, 1024 tokens in common, 32 of their own, 128 to make; one such client alone (prefix warm in both)"
+    echo "tokens/s alone, of all together, ratio"
+    start --parallel 16 --ctx 8192
+    load --clients 1 --make 2 >/dev/null
+    for ((round = 0; round < rounds; round++)); do
+        one=$(load --clients 1)
+        many=$(load --clients 16)
+        [ "$(value "$many" served)" = 16 ]
+        echo "$(value "$one" tokens_per_s) $(value "$many" tokens_per_s)" | awk '{ print $1, $2, $2 / $1 }' | tee -a "$work/ratio"
+    done
+    echo "median ratio $(awk '{ print $3 }' "$work/ratio" | median)"
+    echo "last: $many"
+    echo "bytes of cache saved by sharing: $(metric 'cache_saved_bytes{mode="fp16"}')"
+    stop
+}
+pauses() {
+    local clients
+    echo
+    echo "pauses of streams while a prompt of 4096 tokens comes in, beside one's mean time for a token alone"
+    for clients in 1 4; do
+        start --parallel 16 --ctx 8192
+        alone=$(value "$(load --clients "$clients" --common 0 --own 256 --make 48)" gap_mean_s)
+        beside=$(load --clients "$clients" --common 0 --own 256 --make 1200 --intrude 4096)
+        echo "$clients streams: a token takes $alone s; beside the prompt: median $(value "$beside" beside_median_s), 99 of 100" \
+            "within $(value "$beside" beside_99_s), longest $(value "$beside" beside_longest_s)" \
+            "($(awk -v a="$(value "$beside" beside_99_s)" -v b="$(value "$beside" beside_longest_s)" -v c="$alone" \
+                'BEGIN { printf "%.1f and %.1f tokens", a / c, b / c }')); its first token after" \
+            "$(value "$beside" intruder_first_s) s"
+        stop
+    done
+}
+crowd() {
+    echo
+    echo "200 clients, 4 run, 32 wait: those beyond get a 429, all others their answer"
+    start --parallel 4 --queue 32 --ctx 2048
+    load --clients 200 --common 256 --own 8 --make 16
+    stop
+}
+soaked() {
+    local before after
+    echo
+    echo "$soak s of 16 clients (the bundled model), a third of the answers given up at random"
+    "$build/mlxcel" serve --port 0 --log none --parallel 8 --ctx 2048 >"$work/out" 2>"$work/err" &
+    server=$!
+    until grep -q listening "$work/out"; do sleep 0.1; done
+    port=$(sed 's/.*://' "$work/out")
+    load --clients 16 --common 256 --own 64 --make 64 --rounds 4 >/dev/null
+    before=$(metric resident_bytes)
+    load --clients 16 --common 256 --own 64 --make 64 --soak "$soak"
+    until [ "$(metric sequences_running)" = 0 ]; do sleep 0.1; done
+    after=$(metric resident_bytes)
+    echo "resident before $before after $after; running $(metric sequences_running) failed $(metric failed_total)"
+    stop
+}
+modes() {
+    local mode
+    echo
+    echo "8 texts of 8192 tokens each: mode, tokens/s of all together; how many such texts fit into 2 GB"
+    for mode in fp16 int8+turbo4; do
+        "$build/mlxcel" bench -m "$model" --fill random --force-kv-mode --repeat 1 --csv --depth 8192 --modes "$mode" \
+            --prefill 0 --decode 8 --parallel 8 | awk -F, -v mode="$mode" '
+            NR == 1 { for (i = 1; i <= NF; i++) at[$i] = i; next } { printf "%s %s ", mode, $at["decode_tok_s"] }'
+        start --parallel 8 --ctx 8192 --memory 2GB --kv-cache-mode "$mode" --force-kv-mode
+        sed -nE 's/.* hold ([0-9]+) texts of.*/\1/p' "$work/err"
+        stop
+    done
+}
+
+{
+    echo "# bench/serve.sh $rounds $soak"
+    echo "# $(sed -n 's/^model name[^:]*: //p;T;q' /proc/cpuinfo), $(nproc) cpus, $(date +%F), $("$build/mlxcel" --version)"
+    echo "# load average at the beginning: $(cut -d' ' -f1 /proc/loadavg)"
+    together
+    pauses
+    crowd
+    modes
+    soaked
+    echo
+    echo "# load average at the end: $(cut -d' ' -f1 /proc/loadavg)"
+} | tee "$work/results"
+mv "$work/results" "$results"
