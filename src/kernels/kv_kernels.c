@@ -20,12 +20,14 @@ static void fill(struct mx_kv_kernels *table, enum mx_cpu_level level)
     mx_kv_coded_fill_avx2(table);
     mx_kv_softmax_fill_avx2(table);
     mx_kv_waves_fill_avx2(table);
+    mx_kv_turn_fill_avx2(table);
     if (level < MX_CPU_AVX512) return;
     mx_kv_codes_fill_avx512(table);
     mx_kv_fp16_fill_avx512(table);
     mx_kv_coded_fill_avx512(table);
     mx_kv_softmax_fill_avx512(table);
     mx_kv_waves_fill_avx512(table);
+    mx_kv_turn_fill_avx512(table);
 #endif
 }
 

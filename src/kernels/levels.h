@@ -28,7 +28,8 @@ void mx_kv_turn_fill_scalar(struct mx_kv_kernels *kernels);
     void mx_kv_fp16_fill_##level(struct mx_kv_kernels *table);                                                         \
     void mx_kv_coded_fill_##level(struct mx_kv_kernels *table);                                                        \
     void mx_kv_softmax_fill_##level(struct mx_kv_kernels *table);                                                      \
-    void mx_kv_waves_fill_##level(struct mx_kv_kernels *table);
+    void mx_kv_waves_fill_##level(struct mx_kv_kernels *table);                                                        \
+    void mx_kv_turn_fill_##level(struct mx_kv_kernels *table);
 MX_LEVEL_PARTS(avx2)
 MX_LEVEL_PARTS(avx512)
 #undef MX_LEVEL_PARTS
