@@ -51,6 +51,9 @@ static mx_status make_model(struct mx_arch *arch, struct mx_kv_setup *setup, con
                                                           .v_dim = shape->dim,
                                                           .cache_copies = 1,
                                                           .shares_cache_of = -1}};
+        if (!shape->rope) continue;
+        arch->layers[i].attention.kind = MX_ATTENTION_LATENT;
+        arch->layers[i].attention.latent = (struct mx_latent){.kv_rank = shape->dim, .rope = shape->rope};
     }
     if (shape->bias_pairs) {
         arch->qkv_bias = true;
@@ -94,8 +97,9 @@ static mx_status fill_bench(struct mx_attention_bench *bench, const struct mx_at
     bench->layers = shape->layers;
     bench->queries = shape->queries;
     const size_t kv = (size_t)shape->queries * shape->kv_heads * shape->dim;
-    bench->q = noise(kv * shape->group);
-    bench->k = noise(kv);
+    const size_t rope = (size_t)shape->queries * shape->kv_heads * shape->rope;
+    bench->q = noise((kv + rope) * shape->group);
+    bench->k = noise(kv + rope);
     bench->v = noise(kv);
     bench->out = noise(kv * shape->group);
     if (!bench->q || !bench->k || !bench->v || !bench->out) {

@@ -10,6 +10,7 @@
 struct mx_attention_shape {
     struct mx_kv_options kv; /* its mode runs as asked, as if forced */
     uint32_t dim, kv_heads, group, layers;
+    uint32_t rope;    /* of a latent of `dim` numbers that all heads read: its rotary part; 0: keys and values */
     uint64_t length;  /* tokens in the cache */
     uint32_t queries; /* new tokens per run: 1 for decoding */
     uint32_t

@@ -174,17 +174,13 @@ static void score_latents(const struct piece *piece, const struct span *span, ui
     const enum mx_repr repr = value_repr(piece, span);
     const size_t bytes = mx_repr_code_bytes(repr, layout->dim);
     const uint8_t *queries = repr == MX_REPR_FP16 ? piece->scratch->latents_plain : piece->scratch->latents_coded;
-    float *w = piece->worker->w, *of_part = piece->worker->part;
     const uint16_t *scales;
     for (uint32_t part = 0; part < layout->heads; part++) {
         values_at(piece, span, part, b, &scales);
-        piece->kernels->k[repr].scores(of_part, piece->worker->keys + part * MX_KV_TILE_BLOCKS * bytes, scales,
-                                       (uint32_t)blocks,
-                                       queries + kv_latent_query(piece->scratch, piece->step, part, row),
-                                       scored_rows(piece->step, rows), layout->dim);
-        for (uint32_t r = 0; r < rows; r++) {
-            for (uint32_t t = 0; t < blocks * MX_BLOCK; t++) w[r * MX_KV_TILE + t] += of_part[r * MX_KV_TILE + t];
-        }
+        piece->kernels->k[repr].add_scores(piece->worker->w, piece->worker->keys + part * MX_KV_TILE_BLOCKS * bytes,
+                                           scales, (uint32_t)blocks,
+                                           queries + kv_latent_query(piece->scratch, piece->step, part, row),
+                                           scored_rows(piece->step, rows), layout->dim);
     }
 }
 

@@ -70,7 +70,6 @@ static size_t lay_out(struct mx_kv_scratch *scratch, const struct needs *needs, 
         struct kv_worker unused, *worker = block ? &scratch->workers[i] : &unused;
         worker->rows = cut(block, &at, KV_CENTER_TOKENS * needs->k_dim * f);
         worker->w = cut(block, &at, ROWS_AT_ONCE * MX_KV_TILE * f);
-        worker->part = cut(block, &at, needs->latent_dim ? ROWS_AT_ONCE * MX_KV_TILE * f : 0);
         worker->keys = cut(block, &at, MX_KV_TILE * needs->latent_dim * sizeof(uint16_t));
         worker->panel = cut(block, &at, MX_BLOCK * dim * f);
         worker->unpacked = cut(block, &at, MX_BLOCK * dim * f);

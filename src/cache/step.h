@@ -20,7 +20,6 @@ enum {
 struct kv_worker {
     float *rows;             /* [KV_CENTER_TOKENS][k_dim]: keys from which an offset is decided */
     float *w;                /* [ROWS_AT_ONCE][MX_KV_TILE] */
-    float *part;             /* the same, of a part of a latent */
     uint8_t *keys;           /* a tile of latents as keys are laid out */
     float *panel, *unpacked; /* [dim][16]; [16][dim] */
     float *max, *sum;        /* [rows] of the piece under way: its own lines, which no other thread writes */

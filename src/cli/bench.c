@@ -20,7 +20,7 @@ struct options {
     bool json, csv;
     bool kernel;
     const char *head_dims, *groups;
-    int64_t kv_heads, bias_pairs;
+    int64_t kv_heads, bias_pairs, rope;
     bool record;
     struct mx_store_flags store;
     struct mx_kv_flags kv;
@@ -55,6 +55,8 @@ static const struct mx_flag flags[] = {
      offsetof(struct options, groups)},
     {"k-bias", 0, MX_FLAG_WHOLE, "N", "--kernel: pairs of coordinates with a large K bias (default 0)",
      offsetof(struct options, bias_pairs), 0, 512},
+    {"latent", 0, MX_FLAG_WHOLE, "N", "--kernel: all heads read a latent of the head size, its rotary part N wide",
+     offsetof(struct options, rope), 0, 512},
     MX_ENGINE_FLAG_ROWS(struct options, engine),
     MX_KV_FLAG_ROWS(struct options, kv),
     {0},
@@ -211,6 +213,7 @@ static mx_status run_kernel(struct mx_cli *cli, const struct options *options, s
                                            .modes = options->modes,
                                            .kv_heads = options->kv_heads,
                                            .bias_pairs = options->bias_pairs,
+                                           .rope = options->rope,
                                            .repeat = options->repeat,
                                            .json = options->json,
                                            .csv = options->csv,
@@ -223,8 +226,8 @@ static mx_status run(struct mx_cli *cli, const void *given, struct mx_error *err
 {
     const struct options *options = given;
     if (options->kernel) return run_kernel(cli, options, err);
-    if (options->head_dims || options->groups || options->kv_heads || options->bias_pairs) {
-        return mx_fail(err, MX_ERR_ARGUMENT, "--head-dim, --kv-heads, --group and --k-bias go with --kernel");
+    if (options->head_dims || options->groups || options->kv_heads || options->bias_pairs || options->rope) {
+        return mx_fail(err, MX_ERR_ARGUMENT, "--head-dim, --kv-heads, --group, --k-bias and --latent go with --kernel");
     }
     if (options->record && !options->depths)
         return mx_fail(err, MX_ERR_ARGUMENT, "--record keeps figures of caches that hold something: give --depth too");

@@ -155,7 +155,10 @@ mx_status mx_bench_kernel_run(struct mx_cli *cli, const struct mx_bench_kernel *
                                               .head_dims = lists.head_dims,
                                               .groups = lists.groups,
                                               .lengths = lists.lengths,
-                                              .kv_heads = flags->kv_heads ? (uint32_t)flags->kv_heads : KV_HEADS,
+                                              .kv_heads = flags->kv_heads ? (uint32_t)flags->kv_heads
+                                                          : flags->rope   ? 1
+                                                                          : KV_HEADS,
+                                              .rope = (uint32_t)flags->rope,
                                               .bias_pairs = (uint32_t)flags->bias_pairs,
                                               .repeat = flags->repeat ? (uint32_t)flags->repeat : REPEAT,
                                               .fp16_bytes = MX_KERNEL_BENCH_BYTES,

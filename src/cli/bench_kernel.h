@@ -8,7 +8,7 @@
 /* bench's flags, as far as they concern the kernel; NULL or 0 where not given. */
 struct mx_bench_kernel {
     const char *head_dims, *groups, *lengths, *modes;
-    int64_t kv_heads, bias_pairs, repeat;
+    int64_t kv_heads, bias_pairs, rope, repeat;
     bool json, csv;
     const struct mx_engine_flags *engine;
     const struct mx_kv_flags *kv;

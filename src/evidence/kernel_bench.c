@@ -24,7 +24,9 @@ typedef mx_status shape_step(struct benching *job, struct mx_attention_shape *sh
 
 static uint32_t layers_for(const struct mx_kernel_bench_options *options, uint32_t head_dim, uint32_t length)
 {
-    const uint64_t layer = 2 * sizeof(uint16_t) * (uint64_t)head_dim * options->kv_heads * length;
+    const uint64_t numbers =
+        options->rope ? (uint64_t)head_dim + options->rope : 2 * (uint64_t)head_dim * options->kv_heads;
+    const uint64_t layer = sizeof(uint16_t) * numbers * length;
     const uint64_t layers = (options->fp16_bytes + layer - 1) / layer;
     return layers < 1 ? 1 : layers > MX_ARCH_MAX_LAYERS ? MX_ARCH_MAX_LAYERS : (uint32_t)layers;
 }
@@ -41,6 +43,7 @@ static mx_status for_each_shape(struct benching *job, shape_step *step)
                                                    .group = options->groups[g],
                                                    .layers =
                                                        layers_for(options, options->head_dims[d], options->lengths[l]),
+                                                   .rope = options->rope,
                                                    .length = options->lengths[l],
                                                    .queries = 1,
                                                    .bias_pairs = options->bias_pairs,

@@ -25,6 +25,7 @@ struct mx_kernel_bench_options {
     const uint32_t *lengths; /* [length_count]: tokens in the cache, at least 1 */
     size_t length_count;
     uint32_t kv_heads;
+    uint32_t rope;           /* of a latent of each head size, which all heads read; 0: keys and values */
     uint32_t bias_pairs;     /* pairs of coordinates in which keys have a large bias */
     uint32_t repeat;         /* at least 1 */
     uint64_t fp16_bytes;     /* an fp16 cache of all layers has at least so many */

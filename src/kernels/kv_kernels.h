@@ -96,6 +96,9 @@ struct mx_k_kernels {
      * stand mx_kv_query_bytes(dim) apart. */
     void (*scores)(float *w, const uint8_t *codes, const uint16_t *scales, uint32_t blocks, const void *queries,
                    uint32_t rows, uint32_t dim);
+    /* The same added to w: of one part of a key after another. */
+    void (*add_scores)(float *w, const uint8_t *codes, const uint16_t *scales, uint32_t blocks, const void *queries,
+                       uint32_t rows, uint32_t dim);
 };
 
 struct mx_v_kernels {

@@ -361,7 +361,7 @@ static void products(void **state)
             const uint32_t dim = dims[d], rows = row_counts[d % 9];
             for (int repr = 0; repr < MX_REPR_COUNT; repr++) {
                 uint16_t scales[BLOCKS * MX_BLOCK];
-                static float q[ROWS * MAX_DIM], w[ROWS * MX_KV_TILE], acc[ROWS * MAX_DIM];
+                static float q[ROWS * MAX_DIM], w[ROWS * MX_KV_TILE], more[ROWS * MX_KV_TILE], acc[ROWS * MAX_DIM];
                 for (uint32_t i = 0; i < rows * dim; i++) q[i] = mx_random_normal(&random);
                 /* float32 sums, or queries and weights of 16 bits */
                 const double tolerance = level == MX_CPU_SCALAR || repr == MX_REPR_FP16 ? 2e-6 : 5e-4;
@@ -387,6 +387,13 @@ static void products(void **state)
                             kernels->k[repr].prepare(queries + r * mx_kv_query_bytes(dim), q + r * dim, dim, 0.5f);
                         }
                         kernels->k[repr].scores(w, codes, scales, BLOCKS, queries, rows, dim);
+                        for (uint32_t i = 0; i < ROWS * MX_KV_TILE; i++) more[i] = (float)(i % 7);
+                        kernels->k[repr].add_scores(more, codes, scales, BLOCKS, queries, rows, dim);
+                        for (uint32_t i = 0; i < rows * BLOCKS * MX_BLOCK; i++) {
+                            const size_t at = i / (BLOCKS * MX_BLOCK) * MX_KV_TILE + i % (BLOCKS * MX_BLOCK);
+                            const float before = (float)(at % 7);
+                            assert_true(fabsf(more[at] - before - w[at]) <= 1e-6f * (before + fabsf(w[at])));
+                        }
                     } else {
                         for (uint32_t i = 0; i < ROWS * MX_KV_TILE; i++) w[i] = mx_random_unit(&random);
                         memset(acc, 0, sizeof acc);

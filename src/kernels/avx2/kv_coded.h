@@ -90,7 +90,7 @@ MX_INLINE __m256 join_pairs(__m256i a, __m256i b)
 
 /* Tokens 4 * first .. of one block for `rows` (a constant) queries. */
 MX_INLINE void score_quads(float *w, const uint8_t *codes, const uint16_t *scales, const uint8_t *queries, uint32_t dim,
-                           const enum mx_repr repr, const int first, const int rows)
+                           const enum mx_repr repr, const bool add, const int first, const int rows)
 {
     const size_t query_bytes = mx_kv_query_bytes(dim);
     const uint8_t *numbers = queries + sizeof(struct int_query);
@@ -128,19 +128,21 @@ MX_INLINE void score_quads(float *w, const uint8_t *codes, const uint16_t *scale
             const struct int_query *query = (const void *)(queries + (size_t)r * query_bytes);
             const __m256 total = join_pairs(sum[quads * r + pair], sum[quads * r + pair + 1]);
             const __m256 factor = _mm256_mul_ps(scale, _mm256_set1_ps(query->scale));
-            _mm256_storeu_ps(w + r * MX_KV_TILE + token, _mm256_fmadd_ps(total, factor, _mm256_set1_ps(query->bias)));
+            float *to = w + r * MX_KV_TILE + token;
+            const __m256 bias = _mm256_set1_ps(query->bias);
+            _mm256_storeu_ps(to, _mm256_fmadd_ps(total, factor, add ? _mm256_add_ps(_mm256_loadu_ps(to), bias) : bias));
         }
     }
 }
 
 /* All blocks for `rows` (a constant) queries. */
 MX_INLINE void score_rows(float *w, const uint8_t *codes, const uint16_t *scales, uint32_t blocks,
-                          const uint8_t *queries, uint32_t dim, const enum mx_repr repr, const int rows)
+                          const uint8_t *queries, uint32_t dim, const enum mx_repr repr, const bool add, const int rows)
 {
     for (uint32_t b = 0; b < blocks; b++, codes += mx_repr_code_bytes(repr, dim), scales += MX_BLOCK, w += MX_BLOCK) {
         MX_UNROLL
         for (int first = 0; first < 4; first += QUADS(rows)) {
-            score_quads(w, codes, scales, queries, dim, repr, first, rows);
+            score_quads(w, codes, scales, queries, dim, repr, add, first, rows);
         }
     }
 }

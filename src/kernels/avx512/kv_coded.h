@@ -77,7 +77,7 @@ MX_INLINE __m512i broadcast_four(const uint8_t *p)
  * blocks, at least AHEAD bytes away: int8 from the same place there, turbo4 in their order in memory (docs/speed.md).
  */
 MX_INLINE void score_blocks(float *w, const uint8_t *codes, const uint16_t *scales, const uint8_t *queries,
-                            uint32_t dim, const int rows, const int count, const enum mx_repr repr)
+                            uint32_t dim, const int rows, const int count, const enum mx_repr repr, const bool add)
 {
     const size_t query_bytes = mx_kv_query_bytes(dim), block = mx_repr_code_bytes(repr, dim);
     const size_t ahead = (AHEAD / (block * (size_t)count) + 1) * block * (size_t)count;
@@ -136,24 +136,25 @@ MX_INLINE void score_blocks(float *w, const uint8_t *codes, const uint16_t *scal
             const __m512 sum =
                 _mm512_fmadd_ps(high_sum, _mm512_set1_ps(256.0f), _mm512_cvtepi32_ps(low[r * count + b]));
             const __m512 factor = _mm512_mul_ps(scale, _mm512_set1_ps(header->scale));
-            _mm512_storeu_ps(w + r * MX_KV_TILE + b * MX_BLOCK,
-                             _mm512_fmadd_ps(sum, factor, _mm512_set1_ps(header->bias)));
+            float *to = w + r * MX_KV_TILE + b * MX_BLOCK;
+            const __m512 bias = _mm512_set1_ps(header->bias);
+            _mm512_storeu_ps(to, _mm512_fmadd_ps(sum, factor, add ? _mm512_add_ps(_mm512_loadu_ps(to), bias) : bias));
         }
     }
 }
 
 /* All blocks for `rows` queries, so many at a time that there are 16 sums, but at most 4. */
 MX_INLINE void score_rows(float *w, const uint8_t *codes, const uint16_t *scales, uint32_t blocks,
-                          const uint8_t *queries, uint32_t dim, const enum mx_repr repr, const int rows)
+                          const uint8_t *queries, uint32_t dim, const enum mx_repr repr, const bool add, const int rows)
 {
     const int count = rows > 1 ? 8 / rows : 4;
     const size_t block = mx_repr_code_bytes(repr, dim);
     uint32_t b = 0;
     for (; b + (uint32_t)count <= blocks; b += (uint32_t)count) {
-        score_blocks(w + b * MX_BLOCK, codes + b * block, scales + b * MX_BLOCK, queries, dim, rows, count, repr);
+        score_blocks(w + b * MX_BLOCK, codes + b * block, scales + b * MX_BLOCK, queries, dim, rows, count, repr, add);
     }
     for (; count > 1 && b < blocks; b++) {
-        score_blocks(w + b * MX_BLOCK, codes + b * block, scales + b * MX_BLOCK, queries, dim, rows, 1, repr);
+        score_blocks(w + b * MX_BLOCK, codes + b * block, scales + b * MX_BLOCK, queries, dim, rows, 1, repr, add);
     }
 }
 

@@ -21,7 +21,7 @@ static void prepare(void *query, const float *q, uint32_t dim, float bias)
 }
 
 static void scores(float *w, const uint8_t *codes, const uint16_t *scales, uint32_t blocks, const float *queries,
-                   uint32_t rows, uint32_t dim, enum mx_repr repr, decode_block *decode)
+                   uint32_t rows, uint32_t dim, enum mx_repr repr, decode_block *decode, bool add)
 {
     const size_t stride = mx_kv_query_bytes(dim) / sizeof *queries;
     _Alignas(64) float panel[MX_KV_MAX_DIM * MX_BLOCK];
@@ -33,7 +33,8 @@ static void scores(float *w, const uint8_t *codes, const uint16_t *scales, uint3
             for (uint32_t i = 0; i < dim; i++) {
                 for (uint32_t t = 0; t < MX_BLOCK; t++) sum[t] += q[i] * panel[i * MX_BLOCK + t];
             }
-            for (uint32_t t = 0; t < MX_BLOCK; t++) w[r * MX_KV_TILE + b * MX_BLOCK + t] = sum[t] + query[0];
+            float *to = w + r * MX_KV_TILE + (size_t)b * MX_BLOCK;
+            for (uint32_t t = 0; t < MX_BLOCK; t++) to[t] = (add ? to[t] : 0) + (sum[t] + query[0]);
         }
     }
 }
@@ -57,7 +58,12 @@ static void accumulate(float *acc, size_t stride, const uint8_t *codes, const ui
     static void scores_##name(float *w, const uint8_t *codes, const uint16_t *scales, uint32_t blocks,                 \
                               const void *queries, uint32_t rows, uint32_t dim)                                        \
     {                                                                                                                  \
-        scores(w, codes, scales, blocks, queries, rows, dim, repr, decode);                                            \
+        scores(w, codes, scales, blocks, queries, rows, dim, repr, decode, false);                                     \
+    }                                                                                                                  \
+    static void add_scores_##name(float *w, const uint8_t *codes, const uint16_t *scales, uint32_t blocks,             \
+                                  const void *queries, uint32_t rows, uint32_t dim)                                    \
+    {                                                                                                                  \
+        scores(w, codes, scales, blocks, queries, rows, dim, repr, decode, true);                                      \
     }
 #define ACCUMULATE(name, repr, decode)                                                                                 \
     static void accumulate_##name(float *acc, size_t stride, const uint8_t *codes, const uint16_t *scales,             \
@@ -119,6 +125,9 @@ void mx_kv_attend_fill_scalar(struct mx_kv_kernels *kernels)
     kernels->k[MX_REPR_FP16].scores = scores_fp16;
     kernels->k[MX_REPR_INT8].scores = scores_int8;
     kernels->k[MX_REPR_TURBO4].scores = scores_turbo4;
+    kernels->k[MX_REPR_FP16].add_scores = add_scores_fp16;
+    kernels->k[MX_REPR_INT8].add_scores = add_scores_int8;
+    kernels->k[MX_REPR_TURBO4].add_scores = add_scores_turbo4;
     kernels->v[MX_REPR_FP16].accumulate = accumulate_fp16;
     kernels->v[MX_REPR_INT8].accumulate = accumulate_int8;
     kernels->v[MX_REPR_TURBO4].accumulate = accumulate_turbo4;

@@ -8,11 +8,11 @@
 #include MX_CODED_H
 
 MX_INLINE void scores(float *w, const uint8_t *codes, const uint16_t *scales, uint32_t blocks, const uint8_t *queries,
-                      uint32_t rows, uint32_t dim, const enum mx_repr repr)
+                      uint32_t rows, uint32_t dim, const enum mx_repr repr, const bool add)
 {
     while (rows > 0) {
         const uint32_t part = rows_at_once(rows, SCORE_ROWS);
-        WITH_CONSTANT_ROWS(part, SCORE_ROWS, score_rows, w, codes, scales, blocks, queries, dim, repr);
+        WITH_CONSTANT_ROWS(part, SCORE_ROWS, score_rows, w, codes, scales, blocks, queries, dim, repr, add);
         rows -= part;
         w += part * MX_KV_TILE;
         queries += part * mx_kv_query_bytes(dim);
@@ -22,13 +22,25 @@ MX_INLINE void scores(float *w, const uint8_t *codes, const uint16_t *scales, ui
 static void scores_int8(float *w, const uint8_t *codes, const uint16_t *scales, uint32_t blocks, const void *queries,
                         uint32_t rows, uint32_t dim)
 {
-    scores(w, codes, scales, blocks, queries, rows, dim, MX_REPR_INT8);
+    scores(w, codes, scales, blocks, queries, rows, dim, MX_REPR_INT8, false);
+}
+
+static void add_scores_int8(float *w, const uint8_t *codes, const uint16_t *scales, uint32_t blocks,
+                            const void *queries, uint32_t rows, uint32_t dim)
+{
+    scores(w, codes, scales, blocks, queries, rows, dim, MX_REPR_INT8, true);
 }
 
 static void scores_turbo4(float *w, const uint8_t *codes, const uint16_t *scales, uint32_t blocks, const void *queries,
                           uint32_t rows, uint32_t dim)
 {
-    scores(w, codes, scales, blocks, queries, rows, dim, MX_REPR_TURBO4);
+    scores(w, codes, scales, blocks, queries, rows, dim, MX_REPR_TURBO4, false);
+}
+
+static void add_scores_turbo4(float *w, const uint8_t *codes, const uint16_t *scales, uint32_t blocks,
+                              const void *queries, uint32_t rows, uint32_t dim)
+{
+    scores(w, codes, scales, blocks, queries, rows, dim, MX_REPR_TURBO4, true);
 }
 
 MX_INLINE void accumulate(float *acc, size_t stride, const uint8_t *codes, const uint16_t *scales, uint32_t blocks,
@@ -65,8 +77,10 @@ void MX_AT_LEVEL(mx_kv_coded_fill)(struct mx_kv_kernels *kernels)
 {
     kernels->k[MX_REPR_INT8].prepare = prepare_int;
     kernels->k[MX_REPR_INT8].scores = scores_int8;
+    kernels->k[MX_REPR_INT8].add_scores = add_scores_int8;
     kernels->k[MX_REPR_TURBO4].prepare = prepare_int;
     kernels->k[MX_REPR_TURBO4].scores = scores_turbo4;
+    kernels->k[MX_REPR_TURBO4].add_scores = add_scores_turbo4;
     kernels->v[MX_REPR_INT8].accumulate = accumulate_int8;
     kernels->v[MX_REPR_TURBO4].accumulate = accumulate_turbo4;
     kernels->v[MX_REPR_TURBO3].accumulate = accumulate_turbo3;

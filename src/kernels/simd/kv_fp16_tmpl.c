@@ -48,7 +48,7 @@ MX_INLINE void add_coordinate(vf *sum, const uint16_t *k, size_t block, const fl
 
 /* `count` blocks for `rows` queries; where these are few, coordinates go to several sums in turn. */
 MX_INLINE void score_blocks(float *w, const uint16_t *k, const float *queries, uint32_t dim, const int rows,
-                            const int count)
+                            const int count, const bool add)
 {
     const int chains = SCORE_SUMS / (rows * PARTS), parts = PARTS * count;
     const size_t stride = mx_kv_query_bytes(dim) / sizeof *queries, block = (size_t)dim * MX_BLOCK;
@@ -73,35 +73,48 @@ MX_INLINE void score_blocks(float *w, const uint16_t *k, const float *queries, u
             vf score = vf_set1(queries[(size_t)r * stride]);
             MX_UNROLL
             for (int c = 0; c < chains; c++) score = vf_add(score, sum[(r * chains + c) * parts + p]);
-            vf_store(w + r * MX_KV_TILE + p * LANES, score);
+            float *to = w + r * MX_KV_TILE + p * LANES;
+            vf_store(to, add ? vf_add(vf_load(to), score) : score);
         }
     }
 }
 
 /* All blocks; two at a time where there are registers for a number of each query to serve both. */
 MX_INLINE void score_rows(float *w, const uint16_t *k, uint32_t blocks, const float *queries, uint32_t dim,
-                          const int rows)
+                          const bool add, const int rows)
 {
     const size_t block = (size_t)dim * MX_BLOCK;
     uint32_t b = 0;
     if (rows == SCORE_ROWS && BLOCKS_AT_ONCE == 2) {
-        for (; b + 2 <= blocks; b += 2) score_blocks(w + b * MX_BLOCK, k + b * block, queries, dim, rows, 2);
+        for (; b + 2 <= blocks; b += 2) score_blocks(w + b * MX_BLOCK, k + b * block, queries, dim, rows, 2, add);
     }
-    for (; b < blocks; b++) score_blocks(w + b * MX_BLOCK, k + b * block, queries, dim, rows, 1);
+    for (; b < blocks; b++) score_blocks(w + b * MX_BLOCK, k + b * block, queries, dim, rows, 1, add);
 }
 
-static void scores_fp16(float *w, const uint8_t *codes, const uint16_t *scales, uint32_t blocks, const void *queries,
-                        uint32_t rows, uint32_t dim)
+MX_INLINE void scores(float *w, const uint8_t *codes, uint32_t blocks, const void *queries, uint32_t rows, uint32_t dim,
+                      const bool add)
 {
     const uint16_t *k = (const uint16_t *)(const void *)codes;
     const float *query = queries;
     while (rows > 0) {
         const uint32_t part = rows_at_once(rows, SCORE_ROWS);
-        WITH_CONSTANT_ROWS(part, SCORE_ROWS, score_rows, w, k, blocks, query, dim);
+        WITH_CONSTANT_ROWS(part, SCORE_ROWS, score_rows, w, k, blocks, query, dim, add);
         rows -= part;
         w += part * MX_KV_TILE;
         query += part * mx_kv_query_bytes(dim) / sizeof *query;
     }
+}
+
+static void scores_fp16(float *w, const uint8_t *codes, const uint16_t *scales, uint32_t blocks, const void *queries,
+                        uint32_t rows, uint32_t dim)
+{
+    scores(w, codes, blocks, queries, rows, dim, false);
+}
+
+static void add_scores_fp16(float *w, const uint8_t *codes, const uint16_t *scales, uint32_t blocks,
+                            const void *queries, uint32_t rows, uint32_t dim)
+{
+    scores(w, codes, blocks, queries, rows, dim, true);
 }
 
 /* `count` (a constant) vectors of coordinates, all tokens, for `rows` rows; or `some` (not 0) coordinates. */
@@ -164,5 +177,6 @@ void MX_AT_LEVEL(mx_kv_fp16_fill)(struct mx_kv_kernels *kernels)
 {
     kernels->k[MX_REPR_FP16].prepare = prepare_fp16;
     kernels->k[MX_REPR_FP16].scores = scores_fp16;
+    kernels->k[MX_REPR_FP16].add_scores = add_scores_fp16;
     kernels->v[MX_REPR_FP16].accumulate = accumulate_fp16;
 }

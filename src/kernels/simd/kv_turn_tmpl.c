@@ -7,6 +7,8 @@
 #include "kernels/levels.h"
 #include MX_TURN_H
 
+enum { AHEAD = 4096 /* bytes that codes are prefetched ahead */ };
+
 static void turn_fp16(uint8_t *keys, const uint8_t *values, uint32_t blocks, uint32_t dim)
 {
     const size_t block = (size_t)dim * MX_BLOCK;
@@ -14,7 +16,10 @@ static void turn_fp16(uint8_t *keys, const uint8_t *values, uint32_t blocks, uin
     const uint16_t *in = (const uint16_t *)(const void *)values;
     for (uint32_t b = 0; b < blocks; b++, out += block, in += block) {
         uint32_t i = 0;
-        for (; i + TURNED_HALVES <= dim; i += TURNED_HALVES) turn_halves(out + (size_t)i * MX_BLOCK, in + i, dim);
+        for (; i + TURNED_HALVES <= dim; i += TURNED_HALVES) {
+            for (size_t t = 0; t < MX_BLOCK; t++) vi_prefetch((const char *)(in + block + t * dim + i));
+            turn_halves(out + (size_t)i * MX_BLOCK, in + i, dim);
+        }
         for (; i < dim; i++) {
             for (size_t t = 0; t < MX_BLOCK; t++) out[(size_t)i * MX_BLOCK + t] = in[t * dim + i];
         }
@@ -28,6 +33,7 @@ MX_INLINE void turn_codes(uint8_t *keys, const uint8_t *values, uint32_t blocks,
     const size_t whole = mx_kv_padded_dim(dim) / MX_KV_GROUP * group;
     for (uint32_t b = 0; b < blocks; b++, keys += block, values += block) {
         for (size_t at = 0; at < whole; at += group) {
+            for (size_t line = 0; line < group; line += 64) vi_prefetch((const char *)values + at + AHEAD + line);
             if (repr == MX_REPR_INT8)
                 turn_int8_group(keys + at, values + at);
             else
