@@ -189,6 +189,7 @@ struct mx_arch {
     bool no_final_norm;  /* the output matrix sees the last layer's sum as it is (OPT-350m) */
     bool head_dense;     /* a dense layer, its activation and a norm before the output matrix (ModernBERT) */
     bool head_dense_bias;
+    uint32_t masked_from;     /* dynamic mask: texts beyond so many tokens have keys left out; 0: none */
     bool residual_weights;    /* a weight per element for each residual (Doge) */
     bool layer_scalar;        /* a learned factor per layer (Gemma 4) */
     bool expert_norms;        /* norms and scales of their own around experts and dense part (Gemma 4) */

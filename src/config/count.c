@@ -25,7 +25,8 @@ uint64_t mx_arch_cache_elements(const struct mx_arch *arch, uint64_t tokens)
         const uint64_t held = windowed && tokens >= shape.window ? shape.window - 1 : tokens;
         /* What we keep twice counts once, as the reference keeps it. */
         const uint32_t v_dim = arch->layers[i].attention.differential ? shape.v_dim / 2 : shape.v_dim;
-        const uint64_t per_token = (uint64_t)shape.kv_heads * (shape.k_dim + v_dim) + shape.indexer_dim;
+        const uint32_t k_dim = shape.k_dim - (arch->layers[i].attention.dynamic_mask ? MX_MASK_DIMS : 0);
+        const uint64_t per_token = (uint64_t)shape.kv_heads * (k_dim + v_dim) + shape.indexer_dim;
         total += held * per_token * shape.copies;
         if (shape.compress) total += tokens / shape.compress * shape.compressed_dim * shape.copies;
     }

@@ -44,6 +44,8 @@ struct mx_indexer {
     uint32_t top;
 };
 
+enum { MX_MASK_DIMS = 2 }; /* by which a key with a dynamic mask is wider: the mask's term, and what fp16 loses of it */
+
 struct mx_attention {
     enum mx_attention_kind kind;
     uint32_t heads, kv_heads; /* of queries; of keys and values */

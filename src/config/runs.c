@@ -216,7 +216,8 @@ static void ask_layer(struct mx_arch *arch, const struct mx_layer *layer)
     refuse_if(arch, attention->values_are_keys && attention->v_dim != attention->k_dim, "values as part of keys");
     refuse_if(arch, attention->differential && (attention->kv_heads % 2 || attention->v_dim != attention->k_dim),
               "differential attention with an odd number of value heads");
-    refuse_if(arch, attention->dynamic_mask, "dynamic mask");
+    refuse_if(arch, attention->dynamic_mask && (attention->gate || attention->k_dim != attention->v_dim),
+              "dynamic mask on gated heads");
     refuse_if(arch, attention->wide_input && (!mx_layer_recurs(layer) || ffn->kind != MX_FEED_FORWARD_DENSE),
               "shared block without a recurrence beside it");
     refuse_if(arch, !attention->wide_input && (attention->adapter || ffn->adapter), "adapters of such blocks");
@@ -239,6 +240,7 @@ static void ask_layer(struct mx_arch *arch, const struct mx_layer *layer)
               "alternating updates around a layer of that shape");
     refuse_if(arch, ffn->kind == MX_FEED_FORWARD_CHANNEL_MIX && layer->recurrence.kind != MX_RECURRENCE_RWKV,
               "channel mixing without time mixing");
+    refuse_if(arch, arch->residual_weights && layer->block != MX_BLOCK_PRE, "weights on residuals of that shape");
     refuse_if(arch, layer->linear_mixer, "linear layer in attention's place");
     refuse_if(arch, layer->shares_weights && !attention->wide_input, "weights shared by several layers");
     refuse_if(arch, arch->activation == MX_ACTIVATION_XIELU && (arch->gated || ffn->kind == MX_FEED_FORWARD_EXPERTS),
@@ -291,7 +293,6 @@ void mx_arch_decide_runs(struct mx_arch *arch)
     refuse_if(arch, arch->down_scale != 1 && arch->mlp_bias, "feed-forward with multipliers and biases");
     refuse_if(arch, arch->embedding_width, "embedding that is narrower than the model");
     refuse_if(arch, arch->no_final_norm, "model without a final norm");
-    refuse_if(arch, arch->residual_weights, "weights on residuals");
     if (!arch->names) mx_arch_refuse(arch, "the tensor names of model type %s are not known", arch->model_type);
     if (!arch->not_runnable[0]) mx_tensors_each(arch, ask_name, arch);
     arch->runnable = arch->not_runnable[0] == '\0';

@@ -49,7 +49,7 @@ struct mx_kv_shape mx_layer_kv_shape(const struct mx_layer *layer)
         .attention = attention->kind,
         .heads = attention->heads,
         .kv_heads = latent ? 1 : attention->kv_heads,
-        .k_dim = latent ? attention->latent.rope : attention->k_dim,
+        .k_dim = latent ? attention->latent.rope : attention->k_dim + (attention->dynamic_mask ? MX_MASK_DIMS : 0),
         .v_dim = held_v_dim(attention),
         .window = attention->window,
         .copies = attention->cache_copies,

@@ -140,7 +140,8 @@ static void extras_of_attention(struct walk *walk, const struct mx_attention *at
     }
     if (attention->dynamic_mask) {
         floats(walk, MX_ROLE_MASK_A, attention->kv_heads, 1, false);
-        matrix(walk, MX_ROLE_MASK_DT, attention->kv_heads, (uint64_t)attention->kv_heads * attention->v_dim, false);
+        matrix(walk, MX_ROLE_MASK_DT, attention->kv_heads, (uint64_t)attention->kv_heads * attention->v_dim,
+               walk->arch->qkv_bias);
     }
 }
 

@@ -253,7 +253,6 @@ static const char *const harmless_if_known[] = {
     "multi_query_attention",
     "block_type",
     "lambda_std_dev",
-    "keep_window_size",
     "moe_norm_min",
     "index_n_heads",
     "index_block_size",

@@ -200,6 +200,7 @@ void mx_attention_block(const struct mx_run *run, uint32_t index, const float *x
     struct heads heads = {run, mixer, weights};
     if (mixer->differential) mx_rows(run->pool, run->n, pair_piece, &heads);
     mx_rows(run->pool, run->n, prepare_piece, &heads);
+    if (mixer->dynamic_mask) mx_widen_heads(run, index);
     const struct mx_kv_terms terms = {weights->sinks, run->model->weights.slopes};
     mx_kv_attend(workspace->attention, index, workspace->sequences, run->parts, &terms, workspace->q,
                  owns ? workspace->k : NULL, owns ? workspace->v : NULL, workspace->attended);

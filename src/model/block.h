@@ -142,6 +142,11 @@ void mx_run_experts(const struct mx_run *run, const struct mx_layer *layer, cons
 /* out [n, hidden] += bias [hidden] */
 void mx_add_common_bias(const struct mx_run *run, const float *bias, float *out);
 
+/* A dynamic mask (arXiv 2508.02124, section 3): each key has a term of its own in every score, exp(a softplus(dt)),
+ * with dt a product of the token's values. Widens the workspace's q and k by MX_MASK_DIMS numbers per head, whose
+ * product is that term. */
+void mx_widen_heads(const struct mx_run *run, uint32_t index);
+
 /* Queries of the chosen experts (mx_attention.experts): routes x [n, hidden] and fills the workspace's q. */
 void mx_expert_queries(const struct mx_run *run, uint32_t index, const float *x);
 

@@ -106,6 +106,13 @@ static void run_shared_layer(struct mx_run *run, uint32_t index)
     mx_watch_stream(run, index, "attention");
 }
 
+/* x *= weight, element by element: what is added next keeps its size. */
+static void weigh_stream(const struct mx_run *run, const float *weight)
+{
+    const size_t hidden = run->arch->hidden;
+    for (size_t t = 0; t < run->n; t++) run->kernels->mul(run->workspace->x + t * hidden, weight, hidden);
+}
+
 static void run_parts(struct mx_run *run, uint32_t index)
 {
     if (run->arch->layers[index].input_norm)
@@ -136,6 +143,7 @@ static void run_parts(struct mx_run *run, uint32_t index)
     if (shape == MX_BLOCK_PARALLEL_TWO) { /* the feed-forward's input must be taken before attention is added */
         mx_norm_rows(run, &weights->ffn_norm, run->n, workspace->second, workspace->x, hidden);
     }
+    if (run->arch->residual_weights) weigh_stream(run, weights->mixer_residual);
     if (mixes) join(run, index, mixer, input, post ? &weights->mixer_post_norm : NULL, scale);
     if (run->arch->laurel_rank) mx_laurel(run, index);
     mx_watch_stream(run, index, "attention");
@@ -146,6 +154,7 @@ static void run_parts(struct mx_run *run, uint32_t index)
         input = workspace->normed;
     }
     const bool normed = post || layer->feed_forward.output_norm;
+    if (run->arch->residual_weights) weigh_stream(run, weights->ffn_residual);
     join(run, index, feed_forward, input, normed ? &weights->ffn_post_norm : NULL, scale);
     if (index && layer[-1].feed_forward.late) mx_add_rows(run, workspace->x, workspace->late, 1, hidden);
     mx_watch_stream(run, index, "feed-forward");
@@ -346,6 +355,10 @@ static mx_status check_tokens(const struct mx_arch *arch, const int32_t *tokens,
 static mx_status check_positions(const struct mx_arch *arch, const struct mx_segment *segment, struct mx_error *err)
 {
     const uint64_t end = mx_sequence_length(segment->sequence) + segment->n + arch->position_offset;
+    if (arch->masked_from && end > arch->masked_from)
+        return mx_fail(err, MX_ERR_LIMIT,
+                       "the text has %llu tokens; beyond %u the model leaves keys out, which the engine does not do",
+                       (unsigned long long)end, arch->masked_from);
     if (arch->positions != MX_POSITIONS_LEARNED || end <= arch->position_rows) return MX_OK;
     return mx_fail(err, MX_ERR_LIMIT, "the model has learned positions for %u tokens, and the text has %llu",
                    arch->position_rows - arch->position_offset, (unsigned long long)(end - arch->position_offset));

@@ -41,7 +41,9 @@ struct mx_attention_weights {
     struct mx_linear router;               /* [experts, hidden]: of mx_attention.experts */
     struct mx_linear *expert_q, *expert_o; /* [experts] */
     const float *common_bias;              /* [hidden]: of their sum */
-    const float *lambda[4];                /* [k_dim] each: q1, k1, q2, k2 of differential attention */
+    const float *mask; /* [kv_heads]: of a dynamic mask, with mask_dt [kv_heads, kv_heads * v_dim] */
+    struct mx_linear mask_dt;
+    const float *lambda[4]; /* [k_dim] each: q1, k1, q2, k2 of differential attention */
 };
 
 struct mx_feed_forward_weights {
@@ -114,7 +116,8 @@ struct mx_layer_input_weights {
 struct mx_layer_weights {
     struct mx_streams_weights streams;
     struct mx_layer_input_weights layer_input;
-    const float *scalar; /* one number, or NULL */
+    const float *scalar;                        /* one number, or NULL */
+    const float *mixer_residual, *ffn_residual; /* [hidden]: of the stream that each part is added to, or NULL */
     struct mx_norm_weights input_norm, mixer_norm, mixer_post_norm, ffn_norm, ffn_post_norm;
     struct mx_attention_weights attention;
     struct mx_recurrence_weights recurrence;

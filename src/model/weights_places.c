@@ -37,6 +37,8 @@ static const struct mx_place places[MX_ROLE_COUNT] = {
     [MX_ROLE_FFN_NORM] = LAYER(NORM, ffn_norm),
     [MX_ROLE_FFN_POST_NORM] = LAYER(NORM, ffn_post_norm),
 
+    [MX_ROLE_MIXER_RESIDUAL] = LAYER(FLOATS, mixer_residual),
+    [MX_ROLE_FFN_RESIDUAL] = LAYER(FLOATS, ffn_residual),
     [MX_ROLE_LAYER_SCALAR] = LAYER(FLOATS, scalar),
     [MX_ROLE_LAYER_INPUT_GATE] = LAYER(LINEAR, layer_input.gate),
     [MX_ROLE_LAYER_INPUT_OUT] = LAYER(LINEAR, layer_input.out),
@@ -56,6 +58,8 @@ static const struct mx_place places[MX_ROLE_COUNT] = {
     [MX_ROLE_ATTENTION_GATE] = LAYER(LINEAR, attention.gate),
     [MX_ROLE_SINKS] = LAYER(FLOATS, attention.sinks),
     [MX_ROLE_ATTENTION_NORM] = LAYER(NORM, attention.output_norm),
+    [MX_ROLE_MASK_A] = LAYER(FLOATS, attention.mask),
+    [MX_ROLE_MASK_DT] = LAYER(LINEAR, attention.mask_dt),
     [MX_ROLE_ATTENTION_ROUTER] = LAYER(LINEAR, attention.router),
     [MX_ROLE_EXPERT_Q] = LAYER(EACH, attention.expert_q),
     [MX_ROLE_EXPERT_O] = LAYER(EACH, attention.expert_o),

@@ -42,16 +42,18 @@ static struct widths widths_of(const struct mx_arch *arch)
     for (uint32_t i = 0; i < arch->layer_count; i++) {
         const struct mx_attention *mixer = &arch->layers[i].attention;
         const struct mx_feed_forward *ffn = &arch->layers[i].feed_forward;
-        widths.q = mx_larger(widths.q, (size_t)mixer->heads * mixer->k_dim);
+        const size_t k_dim = mixer->k_dim + (mixer->dynamic_mask ? (size_t)MX_MASK_DIMS : 0);
+        widths.q = mx_larger(widths.q, mixer->heads * k_dim);
         const size_t v_dim = (mixer->differential ? 2 : 1) * (size_t)mixer->v_dim;
         const bool latent = mixer->kind == MX_ATTENTION_LATENT;
         if (latent) add_latent(&widths, mixer);
-        widths.k = mx_larger(widths.k, latent ? mixer->latent.rope : (size_t)mixer->kv_heads * mixer->k_dim);
+        widths.k = mx_larger(widths.k, latent ? mixer->latent.rope : mixer->kv_heads * k_dim);
         widths.v = mx_larger(widths.v, latent ? mixer->latent.kv_rank : mixer->kv_heads * v_dim);
         widths.late |= ffn->late;
         widths.attended = mx_larger(widths.attended, mixer->heads * v_dim);
         if (mixer->gate != MX_GATE_NONE) widths.gates = widths.attended;
         widths.middle = mx_larger(widths.middle, mx_larger(ffn->width, mx_larger(ffn->shared_width, ffn->dense_width)));
+        if (mixer->dynamic_mask) widths.middle = mx_larger(widths.middle, mixer->kv_heads);
         if (mixer->experts) widths.expert = mx_larger(widths.expert, (size_t)mixer->kv_heads * mixer->k_dim);
         const struct mx_recurrent_widths mix = mx_recurrent_widths(&arch->layers[i].recurrence);
         for (int m = 0; m < 4; m++) widths.mix[m] = mx_larger(widths.mix[m], mix.of[m]);

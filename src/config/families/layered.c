@@ -127,8 +127,10 @@ void mx_fill_doge(struct mx_build *build)
 {
     struct mx_arch *arch = build->arch;
     arch->residual_weights = true;
+    arch->masked_from = mx_config_whole(build->config, "keep_window_size", 1, MX_ARCH_MAX_CONTEXT, 2048);
     for (uint32_t i = 0; i < arch->layer_count; i++) arch->layers[i].attention.dynamic_mask = true;
     if (mx_config_flag(build->config, "is_moe", false)) {
+        mx_arch_refuse(arch, "the engine has no product-key experts");
         arch->parameters_complete = false; /* product-key experts are counted in another way */
         return;
     }

@@ -107,6 +107,17 @@ const struct mx_names mx_names_diffllama = {
         },
 };
 
+const struct mx_names mx_names_doge = {
+    .base = &mx_names_llama,
+    .of =
+        {
+            [MX_ROLE_MIXER_RESIDUAL] = "input_residual",
+            [MX_ROLE_FFN_RESIDUAL] = "post_attention_residual",
+            [MX_ROLE_MASK_A] = "self_attn.A",
+            [MX_ROLE_MASK_DT] = "self_attn.dt_proj",
+        },
+};
+
 /* The half of Wi that is activated comes first. */
 const struct mx_names mx_names_modernbert = {
     .base = &mx_names_llama,
