@@ -24,24 +24,7 @@
 static const struct {
     const char *name, *config;
 } presets[] = {
-    {"qwen3-0.6b",
-     "{\"model_type\": \"qwen3\", \"num_hidden_layers\": 28, \"hidden_size\": 1024, \"num_attention_heads\": 16, "
-     "\"num_key_value_heads\": 8, \"head_dim\": 128, \"intermediate_size\": 3072, \"vocab_size\": 151936, "
-     "\"max_position_embeddings\": 40960, \"rms_norm_eps\": 1e-06, \"rope_theta\": 1000000, \"hidden_act\": \"silu\", "
-     "\"tie_word_embeddings\": true, \"torch_dtype\": \"bfloat16\"}"},
-    {"llama-3.2-1b",
-     "{\"model_type\": \"llama\", \"num_hidden_layers\": 16, \"hidden_size\": 2048, \"num_attention_heads\": 32, "
-     "\"num_key_value_heads\": 8, \"head_dim\": 64, \"intermediate_size\": 8192, \"vocab_size\": 128256, "
-     "\"max_position_embeddings\": 131072, \"rms_norm_eps\": 1e-05, \"rope_theta\": 500000.0, \"hidden_act\": "
-     "\"silu\", "
-     "\"tie_word_embeddings\": true, \"torch_dtype\": \"bfloat16\"}"},
-    /* Phi-2 with 10 of its 32 layers: head_dim 80, partial rotary, a parallel block. */
-    {"phi-1b",
-     "{\"model_type\": \"phi\", \"num_hidden_layers\": 10, \"hidden_size\": 2560, \"num_attention_heads\": 32, "
-     "\"num_key_value_heads\": 32, \"intermediate_size\": 10240, \"vocab_size\": 51200, "
-     "\"max_position_embeddings\": 32768, \"layer_norm_eps\": 1e-05, \"rope_theta\": 10000.0, "
-     "\"partial_rotary_factor\": 0.4, \"hidden_act\": \"gelu_new\", \"tie_word_embeddings\": false, "
-     "\"torch_dtype\": \"float16\"}"},
+#include "presets.inc"
 };
 
 /* ---- which tensors ---- */
@@ -96,12 +79,12 @@ static void add_vector(struct tensors *t, const char *module, const char *part, 
 }
 
 /* A matrix, or a stack of them if experts is not 0. */
-static void add_matrix(struct tensors *t, const char *module, size_t experts, size_t rows, size_t cols)
+static void add_matrix(struct tensors *t, const char *module, size_t experts, size_t rows, size_t cols, bool quantized)
 {
     const int bits = t->quant.bits;
     const size_t group = (size_t)t->quant.group;
     t->parameters += (experts ? experts : 1) * rows * cols;
-    if (bits && cols % group == 0) {
+    if (quantized) {
         const size_t words = cols / 32 * (size_t)bits, groups = cols / group;
         add(t, module, ".weight", MX_STORAGE_U32, experts, rows, words, (struct filling){FILL_CODES, cols, bits});
         add(t, module, ".scales", MX_STORAGE_BF16, experts, rows, groups, (struct filling){FILL_SCALES, cols, bits});
@@ -138,15 +121,43 @@ static bool was_added(const struct tensors *t, const char *module)
     return false;
 }
 
-/* A small array; in several tensors where the name says so, which share its rows. */
+/* One matrix, a stack, or one for each of `count`. A quantized matrix is stored by rows, whatever the family does with
+ * others. */
+static void add_matrices(struct tensors *t, const struct mx_tensor_source *source, uint32_t count, size_t rows,
+                         size_t cols, bool bias)
+{
+    const bool quantized = t->quant.bits && cols % (size_t)t->quant.group == 0;
+    const bool transposed = source->transposed && !quantized;
+    const size_t height = transposed ? cols : rows, width = transposed ? rows : cols;
+    char module[MX_NAME_SIZE];
+    if (source->flat) {
+        add_matrix(t, source->module, 0, count * height, width, quantized);
+    } else if (source->each) {
+        for (uint32_t i = 0; i < count; i++) {
+            mx_name_expert(module, source->module, i);
+            add_matrix(t, module, 0, height, width, quantized);
+            if (bias) add_vector(t, module, ".bias", rows, FILL_ZEROS);
+        }
+    } else {
+        add_matrix(t, source->module, count, height, width, quantized);
+    }
+    if (bias && !source->each) add_vector(t, source->module, ".bias", (count ? count : 1) * rows, FILL_ZEROS);
+}
+
+/* A small array: a vector of zeros, or small matrices of random weights; in several tensors where the name says so,
+ * which share its rows. */
 static void add_floats(struct tensors *t, const char *module, const char *bare, size_t rows, size_t cols, bool bias)
 {
     char part[MX_NAME_SIZE];
     unsigned parts = 0;
     while (mx_name_part(part, module, parts)) parts++;
     const size_t share = (rows + parts - 1) / parts;
-    for (unsigned i = 0; mx_name_part(part, module, i); i++)
-        add_vector(t, part, bare, (i + 1 < parts ? share : rows - (parts - 1) * share) * cols, FILL_ZEROS);
+    for (unsigned i = 0; mx_name_part(part, module, i); i++) {
+        add_vector(t, part, bare, (i + 1 < parts ? share : rows - (parts - 1) * share) * cols,
+                   cols > 1 ? FILL_WEIGHTS : FILL_ZEROS);
+        if (t->failed) return;
+        t->fillings[t->count - 1].cols = cols;
+    }
     if (bias) add_vector(t, module, ".bias", rows, FILL_ZEROS);
 }
 
@@ -161,13 +172,7 @@ static mx_status add_tensor(void *context, const struct mx_tensor_spec *spec)
     const char *bare = strstr(source.module, "_bias") || strstr(source.module, ".bias") ? "" : ".weight";
     if (source.fused && was_added(t, source.module)) return MX_OK; /* with another part */
     switch (spec->kind) {
-    case MX_TENSOR_MATRIX:
-        if (source.transposed)
-            add_matrix(t, source.module, spec->count, cols, rows);
-        else
-            add_matrix(t, source.module, spec->count, rows, cols);
-        if (spec->bias) add_vector(t, source.module, ".bias", (spec->count ? spec->count : 1) * rows, FILL_ZEROS);
-        break;
+    case MX_TENSOR_MATRIX: add_matrices(t, &source, spec->count, rows, cols, spec->bias); break;
     case MX_TENSOR_NORM:
         add_vector(t, source.module, ".weight", rows,
                    spec->offset && t->arch->norm_offset != 0 ? FILL_ZEROS : FILL_ONES);

@@ -24,6 +24,15 @@ static mx_status remember(struct mx_reader *reader, const char *module)
     return MX_OK;
 }
 
+/* Quantized matrices lie by rows: groups run along the inputs. So MLX's conversions hold those, too, that their
+ * families otherwise store transposed (gpt-oss). */
+static void settle_form(const struct mx_reader *reader, const char *module, struct mx_tensor_source *source)
+{
+    char scales[MX_NAME_SIZE + 8];
+    snprintf(scales, sizeof scales, "%s.scales", module);
+    if (source->transposed && mx_checkpoint_find(reader->checkpoint, scales)) source->transposed = false;
+}
+
 /* Looks for the tensor under its names, the first of which goes to `first`. */
 static bool look_for(struct mx_reader *reader, const struct mx_tensor_spec *spec, struct mx_found *found,
                      char first[MX_NAME_SIZE])
@@ -34,7 +43,10 @@ static bool look_for(struct mx_reader *reader, const struct mx_tensor_spec *spec
     for (unsigned i = 0; mx_tensor_source(reader->arch, &reader->world, spec, i, &found->source); i++) {
         mx_name_part(part, found->source.module, 0);
         mx_name_expert(module, part, 0);
-        if (mx_checkpoint_has(reader->checkpoint, module)) return true;
+        if (mx_checkpoint_has(reader->checkpoint, module)) {
+            settle_form(reader, module, &found->source);
+            return true;
+        }
         if (i == 0) snprintf(first, MX_NAME_SIZE, "%s", module);
     }
     return false;
