@@ -138,8 +138,9 @@ MX_API void mx_llm_close(struct mx_llm *llm); /* after its sequences */
 struct mx_seq_options {
     size_t size;
     uint64_t context; /* tokens of the text, prompt and answers together; 0: 4096, or the model's limit if smaller */
-    /* "fp16", "int8", "int8+turbo4", ... (docs/turbo-kv-cache.md), or "advised": what mx_advise suggests for this
-     * context on this machine by its rules. NULL: fp16. */
+    /* "fp16", "int8", "int8+turbo4", ... (docs/turbo-kv-cache.md); a plan file that `mlxcel calibrate` wrote, a path
+     * with a slash or that ends in ".json"; or "advised": what mx_advise suggests for this context on this machine by
+     * its rules. NULL: fp16. */
     const char *cache_mode;
     int32_t recent;          /* newest tokens kept in fp16; -1: the mode's default */
     int32_t sink;            /* first tokens kept in fp16; -1: the mode's default */

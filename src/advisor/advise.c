@@ -40,6 +40,7 @@ static mx_status advise(struct mx_model_advice *advice, const struct mx_advise_r
                                             .bar = request->bar,
                                             .prefer_memory = request->prefer_memory};
     MX_TRY(mx_kv_advise(&advice->kv, &advice->subject.arch, &kv, err));
+    advice->plan = mx_plan_evidence(&advice->subject.arch, &kv, &advice->plan_evidence);
     for (int range = 0; range < MX_RANGE_COUNT; range++) { /* beyond the model's own context only where asked for */
         struct mx_kv_advice_line *line = &advice->kv.lines[range];
         const bool asked = request->context && mx_range_of(request->context) == (enum mx_range)range;

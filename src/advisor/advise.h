@@ -39,6 +39,8 @@ struct mx_model_advice {
     struct mx_remedy remedy; /* where it does not fit */
     struct mx_weights_advice weights;
     struct mx_kv_advice kv;
+    const struct mx_evidence_cell *plan; /* the best calibrated plan of this model; NULL: none was measured */
+    const struct mx_evidence *plan_evidence;
     struct mx_page_row page[MX_MODE_COUNT];
     struct mx_llama_cpp_cache llama_cpp[MX_LLAMA_CPP_CACHES]; /* at that context, where the subject is a .gguf */
 };

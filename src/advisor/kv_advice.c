@@ -310,3 +310,21 @@ mx_status mx_kv_advise(struct mx_kv_advice *advice, const struct mx_arch *arch,
     }
     return MX_OK;
 }
+
+const struct mx_evidence_cell *mx_plan_evidence(const struct mx_arch *arch, const struct mx_kv_advice_request *request,
+                                                const struct mx_evidence **evidence)
+{
+    const struct mx_evidence_cell *best = NULL;
+    for (size_t i = 0; request->evidence && i < request->evidence->count; i++) {
+        const struct mx_evidence *one = &request->evidence->items[i];
+        if (kin_of(one, arch, request) != MX_KIN_SELF) continue;
+        for (size_t j = 0; j < one->cell_count; j++) {
+            const struct mx_evidence_cell *cell = &one->cells[j];
+            if (cell->mode != MX_MODE_COUNT || cell->grade > request->bar || cell->bytes_per_token < 0) continue;
+            if (best && best->bytes_per_token <= cell->bytes_per_token) continue;
+            best = cell;
+            *evidence = one;
+        }
+    }
+    return best;
+}

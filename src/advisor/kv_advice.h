@@ -69,4 +69,9 @@ struct mx_mode_evidence {
 struct mx_mode_evidence mx_mode_evidence(enum mx_mode mode, uint64_t context, const struct mx_arch *arch,
                                          const struct mx_kv_advice_request *request);
 
+/* The best that was measured of plans (calibrate) for this very model: of those that reach the bar the one with the
+ * fewest bytes per token; NULL where there is none. */
+const struct mx_evidence_cell *mx_plan_evidence(const struct mx_arch *arch, const struct mx_kv_advice_request *request,
+                                                const struct mx_evidence **evidence);
+
 #endif

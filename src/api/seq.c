@@ -9,6 +9,7 @@
 #include "base/checked.h"
 #include "base/machine.h"
 #include "base/units.h"
+#include "cache/plan_file.h"
 #include "cache/size.h"
 #include "engine/identity.h"
 
@@ -74,7 +75,7 @@ static mx_status cache_options(struct mx_seq *seq, struct mx_kv_options *kv, str
     kv->force = options->force_mode;
     seq->requested = NULL;
     if (!mx_is_advised(options->cache_mode)) {
-        return options->cache_mode ? mx_mode_parse(options->cache_mode, &kv->mode, err) : MX_OK;
+        return options->cache_mode ? mx_kv_options_take(kv, options->cache_mode, err) : MX_OK;
     }
     seq->requested = MX_ADVISED;
     return mx_take_advice(kv, seq->llm->directory, seq->limit, NULL, seq->reason, err);
@@ -117,6 +118,7 @@ static mx_status open_seq(struct mx_seq *seq, struct mx_error *err)
     struct mx_kv_options kv;
     struct mx_kv_setup setup;
     MX_TRY(cache_options(seq, &kv, err));
+    MX_TRY(mx_kv_layers_check(&kv, mx_model_fingerprint(seq->llm->model), err));
     MX_TRY(mx_kv_resolve(&setup, &kv, arch, err));
     MX_TRY(check_memory(seq, &setup, err));
     if (!seq->requested) seq->requested = mx_mode_info(setup.requested)->name;

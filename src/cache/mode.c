@@ -2,10 +2,13 @@
  * Which mode really runs on a model: resolve.c. */
 #include "cache/mode.h"
 
+#include <inttypes.h>
+#include <stdio.h>
 #include <string.h>
 #include <strings.h>
+#include <xxhash.h>
 
-static const struct mx_mode_info modes[MX_MODE_COUNT] = {
+static const struct mx_mode_info modes[MX_MODE_COUNT + 1] = {
     [MX_MODE_FP16] = {"fp16", {"f16"}, MX_REPR_FP16, MX_REPR_FP16, 0, "exact, the default"},
     [MX_MODE_INT8] = {"int8", {NULL}, MX_REPR_INT8, MX_REPR_INT8, 0, "half the bytes, no visible loss"},
     [MX_MODE_INT8_TURBO4] =
@@ -16,6 +19,7 @@ static const struct mx_mode_info modes[MX_MODE_COUNT] = {
     [MX_MODE_TURBO4] = {"turbo4", {"turbo4-sym"}, MX_REPR_TURBO4, MX_REPR_TURBO4, 64, "a quarter of the bytes"},
     [MX_MODE_TURBO4_DELEGATED] =
         {"turbo4-delegated", {NULL}, MX_REPR_FP16, MX_REPR_TURBO4, 128, "exact K, older V in 4 bits"},
+    [MX_MODE_PLAN] = {"plan", {NULL}, MX_REPR_FP16, MX_REPR_FP16, 64, "each layer by a plan file"},
 };
 
 static const char *const repr_names[MX_REPR_COUNT] = {
@@ -50,6 +54,27 @@ const char *mx_center_name(enum mx_center center)
 {
     static const char *const names[] = {[MX_CENTER_OFF] = "off", [MX_CENTER_ON] = "on", [MX_CENTER_AUTO] = "auto"};
     return names[center];
+}
+
+const char *mx_kv_layers_name(const struct mx_kv_layers *layers, char *name)
+{
+    snprintf(name, MX_KV_PLAN_NAME, "plan:%016" PRIx64, XXH3_64bits(layers->pairs, layers->count));
+    return name;
+}
+
+const char *mx_kv_setup_name(const struct mx_kv_setup *setup, char *name)
+{
+    return setup->mode == MX_MODE_PLAN ? mx_kv_layers_name(&setup->layers, name) : modes[setup->mode].name;
+}
+
+mx_status mx_kv_layers_check(const struct mx_kv_options *options, uint64_t model, struct mx_error *err)
+{
+    const uint64_t made_for = options->layers.model;
+    if (options->mode != MX_MODE_PLAN || options->force || made_for == 0 || made_for == model) return MX_OK;
+    return mx_fail(err, MX_ERR_ARGUMENT,
+                   "the cache plan was made for another model (%016" PRIx64 ", this is %016" PRIx64
+                   "); make one for this model, or force the mode",
+                   made_for, model);
 }
 
 /* Fails for `name`, which `what` (a flag's meaning) does not accept: with the nearest mode where another program's

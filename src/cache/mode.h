@@ -21,7 +21,8 @@ enum mx_mode {
     MX_MODE_FP16_TURBO3,
     MX_MODE_TURBO4,
     MX_MODE_TURBO4_DELEGATED,
-    MX_MODE_COUNT
+    MX_MODE_COUNT,                /* of the modes that have a name of their own */
+    MX_MODE_PLAN = MX_MODE_COUNT, /* what each layer stores is said one by one: struct mx_kv_layers */
 };
 
 struct mx_mode_info {
@@ -52,9 +53,36 @@ enum mx_center {
 
 const char *mx_center_name(enum mx_center center); /* "off", "on", "auto" */
 
+/* How one layer stores K and V. */
+struct mx_kv_pair {
+    enum mx_repr k, v;
+};
+
+/* A plan's layers, made for one model (cache/plan_file.h). */
+struct mx_kv_layers {
+    uint64_t model;                    /* its fingerprint (mx_model_fingerprint); 0: of any model */
+    uint32_t count;                    /* 0: there is no plan */
+    uint8_t pairs[MX_ARCH_MAX_LAYERS]; /* [count]: K's form in the low four bits, V's in the others */
+};
+static inline struct mx_kv_pair mx_kv_layers_pair(const struct mx_kv_layers *layers, uint32_t layer)
+{
+    return (struct mx_kv_pair){(enum mx_repr)(layers->pairs[layer] & 15), (enum mx_repr)(layers->pairs[layer] >> 4)};
+}
+static inline void mx_kv_layers_set(struct mx_kv_layers *layers, uint32_t layer, struct mx_kv_pair pair)
+{
+    layers->pairs[layer] = (uint8_t)((unsigned)pair.k | (unsigned)pair.v << 4);
+}
+enum { MX_KV_PLAN_NAME = 24 };
+/* "plan:" and a hash of what the layers store, into name[MX_KV_PLAN_NAME]; returns name. */
+const char *mx_kv_layers_name(const struct mx_kv_layers *layers, char *name);
+/* MX_ERR_ARGUMENT where a plan is asked for that was made for another model than `model`, unless it is forced. */
+struct mx_kv_options;
+mx_status mx_kv_layers_check(const struct mx_kv_options *options, uint64_t model, struct mx_error *err);
+
 /* What the user asked for. */
 struct mx_kv_options {
     enum mx_mode mode;
+    struct mx_kv_layers layers; /* of MX_MODE_PLAN */
     int32_t recent; /* --kv-recent: newest tokens kept in fp16, rounded up to whole blocks; -1: the mode's default */
     int32_t sink;   /* --kv-sink: first tokens kept in fp16; -1: the default */
     int32_t boundary_v; /* --turbo-boundary-v: V of the first and last so many layers in fp16 */
@@ -69,7 +97,8 @@ struct mx_kv_options mx_kv_options_default(void); /* fp16, -1, -1, 0, auto, unbi
 /* What will run, and why. Filled by the one resolver that engine, banner, JSON and advisor share. */
 struct mx_kv_setup {
     enum mx_mode requested, mode;
-    enum mx_repr k, v;
+    struct mx_kv_layers layers;        /* of MX_MODE_PLAN */
+    enum mx_repr k, v;                 /* of all other modes */
     uint32_t recent, sink, boundary_v; /* effective, in tokens (whole blocks), tokens (whole blocks) and layers */
     enum mx_center center;
     enum mx_scale_rule scale;
@@ -86,12 +115,12 @@ mx_status mx_kv_resolve(struct mx_kv_setup *setup, const struct mx_kv_options *o
 
 enum { MX_KV_TURBO_MAX_DIM = 512 }; /* the widest head that turbo codes were measured for */
 
-/* How one layer stores K and V under this setup: the mode's pair, with int8 in place of turbo codes where the layer
- * can't take them (its heads are too wide, no rotation is known for their dimension, or its cache is latent), and V in
- * fp16 in boundary layers. Layers without a cache of their own report fp16. */
-struct mx_kv_pair {
-    enum mx_repr k, v;
-};
+/* "int8", or of a plan its name with the hash, into name[MX_KV_PLAN_NAME] if need be; returns it. */
+const char *mx_kv_setup_name(const struct mx_kv_setup *setup, char *name);
+
+/* How one layer stores K and V under this setup: the mode's pair (a plan's own), with int8 in place of turbo codes
+ * where the layer can't take them (its heads are too wide, no rotation is known for their dimension, or its cache is
+ * latent), and V in fp16 in boundary layers. Layers without a cache of their own report fp16. */
 struct mx_kv_pair mx_kv_layer_pair(const struct mx_kv_setup *setup, const struct mx_arch *arch, uint32_t layer);
 
 /* True where symmetric turbo4 has passed its gate for this model type: an entry is a whole name, or ends at '_'. */

@@ -91,6 +91,24 @@ static void replace(struct mx_kv_setup *setup, enum mx_mode mode, const char *wh
     setup->mode = mode;
 }
 
+/* Whether this model can hold a plan as it is. */
+static mx_status check_plan(const struct mx_kv_layers *layers, const struct mx_arch *arch, struct mx_error *err)
+{
+    if (layers->count == 0)
+        return mx_fail(err, MX_ERR_ARGUMENT, "cache mode \"plan\" needs a plan file: name the file");
+    if (layers->count != arch->layer_count)
+        return mx_fail(err, MX_ERR_ARGUMENT, "the cache plan is for %u layers, this model has %u: it is another's",
+                       layers->count, arch->layer_count);
+    for (uint32_t i = 0; i < arch->layer_count; i++) {
+        const struct mx_kv_pair asked = mx_kv_layers_pair(layers, i), held = fitting_pair(asked, arch, i);
+        if (!mx_layer_owns_cache(&arch->layers[i])) continue;
+        if (held.k == asked.k && held.v == asked.v && asked.k != MX_REPR_TURBO3) continue;
+        return mx_fail(err, MX_ERR_ARGUMENT, "the cache plan asks for K %s and V %s in layer %u, which can't hold them",
+                       mx_repr_name(asked.k), mx_repr_name(asked.v), i);
+    }
+    return MX_OK;
+}
+
 /* Chooses setup->mode and setup->reason. */
 static mx_status choose(struct mx_kv_setup *setup, const struct mx_arch *arch, struct mx_error *err)
 {
@@ -141,6 +159,18 @@ static mx_status check_range(const char *what, int32_t value, int32_t low, struc
     return mx_fail(err, MX_ERR_ARGUMENT, "%s is %d; it must be 0 to %d", what, value, MAX_PROTECTED);
 }
 
+/* What some layer stores. */
+struct used {
+    bool coded_k, coded, turbo;
+};
+
+static void add_used(struct used *used, struct mx_kv_pair pair)
+{
+    used->coded_k |= pair.k != MX_REPR_FP16;
+    used->coded |= pair.k != MX_REPR_FP16 || pair.v != MX_REPR_FP16;
+    used->turbo |= is_turbo(pair.k) || is_turbo(pair.v);
+}
+
 mx_status mx_kv_resolve(struct mx_kv_setup *setup, const struct mx_kv_options *options, const struct mx_arch *arch,
                         struct mx_error *err)
 {
@@ -149,11 +179,18 @@ mx_status mx_kv_resolve(struct mx_kv_setup *setup, const struct mx_kv_options *o
     MX_TRY(check_range("the number of boundary layers", options->boundary_v, 0, err));
     *setup = (struct mx_kv_setup){.requested = options->mode, .mode = options->mode, .forced = options->force};
     setup->cache_layers = mx_arch_cache_layers(arch);
+    if (setup->mode == MX_MODE_PLAN && setup->cache_layers > 0) {
+        MX_TRY(check_plan(&options->layers, arch, err));
+        setup->layers = options->layers;
+    }
     MX_TRY(choose(setup, arch, err));
 
     const struct mx_mode_info *info = mx_mode_info(setup->mode);
-    const bool coded = info->k != MX_REPR_FP16 || info->v != MX_REPR_FP16;
-    const bool turbo = is_turbo(info->k) || is_turbo(info->v);
+    struct used used = {info->k != MX_REPR_FP16, info->k != MX_REPR_FP16 || info->v != MX_REPR_FP16,
+                        is_turbo(info->k) || is_turbo(info->v)};
+    for (uint32_t i = 0; setup->mode == MX_MODE_PLAN && i < arch->layer_count; i++)
+        if (mx_layer_owns_cache(&arch->layers[i])) add_used(&used, mx_kv_layers_pair(&setup->layers, i));
+    const bool coded = used.coded, turbo = used.turbo;
     setup->k = info->k;
     setup->v = info->v;
     if (coded) {
@@ -169,13 +206,13 @@ mx_status mx_kv_resolve(struct mx_kv_setup *setup, const struct mx_kv_options *o
     setup->sign_seed = options->sign_seed ? options->sign_seed : MX_KV_SIGN_SEED;
     /* The first keys of a model that normalizes them do not stand for the later ones: measured, centering hurts there.
      */
-    const bool pointless = info->k == MX_REPR_FP16 || (options->center == MX_CENTER_AUTO && arch->qk_norm);
+    const bool pointless = !used.coded_k || (options->center == MX_CENTER_AUTO && arch->qk_norm);
     setup->center = pointless ? MX_CENTER_OFF : options->center;
     for (uint32_t i = 0; i < arch->layer_count; i++) {
         if (!mx_layer_owns_cache(&arch->layers[i])) continue;
         const struct mx_kv_pair pair = mx_kv_layer_pair(setup, arch, i),
                                 own = fitting_pair(pair_of(setup->mode), arch, i);
-        const bool fits = own.k == info->k && own.v == info->v;
+        const bool fits = setup->mode == MX_MODE_PLAN || (own.k == info->k && own.v == info->v);
         setup->applied_layers += !coded || (fits && (pair.k != MX_REPR_FP16 || pair.v != MX_REPR_FP16));
     }
     return MX_OK;
@@ -184,6 +221,7 @@ mx_status mx_kv_resolve(struct mx_kv_setup *setup, const struct mx_kv_options *o
 struct mx_kv_pair mx_kv_layer_pair(const struct mx_kv_setup *setup, const struct mx_arch *arch, uint32_t layer)
 {
     if (!mx_layer_owns_cache(&arch->layers[layer])) return (struct mx_kv_pair){MX_REPR_FP16, MX_REPR_FP16};
+    if (setup->mode == MX_MODE_PLAN) return mx_kv_layers_pair(&setup->layers, layer);
     struct mx_kv_pair pair = fitting_pair((struct mx_kv_pair){setup->k, setup->v}, arch, layer);
     if (setup->boundary_v == 0) return pair;
     uint32_t before = 0; /* layers with a cache below this one */

@@ -11,7 +11,7 @@
 #include "cache/center.h"
 #include "cache/regions.h"
 
-enum { VERSION = 5, ORDER = 0x01020304 };
+enum { VERSION = 6, ORDER = 0x01020304 };
 
 static const char magic[8] = "mxkvsave";
 
@@ -19,9 +19,10 @@ struct header {
     char magic[8];
     uint32_t version, order;
     uint64_t checksum;
-    uint64_t fingerprint;     /* of weights, description and tokenizer */
-    uint64_t shapes;          /* a hash of every layer's layout */
-    uint64_t length, reached; /* tokens; before it was cut back, which rings remember */
+    uint64_t fingerprint;       /* of weights, description and tokenizer */
+    uint64_t shapes;            /* a hash of every layer's layout */
+    char plan[MX_KV_PLAN_NAME]; /* of MX_MODE_PLAN: its name; else zeros */
+    uint64_t length, reached;   /* tokens; before it was cut back, which rings remember */
     uint32_t mode, recent, sink, boundary_v, center, layers;
 };
 
@@ -73,6 +74,7 @@ static struct header make_header(const struct mx_sequence *sequence, uint64_t fi
     header.length = sequence->length;
     header.reached = sequence->reached;
     header.mode = (uint32_t)sequence->plan->setup.mode;
+    if (sequence->plan->setup.mode == MX_MODE_PLAN) mx_kv_layers_name(&sequence->plan->setup.layers, header.plan);
     header.recent = sequence->plan->setup.recent;
     header.sink = sequence->plan->setup.sink;
     header.boundary_v = sequence->plan->setup.boundary_v;
@@ -158,15 +160,17 @@ static mx_status check_header(const struct mx_sequence *sequence, const struct h
         return mx_fail(err, MX_ERR_FORMAT, "%s: has format version %u, this program reads %u; save it again", path,
                        header->version, VERSION);
     }
-    if (header->mode >= MX_MODE_COUNT) return mx_fail(err, MX_ERR_FORMAT, "%s: names an unknown mode", path);
+    if (header->mode > MX_MODE_PLAN || header->plan[sizeof header->plan - 1])
+        return mx_fail(err, MX_ERR_FORMAT, "%s: names an unknown mode", path);
     if (header->fingerprint != fingerprint || header->layers != own.layers) {
         return mx_fail(err, MX_ERR_FORMAT,
                        "%s: was saved with another model: its weights, its config.json or its tokenizer differ", path);
     }
-    if (header->mode != own.mode) {
-        return mx_fail(err, MX_ERR_ARGUMENT, "%s: was saved in mode %s, and this is %s; take cache mode %s", path,
-                       mx_mode_info((enum mx_mode)header->mode)->name, mx_mode_info(sequence->plan->setup.mode)->name,
-                       mx_mode_info((enum mx_mode)header->mode)->name);
+    const char *saved = header->mode == MX_MODE_PLAN ? header->plan : mx_mode_info((enum mx_mode)header->mode)->name;
+    if (header->mode != own.mode || memcmp(header->plan, own.plan, sizeof own.plan) != 0) {
+        char name[MX_KV_PLAN_NAME];
+        return mx_fail(err, MX_ERR_ARGUMENT, "%s: was saved in mode %.40s, and this is %s; take cache mode %.40s", path,
+                       saved, mx_kv_setup_name(&sequence->plan->setup, name), saved);
     }
     if (header->recent != own.recent || header->sink != own.sink || header->boundary_v != own.boundary_v ||
         header->center != own.center) {

@@ -329,12 +329,29 @@ static void add_serving(cJSON *root, const struct mx_adviser *adviser, const str
     }
 }
 
+/* The best calibrated plan of this model, or null. */
+static void add_plan(cJSON *root, const struct mx_model_advice *model)
+{
+    if (!model->plan) {
+        cJSON_AddNullToObject(root, "plan");
+        return;
+    }
+    cJSON *plan = cJSON_AddObjectToObject(root, "plan");
+    cJSON_AddStringToObject(plan, "name", model->plan->plan.name);
+    cJSON_AddNumberToObject(plan, "bytes_per_token", model->plan->bytes_per_token);
+    cJSON_AddNumberToObject(plan, "context", (double)model->plan->context);
+    cJSON_AddNumberToObject(plan, "kl_mean", model->plan->kl);
+    cJSON_AddStringToObject(plan, "grade", mx_grade_name(model->plan->grade));
+    add_source(cJSON_AddObjectToObject(plan, "evidence"), model->plan_evidence, MX_KIN_SELF);
+}
+
 cJSON *mx_recommend_json(const struct mx_adviser *adviser, const struct mx_model_advice *model)
 {
     cJSON *root = start(adviser, model);
     cJSON *advice = cJSON_AddArrayToObject(root, "advice");
     for (int range = 0; range < MX_RANGE_COUNT; range++)
         if (model->kv.lines[range].shown) add_line(advice, &model->kv.lines[range], (enum mx_range)range);
+    add_plan(root, model);
     add_weights(root, model);
     add_memory(root, model);
     add_llama_cpp(root, model);

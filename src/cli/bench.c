@@ -233,7 +233,7 @@ static mx_status run(struct mx_cli *cli, const void *given, struct mx_error *err
         return mx_fail(err, MX_ERR_ARGUMENT, "--record keeps figures of caches that hold something: give --depth too");
     if (options->store.path && !options->record)
         return mx_fail(err, MX_ERR_ARGUMENT, "--store says where --record keeps its figures: give both");
-    enum mx_mode modes[MX_MODE_COUNT];
+    enum mx_mode modes[MX_MODE_COUNT + 1]; /* a plan stands beside the modes */
     uint32_t depths[MX_WHOLE_LIST];
     struct mx_bench_options bench = {.modes = modes,
                                      .depths = depths,
@@ -255,6 +255,7 @@ static mx_status run(struct mx_cli *cli, const void *given, struct mx_error *err
     modes[0] = bench.kv.mode;
     bench.mode_count = 1;
     if (options->modes) MX_TRY(mx_mode_list_parse(options->modes, modes, &bench.mode_count, err));
+    if (options->modes && bench.kv.mode == MX_MODE_PLAN) modes[bench.mode_count++] = MX_MODE_PLAN;
     struct mx_session *session;
     MX_TRY(mx_engine_open(&session, cli, &options->engine, false, err));
     const mx_status status = measure(cli, options, session, &bench, err);

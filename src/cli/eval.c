@@ -2,6 +2,7 @@
 #include <math.h>
 #include <string.h>
 
+#include "cache/plan_file.h"
 #include "cache/size.h"
 #include "cli/command.h"
 #include "cli/engine_flags.h"
@@ -13,11 +14,11 @@
 #include "evidence/compare.h"
 #include "records/grade.h"
 
-enum { HAYSTACKS = 2 };
+enum { HAYSTACKS = 2, MODES = MX_MODE_COUNT + 1 };
 
 struct options {
     struct mx_engine_flags engine;
-    const char *file, *tokens, *modes, *contexts;
+    const char *file, *tokens, *modes, *plan, *contexts;
     int64_t windows, greedy, retrieval, recent, sink, boundary_v;
     int center; /* enum mx_center */
     bool json, no_record;
@@ -35,6 +36,8 @@ static const struct mx_flag flags[] = {
     {"file", 'f', MX_FLAG_PATH, "FILE", "the text to predict", offsetof(struct options, file)},
     {"tokens-file", 0, MX_FLAG_PATH, "FILE", "the same as token ids", offsetof(struct options, tokens)},
     {"modes", 0, MX_FLAG_TEXT, "MODES", "cache modes: int8,turbo4 or all (default)", offsetof(struct options, modes)},
+    {"plan", 0, MX_FLAG_PATH, "FILE", "a plan file (calibrate), evaluated beside the modes",
+     offsetof(struct options, plan)},
     {"ctx", 'c', MX_FLAG_TEXT, "N,...", "tokens per window (default 2048)", offsetof(struct options, contexts)},
     {"windows", 'w', MX_FLAG_WHOLE, "W", "at most so many windows of each length (default: all of the text)",
      offsetof(struct options, windows), 1, 1 << 30},
@@ -63,14 +66,14 @@ struct job {
     const struct options *options;
     struct mx_session *session;
     const struct mx_ids *ids;
-    struct mx_kv_options modes[MX_MODE_COUNT];
+    struct mx_kv_options modes[MODES];
     uint32_t contexts[MX_WHOLE_LIST];
     size_t mode_count, context_count;
     struct mx_record_run recording;
     double reference[MX_WHOLE_LIST]; /* fp16's mean negative log-likelihood, by context */
-    struct mx_comparison results[MX_WHOLE_LIST][MX_MODE_COUNT];
+    struct mx_comparison results[MX_WHOLE_LIST][MODES];
     uint32_t haystacks;
-    struct mx_retrieval found[MX_WHOLE_LIST][MX_MODE_COUNT]; /* with haystacks */
+    struct mx_retrieval found[MX_WHOLE_LIST][MODES]; /* with haystacks */
 };
 
 /* NULL where nothing was asked. */
@@ -113,7 +116,8 @@ static cJSON *cell_json(const struct job *job, size_t at, size_t mode)
     const struct mx_arch *arch = mx_session_arch(job->session);
     const struct mx_kv_setup *setup = &result->setup;
     cJSON *cell = cJSON_CreateObject();
-    cJSON_AddStringToObject(cell, "mode", mx_mode_info(setup->mode)->name);
+    char name[MX_KV_PLAN_NAME];
+    cJSON_AddStringToObject(cell, "mode", mx_kv_setup_name(setup, name));
     cJSON_AddNumberToObject(cell, "ctx", job->contexts[at]);
     cJSON_AddNumberToObject(cell, "windows", (double)result->windows);
     cJSON_AddNumberToObject(cell, "recent", setup->recent);
@@ -177,7 +181,8 @@ static mx_status print_table(const struct job *job, struct mx_error *err)
     for (size_t i = 0; i < job->context_count * job->mode_count; i++) {
         const uint32_t context = job->contexts[i / job->mode_count];
         const struct mx_comparison *result = &job->results[i / job->mode_count][i % job->mode_count];
-        mx_table_cell(&table, MX_STYLE_PLAIN, "%s", mx_mode_info(result->setup.mode)->name);
+        char name[MX_KV_PLAN_NAME];
+        mx_table_cell(&table, MX_STYLE_PLAIN, "%s", mx_kv_setup_name(&result->setup, name));
         mx_table_cell(&table, MX_STYLE_PLAIN, "%u", context);
         mx_table_cell(&table, MX_STYLE_PLAIN, "%llu",
                       (unsigned long long)mx_cache_marginal_bytes(arch, &result->setup));
@@ -213,6 +218,23 @@ static struct mx_windows windows_of(const struct job *job, size_t context)
                                .limit = (size_t)job->options->windows};
 }
 
+static mx_status add_plan(struct job *job, struct mx_error *err)
+{
+    struct mx_kv_plan_file file;
+    struct mx_kv_setup setup;
+    if (!job->options->plan) return MX_OK;
+    struct mx_kv_options *kv = &job->modes[job->mode_count++];
+    MX_TRY(mx_kv_plan_file_read(&file, job->options->plan, err));
+    *kv = mx_kv_options_default();
+    kv->mode = MX_MODE_PLAN;
+    kv->layers = file.layers;
+    kv->recent = (int32_t)file.recent;
+    kv->sink = (int32_t)file.sink;
+    kv->center = file.center;
+    MX_TRY(mx_kv_layers_check(kv, mx_model_fingerprint(mx_session_model(job->session)), err));
+    return mx_kv_resolve(&setup, kv, mx_session_arch(job->session), err);
+}
+
 /* Leaves out of "all" what no layer of the model can hold; of a list that was given it is an error. */
 static mx_status choose_modes(struct job *job, struct mx_error *err)
 {
@@ -238,7 +260,7 @@ static mx_status choose_modes(struct job *job, struct mx_error *err)
         if (setup.mode != modes[i] && all) continue; /* the mode that runs in its place stands in the list itself */
         job->modes[job->mode_count++] = kv;
     }
-    return MX_OK;
+    return add_plan(job, err);
 }
 
 /* Records of a context are kept as soon as it is done: what follows may be interrupted. */
@@ -326,8 +348,8 @@ const struct mx_command mx_command_eval = {
     .summary = "measure and grade what cache modes change",
     .about = "Compares each mode's predictions with those through an fp16 cache, on the same tokens:\n"
              "perplexity, KL divergence in nats, first choice, the right token's probability; +- is one\n"
-             "standard error. Greedy: windows that go on as with fp16; keys: hidden numbers found. Modes run as asked, "
-             "proven or not. Records go to the store: mlxcel report.\n",
+             "standard error. greedy same: windows that go on as with fp16; keys: hidden numbers found.\n"
+             "Modes run as asked, proven or not. Records go to the store: mlxcel report.\n",
     .flags = flags,
     .examples = {"mlxcel eval -f text.txt --ctx 1024,4096",
                  "mlxcel eval -m DIR -f text.txt --modes int8,int8+turbo4 --no-record --json"},

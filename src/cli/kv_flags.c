@@ -4,6 +4,7 @@
 #include <stdlib.h>
 
 #include "advisor/advised.h"
+#include "cache/plan_file.h"
 #include "cli/advise.h"
 #include "cli/output.h"
 
@@ -33,7 +34,7 @@ mx_status mx_kv_flags_read(struct mx_kv_options *options, const struct mx_kv_fla
         return mx_fail(err, MX_ERR_ARGUMENT,
                        "--kv-cache-mode advised decides K and V: leave --cache-type-k and -v out");
     }
-    if (flags->mode) MX_TRY(mx_mode_parse(flags->mode, &options->mode, err));
+    if (flags->mode) MX_TRY(mx_kv_options_take(options, flags->mode, err));
     if (!k && !v) return MX_OK;
     const enum mx_mode asked = options->mode;
     MX_TRY(mx_mode_parse_split(k, v, &options->mode, err));

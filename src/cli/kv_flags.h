@@ -26,7 +26,7 @@ struct mx_kv_flags {
 
 #define MX_KV_FLAG_ROWS(type, member)                                                                                  \
     {"kv-cache-mode", 0, MX_FLAG_TEXT, "MODE",                                                                         \
-     "how K and V are kept: fp16 (default), int8+turbo4, ..., advised", offsetof(type, member.mode)},         \
+     "how K and V are kept: fp16 (default), int8, ..., a FILE, advised", offsetof(type, member.mode)},         \
     {"cache-type-k", 0, MX_FLAG_TEXT, "TYPE", "K alone; split types win over --kv-cache-mode",                         \
      offsetof(type, member.type_k)},                                                                                   \
     {"cache-type-v", 0, MX_FLAG_TEXT, "TYPE", "V alone", offsetof(type, member.type_v)},                               \

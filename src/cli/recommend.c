@@ -134,6 +134,17 @@ static void print_kv(const struct mx_adviser *adviser, const struct mx_model_adv
                      2, 100);
     for (int range = 0; range < MX_RANGE_COUNT; range++)
         if (model->kv.lines[range].shown) print_range(cli, &model->kv.lines[range], (enum mx_range)range);
+    if (model->plan) {
+        char text[400], count[32], context[32];
+        snprintf(
+            text, sizeof text,
+            "calibrated: %s takes %s bytes per token, KL %.2g, top-1 %.1f %%: %s; measured at %s tokens, %.96s, %s",
+            model->plan->plan.name, mx_format_count((uint64_t)model->plan->bytes_per_token, count), model->plan->kl,
+            100 * model->plan->top1, mx_grade_name(model->plan->grade), mx_format_count(model->plan->context, context),
+            model->plan_evidence->machine, model->plan_evidence->date);
+        fputs("  ", stdout);
+        mx_print_wrapped(text, 2, 100);
+    }
     if (model->subject.gguf && model->estimate.setup.cache_layers) {
         const struct mx_llama_cpp_cache *plain = &model->llama_cpp[0], *eight = &model->llama_cpp[1];
         char text[400], one[16], two[16], count[32];

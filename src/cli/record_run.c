@@ -57,7 +57,8 @@ static void describe_machine(struct mx_record_machine *record)
 static void use_plan(struct mx_record_plan *plan, const struct mx_kv_setup *setup)
 {
     *plan = (struct mx_record_plan){.recent = setup->recent, .sink = setup->sink, .boundary_v = setup->boundary_v};
-    set(plan->name, sizeof plan->name, mx_mode_info(setup->mode)->name);
+    char name[MX_KV_PLAN_NAME];
+    set(plan->name, sizeof plan->name, mx_kv_setup_name(setup, name));
     set(plan->center, sizeof plan->center, mx_center_name(setup->center));
 }
 

@@ -97,6 +97,7 @@ static mx_status open_parts(struct mx_scheduler *scheduler, struct mx_error *err
                                       .context = options->context,
                                       .marks = marks_of(options),
                                       .cpu = mx_session_cpu(session)};
+    MX_TRY(mx_kv_layers_check(&options->kv, mx_model_fingerprint(mx_session_model(session)), err));
     MX_TRY(mx_kv_resolve(&plan.setup, &options->kv, arch, err));
     MX_TRY(mx_kv_plan_open(&scheduler->plan, arch, &plan, err));
     if (!options->budget) {

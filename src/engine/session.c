@@ -155,6 +155,7 @@ static mx_status begin_parts(struct mx_session *session, const struct mx_session
                                        .context = begin->context,
                                        .marks = begin->marks,
                                        .cpu = session->cpu};
+    MX_TRY(mx_kv_layers_check(&begin->kv, mx_model_fingerprint(session->model), err));
     MX_TRY(mx_kv_resolve(&cache.setup, &begin->kv, arch, err));
     MX_TRY(check_memory(session, begin, chunk, &cache.setup, err));
     MX_TRY(mx_sequence_open_alone(&session->sequence, arch, &cache, err));

@@ -144,6 +144,7 @@ static mx_status open_lane(struct benching *job, size_t mode)
                                        .cpu = mx_session_cpu(job->session)};
     struct mx_kv_options kv = options->kv;
     kv.mode = options->modes[mode];
+    MX_TRY(mx_kv_layers_check(&kv, mx_model_fingerprint(mx_session_model(job->session)), job->err));
     MX_TRY(mx_kv_resolve(&cache.setup, &kv, arch, job->err));
     MX_TRY(mx_kv_plan_open(&lane->plan, arch, &cache, job->err));
     const uint64_t one = mx_cache_bytes(arch, &cache.setup, cache.context) + mx_state_bytes(arch);

@@ -283,6 +283,7 @@ static mx_status open_sides(struct comparing *job, const struct mx_kv_options *m
         struct mx_kv_plan_options options = {.key_bias = mx_model_key_bias(mx_session_model(job->session)),
                                              .context = (uint64_t)job->length + job->greedy_count,
                                              .cpu = mx_session_cpu(job->session)};
+        MX_TRY(mx_kv_layers_check(&modes[i], mx_model_fingerprint(mx_session_model(job->session)), err));
         MX_TRY(mx_kv_resolve(&options.setup, &modes[i], arch, err));
         MX_TRY(mx_sequence_open_alone(&job->modes[i].sequence, arch, &options, err));
         job->modes[i].kl = malloc(predictions * sizeof *job->modes[i].kl);

@@ -169,6 +169,7 @@ static mx_status run_mode(struct retrieving *job, const struct mx_kv_options *mo
     struct mx_kv_plan *plan = NULL;
     struct mx_kv_store *store = NULL;
     struct mx_sequence *whole = NULL, *copy = NULL;
+    MX_TRY(mx_kv_layers_check(mode, mx_model_fingerprint(mx_session_model(job->session)), err));
     MX_TRY(mx_kv_resolve(&options.setup, mode, arch, err));
     *result = (struct mx_retrieval){.setup = options.setup};
     mx_status status = mx_kv_plan_open(&plan, arch, &options, err);

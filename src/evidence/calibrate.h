@@ -1,0 +1,45 @@
+/* Calibration: which form each layer's keys and values should take. Every layer's K and V alone is given every coded
+ * form, the rest left in fp16, and its divergence from fp16 measured; small divergences of different places add up, to
+ * second order, so the plan with the least sum under a bound of bytes is searched for (plan_search.h) and then measured
+ * whole, on text that it was not made from. */
+#ifndef MX_EVIDENCE_CALIBRATE_H
+#define MX_EVIDENCE_CALIBRATE_H
+
+#include "evidence/compare.h"
+
+struct mx_calibrate_options {
+    struct mx_windows windows; /* the first `probes` windows are calibrated on, the next `checks` measured on */
+    size_t probes, checks;     /* at least 1 each */
+    enum mx_mode like;         /* the plan takes at most this mode's bytes, or where `most_loss` is set none is asked */
+    double most_bytes;         /* per token, over all layers, at MX_CALIBRATE_CONTEXT; 0: those of `like` */
+    double most_loss;          /* nats: the fewest bytes of at most this predicted divergence; negative: no bound */
+    const enum mx_mode *modes; /* [mode_count]: uniform modes to measure beside the plan, `like` first */
+    size_t mode_count;
+};
+
+/* Bytes are counted at this context: those of layers with a window too, which take no more from some length on. */
+enum { MX_CALIBRATE_CONTEXT = 32768, MX_CALIBRATE_MODES = 8 };
+
+struct mx_calibration {
+    double (
+        *loss)[2][MX_REPR_COUNT]; /* [layer_count][K, V]: mean divergence of this form alone, nats; NaN: not measured */
+    struct mx_kv_layers layers;   /* the plan */
+    double predicted_kl;          /* the sum of its losses */
+    double bytes;                 /* per token, as bounded */
+    struct mx_comparison plan, uniform[MX_CALIBRATE_MODES]; /* measured on the checks */
+    size_t probed;                                          /* forms that were measured */
+};
+
+/* How many forms there are to measure, each on every window of the calibration at most: what it will cost. */
+size_t mx_calibrate_probes(const struct mx_arch *arch);
+
+/* Whether the text is long enough, and the model has anything to plan: what mx_calibrate_run refuses beforehand. */
+mx_status mx_calibrate_check(const struct mx_calibrate_options *options, const struct mx_arch *arch,
+                             struct mx_error *err);
+
+/* *result is to be freed by mx_calibration_free, after a failure too. */
+mx_status mx_calibrate_run(struct mx_session *session, const struct mx_calibrate_options *options,
+                           const struct mx_progress *progress, struct mx_calibration *result, struct mx_error *err);
+void mx_calibration_free(struct mx_calibration *result);
+
+#endif
