@@ -32,6 +32,16 @@ header() {
     echo "# $(sed -n 's/^model name[^:]*: //p;T;q' /proc/cpuinfo), $(nproc) cpus, $(date +%F), $("$build/mlxcel" --version)"
     echo "# load average at the beginning: $(cut -d' ' -f1 /proc/loadavg)"
 }
+# What n texts can reach: products at the speed of a prefill (which leaves out the output matrix, taken at that speed
+# too: 155.6 of 440.4 million weights), and each text's cache at the bandwidth that the program reads with.
+limit() {
+    local prefill gbs
+    prefill=$(medians <"$work/prefill" | cut -d' ' -f2)
+    gbs=$("$build/mlxcel" bench -m "$model" --depth 0 --modes fp16 --prefill 0 --decode 1 | sed -n 's/.*reads \([0-9.]*\) GB.*/\1/p')
+    echo "limit, products at a prefill's speed and caches of 58.7 MB a text read at $gbs GB/s: texts, tokens/s of all together"
+    awk -v p="$prefill" -v g="$gbs" 'BEGIN {
+        for (n = 8; n <= 16; n *= 2) printf "%d %.0f\n", n, 1 / ((1 + 155.6 / 440.4) / p + 58.7e6 / (g * 1e9)) }'
+}
 together() {
     local round n one
     for ((round = 0; round < rounds; round++)); do
@@ -47,6 +57,7 @@ together() {
     echo
     echo "fp16, depth 512: texts, tokens/s of all together, times one text's"
     join <(medians <"$work/speed" | sort) <(medians <"$work/ratio" | sort) | sort -n
+    limit
     echo "prefill of 512 tokens at depth 512, tokens/s: $(medians <"$work/prefill" | cut -d' ' -f2)"
 }
 deep() {
@@ -61,20 +72,19 @@ deep() {
     medians <"$work/deep"
 }
 alone() {
-    local round depth
+    local round depth mode which
     [ -n "$old" ] || return 0
     for ((round = 0; round < rounds; round++)); do
         for depth in 0 4096 16384 32768; do
-            for which in old new; do
-                [ $which = old ] && program=$old || program=$build/mlxcel
-                speed "$program" --depth $depth --modes all --prefill 0 --decode 12 |
-                    awk -v w=$which '{ print $2 ":" $1, $4 }' >"$work/$which"
+            for mode in fp16 int8 int8+turbo4 fp16+turbo4 fp16+turbo3 turbo4 turbo4-delegated; do
+                for which in "$old" "$build/mlxcel" "$build/mlxcel" "$old"; do
+                    speed "$which" --depth $depth --modes $mode --prefill 0 --decode 24 2>/dev/null
+                done | awk -v key=$depth:$mode '{ t[NR] = $4 } END { print key, (t[2] + t[3]) / (t[1] + t[4]) }' >>"$work/alone"
             done
-            join "$work/old" "$work/new" | awk '{ print $1, $3 / $2 }' >>"$work/alone"
         done
     done
     echo
-    echo "one text, decode, new over old: depth:mode, median of $rounds ratios"
+    echo "one text, decode, new over old in turns (old new new old): depth:mode, median of $rounds ratios"
     medians <"$work/alone"
 }
 common() {
