@@ -83,6 +83,7 @@ mx_status mx_checkpoint_missing(const struct mx_checkpoint *checkpoint, const ch
 
 /* True if there is a `.weight` of `module`, or a bare tensor of that name. */
 bool mx_checkpoint_has(const struct mx_checkpoint *checkpoint, const char *module);
+bool mx_checkpoint_has_name(const void *checkpoint, const char *module); /* the same, as an mx_name_exists */
 
 /* The float tensor `name` ("model.norm.weight", any shape of `length` elements) widened to f32 into `out`. NaN and
  * infinities are MX_ERR_FORMAT. */

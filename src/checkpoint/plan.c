@@ -243,11 +243,6 @@ static mx_status note_matrix(void *context, const struct mx_tensor_spec *spec)
     return MX_OK;
 }
 
-static bool exists(const void *checkpoint, const char *module)
-{
-    return mx_checkpoint_has(checkpoint, module);
-}
-
 /* ---- the rest ---- */
 
 static bool is_dropped(const struct planner *planner, const struct mx_tensor *tensor)
@@ -262,7 +257,7 @@ static bool is_dropped(const struct planner *planner, const struct mx_tensor *te
 
 static mx_status plan_all(struct planner *planner)
 {
-    planner->world = mx_names_world(planner->arch, exists, planner->source);
+    planner->world = mx_names_world(planner->arch, mx_checkpoint_has_name, planner->source);
     MX_TRY(mx_tensors_each(planner->arch, note_matrix, planner));
     qsort(planner->matrices, planner->matrix_count, sizeof *planner->matrices, compare_modules);
     MX_TRY(mx_tensors_each(planner->arch, plan_experts, planner));

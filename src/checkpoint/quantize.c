@@ -14,6 +14,7 @@
 #include "checkpoint/floats.h"
 #include "checkpoint/plan.h"
 #include "checkpoint/writer.h"
+#include "config/names.h"
 
 enum {
     PIECE_ELEMENTS = 1 << 15, /* numbers that one thread takes at a time, about */
@@ -247,6 +248,7 @@ mx_status mx_quantize_checkpoint(const char *source, const char *target, const s
     struct mx_checkpoint *checkpoint = NULL;
     mx_status status = mx_arch_open(&arch, source, err);
     if (status == MX_OK) status = mx_checkpoint_open(&checkpoint, source, NULL, err);
+    if (status == MX_OK && arch.names) mx_names_settle_tie(&arch, mx_checkpoint_has_name, checkpoint);
     if (status == MX_OK) status = mx_plan_conversion(&plan, checkpoint, &arch, &quant, err);
     if (status == MX_OK) status = convert(checkpoint, &plan, target, options, &quant, progress, err);
     if (status == MX_OK && result) summarize(&plan, checkpoint, result);

@@ -26,6 +26,11 @@ bool mx_checkpoint_has(const struct mx_checkpoint *checkpoint, const char *modul
     return find_weight(checkpoint, module) != NULL;
 }
 
+bool mx_checkpoint_has_name(const void *checkpoint, const char *module)
+{
+    return mx_checkpoint_has(checkpoint, module);
+}
+
 static mx_status fail_missing(const struct mx_checkpoint *checkpoint, const char *name, const char *part,
                               struct mx_error *err)
 {

@@ -272,6 +272,10 @@ static void read_facts(struct mx_build *build)
     arch->mlp_bias = answer(config, family->mlp_bias, MX_FIELD_MLP_BIAS);
     arch->lm_head_bias = mx_config_flag(config, "lm_head_bias", family->lm_head_bias);
     arch->tied = answer(config, family->tied, "tie_word_embeddings|tie_embeddings|weight_tying");
+    for (unsigned i = 1; i < config->level_count; i++) {
+        const cJSON *tied = mx_json_get_set(config->levels[i], "tie_word_embeddings");
+        arch->tie_disputed |= cJSON_IsBool(tied) && cJSON_IsTrue(tied) != arch->tied;
+    }
     arch->embedding_scale = arch->residual_scale = arch->logit_scale = 1;
     arch->attention_out_scale = arch->gate_scale = arch->down_scale = 1;
     arch->clip_qkv = mx_config_number(config, "clip_qkv|attn_config.clip_qkv", 0, 1e9, 0);

@@ -185,6 +185,7 @@ struct mx_arch {
     bool qk_norm_late; /* after rotary */
     bool qkv_bias, o_bias, mlp_bias, lm_head_bias;
     bool tied;           /* the output matrix is the embedding */
+    bool tie_disputed;   /* a wrapper says otherwise (mx_names_settle_tie) */
     bool embedding_norm; /* the embedding is normalized (BLOOM) */
     bool no_final_norm;  /* the output matrix sees the last layer's sum as it is (OPT-350m) */
     bool head_dense;     /* a dense layer, its activation and a norm before the output matrix (ModernBERT) */

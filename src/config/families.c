@@ -27,7 +27,7 @@
 #define OLMO .norm = MX_NORM_LAYER_PLAIN, .mlp_bias = MX_NO, .context = 2048, .norm_eps = 1e-5, .fill = mx_fill_olmo
 #define QWEN2_VL                                                                                                       \
     .context = 32768, .kv_heads = 8, .window = 4096, .window_off = true, .max_window_layers = 80, .qkv_bias = MX_YES,  \
-    .o_bias = MX_NO, .mlp_bias = MX_NO, .theta = 1e6, .norm_eps = 1e-5
+    .o_bias = MX_NO, .mlp_bias = MX_NO, .theta = 1e6, .norm_eps = 1e-5, .names = &mx_names_llama
 
 static const struct mx_family families[] = {
 #include "config/families/table.inc"

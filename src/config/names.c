@@ -157,6 +157,17 @@ struct mx_name_world mx_names_world(const struct mx_arch *arch, mx_name_exists *
     return world;
 }
 
+void mx_names_settle_tie(struct mx_arch *arch, mx_name_exists *exists, const void *context)
+{
+    const struct mx_tensor_spec head = {.role = MX_ROLE_HEAD, .layer = -1};
+    const struct mx_name_world world = mx_names_world(arch, exists, context);
+    struct mx_tensor_source source;
+    if (!arch->tie_disputed) return;
+    arch->tied = true;
+    for (unsigned i = 0; mx_tensor_source(arch, &world, &head, i, &source); i++)
+        if (exists(context, source.module)) arch->tied = false;
+}
+
 /* ---- the sources ---- */
 
 struct parts {

@@ -71,6 +71,10 @@ typedef bool mx_name_exists(const void *context, const char *module);
  */
 struct mx_name_world mx_names_world(const struct mx_arch *arch, mx_name_exists *exists, const void *context);
 
+/* A wrapper and its text model may differ on whether the output matrix is the embedding: then it is where the
+ * checkpoint has no output matrix. */
+void mx_names_settle_tie(struct mx_arch *arch, mx_name_exists *exists, const void *context);
+
 /* Where a tensor may be found. */
 struct mx_tensor_source {
     char module[MX_NAME_SIZE]; /* with "%e" where `each` */

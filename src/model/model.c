@@ -6,6 +6,7 @@
 #include <xxhash.h>
 
 #include "base/file.h"
+#include "config/names.h"
 #include "model/block.h"
 #include "model/identity.h"
 #include "model/rope.h"
@@ -53,6 +54,7 @@ static mx_status open_weights(struct mx_model *model, const char *directory, con
                        model->arch.not_runnable);
     }
     MX_TRY(mx_checkpoint_open(&model->checkpoint, directory, NULL, err));
+    mx_names_settle_tie(&model->arch, mx_checkpoint_has_name, model->checkpoint);
     MX_TRY(mx_weights_resolve(&model->weights, &model->arena, &model->arch, model->checkpoint, progress, err));
     MX_TRY(find_key_bias(model, err));
     model->fingerprint = fingerprint(model->checkpoint);

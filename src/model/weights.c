@@ -18,11 +18,6 @@ struct loader {
     int32_t layer; /* that was read last */
 };
 
-static bool exists(const void *checkpoint, const char *module)
-{
-    return mx_checkpoint_has(checkpoint, module);
-}
-
 /* Bytes of the matrix that a token reads: of an embedding that is nothing else, one row. */
 static uint64_t token_bytes(const struct mx_arch *arch, const struct mx_tensor_spec *spec,
                             const struct mx_matrix *matrix)
@@ -317,7 +312,7 @@ static mx_status resolve(struct loader *loader)
     weights->layers = mx_arena_array(loader->reader.arena, arch->layer_count, sizeof *weights->layers);
     if (!weights->layers)
         return mx_fail_memory(loader->reader.err, "the layers' table", arch->layer_count * sizeof *weights->layers);
-    loader->reader.world = mx_names_world(arch, exists, loader->reader.checkpoint);
+    loader->reader.world = mx_names_world(arch, mx_checkpoint_has_name, loader->reader.checkpoint);
     MX_TRY(mx_tensors_each(arch, read_tensor, loader));
     MX_TRY(make_slopes(loader));
     if (arch->tied) weights->head.matrix = weights->embedding.matrix;

@@ -52,10 +52,35 @@ static bool look_for(struct mx_reader *reader, const struct mx_tensor_spec *spec
     return false;
 }
 
+/* Whether a stack of experts' matrices can only be meant transposed: exporters of one family differ (Qwen3-VL's before
+ * and after transformers 5). Where it is square, the layer's output matrices tell. */
+static bool lies_across(struct mx_reader *reader, const struct mx_found *found)
+{
+    const struct mx_tensor_source *source = &found->source;
+    const struct mx_tensor_spec *spec = found->spec;
+    if (!spec->count || source->each || source->flat || source->transposed) return false;
+    if (source->rows == spec->cols && spec->role != MX_ROLE_EXPERT_DOWN) {
+        const struct mx_tensor_spec down = {.role = MX_ROLE_EXPERT_DOWN,
+                                            .layer = spec->layer,
+                                            .count = spec->count,
+                                            .rows = spec->cols,
+                                            .cols = spec->rows};
+        struct mx_found other;
+        char first[MX_NAME_SIZE];
+        return down.rows != down.cols && look_for(reader, &down, &other, first) && lies_across(reader, &other);
+    }
+    const struct mx_tensor *tensor = mx_checkpoint_find(reader->checkpoint, source->module);
+    return tensor && tensor->rank == 3 && source->rows != spec->cols && tensor->shape[1] == spec->cols &&
+           tensor->shape[2] == source->rows;
+}
+
 mx_status mx_reader_find(struct mx_reader *reader, const struct mx_tensor_spec *spec, struct mx_found *found)
 {
     char first[MX_NAME_SIZE];
-    if (look_for(reader, spec, found, first)) return MX_OK;
+    if (look_for(reader, spec, found, first)) {
+        found->source.transposed |= lies_across(reader, found);
+        return MX_OK;
+    }
     return mx_checkpoint_missing(reader->checkpoint, first, reader->err);
 }
 

@@ -158,24 +158,39 @@ static const struct mx_tensor *stack(const struct mx_checkpoint *checkpoint, con
 }
 
 /* A stack [8, sum of rows, cols] of the given parts. */
+/* [rows, cols] of 16-bit numbers as [cols, rows]. */
+static void append_across(struct mx_str *data, const struct mx_str *matrix, size_t rows, size_t cols)
+{
+    for (size_t c = 0; c < cols; c++)
+        for (size_t r = 0; r < rows; r++) mx_str_append(data, matrix->data + (r * cols + c) * 2, 2);
+}
+
 static void copy_stack(struct copy *copy, const struct mx_checkpoint *checkpoint, const char *name, const char *a,
-                       const char *b)
+                       const char *b, bool across)
 {
     struct mx_str data = {0};
     const struct mx_tensor *first = stack(checkpoint, a, 0);
+    const size_t rows = first->shape[0] * (b ? 2 : 1), cols = first->shape[1];
     for (int expert = 0; expert < 8; expert++) {
+        struct mx_str matrix = {0};
         const struct mx_tensor *part = stack(checkpoint, a, expert);
-        mx_str_append(&data, part->data, part->bytes);
-        if (!b) continue;
-        part = stack(checkpoint, b, expert);
-        mx_str_append(&data, part->data, part->bytes);
+        mx_str_append(&matrix, part->data, part->bytes);
+        part = b ? stack(checkpoint, b, expert) : NULL;
+        if (part) mx_str_append(&matrix, part->data, part->bytes);
+        if (across)
+            append_across(&data, &matrix, rows, cols);
+        else
+            mx_str_append(&data, matrix.data, matrix.length);
+        mx_str_free(&matrix);
     }
-    const size_t shape[] = {8, first->shape[0] * (b ? 2 : 1), first->shape[1]};
+    const size_t shape[] = {8, across ? cols : rows, across ? rows : cols};
     copy_tensor(copy, name, "BF16", 3, shape, data.data, data.length);
     mx_str_free(&data);
 }
 
-static void check_experts_form(bool fused, const int32_t *ids, size_t n, const float *expected)
+enum form { SWITCHED, FUSED, FUSED_ACROSS };
+
+static void check_experts_form(enum form form, const int32_t *ids, size_t n, const float *expected)
 {
     struct copy copy;
     copy_start(&copy);
@@ -185,13 +200,14 @@ static void check_experts_form(bool fused, const int32_t *ids, size_t n, const f
         if (strstr(tensor->name, ".experts.")) continue;
         copy_tensor(&copy, tensor->name, "BF16", tensor->rank, tensor->shape, tensor->data, tensor->bytes);
     }
-    if (fused) {
-        copy_stack(&copy, checkpoint, "model.layers.1.mlp.experts.gate_up_proj", "gate_proj", "up_proj");
-        copy_stack(&copy, checkpoint, "model.layers.1.mlp.experts.down_proj", "down_proj", NULL);
+    if (form != SWITCHED) {
+        const bool across = form == FUSED_ACROSS;
+        copy_stack(&copy, checkpoint, "model.layers.1.mlp.experts.gate_up_proj", "gate_proj", "up_proj", across);
+        copy_stack(&copy, checkpoint, "model.layers.1.mlp.experts.down_proj", "down_proj", NULL, across);
     } else {
-        copy_stack(&copy, checkpoint, "model.layers.1.mlp.switch_mlp.gate_proj.weight", "gate_proj", NULL);
-        copy_stack(&copy, checkpoint, "model.layers.1.mlp.switch_mlp.up_proj.weight", "up_proj", NULL);
-        copy_stack(&copy, checkpoint, "model.layers.1.mlp.switch_mlp.down_proj.weight", "down_proj", NULL);
+        copy_stack(&copy, checkpoint, "model.layers.1.mlp.switch_mlp.gate_proj.weight", "gate_proj", NULL, false);
+        copy_stack(&copy, checkpoint, "model.layers.1.mlp.switch_mlp.up_proj.weight", "up_proj", NULL, false);
+        copy_stack(&copy, checkpoint, "model.layers.1.mlp.switch_mlp.down_proj.weight", "down_proj", NULL, false);
     }
     mx_checkpoint_close(checkpoint);
     char *config = config_of(EXPERTS);
@@ -214,8 +230,7 @@ static void test_experts_forms(void **state)
     struct mx_session *session = session_of(EXPERTS, mx_cpu_detect(), 1, 256, 48);
     float *expected = logits_of(session, ids, n);
     mx_session_close(session);
-    check_experts_form(false, ids, n, expected);
-    check_experts_form(true, ids, n, expected);
+    for (enum form form = SWITCHED; form <= FUSED_ACROSS; form++) check_experts_form(form, ids, n, expected);
     free(expected);
     free(ids);
     cJSON_Delete(root);

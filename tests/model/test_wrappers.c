@@ -17,8 +17,10 @@ static float *logits_in(const char *folder, size_t *skipped, size_t *vocab)
     return logits;
 }
 
-/* The reference as a wrapper's: a name's "model." becomes `body`, any other name begins with `outer`. */
-static void wrap(struct copy *copy, const char *type, const char *outer, const char *body, const char *more)
+/* The reference as a wrapper's: a name's "model." becomes `body`, any other name begins with `outer`; NULL: there is no
+ * other. `text_config` is NULL for its own. */
+static void wrap_config(struct copy *copy, const char *type, const char *outer, const char *body, const char *more,
+                        const char *top, const char *text_config)
 {
     static const float patch[4];
     struct mx_checkpoint *checkpoint = open_checkpoint(LLAMA);
@@ -27,6 +29,7 @@ static void wrap(struct copy *copy, const char *type, const char *outer, const c
         const struct mx_tensor *tensor = mx_checkpoint_tensor(checkpoint, i);
         char name[160];
         const bool inside = !strncmp(tensor->name, "model.", 6);
+        if (!inside && !outer) continue;
         snprintf(name, sizeof name, "%s%s", inside ? body : outer, tensor->name + (inside ? 6 : 0));
         copy_tensor(copy, name, mx_storage_name(tensor->storage), tensor->rank, tensor->shape, tensor->data,
                     tensor->bytes);
@@ -35,11 +38,16 @@ static void wrap(struct copy *copy, const char *type, const char *outer, const c
     copy_tensor(copy, "visual.patch.weight", "F32", 2, (const size_t[]){2, 2}, patch, sizeof patch);
     copy_tensor(copy, more, "F32", 2, (const size_t[]){2, 2}, patch, sizeof patch);
     char *text = config_of(LLAMA), *config;
-    assert_true(asprintf(&config, "{\"model_type\": \"%s\", \"text_config\": %s, \"vision_config\": {}}", type, text) >
-                0);
+    assert_true(asprintf(&config, "{\"model_type\": \"%s\", %s\"text_config\": %s, \"vision_config\": {}}", type, top,
+                         text_config ? text_config : text) > 0);
     copy_finish(copy, config);
     free(text);
     free(config);
+}
+
+static void wrap(struct copy *copy, const char *type, const char *outer, const char *body, const char *more)
+{
+    wrap_config(copy, type, outer, body, more, "", NULL);
 }
 
 static void each_form_computes_the_same(void **state)
@@ -90,11 +98,39 @@ static void other_text_parts_are_refused(void **state)
     assert_non_null(strstr(err.message, "layers.0.extra"));
 }
 
+/* Where wrapper and text model differ on it, the output matrix is the embedding if the checkpoint has no other. */
+static void the_checkpoint_says_what_is_tied(void **state)
+{
+    struct mx_error err;
+    struct copy copy;
+    struct mx_model *model;
+    size_t skipped, vocab;
+    float *expected = logits_in(LLAMA, &skipped, &vocab);
+    char *tied = replaced(config_of(LLAMA), "\"tie_word_embeddings\": false", "\"tie_word_embeddings\": true");
+    wrap_config(&copy, "llava", "", "model.language_model.", "other.weight", "\"tie_word_embeddings\": false, ", tied);
+    float *logits = logits_in(copy.folder, &skipped, &vocab);
+    assert_memory_equal(logits, expected, TOKENS * vocab * sizeof *logits);
+    copy_remove(&copy);
+    wrap_config(&copy, "llava", NULL, "model.language_model.", "other.weight", "\"tie_word_embeddings\": true, ", NULL);
+    assert_int_equal(mx_model_open(&model, copy.folder, NULL, &err), MX_OK);
+    assert_true(mx_model_arch(model)->tied);
+    mx_model_close(model);
+    copy_remove(&copy);
+    wrap_config(&copy, "llava", NULL, "model.language_model.", "other.weight", "\"tie_word_embeddings\": false, ",
+                NULL);
+    assert_int_equal(mx_model_open(&model, copy.folder, NULL, &err), MX_ERR_FORMAT);
+    copy_remove(&copy);
+    free(tied);
+    free(logits);
+    free(expected);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(each_form_computes_the_same),
         cmocka_unit_test(other_text_parts_are_refused),
+        cmocka_unit_test(the_checkpoint_says_what_is_tied),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
