@@ -343,16 +343,19 @@ static void finish_rows(const struct mx_kv_scratch *scratch, const struct kv_ste
 
 /* --- loops --- */
 
-/* A head's first piece prepares it, and the one that ends last merges it: the order of the sum is that of the ranges
- * all the same. */
+/* Pieces are in the order of heads, then of texts: texts that share pages read a head's keys and values one after the
+ * other, while a cache near the processor holds them. A head's first piece prepares it, and the one that ends last
+ * merges it: the order of the sum is that of the ranges all the same. */
 static void attend_piece(void *context, int piece, int index)
 {
     const struct mx_kv_scratch *scratch = context;
     struct kv_worker *worker = &scratch->workers[index];
     const struct kv_step *step = scratch->steps;
-    while (step + 1 < scratch->steps + scratch->step_count && (size_t)piece >= step[1].piece_at) step++;
-    const uint32_t own = (uint32_t)((size_t)piece - step->piece_at);
-    const uint32_t head = own / step->ranges, range = own % step->ranges;
+    const uint32_t heads = step->shape->kv_heads; /* all steps are of one layer */
+    const uint32_t ranges = (uint32_t)(scratch->range_count / heads);
+    const uint32_t head = (uint32_t)piece / ranges, rest = (uint32_t)piece % ranges;
+    while (step + 1 < scratch->steps + scratch->step_count && rest >= step[1].range_at / heads) step++;
+    const uint32_t range = rest - (uint32_t)(step->range_at / heads);
     prepare_head(scratch, step, head, worker);
     kv_attend_range(scratch, step, head, range, worker);
     atomic_int *remaining = &scratch->heads[step->head_at + head].remaining;
@@ -366,7 +369,7 @@ static void attend_piece(void *context, int piece, int index)
 static void run_loop(struct mx_kv_scratch *scratch)
 {
     if (scratch->step_count == 0) return;
-    mx_pool_run(scratch->pool, (int)scratch->piece_count, attend_piece, scratch);
+    mx_pool_run(scratch->pool, (int)scratch->range_count, attend_piece, scratch);
     for (size_t i = 0; i < scratch->step_count; i++) {
         const struct kv_step *step = &scratch->steps[i];
         if (!step->k) continue;
@@ -376,7 +379,7 @@ static void run_loop(struct mx_kv_scratch *scratch)
         step->held->decided = true;
     }
     scratch->step_count = scratch->token_count = scratch->row_count = scratch->partial_count = 0;
-    scratch->range_count = scratch->head_count = scratch->piece_count = 0;
+    scratch->range_count = scratch->head_count = 0;
 }
 
 /* Cuts the tokens that an aligned tile sees into ranges at multiples of a length that follows from the tile. */
@@ -413,13 +416,11 @@ static struct kv_step *add_step(struct mx_kv_scratch *scratch, const struct kv_s
     added->partial_at = scratch->partial_count;
     added->range_at = scratch->range_count;
     added->head_at = scratch->head_count;
-    added->piece_at = scratch->piece_count;
     scratch->token_count += step->n;
     scratch->row_count += rows;
     scratch->partial_count += partials;
     scratch->range_count += heads * step->ranges;
     scratch->head_count += heads;
-    scratch->piece_count += heads * step->ranges;
     for (size_t head = 0; head < heads; head++) {
         struct kv_head *one = &scratch->heads[added->head_at + head];
         atomic_store_explicit(&one->state, HEAD_NEW, memory_order_relaxed);

@@ -50,15 +50,15 @@ struct kv_step {
     uint64_t range;              /* tokens per range, a multiple of MX_KV_TILE */
     uint32_t range_from, ranges; /* ranges [range_from, range_from + ranges) hold what any query sees */
     /* Where the step's part of the scratch begins: query rows, partial results (row by row, and range by range), KV
-     * heads, pieces of the loop. */
-    size_t row_at, partial_at, range_at, head_at, piece_at;
+     * heads. */
+    size_t row_at, partial_at, range_at, head_at;
 };
 
 struct mx_kv_scratch {
     struct mx_pool *pool;
     size_t most_tokens, most_rows, most_partials, most_heads; /* of one loop: tokens; the others over all KV heads */
     struct kv_step *steps;                                    /* [most_tokens] */
-    size_t step_count, token_count, row_count, partial_count, range_count, head_count, piece_count; /* of this loop */
+    size_t step_count, token_count, row_count, partial_count, range_count, head_count; /* of this loop */
 
     /* Query rows of a KV head stand together: row = token of the step * group + head. */
     float *waves;                           /* [rows][k_dim]: what rotates in coded scores; empty where no bias does */
