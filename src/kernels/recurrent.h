@@ -39,6 +39,9 @@ struct mx_recurrent_kernels {
     void (*scan)(float *out, float *state, const float *x, const float *dt, const float *a, const float *b,
                  const float *c, const float *d, float *scratch, size_t states, size_t channels);
 
+    /* x [n] = log(1 + exp(x)), without overflow. `scratch` [n]. */
+    void (*softplus)(float *x, float *scratch, size_t n);
+
     /* Real-gated linear recurrent unit of one token (Griffin, arXiv 2402.19427, equations 3 and 4), `channels`
      * channels: a = exp(rate sigmoid(gate)); state = a state + sqrt(1 - a^2) sigmoid(in) x; where `first`, what a text
      * begins with, state = sigmoid(in) x. rate [channels] is negative: -c softplus of the stored parameter. What the

@@ -23,11 +23,14 @@ static void run_head(void *context, const struct mx_part *part, uint32_t head)
     const float *dt = weights->dt_bias + first;
     float *state = mx_recurrent_state(layer, part) + first * dim;
     float q[MX_RECURRENT_KEYS], k[MX_RECURRENT_KEYS], decay[MX_RECURRENT_KEYS], read[MX_RECURRENT_VALUES];
+    float scratch[MX_RECURRENT_KEYS];
     for (size_t t = part->row; t < part->row + part->n; t++) {
         const float *row = workspace->mix[1] + 3 * t * rule->inner + first, *v = row + 2 * rule->inner;
         const float *gates = workspace->mix[3] + t * rule->gates;
         float *z = workspace->mix[2] + t * rule->inner + first;
-        for (size_t i = 0; i < dim; i++) decay[i] = weights->decay[head] * mx_softplus(gates[first + i] + dt[i]);
+        for (size_t i = 0; i < dim; i++) decay[i] = gates[first + i] + dt[i];
+        layer->kernels->softplus(decay, scratch, dim);
+        run->kernels->scale(decay, weights->decay[head], dim);
         run->kernels->exp(decay, decay, dim);
         const float strength = 1 / (1 + expf(-gates[rule->inner + head]));
         mx_recurrent_unit(run->kernels, q, row, dim, 1 / sqrtf((float)dim));

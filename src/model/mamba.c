@@ -7,7 +7,7 @@
 #include "model/recurrent.h"
 #include "model/rows.h"
 
-enum { CHANNELS = 128 }; /* that are scanned together */
+enum { CHANNELS = MX_SCAN_CHANNELS };
 
 struct scanning {
     const struct mx_recurrent_run *layer;
@@ -44,17 +44,17 @@ static void scan(void *context, const struct mx_part *part, uint32_t piece)
     const size_t states = job->mixer->state, first = head * job->share + within;
     const size_t count = mx_smaller(CHANNELS, job->share - within);
     float *state = mx_recurrent_state(layer, part) + first * states;
-    float rates[CHANNELS * MX_RECURRENT_STATES], dt[CHANNELS], scratch[CHANNELS];
-    for (size_t s = 0; s < states; s++)
-        memcpy(rates + s * count, weights->decay + s * job->inner + first, count * sizeof *rates);
+    float dt[CHANNELS], scratch[CHANNELS];
     for (size_t t = part->row; t < part->row + part->n; t++) {
         const float *b = workspace->mix[2] + (t * job->heads + head) * job->parameters + job->mixer->rank;
         const float *c = b + states;
         const float *raw = workspace->mix[3] + t * job->inner + first;
         const float *z = workspace->mix[0] + 2 * t * job->inner + job->inner + first;
         float *x = workspace->mix[1] + t * job->inner + first, out[CHANNELS];
-        for (size_t i = 0; i < count; i++) dt[i] = mx_softplus(raw[i]);
-        layer->kernels->scan(out, state, x, dt, rates, b, c, weights->skip + first, scratch, states, count);
+        memcpy(dt, raw, count * sizeof *dt);
+        layer->kernels->softplus(dt, scratch, count);
+        layer->kernels->scan(out, state, x, dt, weights->decay + first * states, b, c, weights->skip + first, scratch,
+                             states, count);
         layer->run->kernels->swiglu(x, z, out, count);
     }
 }

@@ -122,8 +122,6 @@ void mx_recurrent_pieces(const struct mx_recurrent_run *layer, uint32_t pieces, 
     mx_pool_run(layer->run->pool, (int)(layer->run->parts * pieces), run_piece, &job);
 }
 
-enum { CHANNELS = 256 }; /* of a convolution that go together */
-
 struct convolving {
     const struct mx_recurrent_run *layer;
     const struct mx_recurrent_conv *conv;
@@ -133,19 +131,15 @@ static void convolve(void *context, const struct mx_part *part, uint32_t piece)
 {
     const struct convolving *job = context;
     const struct mx_recurrent_conv *conv = job->conv;
-    const size_t first = (size_t)piece * CHANNELS, count = mx_smaller(CHANNELS, conv->channels - first);
+    const size_t first = (size_t)piece * MX_CONV_CHANNELS;
+    const size_t count = mx_smaller(MX_CONV_CHANNELS, conv->channels - first);
     const size_t kept = mx_layer_state_shape(&job->layer->run->arch->layers[job->layer->index]).conv / conv->channels;
     float *state = mx_recurrent_conv_state(job->layer, part) + first * kept;
     float *out = conv->out + part->row * conv->out_stride + first;
     const struct mx_conv_weights *weights = conv->weights;
-    /* Weights of all channels lie row by row; a piece's are gathered, as its state is kept. */
-    float own[CHANNELS * MX_RECURRENT_CONV];
-    for (size_t j = 0; j < conv->width; j++) {
-        for (size_t c = 0; c < count; c++) own[j * count + c] = weights->weight[j * conv->channels + first + c];
-    }
     job->layer->kernels->conv(out, conv->out_stride, conv->x + part->row * conv->x_stride + first, conv->x_stride,
-                              part->n, own, weights->bias ? weights->bias + first : NULL, state, kept, conv->width,
-                              count);
+                              part->n, weights->weight + first * conv->width,
+                              weights->bias ? weights->bias + first : NULL, state, kept, conv->width, count);
     for (size_t t = 0; conv->silu && t < part->n; t++) {
         float *row = out + t * conv->out_stride;
         job->layer->run->kernels->silu(row, row, count);
@@ -155,7 +149,7 @@ static void convolve(void *context, const struct mx_part *part, uint32_t piece)
 void mx_recurrent_convolve(const struct mx_recurrent_run *layer, const struct mx_recurrent_conv *conv)
 {
     struct convolving job = {layer, conv};
-    mx_recurrent_pieces(layer, (uint32_t)((conv->channels + CHANNELS - 1) / CHANNELS), convolve, &job);
+    mx_recurrent_pieces(layer, (uint32_t)((conv->channels + MX_CONV_CHANNELS - 1) / MX_CONV_CHANNELS), convolve, &job);
 }
 
 bool mx_recurrent_begins(const struct mx_part *part, size_t row)

@@ -57,16 +57,20 @@ static mx_status read_floats(struct loader *loader, struct mx_found *found, unsi
     return MX_OK;
 }
 
-/* [rows, cols] as [cols, rows]. */
-static mx_status read_transposed(struct loader *loader, struct mx_found *found, float **out)
+/* [rows, cols] in pieces of `most` rows, each as [cols, rows of the piece]; no piece crosses a multiple of `share`. */
+static mx_status read_pieces(struct loader *loader, struct mx_found *found, size_t share, size_t most, float **out)
 {
     const size_t rows = (size_t)found->spec->rows, cols = (size_t)found->spec->cols;
     float *values;
     MX_TRY(mx_reader_floats(&loader->reader, found, &values));
     *out = mx_arena_array(loader->reader.arena, rows, cols * sizeof **out);
     if (!*out) return mx_fail_memory(loader->reader.err, mx_role_name(found->spec->role), rows * cols * sizeof **out);
-    for (size_t i = 0; i < rows; i++) {
-        for (size_t j = 0; j < cols; j++) (*out)[j * rows + i] = values[i * cols + j];
+    for (size_t first = 0, count; first < rows; first += count) {
+        count = mx_smaller(most, share - first % share);
+        float *piece = *out + first * cols;
+        for (size_t i = 0; i < count; i++) {
+            for (size_t j = 0; j < cols; j++) piece[j * count + i] = values[(first + i) * cols + j];
+        }
     }
     return MX_OK;
 }
@@ -75,15 +79,17 @@ static mx_status read_conv(struct loader *loader, struct mx_found *found, unsign
 {
     struct mx_conv_weights *conv = (struct mx_conv_weights *)(void *)place;
     float *weight;
-    MX_TRY(read_transposed(loader, found, &weight));
+    MX_TRY(read_pieces(loader, found, (size_t)found->spec->rows, MX_CONV_CHANNELS, &weight));
     conv->weight = weight;
     return found->spec->bias ? mx_reader_bias(&loader->reader, found, &conv->bias) : MX_OK;
 }
 
 static mx_status read_decay(struct loader *loader, struct mx_found *found, unsigned char *place)
 {
+    const struct mx_recurrence *mixer = &loader->reader.arch->layers[found->spec->layer].recurrence;
+    const size_t heads = mixer->kind == MX_RECURRENCE_MAMBA ? mixer->mamba.heads : 1;
     float *values;
-    MX_TRY(read_transposed(loader, found, &values));
+    MX_TRY(read_pieces(loader, found, (size_t)found->spec->rows / heads, MX_SCAN_CHANNELS, &values));
     for (uint64_t i = 0; i < found->spec->rows * found->spec->cols; i++) values[i] = -expf(values[i]);
     memcpy(place, &(const float *){values}, sizeof values);
     return MX_OK;

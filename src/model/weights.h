@@ -65,7 +65,11 @@ struct mx_experts_weights {
     struct mx_linear shared_gate;            /* [1, hidden] or absent */
 };
 
-/* A causal convolution [width, channels], oldest token first. */
+/* Channels that a convolution, or Mamba's scan, takes together: their weights, rates and states lie piece by piece. */
+enum { MX_CONV_CHANNELS = 256, MX_SCAN_CHANNELS = 128 };
+
+/* A causal convolution, oldest token first: for each piece of MX_CONV_CHANNELS channels (the last may be shorter)
+ * [width, channels of the piece]. */
 struct mx_conv_weights {
     const float *weight, *bias; /* bias [channels] or NULL */
 };
@@ -77,7 +81,8 @@ struct mx_recurrence_weights {
     struct mx_linear f_a, f_b, g_a, g_b; /* low-rank gates of Kimi delta attention */
     struct mx_linear x, dt;              /* of Mamba: dt, B, C from x; dt from its rank; x: the branch that recurs */
     struct mx_conv_weights conv;
-    const float *decay;   /* -exp(A_log): [heads], or [state, channels] (Mamba); of RG-LRU [width] */
+    const float *decay;   /* -exp(A_log): [heads]; of RG-LRU [width]; of Mamba for each piece of MX_SCAN_CHANNELS
+                             channels, none of which has channels of two heads, [state, channels of the piece] */
     const float *dt_bias; /* [heads], or per channel */
     const float *skip;    /* D: [heads], or [channels] */
     const float *bonus;   /* RWKV: of the newest token, [width] */
@@ -152,8 +157,8 @@ enum mx_place_kind {
     MX_PLACE_LINEAR, /* a struct mx_linear */
     MX_PLACE_NORM,   /* a struct mx_norm_weights */
     MX_PLACE_FLOATS, /* a const float * */
-    MX_PLACE_CONV,   /* a struct mx_conv_weights, transposed */
-    MX_PLACE_DECAY,  /* a const float *: -exp of the numbers, [cols, rows] */
+    MX_PLACE_CONV,   /* a struct mx_conv_weights */
+    MX_PLACE_DECAY,  /* a const float *: -exp of the numbers, rows of a matrix in pieces (Mamba) */
     MX_PLACE_RATE,   /* a const float *: -8 softplus of the numbers (RG-LRU) */
     MX_PLACE_LATENT, /* k_up and v_up of a struct mx_latent_weights */
     MX_PLACE_EACH,   /* a struct mx_linear *, of `count` */

@@ -175,6 +175,23 @@ static void narrow_convolutions(void **state)
     assert_memory_equal(kept, wide + CHANNELS, sizeof kept);
 }
 
+static void softpluses(void **state)
+{
+    (void)state;
+    enum { N = 1000 };
+    static float x[N + 4], scratch[N];
+    for (enum mx_cpu_level level = MX_CPU_SCALAR; level <= mx_cpu_detect(); level++) {
+        for (size_t i = 0; i < N; i++) x[i] = ((float)i - N / 2) / 5; /* -100 to 100 */
+        x[N] = 77;
+        mx_recurrent_kernels(level)->softplus(x, scratch, N);
+        for (size_t i = 0; i < N; i++) {
+            const double wanted = log1p(exp(((float)i - N / 2) / 5));
+            if (!(fabs(x[i] - wanted) <= 4e-7 * wanted + 1e-38)) fail_msg("%zu: %g, not %g", i, (double)x[i], wanted);
+        }
+        assert_true(x[N] == 77);
+    }
+}
+
 static double logistic(double x)
 {
     return 1 / (1 + exp(-x));
@@ -242,7 +259,8 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(outer_products),      cmocka_unit_test(convolutions), cmocka_unit_test(scans),
-        cmocka_unit_test(narrow_convolutions), cmocka_unit_test(gated_units),  cmocka_unit_test(weighted_averages),
+        cmocka_unit_test(narrow_convolutions), cmocka_unit_test(softpluses),   cmocka_unit_test(gated_units),
+        cmocka_unit_test(weighted_averages),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

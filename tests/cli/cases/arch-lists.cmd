@@ -6,5 +6,4 @@ done
 mlxcel arch --json | grep -m 1 -A 5 '"llama"'
 mlxcel arch --json | grep -m 1 -A 4 '"xlstm"'
 mlxcel arch --json | grep -A 5 '"model_type": "qwen3_5_text"'
-mlxcel arch --json | grep -m 1 -A 5
 mlxcel arch --all | head -1 | tr -s " "
