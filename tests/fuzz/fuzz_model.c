@@ -1,7 +1,7 @@
 /* Fuzz target: whole models. A tiny model of tests/data/families gets its config, its header and its weights changed;
- * if it still opens, it runs a few tokens in some mode, is cut back, saved, the saved text changed (with a checksum
- * that is right again), loaded, and goes on. What is refused must be refused with a message; what is accepted must be
- * sound.
+ * if it still opens, it runs a few tokens in some mode, with marks, is cut back, saved, the saved text changed (with a
+ * checksum that is right again), loaded, and goes on. What is refused must be refused with a message; what is accepted
+ * must be sound.
  *
  * The input is a list of choices. When it ends, choices follow from a hash of it, so that short inputs reach all steps.
  */
@@ -338,6 +338,7 @@ static void run_model(struct choices *choices, const struct mx_model *model)
     const struct mx_workspace_options space = {.chunk = chunk, .rows = 1, .cpu = cpu, .pool = pool};
     struct run run = {.choices = choices, .model = model, .plan = {.key_bias = mx_model_key_bias(model), .cpu = cpu}};
     run.plan.context = n + choose(choices, 600);
+    run.plan.marks = (n + chunk) % (MX_MARKS_MOST + 2); /* more than there may be, now and then */
     for (uint32_t i = 0; i < MAX_TOKENS; i++) run.tokens[i] = (int32_t)(i * 37 % arch->vocab);
     if (mx_kv_resolve(&run.plan.setup, &options, arch, &err) != MX_OK) return;
     if (mx_cache_bytes(arch, &run.plan.setup, run.plan.context) > MAX_BYTES) return;
@@ -348,7 +349,13 @@ static void run_model(struct choices *choices, const struct mx_model *model)
         return;
     }
     if (mx_workspace_open(&run.workspace, arch, &space, &err) != MX_OK) abort();
-    if (feed(&run, sequence, n)) {
+    bool fed = true;
+    for (size_t done = 0, part; fed && done < n; done += part) { /* with a mark behind each part */
+        part = n - done < 1 + n / 3 ? n - done : 1 + n / 3;
+        fed = feed(&run, sequence, part);
+        if (fed) mx_sequence_mark(sequence);
+    }
+    if (fed) {
         if (one_in(choices, 2)) cut_back(&run, sequence);
         save_and_load(&run, sequence);
         (void)feed(&run, sequence, 1);
