@@ -173,6 +173,8 @@ static mx_status do_stats(struct mx_talk *talk, const char *argument, struct mx_
            (unsigned long long)talk->context);
     printf("KV cache  %s, %s\n", mx_format_bytes(mx_session_cache_bytes(talk->session), bytes),
            mx_kv_setup_text(mx_sequence_setup(mx_session_sequence(talk->session)), mode));
+    if (mx_session_state_bytes(talk->session))
+        printf("state     %s\n", mx_format_bytes(mx_session_state_bytes(talk->session), bytes));
     if (!last->prompt_tokens) return MX_OK;
     printf("prefill   %zu tokens, %.1f tok/s (%zu more were in the cache)\n", last->prompt_tokens - last->reused_tokens,
            last->prefill_tok_s, last->reused_tokens);

@@ -155,6 +155,8 @@ static void print_stats(const struct job *job)
             generation->decode_tok_s, mx_finish_name(generation->finish));
     fprintf(stderr, "KV cache  %s, %s\n", mx_format_bytes(mx_session_cache_bytes(job->session), bytes),
             mx_kv_setup_text(mx_sequence_setup(sequence), mode));
+    if (mx_session_state_bytes(job->session))
+        fprintf(stderr, "state     %s\n", mx_format_bytes(mx_session_state_bytes(job->session), bytes));
     fprintf(stderr, "memory    %s resident\n", mx_format_bytes(mx_resident_bytes(), bytes));
 }
 
@@ -176,6 +178,7 @@ static cJSON *make_json(const struct job *job)
     cJSON_AddNumberToObject(stats, "prefill_tok_s", generation->prefill_tok_s);
     cJSON_AddNumberToObject(stats, "decode_tok_s", generation->decode_tok_s);
     cJSON_AddNumberToObject(stats, "cache_bytes", (double)mx_session_cache_bytes(job->session));
+    cJSON_AddNumberToObject(stats, "state_bytes", (double)mx_session_state_bytes(job->session));
     cJSON_AddStringToObject(stats, "kv_cache_mode", mx_mode_info(setup->mode)->name);
     cJSON_AddStringToObject(stats, "requested_kv_cache_mode", mx_mode_info(setup->requested)->name);
     cJSON_AddNumberToObject(stats, "applied_layers", setup->applied_layers);

@@ -27,6 +27,7 @@ struct mx_session {
     uint64_t limit;  /* tokens asked for; the cache may hold a few more */
     int32_t *tokens; /* [mx_sequence_context] */
     size_t count;
+    uint32_t marks;
 };
 
 struct mx_session_options mx_session_options_default(void)
@@ -151,6 +152,7 @@ static mx_status begin_parts(struct mx_session *session, const struct mx_session
     const struct mx_arch *arch = mx_model_arch(session->model);
     const uint32_t chunk = begin->chunk ? begin->chunk : MX_MODEL_CHUNK;
     session->limit = begin->context;
+    session->marks = begin->marks;
     struct mx_kv_plan_options cache = {.key_bias = mx_model_key_bias(session->model),
                                        .context = begin->context,
                                        .marks = begin->marks,
@@ -223,6 +225,11 @@ enum mx_cpu_level mx_session_cpu(const struct mx_session *session)
 uint64_t mx_session_cache_bytes(const struct mx_session *session)
 {
     return mx_kv_store_usage(mx_sequence_store(session->sequence)).budget;
+}
+
+uint64_t mx_session_state_bytes(const struct mx_session *session)
+{
+    return mx_marked_state_bytes(mx_session_arch(session), session->marks);
 }
 
 uint64_t mx_session_room(const struct mx_session *session)

@@ -61,6 +61,7 @@ struct mx_sequence *mx_session_sequence(const struct mx_session *session); /* NU
 struct mx_workspace *mx_session_workspace(const struct mx_session *session);
 enum mx_cpu_level mx_session_cpu(const struct mx_session *session);
 uint64_t mx_session_cache_bytes(const struct mx_session *session); /* of a full context: cache/size.h */
+uint64_t mx_session_state_bytes(const struct mx_session *session); /* of recurrent layers, with those of marks */
 uint64_t mx_session_room(const struct mx_session *session);        /* tokens that still fit the context */
 double mx_session_load_seconds(const struct mx_session *session);
 
