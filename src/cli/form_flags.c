@@ -4,8 +4,8 @@
 #include "base/str.h"
 #include "cli/engine_flags.h"
 
-mx_status mx_form_open(struct mx_constraint **constraint, const struct mx_form_flags *flags, struct mx_session *session,
-                       struct mx_error *err)
+mx_status mx_form_flags_open(struct mx_constraint **constraint, const struct mx_form_flags *flags,
+                             struct mx_session *session, struct mx_error *err)
 {
     *constraint = NULL;
     if (!flags->object && !flags->schema) return MX_OK;

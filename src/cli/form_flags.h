@@ -19,7 +19,7 @@ struct mx_form_flags {
 /* clang-format on */
 
 /* *constraint is NULL where no flag is given, else the caller's to close. */
-mx_status mx_form_open(struct mx_constraint **constraint, const struct mx_form_flags *flags, struct mx_session *session,
-                       struct mx_error *err);
+mx_status mx_form_flags_open(struct mx_constraint **constraint, const struct mx_form_flags *flags,
+                             struct mx_session *session, struct mx_error *err);
 
 #endif

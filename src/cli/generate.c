@@ -226,7 +226,7 @@ static mx_status run_job(struct job *job)
     if (status == MX_OK && job->options->chat.chat)
         status = mx_conversation_read(&job->conversation, &job->options->chat, &text, job->err);
     if (status == MX_OK) status = mx_engine_open(&job->session, job->cli, &job->options->engine, true, job->err);
-    if (status == MX_OK) status = mx_form_open(&job->form, &job->options->form, job->session, job->err);
+    if (status == MX_OK) status = mx_form_flags_open(&job->form, &job->options->form, job->session, job->err);
     if (status == MX_OK) status = encode_prompt(job, &text);
     mx_str_free(&text);
     MX_TRY(status);

@@ -168,6 +168,25 @@ static void tail(struct mx_str *out, const struct mx_choice *choice)
         mx_str_puts(out, ", \"finish_reason\": null}");
 }
 
+/* --- calls of tools --- */
+
+/* Those from `first` on, as a member; chunks number them. */
+static void put_calls(struct mx_str *out, const struct mx_choice *choice, size_t first, bool chunk)
+{
+    mx_str_puts(out, "\"tool_calls\": [");
+    for (size_t i = first; i < choice->call_count; i++) {
+        const struct mx_call *call = &choice->calls[i];
+        mx_str_puts(out, i > first ? ", {" : "{");
+        if (chunk) mx_str_printf(out, "\"index\": %zu, ", i);
+        mx_str_printf(out, "\"id\": \"%s\", \"type\": \"function\", \"function\": {\"name\": ", call->id);
+        mx_json_quote(out, call->name);
+        mx_str_puts(out, ", \"arguments\": ");
+        mx_json_quote(out, call->arguments);
+        mx_str_puts(out, "}}");
+    }
+    mx_str_putc(out, ']');
+}
+
 /* --- chunks --- */
 
 void mx_answer_chunk(struct mx_str *out, const struct mx_choice *choice)
@@ -182,10 +201,15 @@ void mx_answer_chunk(struct mx_str *out, const struct mx_choice *choice)
     } else {
         mx_str_puts(out, "\"delta\": {");
         if (!choice->started) mx_str_puts(out, "\"role\": \"assistant\", ");
-        if (!choice->started || choice->text.length) {
+        const bool calls = choice->call_count > choice->calls_sent, text = choice->text.length;
+        if (text || (!choice->started && !calls)) {
             mx_str_puts(out, "\"content\": ");
             quote(out, &choice->text);
+        } else if (!choice->started) {
+            mx_str_puts(out, "\"content\": null");
         }
+        if (calls && (text || !choice->started)) mx_str_puts(out, ", ");
+        if (calls) put_calls(out, choice, choice->calls_sent, true);
         mx_str_putc(out, '}');
     }
     tail(out, choice);
@@ -227,8 +251,14 @@ void mx_answer_whole(struct mx_str *out, const struct mx_work *work)
             quote(out, &choice->text);
         } else {
             mx_str_puts(out, "\"message\": {\"role\": \"assistant\", \"content\": ");
-            quote(out, &choice->text);
-            mx_str_puts(out, ", \"refusal\": null}");
+            if (choice->text.length || !choice->call_count)
+                quote(out, &choice->text);
+            else
+                mx_str_puts(out, "null");
+            mx_str_puts(out, ", \"refusal\": null");
+            if (choice->call_count) mx_str_puts(out, ", ");
+            if (choice->call_count) put_calls(out, choice, 0, false);
+            mx_str_putc(out, '}');
         }
         tail(out, choice);
     }

@@ -207,6 +207,13 @@ static bool read_tool_choice(struct reading *reading, const cJSON *item)
     return true;
 }
 
+static bool read_parallel_calls(struct reading *reading, const cJSON *item)
+{
+    if (!cJSON_IsBool(item)) return refuse(reading, item, "true or false");
+    reading->ask->one_call = cJSON_IsFalse(item);
+    return true;
+}
+
 static bool read_response_format(struct reading *reading, const cJSON *item)
 {
     const cJSON *type = mx_json_get(item, "type");
@@ -286,6 +293,7 @@ static const struct member {
     {"logit_bias", BOTH, FUNCTION, .read = read_logit_bias},
     {"tools", CHAT, FUNCTION, .read = read_tools},
     {"tool_choice", CHAT, FUNCTION, .read = read_tool_choice},
+    {"parallel_tool_calls", CHAT, FUNCTION, .read = read_parallel_calls},
     {"response_format", CHAT, FUNCTION, .read = read_response_format},
     {"chat_template_kwargs", CHAT, FUNCTION, .read = read_template_arguments},
     {"modalities", CHAT, FUNCTION, .read = read_modalities},
@@ -298,7 +306,6 @@ static const struct member {
     {"safety_identifier", BOTH, NOTHING},
     {"prompt_cache_key", BOTH, NOTHING}, /* beginnings are found by their content */
     {"prompt_cache_retention", BOTH, NOTHING},
-    {"parallel_tool_calls", CHAT, NOTHING},
 };
 
 static bool read_value(struct reading *reading, const struct member *member, const cJSON *item)

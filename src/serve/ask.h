@@ -40,6 +40,7 @@ struct mx_ask {
     bool stream, include_usage;
     bool logprobs;
     uint32_t top_logprobs; /* alternatives to each token */
+    bool one_call;         /* no second call of a tool in an answer */
     uint32_t n, max_tokens;
     struct mx_sampler_options sampler;
     bool seeded;                                /* the request says a seed */
@@ -51,7 +52,7 @@ struct mx_ask {
     struct mx_ask_prompt *prompts; /* of a completion */
     size_t prompt_count;
     struct mx_chat_request chat; /* of a chat; its JSON is `body`, or `messages` */
-    /* Members for who constrains an answer or reads it back; NULL: not said. They belong to `root`. */
+    /* Members of which form.h makes the answer's form; NULL: not said. They belong to `root`. */
     const cJSON *tools, *tool_choice, *response_format;
     /* What the above lies in. */
     cJSON *root;

@@ -2,6 +2,7 @@
 #include "serve/choice.h"
 
 #include <math.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -102,6 +103,7 @@ static void send(struct mx_choice *choice)
     choice->started = true;
     choice->text_offset += choice->text.length;
     choice->logprob_count = 0;
+    choice->calls_sent = choice->call_count;
     mx_str_clear(&choice->text);
 }
 
@@ -127,13 +129,60 @@ static void on_token(void *context, int32_t token)
     choice->work->made_tokens++;
     if (choice->kept) note_logprobs(choice, token);
     if (ask->presence_penalty != 0 || ask->frequency_penalty != 0) count_token(choice, token);
-    if (ask->stream && (choice->text.length || choice->logprob_count)) send(choice);
+    const bool calls = choice->call_count > choice->calls_sent;
+    if (ask->stream && (choice->text.length || choice->logprob_count || calls)) send(choice);
+}
+
+static void add_text(void *context, const char *text, size_t length)
+{
+    struct mx_choice *choice = context;
+    if (!choice->called_enough) mx_str_append(&choice->text, text, length);
 }
 
 static void on_text(void *context, const char *text, size_t length)
 {
     struct mx_choice *choice = context;
-    mx_str_append(&choice->text, text, length);
+    if (choice->parser)
+        mx_tool_parser_feed(choice->parser, text, length);
+    else
+        add_text(choice, text, length);
+}
+
+/* Ids are the answer's, the choice's and the call's, in letters and digits; nine of them where the template asks. */
+static void name_call(const struct mx_choice *choice, char id[40])
+{
+    const char *random = strchr(choice->work->id, '-');
+    const unsigned number = (unsigned)(choice->index << 12 | (choice->call_count & 0xfff));
+    if (choice->work->form.format->short_ids)
+        snprintf(id, 40, "%.4s%05x", random + 1, number & 0xfffff);
+    else
+        snprintf(id, 40, "call_%.16s%08x", random + 1, number);
+}
+
+static void on_call(void *context, const char *name, const char *arguments, size_t length)
+{
+    struct mx_choice *choice = context;
+    void *list = choice->calls;
+    if (choice->called_enough) return;
+    if (!make_room(&list, choice->call_count, &choice->call_capacity, sizeof *choice->calls)) {
+        choice->short_of_memory = true;
+        return;
+    }
+    choice->calls = list;
+    struct mx_call *call = &choice->calls[choice->call_count];
+    name_call(choice, call->id);
+    call->name = strdup(name);
+    call->arguments = mx_strndup(arguments, length);
+    if (!call->name || !call->arguments) {
+        free(call->name);
+        free(call->arguments);
+        choice->short_of_memory = true;
+        return;
+    }
+    choice->call_count++;
+    if (!choice->work->form.one_call) return;
+    choice->called_enough = true;
+    if (choice->handle) mx_scheduler_cancel(choice->handle);
 }
 
 static void on_done(void *context, const struct mx_generation *generation, const struct mx_error *failure)
@@ -147,9 +196,11 @@ static void on_done(void *context, const struct mx_generation *generation, const
     struct mx_error error = {0};
     choice->handle = NULL;
     choice->ended = true;
+    if (choice->parser && mx_tool_parser_finish(choice->parser, &error) != MX_OK) choice->short_of_memory = true;
     choice->finish = words[generation->finish];
+    if (choice->call_count && strcmp(choice->finish, "stop") == 0) choice->finish = "tool_calls";
     work->open--;
-    if (generation->finish == MX_FINISH_INTERRUPTED) work->cancelled = true;
+    if (generation->finish == MX_FINISH_INTERRUPTED && !choice->called_enough) work->cancelled = true;
     if (choice->index % work->ask.n == 0) {
         work->prompt_tokens += generation->prompt_tokens;
         work->cached_tokens += generation->reused_tokens;
@@ -170,6 +221,22 @@ static void on_done(void *context, const struct mx_generation *generation, const
     if (work->ask.stream && !failure) send(choice);
 }
 
+/* What the answer must look like, and who reads its calls. */
+static mx_status take_form(struct mx_choice *choice, struct mx_request *request, struct mx_error *err)
+{
+    const struct mx_work *work = choice->work;
+    const struct mx_form *form = &work->form;
+    const struct mx_tool_events events = {add_text, on_call, choice};
+    if (form->format) {
+        request->specials = work->served->means.specials;
+        MX_TRY(mx_tool_parser_open(&choice->parser, form->format, work->ask.tools, &events, err));
+    }
+    if (!form->constraint) return MX_OK;
+    MX_TRY(mx_constraint_fork(&choice->constraint, form->constraint, err));
+    request->constraint = choice->constraint;
+    return MX_OK;
+}
+
 mx_status mx_choice_start(struct mx_choice *choice, struct mx_scheduler *scheduler, struct mx_error *err)
 {
     const struct mx_work *work = choice->work;
@@ -188,8 +255,8 @@ mx_status mx_choice_start(struct mx_choice *choice, struct mx_scheduler *schedul
     request.sampler.seed += choice->index % ask->n;
     const bool penalties = ask->presence_penalty != 0 || ask->frequency_penalty != 0;
     if (ask->logprobs || ask->bias_count || penalties) request.events.logits = on_logits;
-    mx_status status = MX_OK;
-    if (ask->logprobs) {
+    mx_status status = take_form(choice, &request, err);
+    if (status == MX_OK && ask->logprobs) {
         choice->kept = malloc(work->served->vocab * sizeof *choice->kept);
         if (!choice->kept) status = mx_fail_memory(err, "log-probabilities", work->served->vocab * sizeof(float));
     }
@@ -206,4 +273,11 @@ void mx_choice_free(struct mx_choice *choice)
     free(choice->logprobs);
     free(choice->kept);
     free(choice->counts);
+    mx_constraint_close(choice->constraint);
+    mx_tool_parser_close(choice->parser);
+    for (size_t i = 0; i < choice->call_count; i++) {
+        free(choice->calls[i].name);
+        free(choice->calls[i].arguments);
+    }
+    free(choice->calls);
 }

@@ -21,6 +21,12 @@ struct mx_token_count {
     uint32_t count;
 };
 
+/* A call of a tool. */
+struct mx_call {
+    char id[40];
+    char *name, *arguments; /* owned; arguments: the text of a JSON object */
+};
+
 struct mx_choice {
     struct mx_work *work;
     size_t index;
@@ -36,7 +42,12 @@ struct mx_choice {
     float *kept; /* [vocab]: the logits as the model gave them, where logprobs are wanted; else NULL */
     struct mx_token_count *counts; /* of the tokens made so far, where penalties are wanted */
     size_t count_count, count_capacity;
-    double last_token; /* mx_seconds */
+    struct mx_constraint *constraint; /* owned; NULL: any text */
+    struct mx_tool_parser *parser;    /* owned; NULL: calls are not looked for */
+    struct mx_call *calls;
+    size_t call_count, call_capacity, calls_sent;
+    bool called_enough; /* the answer was ended behind a call */
+    double last_token;  /* mx_seconds */
     bool short_of_memory;
 };
 

@@ -39,6 +39,7 @@ static void describe(struct mx_server *server, struct mx_session *session, struc
                                         .context = server->options.context,
                                         .metrics = &server->metrics,
                                         .log = &server->log};
+    mx_form_means_open(&server->served.means, session);
     struct mx_metrics *metrics = &server->metrics;
     metrics->mode = mx_mode_info(setup->mode)->name;
     metrics->bytes_per_token = mx_cache_marginal_bytes(arch, setup);

@@ -95,21 +95,10 @@ static void name(struct mx_work *work)
     work->accepted = mx_seconds();
 }
 
-/* What the interface can ask of an answer's form, and this server can't. */
-static bool check_form(const struct mx_ask *ask, struct mx_refusal *refusal)
-{
-    const cJSON *choice = ask->tool_choice;
-    if (ask->response_format) {
-        return mx_refuse(refusal, MX_REFUSE_NOT_HERE, "response_format", "this server answers with text only");
-    }
-    if (!choice || (cJSON_IsString(choice) && (!strcmp(choice->valuestring, "auto") || !ask->tools))) return true;
-    return mx_refuse(refusal, MX_REFUSE_NOT_HERE, "tool_choice", "this server knows tool_choice auto and none");
-}
-
 static bool fill(struct mx_work *work, struct mx_refusal *refusal)
 {
     struct mx_error error;
-    if (!check_form(&work->ask, refusal)) return false;
+    if (!mx_form_open(&work->form, &work->ask, work->served, refusal)) return false;
     const char *param = work->ask.kind == MX_ASK_CHAT ? "messages" : "prompt";
     if (encode(work, &error) != MX_OK) return mx_refuse_error(refusal, MX_REFUSE_REQUEST, param, &error);
     if (!check_lengths(work, param, refusal) || !check_tokens(work, refusal)) return false;
@@ -165,6 +154,7 @@ void mx_work_release(struct mx_work *work)
     for (size_t i = 0; work->prompts && i < work->prompt_count; i++) mx_ids_free(&work->prompts[i]);
     free(work->choices);
     free(work->prompts);
+    mx_form_close(&work->form);
     mx_outbox_close(&work->outbox);
     mx_str_free(&work->chunk);
     mx_ask_free(&work->ask);

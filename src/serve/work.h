@@ -11,6 +11,7 @@
 
 #include "engine/scheduler.h"
 #include "serve/ask.h"
+#include "serve/form.h"
 #include "serve/metrics.h"
 #include "serve/outbox.h"
 
@@ -24,6 +25,7 @@ struct mx_served {
     const struct mx_chat *chat;
     uint32_t vocab;
     uint64_t context; /* tokens of one text */
+    struct mx_form_means means;
     struct mx_metrics *metrics;
     const struct mx_log *log;
 };
@@ -34,6 +36,7 @@ struct mx_work {
     atomic_int holds;
     const struct mx_served *served;
     struct mx_ask ask;
+    struct mx_form form;
     struct mx_ids *prompts; /* [prompt_count]: as tokens */
     size_t prompt_count;
     struct mx_choice *choices; /* [choice_count]: prompt by prompt, each n times */

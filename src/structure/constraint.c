@@ -3,6 +3,7 @@
  * go on beyond the text's end are walked each time, from there on. */
 #include "structure/constraint.h"
 
+#include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -24,8 +25,15 @@ struct kept {
     uint32_t exit_count; /* more than MOST_EXITS: too many to keep */
 };
 
-struct mx_constraint {
+/* A grammar of several constraints. */
+struct shared {
+    atomic_int holds;
     struct mx_grammar grammar;
+};
+
+struct mx_constraint {
+    struct shared *shared;
+    const struct mx_grammar *grammar;
     const struct mx_token_trie *trie;
     struct mx_machine machine;
     struct mx_frame *spare; /* the other half of the frames */
@@ -56,7 +64,10 @@ static void free_run(struct mx_constraint *constraint)
 void mx_constraint_close(struct mx_constraint *constraint)
 {
     if (!constraint) return;
-    mx_grammar_free(&constraint->grammar);
+    if (atomic_fetch_sub(&constraint->shared->holds, 1) == 1) {
+        mx_grammar_free(&constraint->shared->grammar);
+        free(constraint->shared);
+    }
     free_run(constraint);
     free(constraint);
 }
@@ -84,24 +95,44 @@ static mx_status allocate(struct mx_constraint *constraint, struct mx_error *err
     return MX_OK;
 }
 
+static mx_status open_on(struct mx_constraint **out, struct shared *shared, const struct mx_token_trie *trie,
+                         struct mx_error *err)
+{
+    struct mx_constraint *constraint = calloc(1, sizeof *constraint);
+    *out = constraint;
+    if (!constraint) return mx_fail_memory(err, "a constraint", sizeof *constraint);
+    constraint->shared = shared;
+    constraint->grammar = constraint->machine.grammar = &shared->grammar;
+    constraint->trie = trie;
+    if (shared->grammar.string_dfa != MX_GRAMMAR_NONE) {
+        constraint->machine.inside = mx_dfa_step(&shared->grammar.dfas[shared->grammar.string_dfa], MX_DFA_START, '"');
+    }
+    return MX_OK;
+}
+
 mx_status mx_constraint_open(struct mx_constraint **out, struct mx_grammar *grammar, const struct mx_token_trie *trie,
                              struct mx_error *err)
 {
+    struct shared *shared = malloc(sizeof *shared);
     *out = NULL;
-    struct mx_constraint *constraint = calloc(1, sizeof *constraint);
-    if (!constraint) {
+    if (!shared) {
         mx_grammar_free(grammar);
-        return mx_fail_memory(err, "a constraint", sizeof *constraint);
+        return mx_fail_memory(err, "a constraint", sizeof *shared);
     }
-    constraint->grammar = *grammar;
+    atomic_init(&shared->holds, 1);
+    shared->grammar = *grammar;
     *grammar = (struct mx_grammar){0};
-    constraint->trie = trie;
-    constraint->machine.grammar = &constraint->grammar;
-    if (constraint->grammar.string_dfa != MX_GRAMMAR_NONE) {
-        const struct mx_dfa *string = &constraint->grammar.dfas[constraint->grammar.string_dfa];
-        constraint->machine.inside = mx_dfa_step(string, MX_DFA_START, '"');
-    }
-    *out = constraint;
+    const mx_status status = open_on(out, shared, trie, err);
+    if (status == MX_OK) return MX_OK;
+    mx_grammar_free(&shared->grammar);
+    free(shared);
+    return status;
+}
+
+mx_status mx_constraint_fork(struct mx_constraint **out, const struct mx_constraint *from, struct mx_error *err)
+{
+    MX_TRY(open_on(out, from->shared, from->trie, err));
+    atomic_fetch_add(&from->shared->holds, 1);
     return MX_OK;
 }
 
@@ -126,33 +157,48 @@ mx_status mx_constraint_from_schema(struct mx_constraint **out, const char *text
     return status == MX_OK ? MX_OK : mx_fail_prefix(err, "%s", name);
 }
 
-mx_status mx_constraint_from_format(struct mx_constraint **out, const cJSON *format, const char *name,
-                                    const struct mx_token_trie *trie, struct mx_error *err)
+/* Refuses members of an object that nobody reads. */
+static mx_status check_members(const cJSON *object, const char *const *known, const char *name, struct mx_error *err)
 {
-    static const char *const known[] = {"name", "description", "schema", "strict"};
-    const cJSON *type = mx_json_get(format, "type"), *described = mx_json_get(format, "json_schema"), *item;
-    *out = NULL;
-    const bool schema = cJSON_IsString(type) && strcmp(type->valuestring, "json_schema") == 0;
-    if (!schema && (!cJSON_IsString(type) ||
-                    (strcmp(type->valuestring, "text") != 0 && strcmp(type->valuestring, "json_object") != 0))) {
+    const cJSON *item;
+    cJSON_ArrayForEach (item, object) {
+        const char *const *one = known;
+        while (*one && strcmp(item->string, *one) != 0) one++;
+        if (!*one) return mx_fail(err, MX_ERR_FORMAT, "%s: \"%.60s\" has no meaning there", name, item->string);
+    }
+    return MX_OK;
+}
+
+mx_status mx_response_format(const cJSON *format, const char *name, bool *any_object, const cJSON **schema,
+                             struct mx_error *err)
+{
+    static const char *const plain[] = {"type", NULL}, *const described[] = {"type", "json_schema", NULL},
+                             *const members[] = {"name", "description", "schema", "strict", NULL};
+    const cJSON *item = mx_json_get(format, "type"), *content = mx_json_get(format, "json_schema");
+    const char *type = cJSON_IsString(item) ? item->valuestring : "";
+    *any_object = strcmp(type, "json_object") == 0;
+    *schema = NULL;
+    if (strcmp(type, "text") == 0 || *any_object) return check_members(format, plain, name, err);
+    if (strcmp(type, "json_schema") != 0) {
         return mx_fail(err, MX_ERR_FORMAT, "%s: its \"type\" must be \"text\", \"json_object\" or \"json_schema\"",
                        name);
     }
-    cJSON_ArrayForEach (item, format) {
-        if (item == type || (schema && item == described)) continue;
-        return mx_fail(err, MX_ERR_FORMAT, "%s: \"%.60s\" has no meaning there", name, item->string);
-    }
-    if (strcmp(type->valuestring, "text") == 0) return MX_OK;
-    if (!schema) return from_schema(out, NULL, trie, err);
-    cJSON_ArrayForEach (item, described) {
-        bool is_known = false;
-        for (size_t i = 0; i < sizeof known / sizeof *known; i++) is_known |= strcmp(item->string, known[i]) == 0;
-        if (!is_known) return mx_fail(err, MX_ERR_FORMAT, "%s: \"%.60s\" has no meaning there", name, item->string);
-    }
-    if (!mx_json_get(described, "schema")) {
-        return mx_fail(err, MX_ERR_FORMAT, "%s: \"json_schema\" must be an object with a \"schema\"", name);
-    }
-    if (from_schema(out, mx_json_get(described, "schema"), trie, err) == MX_OK) return MX_OK;
+    MX_TRY(check_members(format, described, name, err));
+    MX_TRY(check_members(content, members, name, err));
+    *schema = mx_json_get(content, "schema");
+    if (*schema) return MX_OK;
+    return mx_fail(err, MX_ERR_FORMAT, "%s: \"json_schema\" must be an object with a \"schema\"", name);
+}
+
+mx_status mx_constraint_from_format(struct mx_constraint **out, const cJSON *format, const char *name,
+                                    const struct mx_token_trie *trie, struct mx_error *err)
+{
+    bool any_object;
+    const cJSON *schema;
+    *out = NULL;
+    MX_TRY(mx_response_format(format, name, &any_object, &schema, err));
+    if (!any_object && !schema) return MX_OK;
+    if (from_schema(out, schema, trie, err) == MX_OK) return MX_OK;
     return mx_fail_prefix(err, "%s", name);
 }
 
@@ -258,7 +304,7 @@ static const struct kept *keep(struct mx_constraint *constraint, uint32_t dfa, u
         }
         if (kept->used < oldest->used) oldest = kept;
     }
-    fill(constraint->trie, &constraint->grammar.dfas[dfa], state, (struct counted){.counts = false}, oldest);
+    fill(constraint->trie, &constraint->grammar->dfas[dfa], state, (struct counted){.counts = false}, oldest);
     oldest->dfa = dfa;
     oldest->state = state;
     oldest->used = ++constraint->clock;
@@ -279,7 +325,7 @@ static void add_text(struct mx_constraint *constraint, uint32_t thread, const st
         const uint32_t node = kept->exits[i];
         walk(constraint, node + 1, trie->end[node], trie->depth[node], frame.parent, mask);
     }
-    if (constraint->grammar.dfas[frame.dfa].flags[frame.at] & MX_DFA_ACCEPTS) {
+    if (constraint->grammar->dfas[frame.dfa].flags[frame.at] & MX_DFA_ACCEPTS) {
         walk(constraint, 0, trie->nodes, 0, frame.parent, mask);
     }
 }
@@ -287,7 +333,7 @@ static void add_text(struct mx_constraint *constraint, uint32_t thread, const st
 static void add_thread(struct mx_constraint *constraint, uint32_t thread, uint64_t *mask)
 {
     const struct mx_frame frame = constraint->machine.frames[thread];
-    const struct mx_grammar_node *node = &constraint->grammar.nodes[frame.node];
+    const struct mx_grammar_node *node = &constraint->grammar->nodes[frame.node];
     if (frame.kind == MX_FRAME_TEXT) {
         add_text(constraint, thread, keep(constraint, frame.dfa, frame.at), mask);
     } else if (frame.kind == MX_FRAME_STRING) {
@@ -295,7 +341,7 @@ static void add_thread(struct mx_constraint *constraint, uint32_t thread, uint64
         const bool free = frame.count >= node->least && node->most - frame.count > MX_TOKEN_BYTES;
         const struct counted counted = {true, constraint->machine.inside, frame.count, node->least, node->most};
         struct kept *scratch = &constraint->kept[KEPT];
-        if (!free) fill(constraint->trie, &constraint->grammar.dfas[frame.dfa], frame.at, counted, scratch);
+        if (!free) fill(constraint->trie, &constraint->grammar->dfas[frame.dfa], frame.at, counted, scratch);
         add_text(constraint, thread, free ? keep(constraint, frame.dfa, frame.at) : scratch, mask);
     } else if (frame.kind != MX_FRAME_END) {
         walk(constraint, 0, constraint->trie->nodes, 0, thread, mask);

@@ -28,11 +28,16 @@ mx_status mx_constraint_open(struct mx_constraint **out, struct mx_grammar *gram
 /* From text: a JSON Schema of `length` bytes, called `name` in messages; `text` NULL: any JSON object. */
 mx_status mx_constraint_from_schema(struct mx_constraint **out, const char *text, size_t length, const char *name,
                                     const struct mx_token_trie *trie, struct mx_error *err);
-/* What the interface of OpenAI calls response_format: {"type": "text"} (*out is NULL), {"type": "json_object"}, or
+/* What the interface of OpenAI calls response_format: {"type": "text"} (neither *any_object nor
+ * *schema; *out is NULL), {"type": "json_object"}, or
  * {"type": "json_schema", "json_schema": {"name": ..., "schema": {...}}}, whose "strict" makes no difference. `name`
  * starts messages. */
+mx_status mx_response_format(const cJSON *format, const char *name, bool *any_object, const cJSON **schema,
+                             struct mx_error *err);
 mx_status mx_constraint_from_format(struct mx_constraint **out, const cJSON *format, const char *name,
                                     const struct mx_token_trie *trie, struct mx_error *err);
+/* Another of the same form, for a reply of its own; any thread may have it. */
+mx_status mx_constraint_fork(struct mx_constraint **out, const struct mx_constraint *from, struct mx_error *err);
 void mx_constraint_close(struct mx_constraint *constraint); /* NULL is fine */
 
 /* Starts a document, the first or another. */

@@ -17,6 +17,7 @@ void mx_grammar_free(struct mx_grammar *grammar)
 {
     for (uint32_t i = 0; i < grammar->dfa_count; i++) mx_dfa_free(&grammar->dfas[i]);
     free(grammar->dfas);
+    free(grammar->one_of);
     free(grammar->nodes);
     mx_arena_free(&grammar->arena);
     *grammar = (struct mx_grammar){0};
@@ -284,9 +285,8 @@ static mx_status flatten_all(struct mx_grammar *grammar, struct mx_error *err)
     return status;
 }
 
-mx_status mx_grammar_finish(struct mx_grammar *grammar, struct mx_error *err)
+static mx_status find_heights(struct mx_grammar *grammar, struct mx_error *err)
 {
-    MX_TRY(flatten_all(grammar, err));
     for (uint32_t i = 0; i < grammar->count; i++) grammar->nodes[i].height = MX_GRAMMAR_ENDLESS;
     for (bool changed = true; changed;) {
         changed = false;
@@ -337,7 +337,7 @@ static unsigned types_of(const struct mx_grammar *grammar, uint32_t index, int d
 struct comparing {
     struct mx_grammar *grammar;
     struct mx_error *err;
-    int left; /* comparisons: recursive schemas have no end of them */
+    int left, depth; /* comparisons: recursive schemas have no end of them */
 };
 
 static mx_status compare(struct comparing *comparing, uint32_t a, uint32_t b, bool *disjoint);
@@ -397,29 +397,64 @@ static mx_status compare_texts(struct comparing *comparing, const struct mx_gram
     return MX_OK;
 }
 
-static mx_status compare(struct comparing *comparing, uint32_t a, uint32_t b, bool *disjoint)
+static mx_status compare_nodes(struct comparing *comparing, uint32_t a, uint32_t b, bool *disjoint)
 {
-    struct mx_grammar *grammar = comparing->grammar;
-    *disjoint = false;
-    if (comparing->left-- <= 0) return MX_OK;
-    const struct mx_grammar_node x = grammar->nodes[a], y = grammar->nodes[b];
-    if (x.kind == MX_GRAMMAR_CHOICE) return compare_choice(comparing, a, b, disjoint);
-    if (y.kind == MX_GRAMMAR_CHOICE) return compare_choice(comparing, b, a, disjoint);
-    if (x.untyped && y.untyped) return MX_OK; /* what has another type satisfies both */
-    const unsigned types_x = types_of(grammar, a, 0), types_y = types_of(grammar, b, 0);
-    if (!(types_x & types_y)) {
-        *disjoint = !x.untyped && !y.untyped;
-    } else if (x.kind == MX_GRAMMAR_OBJECT && y.kind == MX_GRAMMAR_OBJECT) {
+    const struct mx_grammar_node *x = &comparing->grammar->nodes[a], *y = &comparing->grammar->nodes[b];
+    if (x->kind == MX_GRAMMAR_CHOICE) return compare_choice(comparing, a, b, disjoint);
+    if (y->kind == MX_GRAMMAR_CHOICE) return compare_choice(comparing, b, a, disjoint);
+    if (x->untyped && y->untyped) return MX_OK; /* what has another type satisfies both */
+    if (!(types_of(comparing->grammar, a, 0) & types_of(comparing->grammar, b, 0))) {
+        *disjoint = !x->untyped && !y->untyped;
+    } else if (x->kind == MX_GRAMMAR_OBJECT && y->kind == MX_GRAMMAR_OBJECT) {
         MX_TRY(compare_objects(comparing, a, b, disjoint));
         if (!*disjoint) MX_TRY(compare_objects(comparing, b, a, disjoint));
-    } else if (x.kind == MX_GRAMMAR_TEXT && y.kind == MX_GRAMMAR_TEXT) {
-        MX_TRY(compare_texts(comparing, &x, &y, disjoint));
+    } else if (x->kind == MX_GRAMMAR_TEXT && y->kind == MX_GRAMMAR_TEXT) {
+        MX_TRY(compare_texts(comparing, x, y, disjoint));
     }
     return MX_OK;
 }
 
-mx_status mx_grammar_disjoint(struct mx_grammar *grammar, uint32_t a, uint32_t b, bool *disjoint, struct mx_error *err)
+static mx_status compare(struct comparing *comparing, uint32_t a, uint32_t b, bool *disjoint)
 {
-    struct comparing comparing = {.grammar = grammar, .err = err, .left = MOST_COMPARED};
-    return compare(&comparing, a, b, disjoint);
+    *disjoint = false;
+    if (comparing->left-- <= 0 || comparing->depth >= MX_GRAMMAR_DEPTH) return MX_OK;
+    comparing->depth++;
+    const mx_status status = compare_nodes(comparing, a, b, disjoint);
+    comparing->depth--;
+    return status;
+}
+
+mx_status mx_grammar_one_of(struct mx_grammar *grammar, const char *path, const uint32_t *list, uint32_t count,
+                            struct mx_error *err)
+{
+    struct mx_grammar_one_of *all = realloc(grammar->one_of, (grammar->one_of_count + 1) * sizeof *all);
+    if (!all) return mx_fail_memory(err, "a grammar", sizeof *all);
+    grammar->one_of = all;
+    all[grammar->one_of_count++] = (struct mx_grammar_one_of){path, list, count};
+    return MX_OK;
+}
+
+static mx_status check_one_of(struct mx_grammar *grammar, const struct mx_grammar_one_of *one_of, struct mx_error *err)
+{
+    for (uint32_t i = 0; i < one_of->count; i++) {
+        for (uint32_t j = 0; j < i; j++) {
+            struct comparing comparing = {.grammar = grammar, .err = err, .left = MOST_COMPARED};
+            bool disjoint;
+            MX_TRY(compare(&comparing, one_of->list[j], one_of->list[i], &disjoint));
+            if (disjoint) continue;
+            return mx_fail(err, MX_ERR_UNSUPPORTED,
+                           "the schema at %.160s: alternatives %u and %u of \"oneOf\" may admit the same value; use "
+                           "\"anyOf\", or give them types or a required member of different constants",
+                           one_of->path, j, i);
+        }
+    }
+    return MX_OK;
+}
+
+mx_status mx_grammar_finish(struct mx_grammar *grammar, struct mx_error *err)
+{
+    MX_TRY(flatten_all(grammar, err));
+    MX_TRY(find_heights(grammar, err));
+    for (uint32_t i = 0; i < grammar->one_of_count; i++) MX_TRY(check_one_of(grammar, &grammar->one_of[i], err));
+    return MX_OK;
 }

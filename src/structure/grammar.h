@@ -67,6 +67,13 @@ struct mx_grammar_node {
     uint32_t *by_key; /* members in the order of their keys' bytes */
 };
 
+/* Nodes that must have no value in common: the alternatives of a oneOf. */
+struct mx_grammar_one_of {
+    const char *path; /* where it stands */
+    const uint32_t *list;
+    uint32_t count;
+};
+
 struct mx_grammar {
     struct mx_arena arena;
     struct mx_grammar_node *nodes; /* the first is the document */
@@ -75,6 +82,8 @@ struct mx_grammar {
     uint32_t dfa_count, dfa_capacity;
     uint32_t string_dfa,
         key_dfa; /* of all STRING nodes, of all objects without named members; MX_GRAMMAR_NONE before */
+    struct mx_grammar_one_of *one_of;
+    uint32_t one_of_count;
     struct mx_dfa_budget budget;
 };
 
@@ -103,10 +112,13 @@ mx_status mx_grammar_texts(struct mx_grammar *grammar, uint32_t node, const char
                            struct mx_error *err);
 mx_status mx_grammar_string(struct mx_grammar *grammar, uint32_t node, uint32_t least, uint32_t most,
                             struct mx_error *err);
-/* Flattens choices, computes heights; MX_ERR_FORMAT where a node refers to itself before any byte, or the document
- * can't end. */
+/* Makes *node (a new one) what a schema admits; as mx_grammar_from_schema. */
+mx_status mx_grammar_schema(struct mx_grammar *grammar, const cJSON *schema, uint32_t *node, struct mx_error *err);
+/* Notes alternatives that mx_grammar_finish is to check; `path` and `list` live as long as the grammar. */
+mx_status mx_grammar_one_of(struct mx_grammar *grammar, const char *path, const uint32_t *list, uint32_t count,
+                            struct mx_error *err);
+/* When all nodes are there: flattens choices, computes heights, checks oneOf; MX_ERR_FORMAT where a node refers to
+ * itself before any byte, or the document can't end. */
 mx_status mx_grammar_finish(struct mx_grammar *grammar, struct mx_error *err);
-/* Whether no value satisfies both; false where that is not certain. */
-mx_status mx_grammar_disjoint(struct mx_grammar *grammar, uint32_t a, uint32_t b, bool *disjoint, struct mx_error *err);
 
 #endif

@@ -234,18 +234,6 @@ static mx_status fill_choice(const struct mx_schema *schema, const cJSON *choice
     return MX_OK;
 }
 
-/* Notes that a node's alternatives must have no value in common; checked when all nodes are there. */
-static mx_status note_one_of(const struct mx_schema *schema)
-{
-    struct mx_schema_compiling *compiling = schema->compiling;
-    const struct mx_grammar_node *node = &compiling->grammar->nodes[schema->node];
-    struct mx_schema_one_of *all = realloc(compiling->one_of, (compiling->one_of_count + 1) * sizeof *all);
-    if (!all) return mx_fail_memory(compiling->err, "a schema", sizeof *all);
-    compiling->one_of = all;
-    all[compiling->one_of_count++] = (struct mx_schema_one_of){*schema, node->list, node->count};
-    return MX_OK;
-}
-
 static mx_status compile(struct mx_schema *schema)
 {
     for (int merges = 0; merges <= MOST_MERGES; merges++) {
@@ -261,61 +249,47 @@ static mx_status compile(struct mx_schema *schema)
         if (any_of) return fill_choice(schema, any_of, "anyOf");
         if (!one_of) return mx_schema_fill(schema);
         MX_TRY(fill_choice(schema, one_of, "oneOf"));
-        return note_one_of(schema);
+        const struct mx_grammar_node *node = &schema->compiling->grammar->nodes[schema->node];
+        return mx_grammar_one_of(schema->compiling->grammar, schema->path, node->list, node->count,
+                                 schema->compiling->err);
     }
     return mx_schema_fail(schema, MX_ERR_LIMIT, "\"$ref\" and \"allOf\" lead from one to the next more than %d times",
                           MOST_MERGES);
 }
 
-static mx_status check_one_of(const struct mx_schema_one_of *one_of)
-{
-    const struct mx_schema *schema = &one_of->schema;
-    struct mx_schema_compiling *compiling = schema->compiling;
-    for (uint32_t i = 0; i < one_of->count; i++) {
-        for (uint32_t j = 0; j < i; j++) {
-            bool disjoint;
-            MX_TRY(
-                mx_grammar_disjoint(compiling->grammar, one_of->list[j], one_of->list[i], &disjoint, compiling->err));
-            if (disjoint) continue;
-            return mx_schema_fail(
-                schema, MX_ERR_UNSUPPORTED,
-                "alternatives %u and %u of \"oneOf\" may admit the same value; use \"anyOf\", or give "
-                "them types or a required member of different constants",
-                j, i);
-        }
-    }
-    return MX_OK;
-}
-
-static mx_status run(struct mx_schema_compiling *compiling)
+static mx_status run(struct mx_schema_compiling *compiling, uint32_t *node)
 {
     compiling->known = calloc(TABLE, sizeof *compiling->known);
     if (!compiling->known) return mx_fail_memory(compiling->err, "a schema", TABLE * sizeof *compiling->known);
     const struct mx_schema above = {.compiling = compiling, .path = "#"};
-    uint32_t node;
     if (!cJSON_IsObject(compiling->root) && !cJSON_IsBool(compiling->root)) {
         return mx_schema_fail(&above, MX_ERR_FORMAT, "a schema is an object, true or false");
     }
-    MX_TRY(mx_schema_node(&above, "", compiling->root, &node));
+    MX_TRY(mx_schema_node(&above, "", compiling->root, node));
     compiling->queue[0].path = "#";
     for (size_t i = 0; i < compiling->count; i++) {
         struct mx_schema schema = compiling->queue[i];
         MX_TRY(compile(&schema));
     }
-    MX_TRY(mx_grammar_finish(compiling->grammar, compiling->err));
-    for (size_t i = 0; i < compiling->one_of_count; i++) MX_TRY(check_one_of(&compiling->one_of[i]));
     return MX_OK;
+}
+
+mx_status mx_grammar_schema(struct mx_grammar *grammar, const cJSON *schema, uint32_t *node, struct mx_error *err)
+{
+    struct mx_schema_compiling compiling = {.grammar = grammar, .root = schema, .any = MX_GRAMMAR_NONE, .err = err};
+    const mx_status status = run(&compiling, node);
+    free(compiling.known);
+    free(compiling.queue);
+    mx_schemas_free(&compiling.made);
+    return status;
 }
 
 mx_status mx_grammar_from_schema(struct mx_grammar *grammar, const cJSON *schema, struct mx_error *err)
 {
+    uint32_t node;
     mx_grammar_init(grammar);
-    struct mx_schema_compiling compiling = {.grammar = grammar, .root = schema, .any = MX_GRAMMAR_NONE, .err = err};
-    const mx_status status = run(&compiling);
-    free(compiling.known);
-    free(compiling.queue);
-    free(compiling.one_of);
-    mx_schemas_free(&compiling.made);
+    mx_status status = mx_grammar_schema(grammar, schema, &node, err); /* the first node */
+    if (status == MX_OK) status = mx_grammar_finish(grammar, err);
     if (status != MX_OK) mx_grammar_free(grammar);
     return status;
 }

@@ -13,13 +13,6 @@ struct mx_schema {
     uint32_t node;
 };
 
-/* The alternatives of a oneOf, which must have no value in common. */
-struct mx_schema_one_of {
-    struct mx_schema schema;
-    const uint32_t *list;
-    uint32_t count;
-};
-
 struct mx_schema_compiling {
     struct mx_grammar *grammar;
     const cJSON *root;
@@ -30,9 +23,7 @@ struct mx_schema_compiling {
         uint32_t node;
     } * known;              /* a hash table: schemas that have nodes */
     struct mx_schemas made; /* by merging */
-    struct mx_schema_one_of *one_of;
-    size_t one_of_count;
-    uint32_t any; /* the node of any value; MX_GRAMMAR_NONE before */
+    uint32_t any;           /* the node of any value; MX_GRAMMAR_NONE before */
     struct mx_error *err;
 };
 

@@ -10,6 +10,7 @@
 #include <cjson/cJSON.h>
 #include <stdbool.h>
 #include <stddef.h>
+#include <stdint.h>
 
 #include "base/error.h"
 #include "base/str.h"
@@ -33,13 +34,27 @@ struct mx_tool_format {
     bool (*read)(struct mx_tool_parser *parser, const char *body, size_t length);
     /* How a call is forced: the text before the name, between it and the arguments, behind these. The first begins with
      * `open`. */
-    const char *before, *between, *behind;
+    const char *before, *between, *behind; /* NULL: arguments are no JSON there, so a call can't be forced */
+    /* The marks that the above consist of, up to a NULL: where a tokenizer has them as special tokens, they are asked
+     * for and shown as such. */
+    const char *marks[7];
+    bool short_ids; /* templates of this form take ids of nine letters and digits only */
 };
 
 /* The form that the text of a chat template shows; NULL: none that is known. */
 const struct mx_tool_format *mx_tool_format_of(const char *template, size_t length);
 extern const struct mx_tool_format mx_tool_formats[];
 extern const size_t mx_tool_format_count;
+
+/* Whether a mark is a special token. */
+typedef bool mx_tool_special(void *context, const char *mark);
+
+struct mx_grammar;
+/* Makes *node of a grammar a call in this form: of the tool called `only`, or of any (NULL). `tools` as below.
+ * MX_ERR_UNSUPPORTED where the form can't be forced, or a tool's parameters are a schema that can't. */
+mx_status mx_tool_grammar(struct mx_grammar *grammar, const struct mx_tool_format *format, const cJSON *tools,
+                          const char *only, mx_tool_special *special, void *context, uint32_t *node,
+                          struct mx_error *err);
 
 /* Receives what was found; `arguments` is the text of a JSON object, as the model wrote it. */
 struct mx_tool_events {

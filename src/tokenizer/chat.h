@@ -34,6 +34,8 @@ int32_t mx_chat_eos(const struct mx_chat *chat, size_t index);
 bool mx_chat_is_eos(const struct mx_chat *chat, int32_t id);
 
 bool mx_chat_has_template(const struct mx_chat *chat);
+/* The text of the template that a conversation with tools, or without, is put into; NULL: there is none. */
+const char *mx_chat_template(const struct mx_chat *chat, bool tools, size_t *length);
 
 /* Adds a message to a conversation, which is JSON text: a list that begins as an empty string. `text` is UTF-8. */
 void mx_chat_add(struct mx_str *conversation, const char *role, const char *text, size_t length);

@@ -135,10 +135,22 @@ mx_status mx_chat_use_template(struct mx_chat *chat, const char *path, struct mx
     return read_template(chat, "default", path, err);
 }
 
-mx_status mx_chat_parse_template(const struct mx_chat *chat, bool tools, struct mx_jinja **jinja, struct mx_error *err)
+static const struct mx_named_template *choose(const struct mx_chat *chat, bool tools)
 {
     const struct mx_named_template *template = tools ? find(chat, "tool_use") : NULL;
-    if (!template) template = find(chat, "default");
+    return template ? template : find(chat, "default");
+}
+
+const char *mx_chat_template(const struct mx_chat *chat, bool tools, size_t *length)
+{
+    const struct mx_named_template *template = choose(chat, tools);
+    *length = template ? template->length : 0;
+    return template ? template->text : NULL;
+}
+
+mx_status mx_chat_parse_template(const struct mx_chat *chat, bool tools, struct mx_jinja **jinja, struct mx_error *err)
+{
+    const struct mx_named_template *template = choose(chat, tools);
     if (template) return mx_jinja_open(jinja, template->text, template->length, template->origin, err);
     if (chat->template_count == 0)
         return mx_fail(err, MX_ERR_ARGUMENT, "this model has no chat template; give it plain text instead");

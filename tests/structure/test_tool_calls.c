@@ -2,6 +2,7 @@
 #include "support.h"
 
 #include "base/random.h"
+#include "structure/constraint.h"
 #include "structure/tool_calls.h"
 
 #define BAR "\xef\xbd\x9c"
@@ -23,7 +24,7 @@
 static const char tools_json[] =
     "[{\"type\":\"function\",\"function\":{\"name\":\"weather\",\"parameters\":{\"type\":\"object\",\"properties\":"
     "{\"city\":{\"type\":\"string\"},\"days\":{\"type\":\"integer\"},\"opts\":{\"type\":\"object\"},\"any\":{\"anyOf\":"
-    "[]}}}}},"
+    "[{\"type\":\"string\"},{\"type\":\"number\"}]}}}}},"
     "{\"type\":\"function\",\"function\":{\"name\":\"now\"}}]";
 
 struct form_case {
@@ -299,9 +300,114 @@ static void test_shuffled(void **state)
     cJSON_Delete(tools);
 }
 
+/* --- calls that are forced --- */
+
+/* Bytes, and [TOOL_CALLS] as a special token. */
+enum { SPECIAL = 256 };
+static mx_status bytes_of(void *context, int32_t token, struct mx_str *bytes, struct mx_error *err)
+{
+    (void)context;
+    (void)err;
+    if (token == SPECIAL) mx_str_putc(bytes, (char)MX_TOKEN_SPECIAL);
+    if (token == SPECIAL)
+        mx_str_puts(bytes, "[TOOL_CALLS]");
+    else
+        mx_str_putc(bytes, (char)token);
+    return MX_OK;
+}
+static bool is_special(void *context, const char *mark)
+{
+    (void)context;
+    return strcmp(mark, "[TOOL_CALLS]") == 0;
+}
+
+static struct mx_constraint *force(const struct mx_token_trie *trie, const char *template, const cJSON *tools,
+                                   const char *only)
+{
+    struct mx_error err;
+    struct mx_grammar grammar;
+    struct mx_constraint *constraint;
+    uint32_t root, node;
+    mx_grammar_init(&grammar);
+    assert_ok(mx_grammar_node(&grammar, &root, &err));
+    assert_ok(mx_tool_grammar(&grammar, mx_tool_format_of(template, strlen(template)), tools, only, is_special, NULL,
+                              &node, &err));
+    uint32_t *list = mx_arena_array(&grammar.arena, 1, sizeof *list);
+    list[0] = node;
+    grammar.nodes[root].kind = MX_GRAMMAR_CHOICE;
+    grammar.nodes[root].list = list;
+    grammar.nodes[root].count = 1;
+    assert_ok(mx_grammar_finish(&grammar, &err));
+    assert_ok(mx_constraint_open(&constraint, &grammar, trie, &err));
+    assert_ok(mx_constraint_begin(constraint, &err));
+    return constraint;
+}
+
+/* A $ in a reply is the special token. */
+static bool admits(struct mx_constraint *constraint, const char *reply)
+{
+    assert_int_equal(mx_constraint_begin(constraint, NULL), MX_OK);
+    for (const char *c = reply; *c; c++) {
+        if (!mx_constraint_accept(constraint, *c == '$' ? SPECIAL : (unsigned char)*c)) return false;
+    }
+    return mx_constraint_ended(constraint);
+}
+
+static void test_forced(void **state)
+{
+    (void)state;
+    struct mx_error err;
+    struct mx_token_trie *trie;
+    cJSON *tools = cJSON_Parse(tools_json);
+    assert_ok(mx_token_trie_open(&trie, SPECIAL + 1, bytes_of, NULL, &err));
+    struct mx_constraint *hermes = force(trie, "<tool_call>", tools, NULL), *other;
+    assert_true(admits(hermes, "<tool_call>\n{\"name\": \"now\", \"arguments\": {}}\n</tool_call>"));
+    assert_true(admits(
+        hermes, "<tool_call>\n{\"name\": \"weather\", \"arguments\": {\"city\": \"a\", \"days\": 2}}\n</tool_call>"));
+    assert_false(admits(hermes, "<tool_call>\n{\"name\": \"now\", \"arguments\": {\"a\": 1}}\n</tool_call>"));
+    assert_false(admits(hermes, "<tool_call>\n{\"name\": \"none\", \"arguments\": {}}\n</tool_call>"));
+    assert_false(
+        admits(hermes, "<tool_call>\n{\"name\": \"weather\", \"arguments\": {\"days\": \"2\"}}\n</tool_call>"));
+    assert_false(admits(hermes, "It is noon."));
+    assert_ok(mx_constraint_fork(&other, hermes, &err));
+    mx_constraint_close(hermes);
+    assert_true(admits(other, "<tool_call>\n{\"name\": \"now\", \"arguments\": {}}\n</tool_call>"));
+    mx_constraint_close(other);
+    struct mx_constraint *mistral = force(trie, "[TOOL_CALLS][ARGS]", tools, "now");
+    assert_true(admits(mistral, "$now[ARGS]{}"));
+    assert_false(admits(mistral, "[TOOL_CALLS]now[ARGS]{}")); /* as text */
+    assert_false(admits(mistral, "$weather[ARGS]{}"));
+    mx_constraint_close(mistral);
+    /* A string may hold the mark's text, but not the token. */
+    struct mx_constraint *llama = force(trie, "<|python_tag|>", tools, "weather");
+    assert_true(admits(llama, "{\"name\": \"weather\", \"parameters\": {\"city\":\"[TOOL_CALLS]\"}}"));
+    assert_false(admits(llama, "{\"name\": \"weather\", \"parameters\": {\"city\":\"$\"}}"));
+    mx_constraint_close(llama);
+    /* What can't be forced. */
+    struct mx_grammar grammar;
+    uint32_t node;
+    cJSON *bad =
+        cJSON_Parse("[{\"function\":{\"name\":\"a b\"}},{\"function\":{\"name\":\"f\",\"parameters\":{\"not\":{}}}}]");
+    mx_grammar_init(&grammar);
+    assert_fails(mx_tool_grammar(&grammar, mx_tool_format_of("<tool_call><function=", 21), tools, NULL, is_special,
+                                 NULL, &node, &err),
+                 MX_ERR_UNSUPPORTED, "can't be forced");
+    assert_fails(
+        mx_tool_grammar(&grammar, mx_tool_format_of("<tool_call>", 11), bad, "a b", is_special, NULL, &node, &err),
+        MX_ERR_ARGUMENT, "names consist of");
+    assert_fails(
+        mx_tool_grammar(&grammar, mx_tool_format_of("<tool_call>", 11), bad, "f", is_special, NULL, &node, &err),
+        MX_ERR_UNSUPPORTED, "the parameters of the tool \"f\": the schema at #: \"not\"");
+    mx_grammar_free(&grammar);
+    cJSON_Delete(bad);
+    cJSON_Delete(tools);
+    mx_token_trie_close(trie);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {cmocka_unit_test(test_forms), cmocka_unit_test(test_nothing_held_needlessly),
-                                       cmocka_unit_test(test_templates), cmocka_unit_test(test_shuffled)};
+                                       cmocka_unit_test(test_templates), cmocka_unit_test(test_shuffled),
+                                       cmocka_unit_test(test_forced)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
