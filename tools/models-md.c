@@ -17,10 +17,10 @@ int main(void)
         "a\n"
         "config decides (a window that is switched off makes a model standard). Types that are not listed are\n"
         "classified from their fields alone. A vision-language config is advised for by the text model inside it.\n\n"
-        "| model_type | class | runs |\n|---|---|---|\n",
+        "| model_type | class | runs | in particular |\n|---|---|---|---|\n",
         count, runnable);
     for (size_t i = 0; i < count; i++)
-        printf("| `%s` | %s | %s |\n", entries[i].type, mx_class_name(entries[i].class_),
-               entries[i].runnable ? "yes" : "");
+        printf("| `%s` | %s | %s | %s |\n", entries[i].type, mx_class_name(entries[i].class_),
+               entries[i].runnable ? "yes" : "", entries[i].note ? entries[i].note : "");
     return 0;
 }

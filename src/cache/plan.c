@@ -203,7 +203,7 @@ bool mx_kv_plan_shares_layers(const struct mx_kv_plan *plan)
 uint64_t mx_kv_plan_least_shared(const struct mx_kv_plan *plan)
 {
     for (uint8_t i = 0; i < plan->arch->rope_count; i++) {
-        if (mx_rope_by_length(&plan->arch->rope[i])) return UINT64_MAX;
+        if (plan->arch->rope[i].type == MX_ROPE_DYNAMIC) return UINT64_MAX;
     }
     return plan->centers ? KV_CENTER_TOKENS : 1;
 }

@@ -32,6 +32,12 @@ static uint64_t pack_layer(const struct kv_held *held)
     return held->encoded << 1 | held->decided;
 }
 
+/* Keys are rotated in one of two ways, by what the sequence can hold. */
+static bool turns_by_context(const struct mx_rope *rope)
+{
+    return rope->type == MX_ROPE_LONGROPE;
+}
+
 /* What must agree for the regions to mean the same. How many blocks a full layer has room for need not. */
 static uint64_t hash_shapes(const struct mx_kv_plan *plan)
 {
@@ -58,6 +64,10 @@ static uint64_t hash_shapes(const struct mx_kv_plan *plan)
                                   layer->state_floats,
                                   layer->k.rotated || layer->v.rotated ? plan->setup.sign_seed : 0};
         hash = XXH3_64bits_withSeed(shape, sizeof shape, hash);
+        if (layer->shape.rope && turns_by_context(&plan->arch->rope[layer->shape.rope_index])) {
+            const bool beyond = plan->context > plan->arch->rope[layer->shape.rope_index].original_context;
+            hash = XXH3_64bits_withSeed(&beyond, sizeof beyond, hash);
+        }
     }
     return hash;
 }

@@ -266,6 +266,8 @@ static void read_facts(struct mx_build *build)
     arch->qk_norm_late = family->qk_norm_late;
     arch->alibi_max = mx_config_number(config, "attn_config.alibi_bias_max|alibi_bias_max", 1e-3, 1e3, 8);
     arch->alibi_scale = arch->value_scale = 1;
+    arch->further_layers =
+        mx_config_whole(config, "num_nextn_predict_layers|num_mtp_modules", 0, MX_ARCH_MAX_LAYERS, 0);
     arch->qk_norm_bias = arch->norm_bias && !family->no_qk_norm_bias;
     arch->qkv_bias = answer(config, family->qkv_bias, MX_FIELD_QKV_BIAS);
     arch->o_bias = answer(config, family->o_bias, MX_FIELD_QKV_BIAS);

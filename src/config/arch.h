@@ -103,7 +103,7 @@ enum mx_norm {
     MX_NORM_RMS_PLAIN,   /* the same without weight (nanochat) */
 };
 
-/* Frequencies, and the cosines' factor, depend on how long the text is: its keys are of no use in another text. */
+/* Frequencies, and the cosines' factor, depend on how long the text is (dynamic) or may become (longrope). */
 static inline bool mx_rope_by_length(const struct mx_rope *rope)
 {
     return rope->type == MX_ROPE_DYNAMIC || rope->type == MX_ROPE_LONGROPE;
@@ -190,7 +190,8 @@ struct mx_arch {
     bool no_final_norm;  /* the output matrix sees the last layer's sum as it is (OPT-350m) */
     bool head_dense;     /* a dense layer, its activation and a norm before the output matrix (ModernBERT) */
     bool head_dense_bias;
-    uint32_t masked_from;     /* dynamic mask: texts beyond so many tokens have keys left out; 0: none */
+    uint32_t text_limit; /* the model computes otherwise beyond so many tokens, which the engine does not; 0: none */
+    uint32_t further_layers;  /* behind layer_count, that only guess more tokens (multi-token prediction) */
     bool residual_weights;    /* a weight per element for each residual (Doge) */
     bool layer_scalar;        /* a learned factor per layer (Gemma 4) */
     bool expert_norms;        /* norms and scales of their own around experts and dense part (Gemma 4) */

@@ -123,7 +123,7 @@ size_t mx_family_list(const struct mx_family_entry **entries)
     static struct mx_family_entry list[FAMILY_COUNT];
     for (size_t i = 0; i < FAMILY_COUNT; i++) {
         const struct mx_family *row = mx_family_find(families[i].type);
-        list[i] = (struct mx_family_entry){families[i].type, row->class_, row->names != NULL};
+        list[i] = (struct mx_family_entry){families[i].type, row->class_, row->names != NULL, row->note};
     }
     *entries = list;
     return FAMILY_COUNT;

@@ -33,6 +33,7 @@ enum mx_mlx_router {
 struct mx_family {
     const char *type;
     const char *like;                     /* a row that says all that this one leaves out: the same class, renamed */
+    const char *note;                     /* what somebody who runs one should know; NULL: nothing in particular */
     const struct mx_names *names;         /* how its tensors are called (names.h); NULL: not known here */
     void (*fill)(struct mx_build *build); /* finishes what the fields alone do not say */
 
@@ -115,6 +116,7 @@ struct mx_family_entry {
     const char *type;
     enum mx_class class_;
     bool runnable;
+    const char *note; /* NULL: none */
 };
 size_t mx_family_list(const struct mx_family_entry **entries);
 

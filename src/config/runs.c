@@ -146,8 +146,8 @@ static const char *lacks_feed_forward(enum mx_feed_forward_kind kind)
     case MX_FEED_FORWARD_NONE:
     case MX_FEED_FORWARD_DENSE:
     case MX_FEED_FORWARD_EXPERTS:
-    case MX_FEED_FORWARD_CHANNEL_MIX: return NULL;
-    case MX_FEED_FORWARD_LINEAR: return "linear layer in a feed-forward's place";
+    case MX_FEED_FORWARD_CHANNEL_MIX:
+    case MX_FEED_FORWARD_LINEAR: return NULL;
     }
     return "feed-forward of that kind";
 }
@@ -241,7 +241,6 @@ static void ask_layer(struct mx_arch *arch, const struct mx_layer *layer)
     refuse_if(arch, ffn->kind == MX_FEED_FORWARD_CHANNEL_MIX && layer->recurrence.kind != MX_RECURRENCE_RWKV,
               "channel mixing without time mixing");
     refuse_if(arch, arch->residual_weights && layer->block != MX_BLOCK_PRE, "weights on residuals of that shape");
-    refuse_if(arch, layer->linear_mixer, "linear layer in attention's place");
     refuse_if(arch, layer->shares_weights && !attention->wide_input, "weights shared by several layers");
     refuse_if(arch, arch->activation == MX_ACTIVATION_XIELU && (arch->gated || ffn->kind == MX_FEED_FORWARD_EXPERTS),
               "xIELU in a gated feed-forward or in experts");

@@ -23,6 +23,13 @@ void mx_norm_row(const struct mx_run *run, const struct mx_norm_weights *norm, f
 
 /* --- the stream of a layer --- */
 
+/* One matrix in the place of a part (Nemotron-NAS). */
+static void linear_block(const struct mx_run *run, const struct mx_linear *linear, const float *x, float *out, bool add)
+{
+    const struct mx_matmul_job job = {&linear->matrix, linear->bias, out, run->arch->hidden, add};
+    mx_matmul_many(&run->workspace->machine, &job, 1, x, run->arch->hidden, run->n);
+}
+
 static void feed_forward(const struct mx_run *run, uint32_t index, const float *x, float *out, bool add)
 {
     const struct mx_layer *layer = &run->arch->layers[index];
@@ -40,15 +47,17 @@ static void feed_forward(const struct mx_run *run, uint32_t index, const float *
         }
         break;
     case MX_FEED_FORWARD_CHANNEL_MIX: mx_channel_mix_block(run, index, x, out, add); break;
-    case MX_FEED_FORWARD_NONE:
-    case MX_FEED_FORWARD_LINEAR: break; /* config/runs.c refuses them */
+    case MX_FEED_FORWARD_LINEAR: linear_block(run, &weights->linear_ffn, x, out, add); break;
+    case MX_FEED_FORWARD_NONE: break;
     }
 }
 
 static void mixer(const struct mx_run *run, uint32_t index, const float *x, float *out, bool add)
 {
     const struct mx_layer *layer = &run->arch->layers[index];
-    if (layer->attention.kind == MX_ATTENTION_LATENT)
+    if (layer->linear_mixer)
+        linear_block(run, &run->model->weights.layers[index].linear_mixer, x, out, add);
+    else if (layer->attention.kind == MX_ATTENTION_LATENT)
         mx_latent_block(run, index, x, out, add);
     else if (mx_layer_attends(layer))
         mx_attention_block(run, index, x, out, add);
@@ -129,7 +138,7 @@ static void run_parts(struct mx_run *run, uint32_t index)
     const struct mx_layer *layer = &run->arch->layers[index];
     const struct mx_layer_weights *weights = &run->model->weights.layers[index];
     const enum mx_block_shape shape = layer->block;
-    const bool mixes = mx_layer_attends(layer) || mx_layer_recurs(layer);
+    const bool mixes = mx_layer_attends(layer) || mx_layer_recurs(layer) || layer->linear_mixer;
     const bool feeds = layer->feed_forward.kind != MX_FEED_FORWARD_NONE;
     struct mx_workspace *workspace = run->workspace;
     const size_t hidden = run->arch->hidden;
@@ -355,13 +364,23 @@ static mx_status check_tokens(const struct mx_arch *arch, const int32_t *tokens,
 static mx_status check_positions(const struct mx_arch *arch, const struct mx_segment *segment, struct mx_error *err)
 {
     const uint64_t end = mx_sequence_length(segment->sequence) + segment->n + arch->position_offset;
-    if (arch->masked_from && end > arch->masked_from)
-        return mx_fail(err, MX_ERR_LIMIT,
-                       "the text has %llu tokens; beyond %u the model leaves keys out, which the engine does not do",
-                       (unsigned long long)end, arch->masked_from);
+    if (arch->text_limit && end > arch->text_limit)
+        return mx_fail(
+            err, MX_ERR_LIMIT,
+            "the text has %llu tokens; beyond %u this model computes otherwise, which the engine does not do",
+            (unsigned long long)end, arch->text_limit);
     if (arch->positions != MX_POSITIONS_LEARNED || end <= arch->position_rows) return MX_OK;
     return mx_fail(err, MX_ERR_LIMIT, "the model has learned positions for %u tokens, and the text has %llu",
                    arch->position_rows - arch->position_offset, (unsigned long long)(end - arch->position_offset));
+}
+
+/* The length that frequencies follow. Longrope's must not change while a text grows, or its keys would stand beside
+ * others of another base: what its sequence can hold decides. */
+static uint64_t rope_length(const struct mx_rope *rope, const struct mx_part *part)
+{
+    const struct mx_segment *segment = part->segment;
+    if (rope->type == MX_ROPE_LONGROPE) return mx_kv_plan_context(mx_sequence_plan(segment->sequence));
+    return segment->text ? segment->text : part->length + segment->n;
 }
 
 /* Cosines and sines of all rows. */
@@ -373,10 +392,8 @@ static void prepare_rope(const struct mx_run *run)
         const size_t pairs = rope->dims / 2;
         for (size_t p = 0; p < run->parts; p++) {
             const struct mx_part *part = &workspace->parts[p];
-            if (p == 0 || mx_rope_by_length(rope)) {
-                const uint64_t text = part->segment->text ? part->segment->text : part->length + part->segment->n;
-                workspace->rope_factor[i] = mx_rope_frequencies(rope, text, workspace->inverse[i]);
-            }
+            if (p == 0 || rope->type == MX_ROPE_DYNAMIC)
+                workspace->rope_factor[i] = mx_rope_frequencies(rope, rope_length(rope, part), workspace->inverse[i]);
             mx_rope_rows(workspace->inverse[i], pairs, workspace->rope_factor[i], part->length + part->first, part->n,
                          workspace->cosine[i] + part->row * pairs, workspace->sine[i] + part->row * pairs);
         }

@@ -104,7 +104,8 @@ struct mx_logits_sink {
  * What a segment gets is the same to the bit whatever other segments stand beside it, however a prompt is cut into
  * segments (the first has min(text, 256) tokens at least, and `text` is said where the rotary embedding is dynamic),
  * and for any number of threads.
- * A dynamic rope takes the length that the text has after its prompt, as the reference does in one pass. */
+ * A dynamic rope takes the length that the text has after its prompt, as the reference does in one pass; longrope's
+ * long factors serve sequences whose context is beyond the original one, whatever they hold. */
 mx_status mx_model_forward(const struct mx_model *model, struct mx_workspace *workspace,
                            const struct mx_segment *segments, size_t count, const struct mx_logits_sink *sink,
                            const struct mx_progress *progress, struct mx_error *err);

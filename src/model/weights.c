@@ -229,10 +229,23 @@ static bool is_of_empty_expert(const struct mx_arch *arch, const char *name)
 
 /* Tensors that a checkpoint may hold beside the model's own: precomputed tables of older exporters, those of empty
  * experts, a second copy of a tied output matrix. */
+/* Of layers that guess further tokens than the next one: behind the model's own, or in a place of their own. */
+static bool guesses_further(const struct mx_reader *reader, const char *name)
+{
+    char layers[sizeof reader->world.outer + sizeof reader->world.body + 16];
+    if (strstr(name, "mtp_layers.") || strncmp(name, "mtp.", 4) == 0 || strstr(name, ".mtp.")) return true;
+    snprintf(layers, sizeof layers, "%s%slayers.", reader->world.outer, reader->world.body);
+    if (strncmp(name, layers, strlen(layers)) != 0) return false;
+    const unsigned long index = strtoul(name + strlen(layers), NULL, 10);
+    return index >= reader->arch->layer_count && index - reader->arch->layer_count < reader->arch->further_layers;
+}
+
 static bool is_harmless(const struct mx_reader *reader, const char *name)
 {
-    static const char *const tables[] = {".rotary_emb.inv_freq", ".attn.masked_bias", ".position_ids"};
+    static const char *const tables[] = {".rotary_emb.inv_freq", ".rotary_pos_emb.inv_freq", ".attn.masked_bias",
+                                         ".position_ids", ".embed_positions.weights"};
     if (mx_ends_with_any(name, tables, sizeof tables / sizeof *tables)) return true;
+    if (guesses_further(reader, name)) return true;
     if (reader->arch->experts.empty && is_of_empty_expert(reader->arch, name)) return true;
     const struct mx_tensor_spec head = {.role = MX_ROLE_HEAD, .layer = -1};
     struct mx_tensor_source source;

@@ -121,6 +121,7 @@ struct mx_layer_input_weights {
 struct mx_layer_weights {
     struct mx_streams_weights streams;
     struct mx_layer_input_weights layer_input;
+    struct mx_linear linear_mixer, linear_ffn;  /* [hidden, hidden]: in attention's place, in a feed-forward's */
     const float *scalar;                        /* one number, or NULL */
     const float *mixer_residual, *ffn_residual; /* [hidden]: of the stream that each part is added to, or NULL */
     struct mx_norm_weights input_norm, mixer_norm, mixer_post_norm, ffn_norm, ffn_post_norm;

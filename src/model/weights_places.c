@@ -37,6 +37,8 @@ static const struct mx_place places[MX_ROLE_COUNT] = {
     [MX_ROLE_FFN_NORM] = LAYER(NORM, ffn_norm),
     [MX_ROLE_FFN_POST_NORM] = LAYER(NORM, ffn_post_norm),
 
+    [MX_ROLE_LINEAR_MIXER] = LAYER(LINEAR, linear_mixer),
+    [MX_ROLE_LINEAR_FFN] = LAYER(LINEAR, linear_ffn),
     [MX_ROLE_MIXER_RESIDUAL] = LAYER(FLOATS, mixer_residual),
     [MX_ROLE_FFN_RESIDUAL] = LAYER(FLOATS, ffn_residual),
     [MX_ROLE_LAYER_SCALAR] = LAYER(FLOATS, scalar),

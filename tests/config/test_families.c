@@ -218,12 +218,12 @@ static void test_document(void **state)
 {
     const struct mx_family_entry *entries;
     const size_t count = mx_family_list(&entries);
-    char *text, row[160];
+    char *text, row[320];
     size_t length, rows = 0;
     assert_ok(mx_file_read("docs/models.md", 1 << 20, &text, &length, &err));
     for (size_t i = 0; i < count; i++) {
-        snprintf(row, sizeof row, "\n| `%s` | %s | %s |\n", entries[i].type, mx_class_name(entries[i].class_),
-                 entries[i].runnable ? "yes" : "");
+        snprintf(row, sizeof row, "\n| `%s` | %s | %s | %s |\n", entries[i].type, mx_class_name(entries[i].class_),
+                 entries[i].runnable ? "yes" : "", entries[i].note ? entries[i].note : "");
         if (!strstr(text, row)) fail_msg("docs/models.md is older than the table: %s", entries[i].type);
     }
     for (const char *at = text; (at = strstr(at, "\n| `")); at++) rows++;

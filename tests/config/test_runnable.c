@@ -251,13 +251,40 @@ static void test_experts(void **state)
     mx_arch_free(&arch);
 }
 
+/* What a config leaves to its class, or says of a model that runs in part only. */
+static void test_kin(void **state)
+{
+    struct mx_arch arch = parse("{\"model_type\":\"baichuan\",\"model_max_length\":4096," SIZES "}");
+    assert_true(arch.runnable && arch.positions == MX_POSITIONS_ALIBI && !arch.layers[0].attention.rope); /* 13B */
+    mx_arch_free(&arch);
+    arch = parse("{\"model_type\":\"baichuan\",\"max_position_embeddings\":4096," SIZES "}");
+    assert_true(arch.runnable && arch.positions == MX_POSITIONS_ROPE && arch.layers[0].attention.rope);
+    mx_arch_free(&arch);
+    arch = parse("{\"model_type\":\"baichuan\",\"max_position_embeddings\":4096,\"hidden_size\":64,"
+                 "\"num_hidden_layers\":4,\"num_attention_heads\":4,\"intermediate_size\":96,\"vocab_size\":125696}");
+    assert_false(arch.runnable);
+    assert_non_null(strstr(arch.not_runnable, "normalized rows"));
+    mx_arch_free(&arch);
+    arch = parse("{\"model_type\":\"qwen\",\"seq_length\":2048," SIZES "}");
+    assert_int_equal(arch.text_limit, 2048);
+    mx_arch_free(&arch);
+    arch = parse("{\"model_type\":\"qwen\",\"seq_length\":2048,\"use_dynamic_ntk\":false,\"use_logn_attn\":false," SIZES
+                 "}");
+    assert_int_equal(arch.text_limit, 0);
+    mx_arch_free(&arch);
+    arch = parse("{\"model_type\":\"chatglm\",\"rope_ratio\":500,\"kv_channels\":16," SIZES "}");
+    assert_true(arch.rope[0].theta == 5e6 && arch.rope[0].dims == 8);
+    mx_arch_free(&arch);
+    arch = parse("{\"model_type\":\"chatglm\",\"position_encoding_2d\":true," SIZES "}");
+    assert_false(arch.runnable);
+    mx_arch_free(&arch);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_tensors),
-        cmocka_unit_test(test_windows),
-        cmocka_unit_test(test_rope),
-        cmocka_unit_test(test_experts),
+        cmocka_unit_test(test_tensors), cmocka_unit_test(test_windows), cmocka_unit_test(test_rope),
+        cmocka_unit_test(test_experts), cmocka_unit_test(test_kin),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -177,6 +177,13 @@ void mx_fill_olmo(struct mx_build *build)
         mx_config_need(config, "intermediate_size|mlp_hidden_size|mlp_ratio", 1, MX_ARCH_MAX_WIDTH);
         return;
     }
+    char norm[32] = "", block[32] = "";
+    mx_config_text(config, "layer_norm_type", norm, sizeof norm);
+    mx_config_text(config, "block_type", block, sizeof block);
+    if (mx_config_flag(config, "attention_layer_norm", false) || mx_config_flag(config, "alibi", false) ||
+        mx_config_flag(config, "include_bias", false) || mx_config_flag(config, "layer_norm_with_affine", false) ||
+        (norm[0] && strcmp(norm, "default") != 0) || (block[0] && strcmp(block, "sequential") != 0))
+        mx_arch_refuse(arch, "the engine runs OLMo of plain norms, rotary positions and no biases alone");
     arch->vocab = mx_config_whole(config, "embedding_size", 1, MX_ARCH_MAX_VOCAB, arch->vocab);
     for (uint32_t i = 0; i < arch->layer_count; i++) arch->layers[i].feed_forward.width = (uint32_t)width;
 }
@@ -192,10 +199,16 @@ void mx_fill_stablelm(struct mx_build *build)
     if (mx_config_flag(build->config, "use_parallel_residual", false)) mx_build_block(build, MX_BLOCK_PARALLEL);
 }
 
-/* The first Qwen gives the width of gate and up together. */
+/* The first Qwen gives the width of gate and up together. Texts beyond seq_length change the rotary base, and make
+ * queries grow. */
 void mx_fill_qwen(struct mx_build *build)
 {
+    struct mx_config *config = build->config;
     struct mx_arch *arch = build->arch;
+    const bool stretches = mx_config_flag(config, "use_dynamic_ntk", true);
+    if (mx_config_flag(config, "use_logn_attn", true) || stretches)
+        arch->text_limit = mx_config_whole(config, "seq_length", 1, MX_ARCH_MAX_CONTEXT, 8192);
+    if (!mx_config_flag(config, "no_bias", true)) mx_arch_refuse(arch, "the engine has no such biases of a first Qwen");
     for (uint32_t i = 0; i < arch->layer_count; i++) arch->layers[i].feed_forward.width /= 2;
 }
 
@@ -205,6 +218,12 @@ void mx_fill_chatglm(struct mx_build *build)
     struct mx_config *config = build->config;
     struct mx_arch *arch = build->arch;
     const bool grouped = mx_config_flag(config, "multi_query_attention", false);
+    const double ratio = mx_config_number(config, "rope_ratio", 1e-6, 1e9, 1);
+    arch->rope[0].theta *= ratio;
+    if (mx_config_find(config, "inner_hidden_size|position_encoding_2d"))
+        mx_arch_refuse(arch, "the engine does not run the first ChatGLM, whose positions have two dimensions");
+    if (mx_config_flag(config, "apply_residual_connection_post_layernorm", false))
+        mx_arch_refuse(arch, "the engine has no residuals behind norms");
     arch->qkv_bias = mx_config_flag(config, "add_qkv_bias|add_bias_linear", false);
     arch->o_bias = arch->mlp_bias = mx_config_flag(config, "add_bias_linear", false);
     if (!mx_config_flag(config, "rmsnorm", true)) {
@@ -213,4 +232,26 @@ void mx_fill_chatglm(struct mx_build *build)
     }
     for (uint32_t i = 0; i < arch->layer_count; i++)
         arch->layers[i].attention.kv_heads = grouped ? build->kv_heads : build->heads;
+}
+
+/* 7B rotates; 13B, whose config gives no max_position_embeddings, takes slopes off its scores. Baichuan 2 normalizes
+ * the rows of its output matrix. */
+void mx_fill_baichuan(struct mx_build *build)
+{
+    struct mx_arch *arch = build->arch;
+    enum { SECOND = 125696 }; /* its vocabulary */
+    if (arch->vocab == SECOND)
+        mx_arch_refuse(arch, "the engine has no output matrix with normalized rows (Baichuan 2)");
+    if (mx_config_find(build->config, "max_position_embeddings")) return;
+    arch->positions = MX_POSITIONS_ALIBI;
+    arch->rope_count = 0;
+    for (uint32_t i = 0; i < arch->layer_count; i++) arch->layers[i].attention.rope = false;
+}
+
+/* Queries, keys and values have a switch of their own; the other biases another. */
+void mx_fill_internlm3(struct mx_build *build)
+{
+    struct mx_arch *arch = build->arch;
+    arch->o_bias = arch->mlp_bias = mx_config_flag(build->config, "bias", false);
+    arch->qkv_bias = mx_config_flag(build->config, "qkv_bias", false);
 }

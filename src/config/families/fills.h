@@ -21,7 +21,9 @@ void mx_fill_olmo(struct mx_build *build);
 void mx_fill_opt(struct mx_build *build);
 void mx_fill_persimmon(struct mx_build *build);
 void mx_fill_qwen(struct mx_build *build);
+void mx_fill_baichuan(struct mx_build *build);
 void mx_fill_ctrl(struct mx_build *build);
+void mx_fill_internlm3(struct mx_build *build);
 void mx_fill_stablelm(struct mx_build *build);
 void mx_fill_xglm(struct mx_build *build);
 
@@ -36,6 +38,7 @@ void mx_fill_axk1(struct mx_build *build);
 void mx_fill_deepseek_v4(struct mx_build *build);
 void mx_fill_kimi_linear(struct mx_build *build);
 void mx_fill_longcat(struct mx_build *build);
+void mx_fill_minicpm(struct mx_build *build);
 void mx_fill_minicpm3(struct mx_build *build);
 void mx_fill_mistral4(struct mx_build *build);
 void mx_fill_sparse_indexer(struct mx_build *build);
@@ -62,6 +65,7 @@ void mx_fill_zaya(struct mx_build *build);
 
 /* layered.c: layers that differ in sizes, and other families with a twist */
 void mx_fill_afmoe(struct mx_build *build);
+void mx_fill_bailing(struct mx_build *build);
 void mx_fill_bitnet(struct mx_build *build);
 void mx_fill_cohere(struct mx_build *build);
 void mx_fill_cohere2_moe(struct mx_build *build);

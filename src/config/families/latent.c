@@ -109,6 +109,14 @@ void mx_fill_mistral4(struct mx_build *build)
     experts->group_pairs = experts->groups > 0;
 }
 
+void mx_fill_minicpm(struct mx_build *build)
+{
+    mx_fill_minicpm3(build);
+    if (mx_config_object(build->config, "sparse_config"))
+        mx_arch_refuse(build->arch, "the engine has no sparse attention of MiniCPM 4");
+    if (build->arch->experts.count) mx_arch_refuse(build->arch, "the engine has no experts of MiniCPM");
+}
+
 void mx_fill_minicpm3(struct mx_build *build)
 {
     struct mx_config *config = build->config;

@@ -89,6 +89,9 @@ void mx_fill_decilm(struct mx_build *build)
         struct mx_layer *layer = &arch->layers[i];
         const cJSON *attention = mx_json_get_set(block, "attention"), *ffn = mx_json_get_set(block, "ffn");
         const cJSON *group = mx_json_get_set(attention, "n_heads_in_group");
+        if (mx_json_get_set(attention, "window_length") || mx_json_get_set(attention, "num_sink_tokens") ||
+            mx_json_get_set(ffn, "moe") || mx_json_get_set(attention, "mamba"))
+            mx_arch_refuse(arch, "the engine has no windows, experts or state spaces in blocks of this kind");
         if (cJSON_IsTrue(mx_json_get(attention, "no_op")) ||
             cJSON_IsTrue(mx_json_get(attention, "replace_with_linear"))) {
             layer->linear_mixer = cJSON_IsTrue(mx_json_get(attention, "replace_with_linear"));
@@ -127,7 +130,7 @@ void mx_fill_doge(struct mx_build *build)
 {
     struct mx_arch *arch = build->arch;
     arch->residual_weights = true;
-    arch->masked_from = mx_config_whole(build->config, "keep_window_size", 1, MX_ARCH_MAX_CONTEXT, 2048);
+    arch->text_limit = mx_config_whole(build->config, "keep_window_size", 1, MX_ARCH_MAX_CONTEXT, 2048);
     for (uint32_t i = 0; i < arch->layer_count; i++) arch->layers[i].attention.dynamic_mask = true;
     if (mx_config_flag(build->config, "is_moe", false)) {
         mx_arch_refuse(arch, "the engine has no product-key experts");
@@ -419,6 +422,7 @@ void mx_fill_openelm(struct mx_build *build)
     const cJSON *multipliers = mx_config_list(config, "ffn_multipliers");
     const uint32_t unit = mx_config_whole(config, "ffn_dim_divisor", 1, 65536, 256);
     arch->tied = mx_config_flag(config, "share_input_output_layers", true);
+    arch->rope[0].theta = mx_config_number(config, "rope_freq_constant", 1e-3, 1e15, 10000);
     if (mx_config_flag(config, "normalize_qk_projections", false)) arch->qk_norm = MX_QK_NORM_HEAD;
     for (uint32_t i = 0; i < arch->layer_count; i++) {
         struct mx_layer *layer = &arch->layers[i];
@@ -478,4 +482,14 @@ void mx_fill_solar_open(struct mx_build *build)
         layer->feed_forward.shared_width =
             layer->feed_forward.width * mx_config_whole(build->config, MX_FIELD_SHARED_EXPERTS, 0, 64, 1);
     }
+}
+
+/* Ling: a router per modality and normalized rows of the output matrix are other models'. */
+void mx_fill_bailing(struct mx_build *build)
+{
+    struct mx_arch *arch = build->arch;
+    if (mx_config_flag(build->config, "norm_head", false))
+        mx_arch_refuse(arch, "the engine has no output matrix with normalized rows");
+    if (mx_config_flag(build->config, "multi_gate", false))
+        mx_arch_refuse(arch, "the engine has no router per modality");
 }
