@@ -103,42 +103,72 @@ static void measure(const struct row *row, void (*work)(void *context), void *co
 
 /* A matrix at the next place of the weights. Scales and biases come from random bits too, with the exponent of a
  * bfloat16 tamed by the fill (see main), so that nothing is infinite. */
-static struct mx_matrix next_matrix(size_t rows, size_t cols, int bits, int group, enum mx_dtype dtype)
+static struct mx_matrix next_matrix(struct mx_matrix matrix)
 {
-    struct mx_matrix matrix = {.rows = rows, .cols = cols, .bits = bits, .group = group, .dtype = dtype};
-    const size_t bytes = mx_matrix_bytes(&matrix), codes = rows * mx_matrix_row_bytes(&matrix);
-    const size_t groups = (bytes - codes) / 2;
-    if (bench.at + bytes > WEIGHT_BYTES) bench.at = 0;
+    const size_t bytes = mx_matrix_bytes(&matrix), codes = matrix.rows * mx_matrix_row_bytes(&matrix);
+    const bool biases = matrix.bits && matrix.codes == MX_CODES_AFFINE;
+    const size_t all = biases ? 2 * bytes - codes : bytes;
+    if (bench.at + all > WEIGHT_BYTES) bench.at = 0;
     matrix.data = bench.weights + bench.at;
     matrix.scales = matrix.data + codes;
-    matrix.biases = matrix.scales + groups;
-    bench.at += (bytes + 1) / 2 * 2;
+    matrix.biases = biases ? matrix.data + bytes : NULL;
+    bench.at += (all + 1) / 2 * 2;
     return matrix;
+}
+
+struct format {
+    enum mx_dtype dtype;
+    int bits, group;
+    enum mx_codes codes;
+};
+
+static const struct format float_formats[] = {
+    {.codes = MX_CODES_MXFP4, .bits = 4, .group = 32},
+    {.codes = MX_CODES_NVFP4, .bits = 4, .group = 16},
+    {.codes = MX_CODES_MXFP8, .bits = 8, .group = 32},
+    {.codes = MX_CODES_FLOAT8, .bits = 8, .group = 128},
+};
+
+static struct mx_matrix matrix_of(size_t rows, size_t cols, const struct format *format)
+{
+    return (struct mx_matrix){.rows = rows,
+                              .cols = cols,
+                              .bits = format->bits,
+                              .group = format->group,
+                              .dtype = format->dtype,
+                              .codes = format->codes,
+                              .group_rows = format->codes == MX_CODES_FLOAT8 ? 128 : 0};
+}
+
+static void format_name(char name[16], const struct format *format)
+{
+    static const char *const dtypes[] = {[MX_F32] = "f32", [MX_F16] = "f16", [MX_BF16] = "bf16"};
+    static const char *const codes[] = {
+        [MX_CODES_MXFP4] = "mxfp4", [MX_CODES_MXFP8] = "mxfp8", [MX_CODES_NVFP4] = "nvfp4", [MX_CODES_FLOAT8] = "f8"};
+    if (format->bits && format->codes == MX_CODES_AFFINE)
+        snprintf(name, 16, "q%dg%d", format->bits, format->group);
+    else
+        snprintf(name, 16, "%s", format->bits ? codes[format->codes] : dtypes[format->dtype]);
 }
 
 struct product {
     size_t rows, cols, tokens;
-    int bits, group;
-    enum mx_dtype dtype;
+    struct format format;
 };
 
 static void run_product(void *context)
 {
     const struct product *p = context;
-    const struct mx_matrix matrix = next_matrix(p->rows, p->cols, p->bits, p->group, p->dtype);
+    const struct mx_matrix matrix = next_matrix(matrix_of(p->rows, p->cols, &p->format));
     mx_matmul(&bench.machine, bench.out, bench.x, p->tokens, &matrix, NULL);
 }
 
 static void bench_product(const char *shape, struct product p)
 {
-    static const char *const dtypes[] = {[MX_F32] = "f32", [MX_F16] = "f16", [MX_BF16] = "bf16"};
     struct row row = {.level = bench.machine.kernels->level, .tokens = p.tokens};
-    struct mx_matrix matrix = {.rows = p.rows, .cols = p.cols, .bits = p.bits, .group = p.group, .dtype = p.dtype};
+    const struct mx_matrix matrix = next_matrix(matrix_of(p.rows, p.cols, &p.format));
     char format[16];
-    if (p.bits)
-        snprintf(format, sizeof format, "q%dg%d", p.bits, p.group);
-    else
-        snprintf(format, sizeof format, "%s", dtypes[p.dtype]);
+    format_name(format, &p.format);
     snprintf(row.name, sizeof row.name, "%s %zux%zu %s", shape, p.rows, p.cols, format);
     row.bytes = (double)mx_matrix_bytes(&matrix);
     row.flops = 2.0 * (double)p.rows * (double)p.cols * (double)p.tokens;
@@ -149,8 +179,7 @@ static void bench_product(const char *shape, struct product p)
  * token also the output matrix [151936, 1024]. */
 struct model {
     size_t tokens;
-    int bits, group;
-    enum mx_dtype dtype;
+    struct format format;
 };
 
 static void run_jobs(const struct model *model, const size_t *rows, int count, size_t cols)
@@ -159,7 +188,7 @@ static void run_jobs(const struct model *model, const size_t *rows, int count, s
     struct mx_matmul_job jobs[3];
     float *out = bench.out;
     for (int i = 0; i < count; i++) {
-        matrices[i] = next_matrix(rows[i], cols, model->bits, model->group, model->dtype);
+        matrices[i] = next_matrix(matrix_of(rows[i], cols, &model->format));
         jobs[i] = (struct mx_matmul_job){.matrix = &matrices[i], .out = out, .out_stride = rows[i]};
         out += model->tokens * rows[i];
     }
@@ -178,11 +207,14 @@ static void run_model(void *context)
     if (model->tokens == 1) run_jobs(model, (const size_t[]){151936}, 1, 1024);
 }
 
-static void bench_model(const char *format, struct model model)
+static void bench_model(struct model model)
 {
+    const struct format *own = &model.format;
     const double layer = 4096.0 * 1024 + 1024 * 2048 + 6144 * 1024 + 1024 * 3072;
     const double weights = 28 * layer + (model.tokens == 1 ? 151936.0 * 1024 : 0);
-    const double bits = model.bits ? model.bits + 32.0 / model.group : 8.0 * (double)mx_dtype_size(model.dtype);
+    const double bits = own->bits ? own->bits + 32.0 / own->group : 8.0 * (double)mx_dtype_size(own->dtype);
+    char format[16];
+    format_name(format, own);
     struct row row = {.level = bench.machine.kernels->level,
                       .tokens = model.tokens,
                       .bytes = weights * bits / 8,
@@ -195,26 +227,30 @@ static void bench_products(void)
 {
     static const int widths[] = {2, 3, 4, 5, 6, 8}, groups[] = {32, 64, 128};
     for (size_t b = 0; b < 6; b++) {
-        bench_product("ffn", (struct product){3072, 1024, 1, widths[b], 64, MX_BF16});
+        bench_product("ffn", (struct product){3072, 1024, 1, {MX_BF16, widths[b], 64}});
     }
-    for (size_t g = 0; g < 3; g++) bench_product("down", (struct product){1024, 3072, 1, 4, groups[g], MX_BF16});
-    bench_product("q", (struct product){2048, 1024, 1, 4, 64, MX_BF16});
-    bench_product("kv", (struct product){1024, 1024, 1, 4, 64, MX_BF16});
-    bench_product("vocab", (struct product){151936, 1024, 1, 4, 64, MX_BF16});
+    for (size_t g = 0; g < 3; g++) bench_product("down", (struct product){1024, 3072, 1, {MX_BF16, 4, groups[g]}});
+    for (size_t f = 0; f < sizeof float_formats / sizeof *float_formats; f++)
+        bench_product("down", (struct product){1024, 3072, 1, float_formats[f]});
+    bench_product("q", (struct product){2048, 1024, 1, {MX_BF16, 4, 64}});
+    bench_product("kv", (struct product){1024, 1024, 1, {MX_BF16, 4, 64}});
+    bench_product("vocab", (struct product){151936, 1024, 1, {MX_BF16, 4, 64}});
     for (int dtype = MX_F32; dtype <= MX_BF16; dtype++)
-        bench_product("ffn", (struct product){3072, 1024, 1, 0, 0, dtype});
-    for (size_t n = 2; n <= 64; n *= 2) bench_product("ffn", (struct product){3072, 1024, n, 4, 64, MX_BF16});
-    for (size_t n = 2; n <= 64; n *= 2) bench_product("ffn", (struct product){3072, 1024, n, 0, 0, MX_BF16});
+        bench_product("ffn", (struct product){3072, 1024, 1, {dtype, 0, 0}});
+    for (size_t n = 2; n <= 64; n *= 2) bench_product("ffn", (struct product){3072, 1024, n, {MX_BF16, 4, 64}});
+    for (size_t n = 2; n <= 64; n *= 2) bench_product("ffn", (struct product){3072, 1024, n, {MX_BF16, 0, 0}});
     for (size_t b = 0; b < 6; b++) {
-        bench_product("ffn", (struct product){3072, 1024, 512, widths[b], 64, MX_BF16});
+        bench_product("ffn", (struct product){3072, 1024, 512, {MX_BF16, widths[b], 64}});
     }
     for (int dtype = MX_F32; dtype <= MX_BF16; dtype++) {
-        bench_product("ffn", (struct product){3072, 1024, 512, 0, 0, dtype});
+        bench_product("ffn", (struct product){3072, 1024, 512, {dtype, 0, 0}});
     }
+    for (size_t f = 0; f < sizeof float_formats / sizeof *float_formats; f++)
+        for (size_t n = 1; n <= 512; n *= 8) bench_product("ffn", (struct product){3072, 1024, n, float_formats[f]});
     for (size_t n = 1; n <= 512; n += 511) {
-        bench_model("q4g64", (struct model){n, 4, 64, MX_BF16});
-        bench_model("q8g64", (struct model){n, 8, 64, MX_BF16});
-        if (n > 1) bench_model("bf16", (struct model){n, 0, 0, MX_BF16});
+        bench_model((struct model){n, {MX_BF16, 4, 64}});
+        bench_model((struct model){n, {MX_BF16, 8, 64}});
+        if (n > 1) bench_model((struct model){n, {MX_BF16, 0, 0}});
     }
 }
 

@@ -15,11 +15,11 @@ static void fill(struct mx_dense_kernels *table, enum mx_cpu_level level)
 #if MX_X86_LEVELS
     if (level < MX_CPU_AVX2) return;
     mx_dense_fill_avx2(table);
-    mx_affine_fill_avx2(table->products);
+    mx_code_fill_avx2(table->products);
     mx_plain_fill_avx2(table->products);
     if (level < MX_CPU_AVX512) return;
     mx_dense_fill_avx512(table);
-    mx_affine_fill_avx512(table->products);
+    mx_code_fill_avx512(table->products);
     mx_plain_fill_avx512(table->products);
 #endif
 }

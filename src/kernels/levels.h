@@ -22,7 +22,7 @@ void mx_kv_turn_fill_scalar(struct mx_kv_kernels *kernels);
 
 #define MX_LEVEL_PARTS(level)                                                                                          \
     void mx_dense_fill_##level(struct mx_dense_kernels *table);                                                        \
-    void mx_affine_fill_##level(struct mx_product_kernels products[MX_WEIGHT_KINDS]);                                  \
+    void mx_code_fill_##level(struct mx_product_kernels products[MX_WEIGHT_KINDS]);                                    \
     void mx_plain_fill_##level(struct mx_product_kernels products[MX_WEIGHT_KINDS]);                                   \
     void mx_kv_codes_fill_##level(struct mx_kv_kernels *table);                                                        \
     void mx_kv_fp16_fill_##level(struct mx_kv_kernels *table);                                                         \

@@ -22,17 +22,26 @@ enum mx_weight_kind mx_weight_kind(const struct mx_matrix *matrix)
     static const enum mx_weight_kind affine[] = {
         [2] = MX_WEIGHT_AFFINE2, [3] = MX_WEIGHT_AFFINE3, [4] = MX_WEIGHT_AFFINE4,
         [5] = MX_WEIGHT_AFFINE5, [6] = MX_WEIGHT_AFFINE6, [8] = MX_WEIGHT_AFFINE8};
-    return matrix->bits ? affine[matrix->bits] : plain[matrix->dtype];
+    if (!matrix->bits) return plain[matrix->dtype];
+    switch (matrix->codes) {
+    case MX_CODES_AFFINE: break;
+    case MX_CODES_MXFP4: return MX_WEIGHT_MXFP4;
+    case MX_CODES_NVFP4: return MX_WEIGHT_NVFP4;
+    case MX_CODES_MXFP8:
+    case MX_CODES_FLOAT8: return MX_WEIGHT_E4M3;
+    }
+    return affine[matrix->bits];
 }
 
 size_t mx_product_scratch_bytes(size_t cols)
 {
-    const size_t panel = MX_PANEL_ROWS * MX_PANEL_COLS * sizeof(float);           /* unpacked weights */
-    const size_t groups = 2 * MX_PANEL_ROWS * MX_PANEL_COLS / 32 * sizeof(float); /* their scales and biases */
+    const size_t panel = MX_PANEL_ROWS * MX_PANEL_COLS * sizeof(float);                       /* unpacked weights */
+    const size_t groups = 2 * MX_PANEL_ROWS * MX_PANEL_COLS / MX_LEAST_GROUP * sizeof(float); /* scales and biases */
     const size_t sums = MX_PANEL_ROWS * (MX_CHUNK_TOKENS + 16) * sizeof(float);
-    const size_t row = mx_round_up(cols, 16) * sizeof(float); /* the scalar way: one row */
+    /* A number for each group of MX_LEAST_GROUP of the 32 rows in a vector, or one row in plain C. */
+    const size_t rows = 2 * mx_round_up(cols, 256) * sizeof(float);
     const size_t vector = panel + groups + sums;
-    return mx_round_up(row > vector ? row : vector, 64);
+    return mx_round_up(rows > vector ? rows : vector, 64);
 }
 
 size_t mx_product_prepared_bytes(size_t n, size_t cols)

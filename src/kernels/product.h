@@ -21,13 +21,17 @@ enum mx_weight_kind {
     MX_WEIGHT_AFFINE5,
     MX_WEIGHT_AFFINE6,
     MX_WEIGHT_AFFINE8,
+    MX_WEIGHT_MXFP4,
+    MX_WEIGHT_NVFP4,
+    MX_WEIGHT_E4M3, /* with a scale of any kind */
     MX_WEIGHT_KINDS,
 };
 
-/* The kind of a matrix whose description has been checked (bits 0, 2, 3, 4, 5, 6 or 8). */
+/* The kind of a matrix whose description has been checked. */
 enum mx_weight_kind mx_weight_kind(const struct mx_matrix *matrix);
 
 enum {
+    MX_LEAST_GROUP = 16,   /* of any format that has groups */
     MX_PANEL_ROWS = 32,    /* rows that a GEMM takes at a time; the unit of a GEMV's pieces */
     MX_PANEL_COLS = 1024,  /* columns of a panel that are unpacked at a time; a multiple of every group */
     MX_CHUNK_TOKENS = 512, /* tokens per pass over the weights; more are taken in several passes */

@@ -8,57 +8,12 @@
 #include "checkpoint/affine.h"
 #include "checkpoint/checkpoint.h"
 #include "checkpoint/floats.h"
-#include "files.h"
-
-static struct mx_error err;
+#include "mlx_files.h"
 
 static const int widths[] = {2, 3, 4, 5, 6, 8};
 static const int groups[] = {32, 64, 128};
 static const char *const dtypes[] = {"f32", "f16", "bf16"};
 static const char *const matrices[] = {"a", "b", "c"};
-
-struct file {
-    struct mx_map map;
-    struct mx_arena arena;
-    struct mx_safetensors header;
-};
-
-static bool open_file(struct file *file, const char *name)
-{
-    char path[256];
-    *file = (struct file){0};
-    snprintf(path, sizeof path, "tests/data/mlx/%s", name);
-    if (!mx_is_file(path)) {
-        if (!shared_fixtures()) return false;
-        snprintf(path, sizeof path, "%s/mlx/%s", shared_fixtures(), name);
-    }
-    assert_ok(mx_map_open(&file->map, path, &err));
-    assert_ok(mx_safetensors_read(&file->header, &file->arena, path, file->map.data, file->map.length, &err));
-    return true;
-}
-
-static void close_file(struct file *file)
-{
-    mx_map_close(&file->map);
-    mx_arena_free(&file->arena);
-}
-
-static const struct mx_tensor *find(const struct file *file, const char *prefix, const char *part)
-{
-    char name[128];
-    snprintf(name, sizeof name, "%s.%s", prefix, part);
-    for (size_t i = 0; i < file->header.count; i++) {
-        if (strcmp(file->header.tensors[i].name, name) == 0) return &file->header.tensors[i];
-    }
-    fail_msg("%s is missing", name);
-    return NULL;
-}
-
-/* The rows of a stack [E, rows, cols] one below the other. */
-static size_t row_count(const struct mx_tensor *tensor)
-{
-    return tensor->elements / tensor->shape[tensor->rank - 1];
-}
 
 static struct mx_matrix as_matrix(const struct file *file, const char *prefix, size_t cols, int bits, int group)
 {

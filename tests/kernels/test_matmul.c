@@ -5,7 +5,7 @@
 #include <math.h>
 
 #include "base/arena.h"
-#include "base/half.h"
+#include "base/floats.h"
 #include "base/random.h"
 #include "kernels/guarded.h"
 #include "kernels/heads.h"
@@ -18,6 +18,26 @@ static struct mx_error err;
 #define SUBNORMAL 1e-34
 
 static const int widths[] = {2, 3, 4, 5, 6, 8}, group_sizes[] = {32, 64, 128};
+
+/* How a matrix is stored; as in struct mx_matrix. */
+struct format {
+    enum mx_dtype dtype;
+    int bits, group;
+    enum mx_codes codes;
+    size_t group_rows, tile_row, step;
+};
+
+static const struct format float_formats[] = {
+    {.codes = MX_CODES_MXFP4, .bits = 4, .group = 32},
+    {.codes = MX_CODES_NVFP4, .bits = 4, .group = 16},
+    {.codes = MX_CODES_MXFP8, .bits = 8, .group = 32},
+    {.codes = MX_CODES_MXFP4, .bits = 4, .group = 32, .step = 2},
+    {.codes = MX_CODES_FLOAT8, .bits = 8, .group = 128, .group_rows = 128, .tile_row = 70},
+    {.codes = MX_CODES_FLOAT8, .bits = 8, .group = 96, .group_rows = 3, .dtype = MX_BF16, .step = 3},
+    {.codes = MX_CODES_FLOAT8, .bits = 8, .group = 1 << 20, .group_rows = SIZE_MAX / 2}, /* one for all */
+    {.codes = MX_CODES_FLOAT8, .bits = 8, .group = 1 << 20, .dtype = MX_F16},            /* one for each row */
+};
+enum { FLOAT_FORMATS = sizeof float_formats / sizeof *float_formats };
 
 /* A matrix, and what it holds: exact[r, c], without the roundings of the affine formats, and bound[r, c], the size of
  * its terms |scale * code| + |bias|. */
@@ -34,13 +54,8 @@ static size_t pick(struct mx_random *random, size_t count)
 
 static float store_number(uint8_t *numbers, size_t index, enum mx_dtype dtype, float value)
 {
-    const uint16_t half = dtype == MX_F16 ? mx_f16_from_f32(value) : mx_bf16_from_f32(value);
-    if (dtype == MX_F32) {
-        memcpy(numbers + 4 * index, &value, 4);
-        return value;
-    }
-    memcpy(numbers + 2 * index, &half, 2);
-    return dtype == MX_F16 ? mx_f32_from_f16(half) : mx_f32_from_bf16(half);
+    mx_float_store(numbers, dtype, index, value);
+    return mx_float_round(value, dtype);
 }
 
 /* Mostly normal numbers; now and then zero, tiny, subnormal in f16, or large. */
@@ -59,8 +74,11 @@ static float hostile(struct mx_random *random)
 
 static void fill_plain(struct sample *sample, struct mx_random *random)
 {
-    for (size_t i = 0; i < sample->matrix.rows * sample->matrix.cols; i++) {
-        sample->exact[i] = store_number(sample->data.data, i, sample->matrix.dtype, hostile(random));
+    const size_t cols = sample->matrix.cols;
+    for (size_t i = 0; i < sample->matrix.rows * cols; i++) {
+        const size_t r = i / cols, c = i % cols;
+        sample->exact[i] = store_number(sample->data.data, r * mx_matrix_step(&sample->matrix) * cols + c,
+                                        sample->matrix.dtype, hostile(random));
         sample->bound[i] = fabs(sample->exact[i]);
     }
 }
@@ -68,11 +86,12 @@ static void fill_plain(struct sample *sample, struct mx_random *random)
 static void fill_affine(struct sample *sample, struct mx_random *random)
 {
     const struct mx_matrix *matrix = &sample->matrix;
-    const size_t bits = (size_t)matrix->bits, group = (size_t)matrix->group, row_bytes = mx_matrix_row_bytes(matrix);
+    const size_t bits = (size_t)matrix->bits, group = (size_t)matrix->group, stride = mx_matrix_stride(matrix);
     for (size_t r = 0; r < matrix->rows; r++) {
         for (size_t c = 0; c < matrix->cols; c++) {
             static float scale, bias;
-            const size_t g = r * (matrix->cols / group) + c / group, i = r * matrix->cols + c;
+            const size_t g = mx_matrix_scale_row(matrix, r) * (matrix->cols / group) + c / group,
+                         i = r * matrix->cols + c;
             if (c % group == 0) {
                 scale = store_number(sample->scales.data, g, matrix->dtype, hostile(random) / (float)(1 << bits));
                 bias = store_number(sample->biases.data, g, matrix->dtype, hostile(random));
@@ -80,7 +99,7 @@ static void fill_affine(struct sample *sample, struct mx_random *random)
             const uint32_t code = (uint32_t)mx_random_u64(random) & ((1u << bits) - 1);
             for (size_t b = 0; b < bits; b++) {
                 const size_t bit = c * bits + b;
-                if (code >> b & 1) sample->data.data[r * row_bytes + bit / 8] |= (uint8_t)(1u << bit % 8);
+                if (code >> b & 1) sample->data.data[r * stride + bit / 8] |= (uint8_t)(1u << bit % 8);
             }
             sample->exact[i] = (double)scale * code + bias;
             sample->bound[i] = fabs((double)scale * code) + fabs((double)bias);
@@ -88,36 +107,80 @@ static void fill_affine(struct sample *sample, struct mx_random *random)
     }
 }
 
-static struct sample make_sample(struct mx_random *random, size_t rows, size_t cols, enum mx_dtype dtype, int bits,
-                                 int group)
+/* Any codes; scales of 2^-40 to 2^40, now and then the smallest ones. What they are is for mx_matrix_row to say, which
+ * test_mlx.c and test_matrix.c hold against the format. */
+static void fill_floats(struct sample *sample, struct mx_random *random)
+{
+    const struct mx_matrix *matrix = &sample->matrix;
+    float *row = malloc(matrix->cols * sizeof *row);
+    for (size_t i = 0; i < sample->data.bytes; i++) sample->data.data[i] = (uint8_t)mx_random_u64(random);
+    for (size_t i = 0; i < sample->scales.bytes / mx_matrix_scale_size(matrix); i++) {
+        const bool small = pick(random, 40) == 0;
+        if (matrix->codes == MX_CODES_FLOAT8)
+            store_number(sample->scales.data, i, matrix->dtype, hostile(random));
+        else if (matrix->codes == MX_CODES_NVFP4)
+            sample->scales.data[i] = (uint8_t)mx_random_u64(random);
+        else
+            sample->scales.data[i] = (uint8_t)(small ? pick(random, 3) : 87 + pick(random, 80));
+    }
+    for (size_t r = 0; r < matrix->rows; r++) {
+        mx_matrix_row(matrix, r, row);
+        for (size_t c = 0; c < matrix->cols; c++) {
+            sample->exact[r * matrix->cols + c] = row[c];
+            sample->bound[r * matrix->cols + c] = fabs((double)row[c]);
+        }
+    }
+    free(row);
+}
+
+static struct sample make_sample(struct mx_random *random, size_t rows, size_t cols, const struct format *format)
 {
     struct sample sample = {
-        .matrix = {.rows = rows, .cols = cols, .dtype = dtype, .bits = bits, .group = group},
+        .matrix = {.rows = rows,
+                   .cols = cols,
+                   .dtype = format->dtype,
+                   .bits = format->bits,
+                   .group = format->group,
+                   .codes = format->codes,
+                   .group_rows = format->group_rows,
+                   .tile_row = format->tile_row,
+                   .step = format->step},
         .exact = malloc(rows * cols * sizeof(double)),
         .bound = malloc(rows * cols * sizeof(double)),
     };
-    sample.data = guarded_alloc(rows * mx_matrix_row_bytes(&sample.matrix));
-    sample.matrix.data = sample.data.data;
-    if (bits) {
-        const size_t bytes = rows * (cols / (size_t)group) * mx_dtype_size(dtype);
-        sample.scales = guarded_alloc(bytes);
-        sample.biases = guarded_alloc(bytes);
-        sample.matrix.scales = sample.scales.data;
-        sample.matrix.biases = sample.biases.data;
-        fill_affine(&sample, random);
-    } else {
+    struct mx_matrix *matrix = &sample.matrix;
+    sample.data = guarded_alloc((rows - 1) * mx_matrix_stride(matrix) + mx_matrix_row_bytes(matrix));
+    matrix->data = sample.data.data;
+    if (!format->bits) {
         fill_plain(&sample, random);
+        return sample;
     }
+    const size_t bytes =
+        (mx_matrix_scale_row(matrix, rows - 1) + 1) * mx_matrix_groups(matrix) * mx_matrix_scale_size(matrix);
+    sample.scales = guarded_alloc(bytes);
+    matrix->scales = sample.scales.data;
+    if (format->codes != MX_CODES_AFFINE) {
+        fill_floats(&sample, random);
+        return sample;
+    }
+    sample.biases = guarded_alloc(bytes);
+    matrix->biases = sample.biases.data;
+    fill_affine(&sample, random);
     return sample;
+}
+
+/* Columns that a format can have: of up to `most` groups, or about as many as there are in so many of 32. */
+static size_t pick_cols(struct mx_random *random, const struct format *format, size_t most)
+{
+    if (!format->bits || format->codes == MX_CODES_FLOAT8) return 1 + pick(random, 32 * most);
+    return (size_t)format->group * (1 + pick(random, most));
 }
 
 static void free_sample(struct sample *sample)
 {
     guarded_free(&sample->data);
-    if (sample->matrix.bits) {
-        guarded_free(&sample->scales);
-        guarded_free(&sample->biases);
-    }
+    if (sample->matrix.scales) guarded_free(&sample->scales);
+    if (sample->matrix.biases) guarded_free(&sample->biases);
     free(sample->exact);
     free(sample->bound);
 }
@@ -167,7 +230,7 @@ static void check_exact(const struct sample *sample, const float *x, size_t n, c
             double sum = 0, size = 0, steps = 0;
             for (size_t g = 0; g < cols; g += group) {
                 double max = 1e-30, weights = 0;
-                for (size_t c = g; c < g + group; c++) {
+                for (size_t c = g; c < g + group && c < cols; c++) {
                     const double w = sample->exact[r * cols + c], value = x[t * cols + c];
                     sum += w * value;
                     size += sample->bound[r * cols + c] * fabs(value);
@@ -178,21 +241,29 @@ static void check_exact(const struct sample *sample, const float *x, size_t n, c
             }
             const double difference = fabs(out[t * rows + r] - sum);
             if (!(difference <= 2e-6 * size + steps + SUBNORMAL)) {
-                fail_msg("%zux%zu, %d bits, group %d, dtype %d, n %zu: [%zu, %zu] is off by %g of %g (%g steps)", rows,
-                         cols, sample->matrix.bits, sample->matrix.group, (int)sample->matrix.dtype, n, t, r,
-                         difference, size, steps);
+                fail_msg("%zux%zu, %d bits, codes %d, group %d, dtype %d, n %zu: [%zu, %zu] is off by %g of %g (%g "
+                         "steps)",
+                         rows, cols, sample->matrix.bits, (int)sample->matrix.codes, sample->matrix.group,
+                         (int)sample->matrix.dtype, n, t, r, difference, size, steps);
             }
         }
     }
 }
 
-static void check_product(struct mx_random *random, enum mx_cpu_level level, enum mx_dtype dtype, int bits, int group)
+/* Inputs that share a scale where they become integers; 0: they stay floats. */
+static size_t whole_group(const struct mx_matrix *matrix)
+{
+    const bool e4m3 = matrix->codes == MX_CODES_MXFP8 || matrix->codes == MX_CODES_FLOAT8;
+    return matrix->bits && !e4m3 ? (size_t)matrix->group : 0;
+}
+
+static void check_product(struct mx_random *random, enum mx_cpu_level level, const struct format *format)
 {
     static const size_t tokens[] = {1, 2, 3, 4, 5, 8, 11, 17, 30};
     const size_t rows = 1 + pick(random, 70), n = tokens[pick(random, sizeof tokens / sizeof *tokens)];
-    const size_t cols = bits ? (size_t)group * (1 + pick(random, pick(random, 4) ? 6 : 1200 / (size_t)group))
-                             : 1 + pick(random, pick(random, 4) ? 200 : 2200);
-    struct sample sample = make_sample(random, rows, cols, dtype, bits, group);
+    const size_t group = format->bits && format->group < 1200 ? (size_t)format->group : 32;
+    const size_t cols = pick_cols(random, format, pick(random, 4) ? 6 : (format->bits ? 1200 : 2200) / group);
+    struct sample sample = make_sample(random, rows, cols, format);
     struct mx_matmul_machine machine = open_machine(level, 2, n, cols);
     struct guarded x_memory = guarded_alloc(n * cols * 4), out_memory = guarded_alloc(n * rows * 4);
     float *x = (float *)(void *)x_memory.data, *out = (float *)(void *)out_memory.data;
@@ -202,7 +273,7 @@ static void check_product(struct mx_random *random, enum mx_cpu_level level, enu
     if (machine.kernels->level == MX_CPU_SCALAR) {
         check_definition(&sample, x, n, out);
     } else {
-        check_exact(&sample, x, n, out, bits ? (size_t)group : 0);
+        check_exact(&sample, x, n, out, whole_group(&sample.matrix));
     }
     close_machine(&machine);
     guarded_free(&x_memory);
@@ -215,20 +286,27 @@ static void products_agree(void **state)
     struct mx_random random = {1};
     for (int level = MX_CPU_SCALAR; level <= (int)mx_cpu_detect(); level++) {
         for (int dtype = MX_F32; dtype <= MX_BF16; dtype++) {
-            for (int i = 0; i < (SANITIZED ? 3 : 12); i++) check_product(&random, level, dtype, 0, 0);
+            struct format format = {.dtype = (enum mx_dtype)dtype};
+            for (int i = 0; i < (SANITIZED ? 3 : 12); i++) check_product(&random, level, &format);
             for (size_t b = 0; b < 6; b++) {
                 for (size_t g = 0; g < 3; g++) {
-                    for (int i = 0; i < (SANITIZED ? 2 : 8); i++)
-                        check_product(&random, level, dtype, widths[b], group_sizes[g]);
+                    format.bits = widths[b];
+                    format.group = group_sizes[g];
+                    for (int i = 0; i < (SANITIZED ? 2 : 8); i++) {
+                        format.step = i % 4 == 3 ? 2 : 0;
+                        check_product(&random, level, &format);
+                    }
                 }
             }
         }
+        for (int f = 0; f < FLOAT_FORMATS; f++)
+            for (int i = 0; i < (SANITIZED ? 4 : 30); i++) check_product(&random, level, &float_formats[f]);
     }
 }
 
 /* Several matrices of different formats at once, with bias, added to what is there, strided: the same as one by one;
  * and the same bits with 1, 2, 3 and 5 threads. */
-enum { JOBS = 4, TOKENS = 530, COLS = 256, STRIDE = 300 };
+enum { JOBS = 8, TOKENS = 530, COLS = 256, STRIDE = 300 };
 
 struct together {
     struct sample samples[JOBS];
@@ -244,7 +322,7 @@ static void run_together(struct together *all, const struct mx_matmul_machine *m
                                          .bias = j % 2 ? all->bias : NULL,
                                          .out = all->out[j],
                                          .out_stride = STRIDE,
-                                         .add = j >= 2};
+                                         .add = j % 4 >= 2};
     }
     mx_matmul_many(machine, jobs, JOBS, all->x, COLS + 3, n);
 }
@@ -259,7 +337,7 @@ static void check_together(const struct together *all, const struct mx_matmul_ma
         for (size_t t = 0; t < n; t++) {
             for (size_t r = 0; r < STRIDE; r++) {
                 const float was = (float)(t * STRIDE + r), is = all->out[j][t * STRIDE + r];
-                const float more = (j % 2 && r < rows ? all->bias[r] : 0) + (j >= 2 ? was : 0);
+                const float more = (j % 2 && r < rows ? all->bias[r] : 0) + (j % 4 >= 2 ? was : 0);
                 if (r >= rows)
                     assert_true(is == was);
                 else
@@ -275,14 +353,10 @@ static void threads_do_not_matter(void **state)
 {
     struct mx_random random = {2};
     struct together all;
-    static const struct {
-        enum mx_dtype dtype;
-        int bits, group;
-        size_t rows;
-    } formats[JOBS] = {{MX_BF16, 4, 64, 96}, {MX_BF16, 0, 0, 77}, {MX_F16, 6, 32, 300}, {MX_BF16, 4, 64, 37}};
+    static const struct format affine[] = {{MX_BF16, 4, 64}, {MX_BF16}, {MX_F16, 6, 32}, {MX_BF16, 4, 64}};
+    static const size_t rows[JOBS] = {96, 77, 300, 37, 50, 64, 33, 90};
     for (int j = 0; j < JOBS; j++) {
-        all.samples[j] =
-            make_sample(&random, formats[j].rows, COLS, formats[j].dtype, formats[j].bits, formats[j].group);
+        all.samples[j] = make_sample(&random, rows[j], COLS, j < 4 ? &affine[j] : &float_formats[j - 4]);
         all.out[j] = malloc(TOKENS * STRIDE * sizeof(float));
     }
     all.x = malloc(TOKENS * (COLS + 3) * sizeof(float));
@@ -315,17 +389,29 @@ static void threads_do_not_matter(void **state)
     free(first);
 }
 
+/* Each of the formats in turn. */
+static struct format any_format(struct mx_random *random, int round)
+{
+    const int kind = round % (7 + FLOAT_FORMATS);
+    struct format format = {.dtype = (enum mx_dtype)(round % 3)};
+    if (kind >= 7) return float_formats[kind - 7];
+    if (kind < 6) {
+        format.bits = widths[kind];
+        format.group = group_sizes[pick(random, 3)];
+    }
+    return format;
+}
+
 /* What a token gets is the same to the bit whoever shares the call, by a GEMV or by a GEMM, and on every vector level.
  */
 static void company_does_not_matter(void **state)
 {
     enum { MOST = 41 };
     struct mx_random random = {4};
-    for (int round = 0; round < (SANITIZED ? 12 : 84); round++) {
-        const int bits = round % 7 == 6 ? 0 : widths[round % 7], group = group_sizes[pick(&random, 3)];
-        const size_t rows = 1 + pick(&random, 70),
-                     cols = bits ? (size_t)group * (1 + pick(&random, 20)) : 1 + pick(&random, 2200);
-        struct sample sample = make_sample(&random, rows, cols, (enum mx_dtype)(round % 3), bits, group);
+    for (int round = 0; round < (SANITIZED ? 15 : 120); round++) {
+        const struct format format = any_format(&random, round);
+        const size_t rows = 1 + pick(&random, 70), cols = pick_cols(&random, &format, format.bits ? 20 : 69);
+        struct sample sample = make_sample(&random, rows, cols, &format);
         float *x = malloc(MOST * cols * sizeof *x), *some = malloc(MOST * rows * sizeof *some);
         float *all = malloc(MOST * rows * sizeof *all);
         for (size_t i = 0; i < MOST * cols; i++) x[i] = hostile(&random);
@@ -355,14 +441,13 @@ static void heads_are_products(void **state)
 {
     enum { HEADS = 5, MOST = 41 };
     struct mx_random random = {6};
-    for (int round = 0; round < (SANITIZED ? 6 : 28); round++) {
-        const int bits = round % 7 == 6 ? 0 : widths[round % 7], group = group_sizes[pick(&random, 3)];
-        const size_t rows = 1 + pick(&random, 70),
-                     cols = bits ? (size_t)group * (1 + pick(&random, 3)) : 1 + pick(&random, 200);
+    for (int round = 0; round < (SANITIZED ? 15 : 45); round++) {
+        const struct format format = any_format(&random, round);
+        const size_t rows = 1 + pick(&random, 70), cols = pick_cols(&random, &format, format.bits ? 3 : 6);
         struct sample samples[HEADS];
         struct mx_matrix matrices[HEADS];
         for (int h = 0; h < HEADS; h++) {
-            samples[h] = make_sample(&random, rows, cols, (enum mx_dtype)(round % 3), bits, group);
+            samples[h] = make_sample(&random, rows, cols, &format);
             matrices[h] = samples[h].matrix;
         }
         const size_t x_step = cols + 3, x_stride = HEADS * x_step, out_step = rows + 2, out_stride = HEADS * out_step;
@@ -409,9 +494,18 @@ static void bad_inputs_are_not_hidden(void **state)
     struct mx_random random = {3};
     static const float bad[] = {NAN, INFINITY, -INFINITY};
     for (int level = MX_CPU_SCALAR; level <= (int)mx_cpu_detect(); level++) {
-        for (int i = 0; i < 12; i++) {
-            struct sample sample = make_sample(&random, 5, 192, MX_BF16, i % 4 == 3 ? 0 : widths[i % 4 + 1], 64);
-            const size_t n = i / 4 ? 40 : 1, cols = sample.matrix.cols;
+        for (int i = 0; i < 21; i++) {
+            static const struct format formats[] = {
+                {MX_BF16, 3, 64},
+                {MX_BF16, 4, 64},
+                {MX_BF16, 5, 64},
+                {MX_BF16},
+                {.codes = MX_CODES_MXFP4, .bits = 4, .group = 32},
+                {.codes = MX_CODES_NVFP4, .bits = 4, .group = 16},
+                {.codes = MX_CODES_MXFP8, .bits = 8, .group = 32},
+            };
+            struct sample sample = make_sample(&random, 5, 192, &formats[i % 7]);
+            const size_t n = i / 7 ? 40 : 1, cols = sample.matrix.cols;
             struct mx_matmul_machine machine = open_machine(level, 1, n, cols);
             float *x = malloc(n * cols * sizeof *x), *out = malloc(n * 5 * sizeof *out);
             for (size_t k = 0; k < n * cols; k++) x[k] = mx_random_normal(&random);

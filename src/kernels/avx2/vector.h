@@ -188,6 +188,10 @@ MX_INLINE vi vi_min(vi a, vi b) /* unsigned */
 {
     return _mm256_min_epu32(a, b);
 }
+MX_INLINE vi vi_max(vi a, vi b) /* unsigned */
+{
+    return _mm256_max_epu32(a, b);
+}
 MX_INLINE vi vi_shift_right(vi a, unsigned n)
 {
     return (vi)((vi_lanes32)a >> n);
@@ -195,6 +199,16 @@ MX_INLINE vi vi_shift_right(vi a, unsigned n)
 MX_INLINE vi vi_shift_left(vi a, unsigned n)
 {
     return (vi)((vi_lanes32)a << n);
+}
+/* The first `count` bytes, a lane each. */
+MX_INLINE vi vi_load_bytes(const uint8_t *p, size_t count)
+{
+    uint64_t bytes = 0;
+    if (count >= LANES)
+        memcpy(&bytes, p, sizeof bytes);
+    else
+        for (size_t i = 0; i < count; i++) bytes |= (uint64_t)p[i] << 8 * i;
+    return _mm256_cvtepu8_epi32(_mm_cvtsi64_si128((long long)bytes));
 }
 /* Row i, lane j becomes row j, lane i. */
 MX_INLINE void vi_transpose(vi rows[LANES])
@@ -354,6 +368,17 @@ MX_INLINE vi codes_of_words(vi words, int bits, size_t j)
     const unsigned shift = (unsigned)j * (unsigned)bits;
     const vi low = (vi)((vi_halves)words >> shift);
     return shift + (unsigned)bits == 16 ? low : _mm256_and_si256(low, _mm256_set1_epi16((short)((1 << bits) - 1)));
+}
+
+/* Twice the value of E2M1 code j (0 to 3) of each 16-bit word, as an integer. Both bytes of a word are looked up at
+ * once; the compiler does so once for codes 0 and 2, and for 1 and 3. */
+MX_INLINE vi e2m1_of_words(vi words, size_t j)
+{
+    const vi doubled = _mm256_setr_epi8(0, 1, 2, 3, 4, 6, 8, 12, 0, -1, -2, -3, -4, -6, -8, -12, /* and again: */
+                                        0, 1, 2, 3, 4, 6, 8, 12, 0, -1, -2, -3, -4, -6, -8, -12);
+    const vi codes = vi_and(j % 2 ? (vi)((vi_halves)words >> 4) : words, vi_set1(0x0f0f0f0f));
+    const vi values = _mm256_shuffle_epi8(doubled, codes);
+    return _mm256_srai_epi16(j < 2 ? _mm256_slli_epi16(values, 8) : values, 8);
 }
 
 /* sum + a.low b.low + a.high b.high in each lane, the words being signed. */

@@ -175,6 +175,10 @@ MX_INLINE vi vi_min(vi a, vi b) /* unsigned */
 {
     return _mm512_min_epu32(a, b);
 }
+MX_INLINE vi vi_max(vi a, vi b) /* unsigned */
+{
+    return _mm512_max_epu32(a, b);
+}
 MX_INLINE vi vi_shift_right(vi a, unsigned n)
 {
     return (vi)((vi_lanes32)a >> n);
@@ -182,6 +186,11 @@ MX_INLINE vi vi_shift_right(vi a, unsigned n)
 MX_INLINE vi vi_shift_left(vi a, unsigned n)
 {
     return (vi)((vi_lanes32)a << n);
+}
+/* The first `count` bytes, a lane each. */
+MX_INLINE vi vi_load_bytes(const uint8_t *p, size_t count)
+{
+    return _mm512_cvtepu8_epi32(_mm_maskz_loadu_epi8(lanes_mask(count), p));
 }
 /* Row i, lane j becomes row j, lane i. */
 MX_INLINE void vi_transpose(vi rows[LANES])
@@ -331,6 +340,15 @@ MX_INLINE vi codes_of_words(vi words, int bits, size_t j)
     const unsigned shift = (unsigned)j * (unsigned)bits;
     const vi low = (vi)((vi_halves)words >> shift);
     return shift + (unsigned)bits == 16 ? low : _mm512_and_si512(low, _mm512_set1_epi16((short)((1 << bits) - 1)));
+}
+
+/* Twice the value of E2M1 code j (0 to 3) of each 16-bit word, as an integer. The look-up takes five bits: the table is
+ * there twice. */
+MX_INLINE vi e2m1_of_words(vi words, size_t j)
+{
+    static const int16_t doubled[32] = {0, 1, 2, 3, 4, 6, 8, 12, 0, -1, -2, -3, -4, -6, -8, -12,
+                                        0, 1, 2, 3, 4, 6, 8, 12, 0, -1, -2, -3, -4, -6, -8, -12};
+    return _mm512_permutexvar_epi16((vi)((vi_halves)words >> 4 * (unsigned)j), vi_load(doubled));
 }
 
 /* sum + a.low b.low + a.high b.high in each lane, the words being signed. */
