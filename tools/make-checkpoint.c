@@ -127,7 +127,7 @@ static void add_matrices(struct tensors *t, const struct mx_tensor_source *sourc
                          size_t cols, bool bias)
 {
     const bool quantized = t->quant.bits && cols % (size_t)t->quant.group == 0;
-    const bool transposed = source->transposed && !quantized;
+    const bool transposed = source->transposed && !source->bare && !quantized; /* as NAME.weight */
     const size_t height = transposed ? cols : rows, width = transposed ? rows : cols;
     char module[MX_NAME_SIZE];
     if (source->flat) {

@@ -142,7 +142,8 @@ const char *mx_subject_storage(const struct mx_subject *subject, char buffer[96]
     else if (subject->quant_kind == MX_QUANT_MLX)
         snprintf(buffer, 96, "%s", mx_quant_mode_name(subject->quant.mode));
     else if (subject->quant_kind == MX_QUANT_FOREIGN)
-        snprintf(buffer, 96, "%s%s", subject->quant_method, subject->gguf ? "" : " (another program's scheme)");
+        snprintf(buffer, 96, "%s%s", subject->quant_method,
+                 subject->foreign && !subject->gguf ? " (another program's scheme)" : "");
     else
         snprintf(buffer, 96, "%s", subject->dtype[0] ? subject->dtype : "16 bits assumed");
     return buffer;
@@ -177,6 +178,7 @@ static mx_status read_weights(struct mx_subject *subject, struct mx_arena *arena
     if (folder && quantization.kind == MX_QUANT_NONE) MX_TRY(read_side_files(&quantization, arena, folder, err));
     subject->quant_kind = quantization.kind;
     subject->quant = quantization.quant;
+    subject->foreign = quantization.kind == MX_QUANT_FOREIGN && !quantization.scheme.runs;
     if (quantization.kind == MX_QUANT_FOREIGN)
         snprintf(subject->quant_method, sizeof subject->quant_method, "%s", quantization.method);
     struct mx_checkpoint_absent absent = {0};
@@ -223,7 +225,7 @@ static void use_gguf(struct mx_subject *subject, const struct mx_gguf *gguf)
     const size_t tensors = mx_gguf_tensor_count(gguf), parts = mx_gguf_part_count(gguf);
     const struct mx_gguf_pair *tokens = mx_gguf_find(gguf, "tokenizer.ggml.tokens");
     char count[32], bytes[16];
-    subject->gguf = true;
+    subject->gguf = subject->foreign = true;
     subject->quant_kind = MX_QUANT_FOREIGN;
     for (size_t i = 0; i < tensors; i++) subject->count += mx_gguf_tensor(gguf, i)->elements;
     if (!tensors) {
@@ -277,17 +279,14 @@ static void check_runnable(struct mx_subject *subject)
 {
     struct mx_arch *arch = &subject->arch;
     if (!arch->runnable) return;
-    const bool foreign = subject->quant_kind == MX_QUANT_FOREIGN;
-    const bool mode = subject->quant_kind == MX_QUANT_MLX && subject->quant.mode != MX_QUANT_AFFINE;
-    const bool eight = !strncmp(subject->dtype, "float8", 6);
-    if (!foreign && !mode && !eight && !subject->strange) return;
+    const bool eight = subject->quant_kind != MX_QUANT_FOREIGN && !strncmp(subject->dtype, "float8", 6);
+    if (!subject->foreign && !eight && !subject->strange) return;
     arch->runnable = false;
     snprintf(arch->not_runnable, sizeof arch->not_runnable,
              "the engine does not run weights in %s: take the original model or an MLX checkpoint",
-             foreign ? subject->quant_method
-             : mode  ? mx_quant_mode_name(subject->quant.mode)
-             : eight ? "8-bit floats"
-                     : "a dtype that is not known");
+             subject->foreign ? subject->quant_method
+             : eight          ? "8-bit floats without scales"
+                              : "a dtype that is not known");
 }
 
 static mx_status open_config(struct mx_subject *subject, struct mx_error *err)

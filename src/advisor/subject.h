@@ -38,6 +38,7 @@ struct mx_subject {
     enum mx_quant_kind quant_kind; /* how the weights are stored now */
     struct mx_quant quant;         /* if quant_kind is not MX_QUANT_NONE; bits 0: not known */
     char quant_method[64];         /* of a foreign scheme */
+    bool foreign;                  /* the scheme is one that the engine doesn't run */
     char dtype[16];                /* of what is not packed: "bfloat16", "float16", "float32", ...; "" unknown */
     bool strange;                  /* some tensors have a dtype that is not known */
     bool gguf;                     /* from a .gguf: `llama_cpp` tells what its own program needs */

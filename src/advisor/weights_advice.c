@@ -92,12 +92,12 @@ static void warn_of_machine(struct mx_weights_advice *advice, const struct mx_su
 
 static void warn_of_checkpoint(struct mx_weights_advice *advice, const struct mx_subject *subject)
 {
-    if (subject->quant_kind == MX_QUANT_FOREIGN)
+    if (subject->foreign)
         warn(advice,
              "the weights are in another program's format (%s), which this one does not run: take the original or an "
              "MLX checkpoint",
              subject->quant_method);
-    else if (!strncmp(subject->dtype, "float8", 6))
+    else if (subject->quant_kind != MX_QUANT_FOREIGN && !strncmp(subject->dtype, "float8", 6))
         warn(advice, "no fast path for 8-bit floats: take a bf16 or an MLX checkpoint");
 }
 
@@ -108,7 +108,7 @@ static int widest(const struct mx_weights_advice *advice, const struct mx_subjec
     for (int pass = 0; pass < 2; pass++)
         for (int i = 0; i < advice->count; i++) {
             const struct mx_weight_candidate *one = &advice->candidates[i];
-            if (one->needs_original || (i == 0 && subject->quant_kind == MX_QUANT_FOREIGN)) continue;
+            if (one->needs_original || (i == 0 && subject->foreign)) continue;
             const bool good = one->roomy && one->bits >= BEST_UNQUESTIONED;
             if (good || (pass == 1 && one->fits == MX_FIT_YES)) return i;
         }

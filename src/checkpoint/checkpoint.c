@@ -271,7 +271,7 @@ mx_status mx_checkpoint_open(struct mx_checkpoint **out, const char *directory, 
     for (size_t i = 0; i < (*out)->count && !strange; i++)
         if ((*out)->tensors[i]->storage == MX_STORAGE_OTHER) strange = (*out)->tensors[i];
     mx_status status = MX_OK;
-    if (quantization->kind == MX_QUANT_FOREIGN) {
+    if (quantization->kind == MX_QUANT_FOREIGN && !quantization->scheme.runs) {
         status = mx_fail(err, MX_ERR_UNSUPPORTED,
                          "%s: its weights are quantized by \"%.40s\", which cannot be run; take the original "
                          "model, or an MLX conversion of it",

@@ -55,7 +55,8 @@ void mx_checkpoint_look(struct mx_checkpoint_absent *absent, const char *directo
 
 struct mx_checkpoint;
 
-/* Maps all shards and checks all headers. `config` as above; a foreign quantization scheme is MX_ERR_UNSUPPORTED. */
+/* Maps all shards and checks all headers. `config` as above; a foreign quantization scheme is MX_ERR_UNSUPPORTED
+ * unless it is one that is run (struct mx_scheme). */
 mx_status mx_checkpoint_open(struct mx_checkpoint **out, const char *directory, const cJSON *config,
                              struct mx_error *err);
 void mx_checkpoint_close(
@@ -69,8 +70,9 @@ const struct mx_quantization *mx_checkpoint_quantization(const struct mx_checkpo
 size_t mx_checkpoint_mapped_bytes(const struct mx_checkpoint *checkpoint); /* the files' sizes, summed */
 
 /* The weight matrix [rows, cols] of `module` ("model.layers.0.mlp.down_proj": `.weight`, and `.scales` and `.biases`
- * if it is quantized; a bare tensor of that very name serves as well), in place. MX_ERR_FORMAT if it is missing or its
- * shape or storage is another, naming the tensor, what was expected and what is there. */
+ * if it is quantized, or `.weight_scale_inv` or `.weight_scale` of 8-bit floats; a bare tensor of that very name serves
+ * as well, and if it ends in "_blocks" it is mxfp4 with "_scales" beside it), in place. MX_ERR_FORMAT if it is missing
+ * or its shape or storage is another, naming the tensor, what was expected and what is there. */
 mx_status mx_checkpoint_matrix(const struct mx_checkpoint *checkpoint, const char *module, size_t rows, size_t cols,
                                struct mx_matrix *out, struct mx_error *err);
 
@@ -90,8 +92,8 @@ bool mx_checkpoint_has_name(const void *checkpoint, const char *module); /* the 
 mx_status mx_checkpoint_vector(const struct mx_checkpoint *checkpoint, const char *name, size_t length, float *out,
                                struct mx_error *err);
 
-/* Looks for NaN and infinity in the scales and offsets of a quantized matrix (a few percent of its bytes; a plain
- * matrix passes unread): the loader calls it once for each matrix, `module` is for the message. */
+/* Looks for NaN and infinity (or nearly) in the scales and offsets of a quantized matrix (a few percent of its bytes; a
+ * plain matrix passes unread): the loader calls it once for each matrix, `module` is for the message. */
 mx_status mx_matrix_check_scales(const struct mx_matrix *matrix, const char *module, struct mx_error *err);
 
 #endif

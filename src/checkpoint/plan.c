@@ -118,10 +118,12 @@ static mx_status add_job(struct planner *planner, const char *name, int rank, co
     plan->parameters += part_count * part_elements;
     bool stored = true;
     if (job->quant.bits) {
-        const size_t words = job->cols / 32 * (size_t)job->quant.bits, groups = job->cols / (size_t)job->quant.group;
+        const size_t words = job->cols * (size_t)job->quant.bits / 32, groups = job->cols / (size_t)job->quant.group;
         stored &= add_output(planner, job->module, ".weight", MX_STORAGE_U32, rank, shape, words);
-        stored &= add_output(planner, job->module, ".scales", storage_of(job->dtype), rank, shape, groups);
-        stored &= add_output(planner, job->module, ".biases", storage_of(job->dtype), rank, shape, groups);
+        const bool affine = job->quant.mode == MX_QUANT_AFFINE;
+        const enum mx_storage scales = affine ? storage_of(job->dtype) : MX_STORAGE_U8;
+        stored &= add_output(planner, job->module, ".scales", scales, rank, shape, groups);
+        if (affine) stored &= add_output(planner, job->module, ".biases", scales, rank, shape, groups);
     } else {
         stored &= add_output(planner, name, "", job->floats ? storage_of(job->dtype) : storage, rank, shape, job->cols);
     }

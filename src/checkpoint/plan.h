@@ -15,7 +15,7 @@ struct mx_plan_part {
     size_t first;
 };
 
-/* One tensor of the model: copied (or cast), or quantized into codes, scales and biases. */
+/* One tensor of the model: copied (or cast), or quantized into codes, scales and, if affine, biases. */
 struct mx_plan_job {
     const char *module; /* "model.layers.0.mlp.down_proj"; for what is no weight of a module, the tensor's name */
     const struct mx_plan_part *parts; /* one; or one for each expert of a stack */

@@ -26,6 +26,20 @@ const char *mx_quant_mode_name(enum mx_quant_mode mode)
     return modes[mode].name;
 }
 
+enum mx_codes mx_quant_codes(enum mx_quant_mode mode)
+{
+    static const enum mx_codes codes[] = {[MX_QUANT_AFFINE] = MX_CODES_AFFINE,
+                                          [MX_QUANT_MXFP4] = MX_CODES_MXFP4,
+                                          [MX_QUANT_MXFP8] = MX_CODES_MXFP8,
+                                          [MX_QUANT_NVFP4] = MX_CODES_NVFP4};
+    return codes[mode];
+}
+
+struct mx_quant mx_quant_default(enum mx_quant_mode mode)
+{
+    return (struct mx_quant){mode, modes[mode].bits, modes[mode].group};
+}
+
 bool mx_quant_valid(const struct mx_quant *quant)
 {
     const int bits = quant->bits, group = quant->group;
@@ -60,7 +74,7 @@ static mx_status read_quant(const cJSON *object, const char *where, struct mx_qu
         return mx_fail(err, MX_ERR_UNSUPPORTED, "%s: unknown quantization mode %s", where,
                        mx_json_describe(mode, text, sizeof text));
     }
-    *quant = (struct mx_quant){(enum mx_quant_mode)found, modes[found].bits, modes[found].group};
+    *quant = mx_quant_default((enum mx_quant_mode)found);
     MX_TRY(read_number(object, "bits", where, &quant->bits, err));
     MX_TRY(read_number(object, "group_size", where, &quant->group, err));
     if (!mx_quant_valid(quant)) {

@@ -10,6 +10,7 @@
 
 #include "base/arena.h"
 #include "base/error.h"
+#include "base/matrix.h"
 #include "checkpoint/scheme.h"
 
 enum mx_quant_mode {
@@ -19,6 +20,7 @@ enum mx_quant_mode {
     MX_QUANT_NVFP4,
 };
 const char *mx_quant_mode_name(enum mx_quant_mode mode);
+enum mx_codes mx_quant_codes(enum mx_quant_mode mode);
 
 /* Numbers of one module. affine: bits 2 3 4 5 6 8, group 32 64 128; the float modes have one pair each. */
 struct mx_quant {
@@ -26,13 +28,17 @@ struct mx_quant {
     int bits, group;
 };
 
+/* Bits and group of a mode where nothing says other ones. */
+struct mx_quant mx_quant_default(enum mx_quant_mode mode);
+
 /* True if MLX has such a format. */
 bool mx_quant_valid(const struct mx_quant *quant);
 
 enum mx_quant_kind {
     MX_QUANT_NONE,    /* the config describes none */
     MX_QUANT_MLX,     /* as MLX writes it */
-    MX_QUANT_FOREIGN, /* another tool's scheme (gptq, awq, fp8, ...): `method` names it; its weights cannot be used */
+    MX_QUANT_FOREIGN, /* another tool's scheme (gptq, awq, fp8, ...): `method` names it; `scheme.runs` says whether its
+                       * weights can be used */
 };
 
 struct mx_quant_override {

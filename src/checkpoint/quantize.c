@@ -11,6 +11,7 @@
 #include "checkpoint/affine.h"
 #include "checkpoint/checkpoint_impl.h"
 #include "checkpoint/companions.h"
+#include "checkpoint/float_modes.h"
 #include "checkpoint/floats.h"
 #include "checkpoint/plan.h"
 #include "checkpoint/writer.h"
@@ -43,11 +44,33 @@ struct block {
 
 enum trouble { FINE, NOT_FINITE, OUT_OF_RANGE };
 
+static bool has_biases(const struct mx_plan_job *job)
+{
+    return job->quant.mode == MX_QUANT_AFFINE;
+}
+
+/* Bytes of the scales of a row; its biases take as many. */
+static size_t scale_bytes(const struct mx_plan_job *job)
+{
+    return job->cols / (size_t)job->quant.group * (has_biases(job) ? mx_dtype_size(job->dtype) : 1);
+}
+
+static bool quantize_row(const struct block *block, const float *row, size_t r)
+{
+    const struct mx_plan_job *job = block->job;
+    uint8_t *codes = block->codes + r * job->cols * (size_t)job->quant.bits / 8;
+    uint8_t *scales = block->scales + r * scale_bytes(job);
+    if (!has_biases(job))
+        return mx_float_quantize_row(row, job->cols, mx_quant_codes(job->quant.mode), job->dtype, codes, scales);
+    return mx_affine_quantize_row(row, job->cols, job->quant.bits, job->quant.group, job->dtype, codes, scales,
+                                  block->biases + r * scale_bytes(job));
+}
+
 static void quantize_piece(void *context, int piece, int worker)
 {
     struct block *block = context;
     const struct mx_plan_job *job = block->job;
-    const size_t cols = job->cols, groups = cols / (size_t)job->quant.group, size = mx_dtype_size(job->dtype);
+    const size_t cols = job->cols;
     float *row = block->scratch + (size_t)worker * cols;
     const size_t first = (size_t)piece * block->piece_rows;
     const size_t last = first + block->piece_rows < block->rows ? first + block->piece_rows : block->rows;
@@ -59,9 +82,7 @@ static void quantize_piece(void *context, int piece, int worker)
         if (job->dtype != block->stored) {
             for (size_t c = 0; c < cols; c++) row[c] = mx_float_round(row[c], job->dtype);
         }
-        if (!mx_affine_quantize_row(row, cols, job->quant.bits, job->quant.group, job->dtype,
-                                    block->codes + r * cols / 8 * (size_t)job->quant.bits,
-                                    block->scales + r * groups * size, block->biases + r * groups * size)) {
+        if (!quantize_row(block, row, r)) {
             int fine = FINE; /* NaN in the source is the better message */
             atomic_compare_exchange_strong(&block->bad, &fine, OUT_OF_RANGE);
         }
@@ -88,7 +109,7 @@ static mx_status advance(struct job_run *run, size_t elements)
 static mx_status quantize_part(struct job_run *run, struct block *block, size_t rows, size_t block_rows)
 {
     const struct mx_plan_job *job = run->job;
-    const size_t cols = job->cols, row_scales = cols / (size_t)job->quant.group * mx_dtype_size(job->dtype);
+    const size_t cols = job->cols;
     for (block->first_row = 0; block->first_row < rows; block->first_row += block->rows) {
         block->rows = rows - block->first_row < block_rows ? rows - block->first_row : block_rows;
         run_pieces(run->pool, (int)((block->rows + block->piece_rows - 1) / block->piece_rows), quantize_piece, block);
@@ -97,12 +118,13 @@ static mx_status quantize_part(struct job_run *run, struct block *block, size_t 
             return mx_fail(run->err, MX_ERR_FORMAT, "%s: tensor \"%.200s\" %s", block->part->tensor->file,
                            block->part->tensor->name,
                            bad == NOT_FINITE ? "holds NaN or infinity and cannot be quantized"
-                                             : "has numbers too large for the dtype of config.json");
+                           : has_biases(job) ? "has numbers too large for the dtype of config.json"
+                                             : "has numbers too large for this mode");
         }
-        MX_TRY(mx_checkpoint_writer_write(run->writer, block->codes, block->rows * cols / 8 * (size_t)job->quant.bits,
+        MX_TRY(mx_checkpoint_writer_write(run->writer, block->codes, block->rows * cols * (size_t)job->quant.bits / 8,
                                           run->err));
-        block->scales += block->rows * row_scales;
-        block->biases += block->rows * row_scales;
+        block->scales += block->rows * scale_bytes(job);
+        block->biases += block->rows * scale_bytes(job);
         MX_TRY(advance(run, block->rows * cols));
     }
     return MX_OK;
@@ -113,28 +135,29 @@ static mx_status quantize_job(struct job_run *run)
 {
     const struct mx_plan_job *job = run->job;
     const size_t cols = job->cols, rows = job->part_elements / cols;
-    const size_t scale_bytes = job->part_count * rows * (cols / (size_t)job->quant.group) * mx_dtype_size(job->dtype);
+    const size_t all_scales = job->part_count * rows * scale_bytes(job);
     const size_t workers = run->pool ? (size_t)mx_pool_threads(run->pool) : 1;
     struct block block = {.job = job, .piece_rows = cols < PIECE_ELEMENTS ? PIECE_ELEMENTS / cols : 1};
     const size_t block_rows = block.piece_rows * BLOCK_PIECES < rows ? block.piece_rows * BLOCK_PIECES : rows;
-    const size_t code_bytes = block_rows * cols / 8 * (size_t)job->quant.bits;
+    const size_t code_bytes = block_rows * cols * (size_t)job->quant.bits / 8;
     struct mx_arena arena = {0};
-    uint8_t *scales = mx_arena_alloc(&arena, scale_bytes), *biases = mx_arena_alloc(&arena, scale_bytes);
+    uint8_t *scales = mx_arena_alloc(&arena, all_scales), *biases = mx_arena_alloc(&arena, all_scales);
     block.codes = mx_arena_alloc(&arena, code_bytes);
     block.scratch = mx_arena_alloc(&arena, workers * cols * sizeof *block.scratch);
     block.scales = scales;
     block.biases = biases;
     mx_status status = MX_OK;
     if (!scales || !biases || !block.codes || !block.scratch) {
-        status = mx_fail_memory(run->err, job->module, 2 * scale_bytes + code_bytes);
+        status = mx_fail_memory(run->err, job->module, 2 * all_scales + code_bytes);
     }
     for (size_t i = 0; i < job->part_count && status == MX_OK; i++) {
         block.part = &job->parts[i];
         mx_storage_float(block.part->tensor->storage, &block.stored);
         status = quantize_part(run, &block, rows, block_rows);
     }
-    if (status == MX_OK) status = mx_checkpoint_writer_write(run->writer, scales, scale_bytes, run->err);
-    if (status == MX_OK) status = mx_checkpoint_writer_write(run->writer, biases, scale_bytes, run->err);
+    if (status == MX_OK) status = mx_checkpoint_writer_write(run->writer, scales, all_scales, run->err);
+    if (status == MX_OK && has_biases(job))
+        status = mx_checkpoint_writer_write(run->writer, biases, all_scales, run->err);
     mx_arena_free(&arena);
     return status;
 }
@@ -237,11 +260,17 @@ mx_status mx_quantize_checkpoint(const char *source, const char *target, const s
                                  const struct mx_progress *progress, struct mx_quantize_result *result,
                                  struct mx_error *err)
 {
-    const struct mx_quant quant = {MX_QUANT_AFFINE, options->bits, options->group};
-    if (!mx_quant_valid(&quant)) {
+    const struct mx_quant usual = mx_quant_default(options->mode);
+    const struct mx_quant quant = {options->mode, options->bits ? options->bits : usual.bits,
+                                   options->group ? options->group : usual.group};
+    if (!mx_quant_valid(&quant) && options->mode == MX_QUANT_AFFINE) {
         return mx_fail(err, MX_ERR_ARGUMENT,
-                       "%d bits in groups of %d: give 2, 3, 4, 5, 6 or 8 bits, groups of 32, 64 or 128", options->bits,
-                       options->group);
+                       "%d bits in groups of %d: give 2, 3, 4, 5, 6 or 8 bits, groups of 32, 64 or 128", quant.bits,
+                       quant.group);
+    }
+    if (!mx_quant_valid(&quant)) {
+        return mx_fail(err, MX_ERR_ARGUMENT, "%s has %d bits in groups of %d, not %d in groups of %d",
+                       mx_quant_mode_name(usual.mode), usual.bits, usual.group, quant.bits, quant.group);
     }
     struct mx_arch arch = {0};
     struct mx_plan plan = {0};

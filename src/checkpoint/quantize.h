@@ -10,9 +10,11 @@
 #include "base/error.h"
 #include "base/pool.h"
 #include "base/progress.h"
+#include "checkpoint/quantization.h"
 
 struct mx_quantize_options {
-    int bits, group;      /* 2 3 4 5 6 8; 32 64 128 */
+    enum mx_quant_mode mode;
+    int bits, group;      /* 0: the mode's own. Affine: 2 3 4 5 6 8; 32 64 128 */
     size_t shard_bytes;   /* the largest shard; 0: MX_SHARD_BYTES */
     struct mx_pool *pool; /* NULL: the caller's thread alone. The result does not depend on it */
 };

@@ -560,6 +560,8 @@ mx_status mx_scheme_read(struct mx_scheme *scheme, bool *quantized, struct mx_ar
     }
     scheme->rules = reader.rules;
     scheme->rule_count = reader.count;
+    const char *canonical = find_row(method)->method;
+    scheme->runs = *quantized && mx_scheme_runs(scheme, canonical ? canonical : method, object);
     return MX_OK;
 }
 

@@ -1,6 +1,6 @@
 /* Published schemes of quantized weights other than MLX's: how many bytes the weights of each module take. One table of
  * methods, one of the words that name widths ("nvfp4", "int4", "float8"), and a reader for each of the few configs that
- * nest. The engine runs none of them; the advisor counts them.
+ * nest. The advisor counts them all; the engine runs a few.
  *
  * A scheme without a width is unknown, never some number of bits.
  */
@@ -43,6 +43,7 @@ struct mx_scheme_rule {
 
 struct mx_scheme {
     char method[40]; /* "compressed-tensors", "modelopt NVFP4": for people */
+    bool runs;       /* mxfp4 blocks, 8-bit floats with scales: what checkpoint/weights.c reads */
     enum mx_scope scope;
     struct mx_width width; /* of what no rule names */
     struct mx_width head;  /* of the output matrix; bits 0: as wide as the embedding */
@@ -55,6 +56,10 @@ struct mx_scheme {
  * KV cache alone. `where` starts every message. Everything is allocated in `arena`. */
 mx_status mx_scheme_read(struct mx_scheme *scheme, bool *quantized, struct mx_arena *arena, const cJSON *object,
                          const char *where, struct mx_error *err);
+
+/* Whether the engine runs the scheme of an object, whose widths and rules have been read: `method` is its name,
+ * synonyms resolved. mx_scheme_read asks. */
+bool mx_scheme_runs(const struct mx_scheme *scheme, const char *method, const cJSON *object);
 
 /* True if an object is of such a scheme, not of MLX. */
 bool mx_scheme_is(const cJSON *object);

@@ -12,19 +12,22 @@
 struct options {
     const char *model, *output;
     int64_t bits, group, threads;
+    int mode;
     bool json;
 };
 
-static const struct options defaults = {.bits = 4, .group = 64};
+static const struct options defaults = {0};
 
 static const struct mx_flag flags[] = {
     {"model", 'm', MX_FLAG_PATH, "SRC", "the model's folder: F32, F16 or BF16 weights",
      offsetof(struct options, model)},
     {"output", 'o', MX_FLAG_PATH, "DST", "the folder to make; it must not exist, or be empty",
      offsetof(struct options, output)},
-    {"bits", 0, MX_FLAG_WHOLE, "B", "bits per weight: 2, 3, 4, 5, 6 or 8 (default 4)", offsetof(struct options, bits),
-     1, 16},
-    {"group-size", 0, MX_FLAG_WHOLE, "G", "weights that share a scale: 32, 64 or 128 (default 64)",
+    {"mode", 0, MX_FLAG_CHOICE, "affine|mxfp4|mxfp8|nvfp4", "how weights are written (default affine)",
+     offsetof(struct options, mode)},
+    {"bits", 0, MX_FLAG_WHOLE, "B", "affine: bits per weight, 2, 3, 4, 5, 6 or 8 (default 4)",
+     offsetof(struct options, bits), 1, 16},
+    {"group-size", 0, MX_FLAG_WHOLE, "G", "affine: weights to a scale, 32, 64 or 128 (default 64)",
      offsetof(struct options, group), 1, 4096},
     {"threads", 't', MX_FLAG_WHOLE, "N", "threads (default: the machine's physical cores)",
      offsetof(struct options, threads), 1, MX_POOL_MAX_THREADS},
@@ -70,7 +73,9 @@ static mx_status run(struct mx_cli *cli, const void *given, struct mx_error *err
     }
     struct mx_pool *pool;
     MX_TRY(mx_pool_open(&pool, threads, err));
-    const struct mx_quantize_options how = {.bits = (int)options->bits, .group = (int)options->group, .pool = pool};
+    static const enum mx_quant_mode modes[] = {MX_QUANT_AFFINE, MX_QUANT_MXFP4, MX_QUANT_MXFP8, MX_QUANT_NVFP4};
+    const struct mx_quantize_options how = {
+        .mode = modes[options->mode], .bits = (int)options->bits, .group = (int)options->group, .pool = pool};
     const struct mx_progress progress = mx_progress_bar(cli);
     struct mx_quantize_result result;
     char *source;

@@ -232,7 +232,8 @@ static void read_marks(char *name, const struct mx_name_world *world, struct mx_
     char *mark = strchr(name, '^');
     if (!mark) return;
     source->flat = strchr(mark, 'F') != NULL;
-    source->transposed = strchr(mark, 'T') != NULL && !world->mlx;
+    source->bare = strchr(mark, 'B') != NULL;
+    source->transposed = source->bare || (strchr(mark, 'T') && !world->mlx);
     *mark = '\0';
 }
 

@@ -10,6 +10,7 @@
  *   %n       is its number among the layers with a shared block
  *   %e       is the expert (or stream), where each has a tensor of its own; else all are stacked: [count, rows, cols]
  *   ^T       at the end: stored transposed, [cols, rows] (GPT-2's Conv1D); in MLX's conversion (`mlx_body`) it is not
+ *   ^B       at the end: stored transposed where it is a bare tensor; as NAME.weight, which is MLX's, it is not (gpt-oss)
  *   ^F       at the end: the stack is one matrix, [count * rows, cols] (DBRX); ^FT: [count * cols, rows]
  *   {q,k,v}  stands for several tensors, one for each word: small arrays that are one here (OLMo hybrid's convolution)
  *
@@ -80,6 +81,7 @@ struct mx_tensor_source {
     char module[MX_NAME_SIZE]; /* with "%e" where `each` */
     bool each;                 /* a tensor for each of `count` */
     bool flat, transposed;
+    bool bare; /* transposed only if it is a bare tensor, without ".weight" */
     bool fused;
     uint64_t rows;               /* of the stored matrix, all parts together */
     uint64_t first, run, stride; /* row i of ours is its row first + i / run * stride + i % run */

@@ -243,7 +243,9 @@ static bool guesses_further(const struct mx_reader *reader, const char *name)
 static bool is_harmless(const struct mx_reader *reader, const char *name)
 {
     static const char *const tables[] = {".rotary_emb.inv_freq", ".rotary_pos_emb.inv_freq", ".attn.masked_bias",
-                                         ".position_ids", ".embed_positions.weights"};
+                                         ".position_ids", ".embed_positions.weights",
+                                         /* scales of activations and of a cache, which this engine keeps wider */
+                                         ".input_scale", ".activation_scale", ".k_scale", ".v_scale"};
     if (mx_ends_with_any(name, tables, sizeof tables / sizeof *tables)) return true;
     if (guesses_further(reader, name)) return true;
     if (reader->arch->experts.empty && is_of_empty_expert(reader->arch, name)) return true;
@@ -270,15 +272,39 @@ static bool is_other_part(const struct mx_reader *reader, const char *name)
     return true;
 }
 
+/* Whether a module's weight is stored as 8-bit floats, so that scales beside it are read. */
+static bool is_float8(const struct mx_reader *reader, const char *module)
+{
+    char name[MX_NAME_SIZE + 8];
+    snprintf(name, sizeof name, "%s.weight", module);
+    const struct mx_tensor *tensor = mx_checkpoint_find(reader->checkpoint, name);
+    if (!tensor) tensor = mx_checkpoint_find(reader->checkpoint, module);
+    return tensor && tensor->storage == MX_STORAGE_F8_E4M3;
+}
+
 static bool is_used(const struct mx_reader *reader, const char *name)
 {
-    static const char *const suffixes[] = {".weight", ".scales", ".biases", ""};
-    for (size_t i = 0; i < sizeof suffixes / sizeof *suffixes; i++) {
-        if (!mx_ends_with(name, suffixes[i])) continue;
+    static const struct {
+        const char *end, *instead;
+        bool float8;
+    } parts[] = {
+        {".weight", "", false},
+        {".scales", "", false},
+        {".biases", "", false},
+        {".weight_scale_inv", "", true},
+        {".weight_scale", "", true},
+        {"_scale_inv", "", true},
+        {"_scale", "", true},
+        {"_scales", "_blocks", false},
+        {"", "", false},
+    };
+    for (size_t i = 0; i < sizeof parts / sizeof *parts; i++) {
+        if (!mx_ends_with(name, parts[i].end)) continue;
         char module[MX_NAME_SIZE];
         const char *key = module;
-        snprintf(module, sizeof module, "%.*s", (int)(strlen(name) - strlen(suffixes[i])), name);
-        if (bsearch(&key, reader->used, reader->used_count, sizeof key, compare_names)) return true;
+        snprintf(module, sizeof module, "%.*s%s", (int)(strlen(name) - strlen(parts[i].end)), name, parts[i].instead);
+        if (bsearch(&key, reader->used, reader->used_count, sizeof key, compare_names))
+            return !parts[i].float8 || is_float8(reader, module);
     }
     return false;
 }

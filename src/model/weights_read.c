@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "base/checked.h"
+#include "base/str.h"
 #include "checkpoint/floats.h"
 
 static mx_status remember(struct mx_reader *reader, const char *module)
@@ -31,6 +32,7 @@ static void settle_form(const struct mx_reader *reader, const char *module, stru
     char scales[MX_NAME_SIZE + 8];
     snprintf(scales, sizeof scales, "%s.scales", module);
     if (source->transposed && mx_checkpoint_find(reader->checkpoint, scales)) source->transposed = false;
+    if (source->bare) source->transposed = mx_checkpoint_find(reader->checkpoint, module) != NULL;
 }
 
 /* Looks for the tensor under its names, the first of which goes to `first`. */
@@ -86,15 +88,19 @@ mx_status mx_reader_find(struct mx_reader *reader, const struct mx_tensor_spec *
 
 /* ---- matrices ---- */
 
-static struct mx_matrix rows_of(const struct mx_matrix *matrix, size_t first, size_t count)
+/* `count` rows from `first` on, each `step` stored rows behind the one before. */
+static struct mx_matrix rows_of(const struct mx_matrix *matrix, size_t first, size_t count, size_t step)
 {
     struct mx_matrix part = *matrix;
     part.rows = count;
+    part.step = step;
     part.data += first * mx_matrix_row_bytes(matrix);
-    if (matrix->bits) {
-        const size_t skip = first * (matrix->cols / (size_t)matrix->group) * mx_dtype_size(matrix->dtype);
+    if (matrix->group_rows > 1) {
+        part.tile_row += first;
+    } else if (matrix->bits) {
+        const size_t skip = first * mx_matrix_groups(matrix) * mx_matrix_scale_size(matrix);
         part.scales += skip;
-        part.biases += skip;
+        if (part.biases) part.biases += skip;
     }
     return part;
 }
@@ -111,33 +117,29 @@ static uint8_t *copy_space(struct mx_reader *reader, size_t rows, size_t row_byt
     return space;
 }
 
-static void gather(uint8_t *to, const uint8_t *from, size_t rows, size_t row_bytes,
-                   const struct mx_tensor_source *source)
-{
-    for (size_t i = 0; i < rows; i++) memcpy(to + i * row_bytes, from + stored_row(source, i) * row_bytes, row_bytes);
-}
-
-/* A copy whose rows are ours alone. */
+/* A copy whose rows are ours alone, each with scales of its own. */
 static mx_status gather_rows(struct mx_reader *reader, const struct mx_found *found, const struct mx_matrix *stored,
                              struct mx_matrix *out)
 {
     const size_t rows = (size_t)found->spec->rows, row_bytes = mx_matrix_row_bytes(stored);
-    const size_t group_bytes = stored->bits ? stored->cols / (size_t)stored->group * mx_dtype_size(stored->dtype) : 0;
+    const size_t scale_bytes = stored->bits ? mx_matrix_groups(stored) * mx_matrix_scale_size(stored) : 0;
     uint8_t *data = copy_space(reader, rows, row_bytes);
-    uint8_t *scales = group_bytes && data ? copy_space(reader, rows, group_bytes) : NULL;
-    uint8_t *biases = scales ? copy_space(reader, rows, group_bytes) : NULL;
-    if (!data || (group_bytes && !biases))
-        return mx_fail_memory(reader->err, "a copy of fused rows", rows * (row_bytes + 2 * group_bytes));
-    gather(data, stored->data, rows, row_bytes, &found->source);
-    if (group_bytes) {
-        gather(scales, stored->scales, rows, group_bytes, &found->source);
-        gather(biases, stored->biases, rows, group_bytes, &found->source);
+    uint8_t *scales = scale_bytes && data ? copy_space(reader, rows, scale_bytes) : NULL;
+    uint8_t *biases = stored->biases && scales ? copy_space(reader, rows, scale_bytes) : NULL;
+    if (!data || (scale_bytes && !scales) || (stored->biases && !biases))
+        return mx_fail_memory(reader->err, "a copy of fused rows", rows * (row_bytes + 2 * scale_bytes));
+    for (size_t i = 0; i < rows; i++) {
+        const size_t from = stored_row(&found->source, i), scale_row = mx_matrix_scale_row(stored, from);
+        memcpy(data + i * row_bytes, stored->data + from * row_bytes, row_bytes);
+        if (scales) memcpy(scales + i * scale_bytes, stored->scales + scale_row * scale_bytes, scale_bytes);
+        if (biases) memcpy(biases + i * scale_bytes, stored->biases + scale_row * scale_bytes, scale_bytes);
     }
     *out = *stored;
     out->rows = rows;
     out->data = data;
     out->scales = scales;
     out->biases = biases;
+    out->group_rows = out->tile_row = 0;
     return MX_OK;
 }
 
@@ -183,17 +185,18 @@ static mx_status stored_matrix(struct mx_reader *reader, const struct mx_found *
     if (!mx_mul_size(count, rows, &all)) return mx_fail(reader->err, MX_ERR_LIMIT, "%s is too large", module);
     struct mx_matrix stack;
     MX_TRY(mx_checkpoint_matrix(reader->checkpoint, module, all, cols, &stack, reader->err));
-    *out = rows_of(&stack, index * rows, rows);
+    *out = rows_of(&stack, index * rows, rows, 1);
     return MX_OK;
 }
 
 /* ---- biases ---- */
 
-/* Reads MODULE.bias, or MODULE_bias where the matrix is a bare tensor. */
+/* Reads MODULE.bias, or MODULE_bias where the matrix is a bare tensor (without the "_blocks" of one in blocks). */
 static mx_status read_bias(struct mx_reader *reader, const char *module, size_t length, float **out)
 {
     char name[MX_NAME_SIZE + 8];
-    snprintf(name, sizeof name, "%s_bias", module);
+    const size_t end = strlen(module) - (mx_ends_with(module, "_blocks") ? strlen("_blocks") : 0);
+    snprintf(name, sizeof name, "%.*s_bias", (int)end, module);
     if (!mx_checkpoint_find(reader->checkpoint, name)) snprintf(name, sizeof name, "%s.bias", module);
     MX_TRY(remember(reader, name));
     *out = mx_arena_array(reader->arena, length, sizeof **out);
@@ -241,7 +244,10 @@ mx_status mx_reader_linear(struct mx_reader *reader, struct mx_found *found, uin
     if (found->source.transposed)
         MX_TRY(transpose(reader, found, &stored, &out->matrix));
     else if (mx_source_is_run(&found->source, found->spec->rows))
-        out->matrix = rows_of(&stored, (size_t)found->source.first, (size_t)found->spec->rows);
+        out->matrix = rows_of(&stored, (size_t)found->source.first, (size_t)found->spec->rows, 1);
+    else if (found->source.run == 1) /* alternating with those of other parts */
+        out->matrix =
+            rows_of(&stored, (size_t)found->source.first, (size_t)found->spec->rows, (size_t)found->source.stride);
     else
         MX_TRY(gather_rows(reader, found, &stored, &out->matrix));
     mx_name_expert(module, found->source.module, index);
@@ -345,7 +351,7 @@ mx_status mx_reader_latent(struct mx_reader *reader, const struct mx_tensor_spec
     for (uint32_t head = 0; head < heads; head++) {
         const size_t at = (size_t)head * (latent->nope + latent->v);
         MX_TRY(turn_rows(reader, &both.matrix, at, latent->nope, &k_up[head]));
-        v_up[head] = rows_of(&both.matrix, at + latent->nope, latent->v);
+        v_up[head] = rows_of(&both.matrix, at + latent->nope, latent->v, 1);
     }
     return MX_OK;
 }

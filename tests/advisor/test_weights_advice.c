@@ -121,6 +121,7 @@ static void never_wider_than_the_checkpoint(void **state)
     assert_false(find(&advice, "4-bit")->needs_original || find(&advice, "3-bit")->needs_original);
     assert_non_null(strstr(advice.reason, "the original in bf16 would fit too"));
     subject.quant_kind = MX_QUANT_FOREIGN; /* not ours to run: another candidate */
+    subject.foreign = true;
     strcpy(subject.quant_method, "gptq");
     assert_ok(mx_weights_advise(&advice, &subject, &request, &err));
     assert_string_equal(advice.candidates[advice.recommended].name, "4-bit");

@@ -231,14 +231,23 @@ static void refuses_bad_quantization(void **state)
 
 /* p: 4 bits, group 32, [2, 64]; s: a stack [2, 2, 64] of the same; f: plain; u: packed without scales. */
 static const struct tensor_row weights[] = {
-    {"p.weight", "U32", "[2,8]", 64},    {"p.scales", "F16", "[2,2]", 8},    {"p.biases", "F16", "[2,2]", 8},
-    {"f.weight", "BF16", "[2,3]", 12},   {"u.weight", "U32", "[2,8]", 64},   {"v", "F32", "[3]", 12},
-    {"s.weight", "U32", "[2,2,8]", 128}, {"s.scales", "F32", "[2,2,2]", 32}, {"s.biases", "F32", "[2,2,2]", 32},
-    {"bare", "F16", "[4,2,3]", 48},      {"i.weight", "I8", "[2,3]", 6},     {"q.weight", "U32", "[2,8]", 64},
-    {"q.scales", "F16", "[2,2]", 8},     {"r.weight", "U32", "[2,8]", 64},   {"r.scales", "F16", "[2,2]", 8},
-    {"r.biases", "BF16", "[2,2]", 8},    {"t.weight", "F16", "[2,8]", 32},   {"t.scales", "F16", "[2,2]", 8},
-    {"x.weight", "U32", "[2,8]", 64},    {"x.scales", "U8", "[2,2]", 4},     {"x.biases", "U8", "[2,2]", 4},
-    {"y.weight", "U32", "[2,8]", 64},    {"y.scales", "F16", "[3,2]", 12},   {"y.biases", "F16", "[2,2]", 8},
+    {"p.weight", "U32", "[2,8]", 64},       {"p.scales", "F16", "[2,2]", 8},
+    {"p.biases", "F16", "[2,2]", 8},        {"f.weight", "BF16", "[2,3]", 12},
+    {"u.weight", "U32", "[2,8]", 64},       {"v", "F32", "[3]", 12},
+    {"s.weight", "U32", "[2,2,8]", 128},    {"s.scales", "F32", "[2,2,2]", 32},
+    {"s.biases", "F32", "[2,2,2]", 32},     {"bare", "F16", "[4,2,3]", 48},
+    {"i.weight", "I8", "[2,3]", 6},         {"q.weight", "U32", "[2,8]", 64},
+    {"q.scales", "F16", "[2,2]", 8},        {"r.weight", "U32", "[2,8]", 64},
+    {"r.scales", "F16", "[2,2]", 8},        {"r.biases", "BF16", "[2,2]", 8},
+    {"t.weight", "F16", "[2,8]", 32},       {"t.scales", "F16", "[2,2]", 8},
+    {"x.weight", "U32", "[2,8]", 64},       {"x.scales", "U8", "[2,2]", 4},
+    {"x.biases", "U8", "[2,2]", 4},         {"y.weight", "U32", "[2,8]", 64},
+    {"y.scales", "F16", "[3,2]", 12},       {"y.biases", "F16", "[2,2]", 8},
+    {"m.weight", "U32", "[2,8]", 64},       {"m.scales", "U8", "[2,2]", 4},
+    {"k_blocks", "U8", "[2,2,16]", 64},     {"k_scales", "U8", "[2,3]", 6},
+    {"l_blocks", "U8", "[2,2,16]", 64},     {"e.weight", "F8_E4M3", "[2,64]", 128},
+    {"h.weight", "F8_E4M3", "[2,64]", 128}, {"h.weight_scale_inv", "F32", "[2,2]", 16},
+    {"w.weight", "F8_E4M3", "[2,64]", 128}, {"w.weight_scale", "U8", "[]", 1},
 };
 
 static void gives_matrices_in_place(void **state)
@@ -275,6 +284,84 @@ static void gives_matrices_in_place(void **state)
     }
 }
 
+static const struct tensor_row float_weights[] = {
+    {"a.weight", "U32", "[2,8]", 64},
+    {"a.scales", "U8", "[2,2]", 4},
+    {"b.weight", "U32", "[2,6]", 48}, /* nvfp4 of 48 columns */
+    {"b.scales", "U8", "[2,3]", 6},
+    {"c.weight", "U32", "[2,2,8]", 128},
+    {"c.scales", "U8", "[2,2,1]", 4},
+    {"d_blocks", "U8", "[3,2,1,16]", 96},
+    {"d_scales", "U8", "[3,2,1]", 6},
+    {"tile.weight", "F8_E4M3", "[130,192]", 24960},
+    {"tile.weight_scale_inv", "F32", "[2,2]", 16},
+    {"one.weight", "F8_E4M3", "[2,5]", 10},
+    {"one.weight_scale", "BF16", "[1]", 2},
+    {"row.weight", "F8_E4M3", "[2,5]", 10},
+    {"row.weight_scale", "F32", "[2,1]", 8},
+    {"stack", "F8_E4M3", "[2,2,64]", 256},
+    {"stack_scale_inv", "F32", "[2,1,1]", 8},
+};
+
+/* Where the scales lie, and which columns and rows share one. */
+static void gives_float_matrices_in_place(void **state)
+{
+    struct mx_matrix m;
+    PUT_TENSORS(folder, "model.safetensors", float_weights);
+    struct mx_checkpoint *checkpoint = must_open();
+#define DATA(name) mx_checkpoint_find(checkpoint, name)->data
+    assert_ok(mx_checkpoint_matrix(checkpoint, "a", 2, 64, &m, &err));
+    assert_true(m.codes == MX_CODES_MXFP4 && m.bits == 4 && m.group == 32 && !m.biases);
+    assert_ptr_equal(m.scales, DATA("a.scales"));
+    assert_int_equal(mx_matrix_bytes(&m), 64 + 4);
+    assert_ok(mx_checkpoint_matrix(checkpoint, "b", 2, 48, &m, &err));
+    assert_true(m.codes == MX_CODES_NVFP4 && m.bits == 4 && m.group == 16);
+    assert_ok(mx_checkpoint_expert(checkpoint, "c", 2, 1, 2, 32, &m, &err));
+    assert_true(m.codes == MX_CODES_MXFP8 && m.bits == 8 && m.group == 32);
+    assert_ptr_equal(m.scales, DATA("c.scales") + 2);
+    assert_ok(mx_checkpoint_expert(checkpoint, "d_blocks", 3, 2, 2, 32, &m, &err));
+    assert_true(m.codes == MX_CODES_MXFP4 && m.bits == 4 && m.group == 32);
+    assert_ptr_equal(m.data, DATA("d_blocks") + 64);
+    assert_ptr_equal(m.scales, DATA("d_scales") + 4);
+    assert_ok(mx_checkpoint_matrix(checkpoint, "tile", 130, 192, &m, &err));
+    assert_true(m.codes == MX_CODES_FLOAT8 && m.group == 128 && m.group_rows == 128 && m.dtype == MX_F32);
+    assert_int_equal(mx_matrix_groups(&m), 2);
+    assert_int_equal(mx_matrix_scale_row(&m, 127), 0);
+    assert_int_equal(mx_matrix_scale_row(&m, 128), 1);
+    assert_int_equal(mx_matrix_bytes(&m), 24960 + 16);
+    assert_ok(mx_checkpoint_matrix(checkpoint, "one", 2, 5, &m, &err));
+    assert_true(m.group == 5 && mx_matrix_scale_row(&m, 1) == 0 && m.dtype == MX_BF16);
+    assert_ok(mx_checkpoint_matrix(checkpoint, "row", 2, 5, &m, &err));
+    assert_true(m.group == 5 && mx_matrix_scale_row(&m, 1) == 1);
+    assert_ok(mx_checkpoint_expert(checkpoint, "stack", 2, 1, 2, 64, &m, &err));
+    assert_ptr_equal(m.scales, DATA("stack_scale_inv") + 4);
+#undef DATA
+    mx_checkpoint_close(checkpoint);
+}
+
+static void float_scales_are_checked(void **state)
+{
+    uint8_t codes[64] = {0}, scales[4] = {127, 127, 127, 127};
+    struct mx_matrix m = {.data = codes, .scales = scales, .rows = 2, .cols = 64, .bits = 4, .group = 32};
+    m.codes = MX_CODES_MXFP4;
+    scales[3] = 254;
+    assert_ok(mx_matrix_check_scales(&m, "m", &err));
+    scales[3] = 255;
+    assert_fails(mx_matrix_check_scales(&m, "m", &err), MX_ERR_FORMAT, "\"m.scales\" holds NaN or infinity");
+    m = (struct mx_matrix){.data = codes, .scales = scales, .rows = 2, .cols = 32, .bits = 8, .group = 32};
+    m.codes = MX_CODES_MXFP8;
+    scales[1] = 247;
+    assert_fails(mx_matrix_check_scales(&m, "m", &err), MX_ERR_FORMAT, "\"m.scales\" holds NaN or infinity");
+    float scale[2] = {0x1p119f, INFINITY};
+    memcpy(scales, scale, 4);
+    m = (struct mx_matrix){.data = codes, .scales = scales, .rows = 2, .cols = 32, .bits = 8, .group = 32};
+    m.codes = MX_CODES_FLOAT8;
+    m.group_rows = 2;
+    assert_ok(mx_matrix_check_scales(&m, "m", &err)); /* both rows have the first */
+    memcpy(scales, scale + 1, 4);
+    assert_fails(mx_matrix_check_scales(&m, "m", &err), MX_ERR_FORMAT, "\"m.weight_scale\" holds NaN");
+}
+
 static const struct {
     const char *config, *module;
     size_t experts, rows, cols;
@@ -285,7 +372,8 @@ static const struct {
     {"{}", "f", 0, 3, 2, MX_ERR_FORMAT, "tensor \"f.weight\": expected [3, 2], got [2, 3]"},
     {"{}", "f", 2, 1, 3, MX_ERR_FORMAT, "tensor \"f.weight\": expected [2, 1, 3], got [2, 3]"},
     {"{}", "bare", 0, 2, 3, MX_ERR_FORMAT, "tensor \"bare\": expected [2, 3], got [4, 2, 3]"},
-    {"{}", "i", 0, 2, 3, MX_ERR_UNSUPPORTED, "tensor \"i.weight\" is stored as I8; F32, F16, BF16 or"},
+    {"{}", "i", 0, 2, 3, MX_ERR_UNSUPPORTED,
+     "tensor \"i.weight\" is stored as I8; F32, F16, BF16, F8_E4M3 with scales or"},
     {"{}", "u", 0, 2, 64, MX_ERR_UNSUPPORTED, "stored as U32 without scales beside it"},
     {"{}", "p", 0, 2, 48, MX_ERR_FORMAT, "[2, 8] with scales [2, 2] is no MLX quantization of 48 columns"},
     {"{}", "p", 0, 2, 0, MX_ERR_FORMAT, "no MLX quantization of 0 columns"},
@@ -297,10 +385,23 @@ static const struct {
     {"{}", "t", 0, 2, 64, MX_ERR_FORMAT, "\"t.weight\" has scales, but is stored as F16, not U32"},
     {"{}", "x", 0, 2, 64, MX_ERR_FORMAT, "the scales and biases of \"x\" are U8 and U8"},
     {"{}", "y", 0, 2, 64, MX_ERR_FORMAT, "tensor \"y.scales\": expected [2, 2], got [3, 2]"},
-    {"{\"quantization\":{}}", "p", 0, 2, 64, MX_ERR_FORMAT, "config.json says 4 bits in groups of 64, and 64 columns"},
-    {"{\"quantization\":{\"bits\":8,\"group_size\":32}}", "p", 0, 2, 64, MX_ERR_FORMAT, "says 8 bits in groups of 32"},
+    {"{\"quantization\":{}}", "p", 0, 2, 64, MX_ERR_FORMAT,
+     "config.json says affine, 4 bits in groups of 64, and 64 columns"},
+    {"{\"quantization\":{\"bits\":8,\"group_size\":32}}", "p", 0, 2, 64, MX_ERR_FORMAT,
+     "says affine, 8 bits in groups of 32"},
     {"{\"quantization\":{\"p\":false}}", "p", 0, 2, 64, MX_ERR_FORMAT, "config.json says it is not quantized"},
-    {"{\"quantization\":{\"mode\":\"mxfp4\"}}", "p", 0, 2, 64, MX_ERR_UNSUPPORTED, "quantized as mxfp4; only affine"},
+    {"{\"quantization\":{\"mode\":\"mxfp4\"}}", "p", 0, 2, 64, MX_ERR_FORMAT,
+     "with F16 scales [2, 2]: config.json says mxfp4"},
+    {"{\"quantization\":{\"mode\":\"nvfp4\"}}", "m", 0, 2, 64, MX_ERR_FORMAT, "says nvfp4, 4 bits in groups of 16"},
+    {"{}", "k_blocks", 0, 2, 64, MX_ERR_FORMAT, "tensor \"k_scales\": expected [2, 2], got [2, 3]"},
+    {"{}", "k_blocks", 0, 2, 96, MX_ERR_FORMAT, "tensor \"k_blocks\": expected [2, 3, 16], got [2, 2, 16]"},
+    {"{}", "k_blocks", 0, 2, 65, MX_ERR_FORMAT, "tensor \"k_blocks\": expected"},
+    {"{}", "l_blocks", 0, 2, 64, MX_ERR_FORMAT, "tensor \"l_scales\" is missing"},
+    {"{}", "e", 0, 2, 64, MX_ERR_UNSUPPORTED, "stored as F8_E4M3 without scales beside it"},
+    {"{}", "h", 0, 2, 64, MX_ERR_UNSUPPORTED, "\"h.weight_scale_inv\": [2, 2] are not the scales of 2 x 64 numbers"},
+    {"{\"quantization_config\":{\"quant_method\":\"fp8\",\"weight_block_size\":[1,64]}}", "h", 0, 2, 64,
+     MX_ERR_UNSUPPORTED, "are not the scales of 2 x 64 numbers"},
+    {"{}", "w", 0, 2, 64, MX_ERR_UNSUPPORTED, "\"w.weight_scale\" is stored as U8; F32"},
 };
 
 static void refuses_what_does_not_fit(void **state)
@@ -411,6 +512,8 @@ int main(void)
         cmocka_unit_test(reads_quantization),
         cmocka_unit_test_setup_teardown(refuses_bad_quantization, open_folder, close_folder),
         cmocka_unit_test_setup_teardown(gives_matrices_in_place, open_folder, close_folder),
+        cmocka_unit_test_setup_teardown(gives_float_matrices_in_place, open_folder, close_folder),
+        cmocka_unit_test(float_scales_are_checked),
         cmocka_unit_test_setup_teardown(refuses_what_does_not_fit, open_folder, close_folder),
         cmocka_unit_test_setup_teardown(gives_vectors_as_f32, open_folder, close_folder),
         cmocka_unit_test(finds_nan_scales),

@@ -139,6 +139,45 @@ static void each_scheme_has_its_width(void **state)
     }
 }
 
+/* What the loader can read, and what is near it. */
+static void the_engine_runs_some(void **state)
+{
+#define GROUP(weights)                                                                                                 \
+    "{'quant_method': 'compressed-tensors', 'format': 'float-quantized', 'ignore': ['lm_head'], 'config_groups': "     \
+    "{'group_0': {'targets': ['Linear'], 'weights': {" weights "}}}}"
+    static const struct {
+        const char *config;
+        bool runs;
+    } cases[] = {
+        {"{'quant_method': 'mxfp4', 'modules_to_not_convert': ['model.layers.*.self_attn', 'lm_head']}", true},
+        {"{'quant_method': 'fp8', 'fmt': 'e4m3', 'weight_block_size': [128, 128]}", true},
+        {"{'quant_method': 'finegrained_fp8', 'weight_block_size': [128, 128], 'ignored_layers': ['x']}", true},
+        {"{'quant_method': 'fp8', 'activation_scheme': 'static'}", true},
+        {"{'quant_method': 'fp8', 'fmt': 'e5m2', 'weight_block_size': [128, 128]}", false},
+        {"{'quant_method': 'fp8', 'weight_block_size': [128, 100]}", false},
+        {"{'quant_method': 'fp8', 'weight_block_size': [128, 128], 'moe_quant_algo': 'NVFP4'}", false},
+        {"{'quant_method': 'fbgemm_fp8', 'activation_scale_ub': 1200}", true},
+        {"{'quant_method': 'modelopt', 'quant_algo': 'FP8'}", true},
+        {"{'quant_method': 'modelopt', 'quant_algo': 'NVFP4'}", false},
+        {GROUP("'num_bits': 8, 'type': 'float', 'strategy': 'channel', 'symmetric': true"), true},
+        {GROUP("'num_bits': 8, 'type': 'float', 'strategy': 'tensor', 'group_size': null"), true},
+        {GROUP("'num_bits': 8, 'type': 'float', 'strategy': 'block', 'block_structure': [128, 128]"), true},
+        {GROUP("'num_bits': 8, 'type': 'int', 'strategy': 'channel'"), false},
+        {GROUP("'num_bits': 4, 'type': 'float', 'group_size': 16"), false},
+        {"{'quant_method': 'gptq', 'bits': 4, 'group_size': 128}", false},
+        {"{'quant_method': 'awq', 'bits': 8, 'group_size': 128}", false},
+    };
+#undef GROUP
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        struct mx_quantization quantization;
+        struct mx_arena arena = {0};
+        assert_ok(read_object(&quantization, &arena, cases[i].config));
+        assert_int_equal(quantization.kind, MX_QUANT_FOREIGN);
+        if (quantization.scheme.runs != cases[i].runs) fail_msg("%s: runs %d", cases[i].config, !cases[i].runs);
+        mx_arena_free(&arena);
+    }
+}
+
 static void the_output_matrix_may_have_bits_of_its_own(void **state)
 {
     struct mx_quantization quantization;
@@ -201,6 +240,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(each_scheme_has_its_width),
+        cmocka_unit_test(the_engine_runs_some),
         cmocka_unit_test(the_output_matrix_may_have_bits_of_its_own),
         cmocka_unit_test(lists_name_modules_in_many_ways),
     };

@@ -38,9 +38,9 @@ static inline void copy_finish(struct copy *copy, const char *config)
     mx_str_append(&file, copy->header.data, copy->header.length);
     mx_str_append(&file, copy->data.data, copy->data.length);
     char path[128];
-    snprintf(path, sizeof path, "%s/model.safetensors", copy->folder);
+    snprintf(path, sizeof path, "%.63s/model.safetensors", copy->folder);
     assert_ok(mx_file_write(path, file.data, file.length, &err));
-    snprintf(path, sizeof path, "%s/config.json", copy->folder);
+    snprintf(path, sizeof path, "%.63s/config.json", copy->folder);
     assert_ok(mx_file_write(path, config, strlen(config), &err));
     mx_str_free(&file);
     mx_str_free(&copy->header);
@@ -50,9 +50,9 @@ static inline void copy_finish(struct copy *copy, const char *config)
 static inline void copy_remove(struct copy *copy)
 {
     char path[128];
-    snprintf(path, sizeof path, "%s/model.safetensors", copy->folder);
+    snprintf(path, sizeof path, "%.63s/model.safetensors", copy->folder);
     unlink(path);
-    snprintf(path, sizeof path, "%s/config.json", copy->folder);
+    snprintf(path, sizeof path, "%.63s/config.json", copy->folder);
     unlink(path);
     rmdir(copy->folder);
 }

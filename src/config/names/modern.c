@@ -293,12 +293,15 @@ const struct mx_names mx_names_gpt_oss = {
             [MX_ROLE_ROUTER] = "mlp.router",
             [MX_ROLE_EXPERT_GATE] = "mlp.experts.gate_proj",
             [MX_ROLE_EXPERT_UP] = "mlp.experts.up_proj",
-            [MX_ROLE_EXPERT_DOWN] = "mlp.experts.down_proj^T",
+            [MX_ROLE_EXPERT_DOWN] = "mlp.experts.down_proj^B|mlp.experts.down_proj_blocks",
             [MX_ROLE_SINKS] = "self_attn.sinks",
         },
     .fused =
         {
-            {"mlp.experts.gate_up_proj^T", MX_BLOCKS_ROWS, 2, {MX_ROLE_EXPERT_GATE, MX_ROLE_EXPERT_UP}},
+            {"mlp.experts.gate_up_proj^B|mlp.experts.gate_up_proj_blocks",
+             MX_BLOCKS_ROWS,
+             2,
+             {MX_ROLE_EXPERT_GATE, MX_ROLE_EXPERT_UP}},
         },
 };
 
