@@ -236,11 +236,13 @@ static void print_stats(const struct job *job)
     fprintf(stderr,
             "{\"sequences\": %zu, \"parallel\": %lld, \"decode_tok_s\": %.2f, \"prefill_tok_s\": %.2f, "
             "\"prompt_tokens\": %llu, \"shared_tokens\": %llu, \"cache_bytes\": %llu, \"shared_bytes\": %llu, "
-            "\"saved_bytes\": %llu, \"parkings\": %llu, \"kv_cache_mode\": \"%s\"}\n",
+            "\"saved_bytes\": %llu, \"parkings\": %llu, \"experts_read\": %llu, \"expert_layers\": %llu, "
+            "\"kv_cache_mode\": \"%s\"}\n",
             job->ended, (long long)job->options->parallel, stats.decode_tok_s, stats.prefill_tok_s,
             (unsigned long long)stats.prompt_tokens, (unsigned long long)stats.shared_tokens,
             (unsigned long long)stats.cache.peak, (unsigned long long)stats.cache.shared,
             (unsigned long long)stats.cache.saved, (unsigned long long)stats.parkings,
+            (unsigned long long)stats.experts.read, (unsigned long long)stats.experts.layers,
             mx_mode_info(mx_scheduler_setup(job->scheduler)->mode)->name);
 }
 

@@ -142,6 +142,20 @@ static void show(void *context, const char *text, size_t length)
     fflush(stdout);
 }
 
+/* "12.0 of 128 a layer in prefill, 8.0 in decode (1,234 read)" */
+static void print_experts(const struct mx_generation *generation, uint32_t count)
+{
+    const struct mx_experts_use prefill = generation->prefill_experts, decode = generation->decode_experts;
+    char all[32];
+    fprintf(stderr, "experts   ");
+    if (prefill.layers)
+        fprintf(stderr, "%.1f of %u a layer in prefill", (double)prefill.read / (double)prefill.layers, count);
+    if (decode.layers)
+        fprintf(stderr, "%s%.1f of %u in decode", prefill.layers ? ", " : "",
+                (double)decode.read / (double)decode.layers, count);
+    fprintf(stderr, " (%s read)\n", mx_format_count(prefill.read + decode.read, all));
+}
+
 static void print_stats(const struct job *job)
 {
     const struct mx_generation *generation = &job->generation;
@@ -153,6 +167,9 @@ static void print_stats(const struct job *job)
     if (generation->reused_tokens) fprintf(stderr, " (%zu more were in the cache)", generation->reused_tokens);
     fprintf(stderr, "\ndecode    %zu tokens, %.1f tok/s (ended by: %s)\n", generation->tokens.count,
             generation->decode_tok_s, mx_finish_name(generation->finish));
+    const struct mx_arch *arch = mx_session_arch(job->session);
+    if (generation->prefill_experts.layers + generation->decode_experts.layers)
+        print_experts(generation, arch->experts.count);
     fprintf(stderr, "KV cache  %s, %s\n", mx_format_bytes(mx_session_cache_bytes(job->session), bytes),
             mx_kv_setup_text(mx_sequence_setup(sequence), mode));
     if (mx_session_state_bytes(job->session))
@@ -177,6 +194,13 @@ static cJSON *make_json(const struct job *job)
     cJSON_AddNumberToObject(stats, "reused_tokens", (double)generation->reused_tokens);
     cJSON_AddNumberToObject(stats, "prefill_tok_s", generation->prefill_tok_s);
     cJSON_AddNumberToObject(stats, "decode_tok_s", generation->decode_tok_s);
+    const struct mx_experts_use *prefill = &generation->prefill_experts, *decode = &generation->decode_experts;
+    if (prefill->layers + decode->layers) {
+        cJSON_AddNumberToObject(stats, "prefill_experts_read", (double)prefill->read);
+        cJSON_AddNumberToObject(stats, "prefill_expert_layers", (double)prefill->layers);
+        cJSON_AddNumberToObject(stats, "decode_experts_read", (double)decode->read);
+        cJSON_AddNumberToObject(stats, "decode_expert_layers", (double)decode->layers);
+    }
     cJSON_AddNumberToObject(stats, "cache_bytes", (double)mx_session_cache_bytes(job->session));
     cJSON_AddNumberToObject(stats, "state_bytes", (double)mx_session_state_bytes(job->session));
     cJSON_AddStringToObject(stats, "kv_cache_mode", mx_mode_info(setup->mode)->name);

@@ -3,6 +3,13 @@
 
 #include "base/clock.h"
 
+/* What was read since `before`. */
+static struct mx_experts_use experts_since(struct mx_session *session, const struct mx_experts_use *before)
+{
+    const struct mx_experts_use now = mx_workspace_experts(mx_session_workspace(session));
+    return (struct mx_experts_use){now.layers - before->layers, now.read - before->read};
+}
+
 static mx_status decode(struct mx_session *session, struct mx_reply *reply, float *logits,
                         const struct mx_progress *progress, struct mx_error *err)
 {
@@ -41,14 +48,19 @@ static mx_status prefill(struct mx_session *session, const int32_t *prompt, size
 static mx_status run(struct mx_session *session, struct mx_reply *reply, const int32_t *prompt, size_t n,
                      const struct mx_progress *progress, struct mx_error *err)
 {
+    struct mx_generation *generation = reply->generation;
     float *logits = NULL;
-    const mx_status status = prefill(session, prompt, n, progress, reply->generation, &logits, err);
+    const struct mx_experts_use begun = mx_workspace_experts(mx_session_workspace(session));
+    const mx_status status = prefill(session, prompt, n, progress, generation, &logits, err);
+    generation->prefill_experts = experts_since(session, &begun);
     if (status == MX_ERR_INTERRUPTED) {
-        reply->generation->finish = MX_FINISH_INTERRUPTED;
+        generation->finish = MX_FINISH_INTERRUPTED;
         return MX_OK;
     }
     if (status != MX_OK) return status;
+    const struct mx_experts_use filled = mx_workspace_experts(mx_session_workspace(session));
     MX_TRY(decode(session, reply, logits, progress, err));
+    generation->decode_experts = experts_since(session, &filled);
     return mx_reply_end(reply, err);
 }
 

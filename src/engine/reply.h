@@ -6,6 +6,7 @@
 #include "base/str.h"
 #include "engine/sampler.h"
 #include "engine/stop.h"
+#include "model/model.h"
 #include "structure/constraint.h"
 #include "tokenizer/chat.h"
 #include "tokenizer/tokenizer.h"
@@ -39,6 +40,7 @@ struct mx_generation {
     enum mx_finish finish;
     size_t prompt_tokens, reused_tokens; /* of the prompt; those that a cache held already */
     double prefill_seconds, decode_seconds;
+    struct mx_experts_use prefill_experts, decode_experts;
     size_t decode_steps;                /* forward passes that decode_seconds covers */
     double prefill_tok_s, decode_tok_s; /* 0 where there was nothing to time */
 };

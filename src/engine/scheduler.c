@@ -608,6 +608,13 @@ struct mx_scheduler_stats mx_scheduler_stats(struct mx_scheduler *scheduler)
     stats.kept = mx_prefixes_count(scheduler->prefixes);
     stats.decode_tok_s = speed(&scheduler->decoding, NULL);
     stats.prefill_tok_s = speed(&scheduler->prefilling, &scheduler->prefilling_mixed);
+    const struct mx_lane *const lanes[] = {&scheduler->all, &scheduler->side};
+    for (int i = 0; i < 2; i++) {
+        if (!lanes[i]->workspace) continue;
+        const struct mx_experts_use use = mx_workspace_experts(lanes[i]->workspace);
+        stats.experts.layers += use.layers;
+        stats.experts.read += use.read;
+    }
     const struct mx_kv_usage usage = mx_kv_store_usage(scheduler->store);
     stats.cache.budget = usage.budget;
     stats.cache.used = usage.used;

@@ -98,6 +98,7 @@ struct mx_scheduler_stats {
     uint64_t prompt_tokens, shared_tokens; /* of started prompts; those that were there already */
     uint64_t prefilled, decoded;           /* tokens that were computed, of prompts and of replies */
     uint64_t parkings;
+    struct mx_experts_use experts; /* of all passes: one that several texts share reads an expert once */
     /* Speed of decoding, all texts together, and of prefilling while no text was decoded; where that never was, beside
      * others. 0: nothing to time. */
     double decode_tok_s, prefill_tok_s;

@@ -55,9 +55,10 @@ struct mx_workspace {
     float *scores; /* [n, 3, experts]: the router's, and what its choice needs */
     float *late;   /* [n, hidden]: of experts, what joins the stream at the end of the next layer */
     float *gathered,
-        *expert_out;         /* [n, hidden, or attention's width]: the tokens of one expert, and what it made of them */
-    float *weight;           /* [n, experts used] */
-    uint32_t *chosen;        /* [n, experts used] */
+        *expert_out;  /* [n, hidden, or attention's width]: the tokens of one expert, and what it made of them */
+    float *weight;    /* [n, experts used] */
+    uint32_t *chosen; /* [n, experts used] */
+    struct mx_experts_use use;
     uint32_t *order, *first; /* [n * experts used]: (token, place) by expert; [experts + 1]: where each begins */
     struct mx_kv_scratch *attention;
     struct mx_part *parts;           /* [n] */

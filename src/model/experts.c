@@ -276,10 +276,12 @@ void mx_run_experts(const struct mx_run *run, const struct mx_layer *layer, cons
 {
     const struct mx_experts *experts = &run->arch->experts;
     struct mx_workspace *workspace = run->workspace;
+    workspace->use.layers++;
     if (!add) memset(out, 0, run->n * run->arch->hidden * sizeof *out);
     for (uint32_t expert = 0; expert < routes_of(experts); expert++) {
         const uint32_t first = workspace->first[expert], count = workspace->first[expert + 1] - first;
         if (!count) continue;
+        workspace->use.read += expert < experts->count;
         if (expert < experts->count)
             run_expert(run, &weights->experts[expert], workspace->order + first, count, x, out);
         else

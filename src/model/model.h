@@ -75,6 +75,13 @@ mx_status mx_workspace_open(struct mx_workspace **out, const struct mx_arch *arc
                             const struct mx_workspace_options *options, struct mx_error *err);
 void mx_workspace_close(struct mx_workspace *workspace); /* NULL is fine */
 
+/* What the experts of a model have been read for since the workspace was opened: layers run for a chunk of tokens, and
+ * experts whose weights these runs read, each once for all its tokens. Zero without experts. */
+struct mx_experts_use {
+    uint64_t layers, read;
+};
+struct mx_experts_use mx_workspace_experts(const struct mx_workspace *workspace);
+
 /* The next n tokens of one sequence. */
 struct mx_segment {
     struct mx_sequence *sequence;

@@ -188,3 +188,8 @@ void mx_workspace_close(struct mx_workspace *workspace)
     free(workspace->memory);
     free(workspace);
 }
+
+struct mx_experts_use mx_workspace_experts(const struct mx_workspace *workspace)
+{
+    return workspace->use;
+}
