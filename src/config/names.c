@@ -39,6 +39,12 @@ static uint32_t per_block(const struct mx_names *names)
     return names ? names->layers_per_block : 1;
 }
 
+enum mx_mlx_sums mx_names_mlx_sums(const struct mx_names *names)
+{
+    FIRST_OF(names, mlx_sums)
+    return names ? names->mlx_sums : MX_MLX_SUMS_NONE;
+}
+
 /* The index-th of the alternatives, which are separated by '|'; false: there are no more. */
 static bool alternative(const char *names, unsigned index, char out[MX_NAME_SIZE])
 {

@@ -10,8 +10,8 @@
  *   %n       is its number among the layers with a shared block
  *   %e       is the expert (or stream), where each has a tensor of its own; else all are stacked: [count, rows, cols]
  *   ^T       at the end: stored transposed, [cols, rows] (GPT-2's Conv1D); in MLX's conversion (`mlx_body`) it is not
- *   ^B       at the end: stored transposed where it is a bare tensor; as NAME.weight, which is MLX's, it is not (gpt-oss)
- *   ^F       at the end: the stack is one matrix, [count * rows, cols] (DBRX); ^FT: [count * cols, rows]
+ *   ^B       at the end: stored transposed where it is a bare tensor; as NAME.weight, which is MLX's, it is not
+ * (gpt-oss) ^F       at the end: the stack is one matrix, [count * rows, cols] (DBRX); ^FT: [count * cols, rows]
  *   {q,k,v}  stands for several tensors, one for each word: small arrays that are one here (OLMo hybrid's convolution)
  *
  * A fusion is a tensor that holds the rows of several roles, in `blocks` equal blocks of the parts in order: one block
@@ -44,12 +44,21 @@ struct mx_fusion {
     enum mx_role parts[MX_FUSION_PARTS];
 };
 
+/* What MLX's conversion puts into the weights beside new names. Its convolutions, [channels, width, 1] where Hugging
+ * Face has [channels, 1, width], tell that it was done. */
+enum mx_mlx_sums {
+    MX_MLX_SUMS_NONE,
+    MX_MLX_SUMS_OFFSET,  /* norms have their offset */
+    MX_MLX_SUMS_FACTORS, /* matrices have the config's multipliers */
+};
+
 struct mx_names {
     const struct mx_names *base; /* says what this row leaves out; NULL for the first */
     const char *body;            /* alternatives: what stands before every name but the head's */
     const char *mlx_body;        /* where MLX's differs */
     const char *layer;
-    uint32_t layers_per_block;     /* 0: 1 */
+    uint32_t layers_per_block; /* 0: 1 */
+    enum mx_mlx_sums mlx_sums;
     const char *of[MX_ROLE_COUNT]; /* "": this family has none, whatever the base says */
     struct mx_fusion fused[MX_NAMES_FUSIONS];
 };
@@ -97,6 +106,9 @@ void mx_name_expert(char out[MX_NAME_SIZE], const char *module, uint32_t expert)
 /* `module` with the index-th word (from 0) in place of its braces; false: there are no more. Without braces it is its
  * own only part. */
 bool mx_name_part(char out[MX_NAME_SIZE], const char *module, unsigned index);
+
+/* That of a row or of the one that it is based on. */
+enum mx_mlx_sums mx_names_mlx_sums(const struct mx_names *names);
 
 /* True if the rows follow each other. */
 static inline bool mx_source_is_run(const struct mx_tensor_source *source, uint64_t rows)

@@ -15,7 +15,8 @@ struct loader {
     struct mx_reader reader;
     struct mx_weights *weights;
     const struct mx_progress *progress;
-    int32_t layer; /* that was read last */
+    int32_t layer;     /* that was read last */
+    bool offset_added; /* norms have their offset already */
 };
 
 /* Bytes of the matrix that a token reads: of an embedding that is nothing else, one row. */
@@ -41,7 +42,8 @@ static mx_status read_linear(struct loader *loader, struct mx_found *found, unsi
 static mx_status read_norm(struct loader *loader, struct mx_found *found, unsigned char *place)
 {
     struct mx_norm_weights *norm = (struct mx_norm_weights *)(void *)place;
-    const float offset = found->spec->offset ? (float)loader->reader.arch->norm_offset : 0;
+    const bool add = found->spec->offset && !loader->offset_added;
+    const float offset = add ? (float)loader->reader.arch->norm_offset : 0;
     float *weight;
     MX_TRY(mx_reader_floats(&loader->reader, found, &weight));
     for (uint64_t i = 0; offset != 0 && i < found->spec->rows; i++) weight[i] += offset;
@@ -212,6 +214,37 @@ static mx_status read_tensor(void *context, const struct mx_tensor_spec *spec)
     return MX_OK;
 }
 
+/* ---- MLX's sums ---- */
+
+static mx_status note_convolution(void *context, const struct mx_tensor_spec *spec)
+{
+    if (spec->role != MX_ROLE_DELTA_CONV && spec->role != MX_ROLE_SSM_CONV) return MX_OK;
+    *(struct mx_tensor_spec *)context = *spec;
+    return MX_ERR_LIMIT; /* the first is enough */
+}
+
+/* Whether this is MLX's conversion of a family whose weights it changes. */
+static mx_status read_sums(struct loader *loader)
+{
+    struct mx_reader *reader = &loader->reader;
+    const enum mx_mlx_sums sums = mx_names_mlx_sums(reader->arch->names);
+    struct mx_tensor_spec spec;
+    struct mx_found found;
+    char name[MX_NAME_SIZE + 8];
+    if (sums == MX_MLX_SUMS_NONE || mx_tensors_each(reader->arch, note_convolution, &spec) == MX_OK) return MX_OK;
+    MX_TRY(mx_reader_find(reader, &spec, &found));
+    snprintf(name, sizeof name, "%s.weight", found.source.module);
+    const struct mx_tensor *tensor = mx_checkpoint_find(reader->checkpoint, name);
+    if (!tensor || tensor->rank != 3 || tensor->shape[2] != 1 || tensor->shape[1] == 1) return MX_OK;
+    loader->offset_added = sums == MX_MLX_SUMS_OFFSET;
+    if (sums != MX_MLX_SUMS_FACTORS) return MX_OK;
+    return mx_fail(
+        reader->err, MX_ERR_UNSUPPORTED,
+        "%s: MLX's conversion of %s has its multipliers in the weights, which can't be run; take the original "
+        "model",
+        tensor->file, reader->arch->model_type);
+}
+
 /* ---- leftovers ---- */
 
 static int compare_names(const void *a, const void *b)
@@ -358,6 +391,7 @@ static mx_status resolve(struct loader *loader)
     if (!weights->layers)
         return mx_fail_memory(loader->reader.err, "the layers' table", arch->layer_count * sizeof *weights->layers);
     loader->reader.world = mx_names_world(arch, mx_checkpoint_has_name, loader->reader.checkpoint);
+    MX_TRY(read_sums(loader));
     MX_TRY(mx_tensors_each(arch, read_tensor, loader));
     MX_TRY(make_slopes(loader));
     if (arch->tied) weights->head.matrix = weights->embedding.matrix;

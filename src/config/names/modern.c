@@ -184,12 +184,12 @@ const struct mx_names mx_names_llama4 = {
             [MX_ROLE_ROUTER] = "feed_forward.router",
             [MX_ROLE_EXPERT_GATE] = "feed_forward.experts.gate_proj",
             [MX_ROLE_EXPERT_UP] = "feed_forward.experts.up_proj",
-            [MX_ROLE_EXPERT_DOWN] = "feed_forward.experts.down_proj^T",
+            [MX_ROLE_EXPERT_DOWN] = "feed_forward.experts.down_proj^B",
             SHARED_EXPERTS("feed_forward.shared_expert"),
         },
     .fused =
         {
-            {"feed_forward.experts.gate_up_proj^T", MX_BLOCKS_ONE, 2, {MX_ROLE_EXPERT_GATE, MX_ROLE_EXPERT_UP}},
+            {"feed_forward.experts.gate_up_proj^B", MX_BLOCKS_ONE, 2, {MX_ROLE_EXPERT_GATE, MX_ROLE_EXPERT_UP}},
         },
 };
 
@@ -344,8 +344,8 @@ const struct mx_names mx_names_nemotron_h = {
             [MX_ROLE_DOWN] = "mixer.down_proj",
             [MX_ROLE_ROUTER] = "mixer.gate",
             [MX_ROLE_ROUTER_BIAS] = "mixer.gate.e_score_correction_bias",
-            [MX_ROLE_EXPERT_UP] = "mixer.switch_mlp.up_proj|mixer.experts.up_proj|mixer.experts.%e.up_proj",
-            [MX_ROLE_EXPERT_DOWN] = "mixer.switch_mlp.down_proj|mixer.experts.down_proj|mixer.experts.%e.down_proj",
+            [MX_ROLE_EXPERT_UP] = "mixer.switch_mlp.fc1|mixer.experts.up_proj|mixer.experts.%e.up_proj",
+            [MX_ROLE_EXPERT_DOWN] = "mixer.switch_mlp.fc2|mixer.experts.down_proj|mixer.experts.%e.down_proj",
             [MX_ROLE_SHARED_UP] = "mixer.shared_experts.up_proj",
             [MX_ROLE_SHARED_DOWN] = "mixer.shared_experts.down_proj",
         },

@@ -83,9 +83,9 @@ const struct mx_names mx_names_dbrx = {
             [MX_ROLE_V] = "",
             [MX_ROLE_O] = "norm_attn_norm.attn.out_proj",
             [MX_ROLE_ROUTER] = "ffn.router.layer",
-            [MX_ROLE_EXPERT_GATE] = "ffn.experts.mlp.w1^F",
-            [MX_ROLE_EXPERT_UP] = "ffn.experts.mlp.v1^F",
-            [MX_ROLE_EXPERT_DOWN] = "ffn.experts.mlp.w2^FT",
+            [MX_ROLE_EXPERT_GATE] = "ffn.experts.mlp.w1^F|ffn.experts.%e.w1",
+            [MX_ROLE_EXPERT_UP] = "ffn.experts.mlp.v1^F|ffn.experts.%e.v1",
+            [MX_ROLE_EXPERT_DOWN] = "ffn.experts.mlp.w2^FT|ffn.experts.%e.w2",
         },
     .fused =
         {
@@ -96,6 +96,7 @@ const struct mx_names mx_names_dbrx = {
 /* Matrices of GPT-2 lie transposed (Conv1D). */
 const struct mx_names mx_names_gpt2 = {
     .base = &mx_names_gptj,
+    .mlx_body = "model.",
     .of =
         {
             [MX_ROLE_POSITIONS] = "wpe",

@@ -35,6 +35,11 @@ const struct mx_names mx_names_bamba = {
         },
 };
 
+const struct mx_names mx_names_falcon_h1 = {
+    .base = &mx_names_bamba,
+    .mlx_sums = MX_MLX_SUMS_FACTORS,
+};
+
 const struct mx_names mx_names_jamba = {
     .base = &mx_names_bamba,
     .of =
@@ -91,6 +96,7 @@ const struct mx_names mx_names_lfm2 = {
 /* Queries with the gate of each head behind them; q, k, v and z, b and a by key head. */
 const struct mx_names mx_names_qwen3_next = {
     .base = &mx_names_llama,
+    .mlx_sums = MX_MLX_SUMS_OFFSET,
     .of = {[MX_ROLE_Q] = "", DELTA_NAMES},
     .fused =
         {
@@ -106,6 +112,7 @@ const struct mx_names mx_names_qwen3_next = {
 
 const struct mx_names mx_names_qwen3_5 = {
     .base = &mx_names_llama,
+    .mlx_sums = MX_MLX_SUMS_OFFSET,
     .of =
         {
             [MX_ROLE_Q] = "",
