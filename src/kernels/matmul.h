@@ -7,8 +7,8 @@
  * are in double. Vector levels, which agree with one another to the bit: plain weights widened exactly, E4M3 times its
  * scale as defined, float32 activations and sums. Affine weights are scale * code + bias in float32 without the two
  * roundings to the scales' dtype, as MLX's GPU kernels have it; that moves a product by about 0.3 % of its size for
- * bfloat16 scales, and by 0.04 % for float16. E2M1 is exact. For both, activations become 16-bit integers with one scale per
- * group of weights: 6e-5 of a product, measured (docs/speed.md).
+ * bfloat16 scales, and by 0.04 % for float16. E2M1 is exact. For both, activations become 16-bit integers with one
+ * scale per group of weights: 6e-5 of a product, measured (docs/speed.md).
  */
 #ifndef MX_KERNELS_MATMUL_H
 #define MX_KERNELS_MATMUL_H
