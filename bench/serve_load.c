@@ -11,6 +11,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "base/clock.h"
 #include "base/random.h"
@@ -21,6 +22,8 @@ static struct {
     int port, clients, common, own, make, rounds, intrude;
     double soak;
 } set = {.clients = 16, .common = 1024, .own = 32, .make = 128, .rounds = 1};
+
+enum { ENDLESS = 1 << 30 };
 
 static atomic_int streaming; /* clients that have had a token */
 static atomic_int intruding; /* 1: the long prompt is being read; 2: its first token came */
@@ -97,7 +100,8 @@ static void ask(struct client_result *result, const struct mx_str *body, long pa
     }
     if (client_send(&client, "POST", "/v1/completions", "", mx_str_text(body)) && client_read_head(&client)) {
         if (client.status == 429) result->busy++;
-        while (client.status == 200 && tokens < patience && (event = client_read_event(&client))) {
+        while (client.status == 200 && tokens < patience && (patience < ENDLESS || atomic_load(&intruding) != 2) &&
+               (event = client_read_event(&client))) {
             if (strcmp(event, "[DONE]") == 0) done = true;
             if (strstr(event, "\"text\": \"") && !strstr(event, "\"text\": \"\"")) {
                 note_token(result, &last, sent);
@@ -121,13 +125,13 @@ static void ask(struct client_result *result, const struct mx_str *body, long pa
 static void *run_client(void *context)
 {
     struct client_result *result = context;
-    struct mx_random random = {(uint64_t)result->index + 1000};
+    struct mx_random random = {(uint64_t)getpid() << 20 | (uint64_t)result->index}; /* other prompts in each run */
     struct mx_str body = {0};
     for (int round = 0; set.soak > 0 ? mx_seconds() - began < set.soak : round < set.rounds; round++) {
         const int own = set.soak > 0 ? 1 + (int)(mx_random_u64(&random) % (uint64_t)set.own) : set.own;
         const bool impatient = set.soak > 0 && mx_random_u64(&random) % 3 == 0;
         make_body(&body, mx_random_u64(&random), set.common, own, set.make);
-        ask(result, &body, impatient ? 1 + (long)(mx_random_u64(&random) % (uint64_t)set.make) : 1 << 30);
+        ask(result, &body, impatient ? 1 + (long)(mx_random_u64(&random) % (uint64_t)set.make) : ENDLESS);
     }
     mx_str_free(&body);
     return NULL;
@@ -143,7 +147,7 @@ static void *run_intruder(void *context)
     }
     make_body(&body, 77, 0, set.intrude, 1);
     atomic_store(&intruding, 1);
-    ask(result, &body, 1 << 30);
+    ask(result, &body, ENDLESS);
     atomic_store(&intruding, 2);
     mx_str_free(&body);
     return NULL;

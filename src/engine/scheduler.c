@@ -535,6 +535,17 @@ static mx_status run_pass(struct mx_scheduler *scheduler, double seconds, bool d
 
 /* --- a step --- */
 
+/* What a step's tokens take as a rule: one that took long for a reason of its own is not to be followed by as long a
+ * pass. */
+static void note_decode_seconds(struct mx_scheduler *scheduler, double latest)
+{
+    const double before = scheduler->decode_seconds;
+    if (before == 0)
+        scheduler->decode_seconds = latest;
+    else
+        scheduler->decode_seconds += ((latest < 2 * before ? latest : 2 * before) - before) / 8;
+}
+
 /* Feeds what is in the lane of all, all at once. */
 static mx_status run_all(struct mx_scheduler *scheduler, size_t tokens, bool decodes, double *seconds,
                          struct mx_error *err)
@@ -554,6 +565,7 @@ static mx_status run_all(struct mx_scheduler *scheduler, size_t tokens, bool dec
         if (err) *err = why;
         return status;
     }
+    if (decodes) note_decode_seconds(scheduler, *seconds);
     settle_parts(all);
     *(decodes ? &scheduler->stats.decoded : &scheduler->stats.prefilled) += tokens;
     add_tally(decodes ? &scheduler->decoding : &scheduler->prefilling, tokens, *seconds);
@@ -581,7 +593,7 @@ mx_status mx_scheduler_step(struct mx_scheduler *scheduler, struct mx_error *err
     double seconds = 0;
     if (all->part_count > 0) MX_TRY(run_all(scheduler, tokens, decodes, &seconds, err));
     if (scheduler->passing) {
-        const double share = all->part_count > 0 ? SIDE_SHARE * seconds : -1;
+        const double share = all->part_count > 0 ? SIDE_SHARE * scheduler->decode_seconds : -1;
         MX_TRY(run_pass(scheduler, share, all->part_count > 0, err));
     }
     end_ended(scheduler);

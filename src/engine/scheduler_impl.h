@@ -58,7 +58,8 @@ struct mx_scheduler {
     struct mx_pass *pass;
     struct mx_logits_sink sink; /* of the pass */
     bool passing;
-    double pass_seconds; /* of the pass so far */
+    double pass_seconds;   /* of the pass so far */
+    double decode_seconds; /* of a step's tokens, smoothed; 0: there was none yet */
     struct mx_scheduler_stats stats;
     struct mx_tally decoding, prefilling, prefilling_mixed; /* mixed: beside texts that were being decoded */
 };
