@@ -99,22 +99,13 @@ static float *target(struct piece *piece, enum kv_form form)
     return piece->recent;
 }
 
-/* Rows that are scored for the sake of `rows` rows. A kernel may sum a row's score in another order where it scores few
- * rows. How many rows of a prompt come together depends on how it was cut into calls, so they are rounded up to what
- * every kernel takes at once; a decoded token's rows are always as many as its group. What the rows beyond hold is
- * never read. */
-static uint32_t scored_rows(const struct kv_step *step, uint32_t rows)
-{
-    return step->decode ? rows : (rows + ROWS_ROUNDED - 1) / ROWS_ROUNDED * ROWS_ROUNDED;
-}
-
 /* Scores of a tile. */
 static void score(const struct piece *piece, const struct span *span, uint32_t row, uint32_t rows, uint64_t b,
                   uint64_t blocks)
 {
     const struct kv_step *step = piece->step;
     const struct kv_half *half = &step->layer->k;
-    const uint32_t dim = half->layout.dim, scored = scored_rows(step, rows);
+    const uint32_t dim = half->layout.dim, scored = kv_rows_scored(step, rows);
     const size_t at = kv_row(step, piece->head) + row, query = at * mx_kv_query_bytes(dim);
     float *w = piece->worker->w;
     if (reads_codes(half, span->form)) {
@@ -180,7 +171,7 @@ static void score_latents(const struct piece *piece, const struct span *span, ui
         piece->kernels->k[repr].add_scores(piece->worker->w, piece->worker->keys + part * MX_KV_TILE_BLOCKS * bytes,
                                            scales, (uint32_t)blocks,
                                            queries + kv_latent_query(piece->scratch, piece->step, part, row),
-                                           scored_rows(piece->step, rows), layout->dim);
+                                           kv_rows_scored(piece->step, rows), layout->dim);
     }
 }
 

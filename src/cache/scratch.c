@@ -24,7 +24,7 @@ static struct needs find_needs(const struct mx_arch *arch, size_t tile)
         needs.v_dim = mx_larger(needs.v_dim, shape.v_dim);
         needs.heads = mx_larger(needs.heads, tile * shape.kv_heads);
         needs.rows = mx_larger(needs.rows, tile * group);
-        needs.all_rows = mx_larger(needs.all_rows, tile * shape.heads);
+        needs.all_rows = mx_larger(needs.all_rows, shape.kv_heads * mx_round_up(tile * group, ROWS_ROUNDED));
         needs.partials = mx_larger(needs.partials, shape.kv_heads * mx_larger(one, many));
         needs.query_bytes = mx_larger(needs.query_bytes, mx_kv_query_bytes(shape.k_dim));
         if (shape.attention == MX_ATTENTION_LATENT) {
@@ -50,7 +50,7 @@ static void *cut(uint8_t *block, size_t *at, size_t bytes)
 static size_t lay_out(struct mx_kv_scratch *scratch, const struct needs *needs, int workers, uint8_t *block, size_t at)
 {
     const size_t dim = mx_larger(needs->k_dim, needs->v_dim), f = sizeof(float);
-    const size_t rows = needs->all_rows + ROWS_ROUNDED; /* the last ones are scored with rows that are none */
+    const size_t rows = needs->all_rows;
     scratch->steps = cut(block, &at, scratch->most_tokens * sizeof *scratch->steps);
     scratch->waves = cut(block, &at, needs->waves ? rows * needs->k_dim * f : 0);
     scratch->queries_plain = cut(block, &at, rows * needs->query_bytes);

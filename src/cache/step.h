@@ -83,10 +83,19 @@ static inline bool *kv_recent_used(const struct mx_kv_scratch *scratch, const st
 {
     return &scratch->recent_used[step->range_at + (size_t)head * step->ranges + range];
 }
+/* Rows that are scored for the sake of `rows` rows. A kernel may sum a row's score in another order where it scores few
+ * rows. How many rows of a prompt come together depends on how it was cut into calls, so they are rounded up to what
+ * every kernel takes at once; a decoded token's rows are always as many as its group. What the rows beyond hold is
+ * never read, and each head has its own: another's may be written at the same time. */
+static inline uint32_t kv_rows_scored(const struct kv_step *step, uint32_t rows)
+{
+    return step->decode ? rows : (rows + ROWS_ROUNDED - 1) / ROWS_ROUNDED * ROWS_ROUNDED;
+}
+
 /* The first query row of a KV head. */
 static inline size_t kv_row(const struct kv_step *step, uint32_t head)
 {
-    return step->row_at + (size_t)head * step->rows;
+    return step->row_at + (size_t)head * kv_rows_scored(step, step->rows);
 }
 
 static inline bool kv_is_latent(const struct kv_step *step)
