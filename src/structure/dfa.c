@@ -17,7 +17,8 @@ void mx_dfa_free(struct mx_dfa *dfa)
 
 static mx_status fail_states(struct mx_error *err)
 {
-    return mx_fail(err, MX_ERR_LIMIT, "a pattern, or its lengths and counts, need more than %d states; make it simpler",
+    return mx_fail(err, MX_ERR_LIMIT,
+                   "a pattern with its lengths, or a list of constants, needs more than %d states; make it simpler",
                    MX_DFA_STATES);
 }
 

@@ -303,7 +303,7 @@ static mx_status find_heights(struct mx_grammar *grammar, struct mx_error *err)
 
 /* --- disjoint nodes --- */
 
-enum { OF_STRING = 1, OF_NUMBER = 2, OF_WORD = 4, OF_OBJECT = 8, OF_ARRAY = 16, MOST_COMPARED = 4096 };
+enum { OF_STRING = 1, OF_NUMBER = 2, OF_WORD = 4, OF_OBJECT = 8, OF_ARRAY = 16, MOST_COMPARED = 1 << 19 };
 
 /* The types of a node's values, by the bytes that they may begin with. */
 static unsigned types_of(const struct mx_grammar *grammar, uint32_t index, int depth)
@@ -434,15 +434,14 @@ mx_status mx_grammar_one_of(struct mx_grammar *grammar, const char *path, const 
     return MX_OK;
 }
 
-static mx_status check_one_of(struct mx_grammar *grammar, const struct mx_grammar_one_of *one_of, struct mx_error *err)
+static mx_status check_one_of(struct comparing *comparing, const struct mx_grammar_one_of *one_of)
 {
     for (uint32_t i = 0; i < one_of->count; i++) {
         for (uint32_t j = 0; j < i; j++) {
-            struct comparing comparing = {.grammar = grammar, .err = err, .left = MOST_COMPARED};
             bool disjoint;
-            MX_TRY(compare(&comparing, one_of->list[j], one_of->list[i], &disjoint));
+            MX_TRY(compare(comparing, one_of->list[j], one_of->list[i], &disjoint));
             if (disjoint) continue;
-            return mx_fail(err, MX_ERR_UNSUPPORTED,
+            return mx_fail(comparing->err, MX_ERR_UNSUPPORTED,
                            "the schema at %.160s: alternatives %u and %u of \"oneOf\" may admit the same value; use "
                            "\"anyOf\", or give them types or a required member of different constants",
                            one_of->path, j, i);
@@ -455,6 +454,7 @@ mx_status mx_grammar_finish(struct mx_grammar *grammar, struct mx_error *err)
 {
     MX_TRY(flatten_all(grammar, err));
     MX_TRY(find_heights(grammar, err));
-    for (uint32_t i = 0; i < grammar->one_of_count; i++) MX_TRY(check_one_of(grammar, &grammar->one_of[i], err));
+    struct comparing comparing = {.grammar = grammar, .err = err, .left = MOST_COMPARED};
+    for (uint32_t i = 0; i < grammar->one_of_count; i++) MX_TRY(check_one_of(&comparing, &grammar->one_of[i]));
     return MX_OK;
 }

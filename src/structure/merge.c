@@ -4,11 +4,10 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/checked.h"
 #include "base/json.h"
 
-enum {
-    MOST_MEMBERS = 1 << 18, /* of all documents made */
-};
+enum { MOST_WORK = 1 << 22 }; /* of all merges for a schema: some 100 ms */
 
 enum { SAME, FIRST, LARGER, SMALLER, UNION, COMMON, PROPERTIES, OTHERS, BOTH, AND };
 
@@ -83,14 +82,27 @@ static mx_status own(struct mx_schemas *schemas, cJSON *document, struct mx_erro
     return MX_OK;
 }
 
+/* Looks at so many members. A look-up is a walk over an object, so that two large ones are dear. */
+static mx_status spend(struct mx_schemas *schemas, size_t a, size_t b, struct mx_error *err)
+{
+    size_t work;
+    if (mx_mul_size(a, b, &work) && work <= MOST_WORK - schemas->work) {
+        schemas->work += work;
+        return MX_OK;
+    }
+    return mx_fail(err, MX_ERR_LIMIT, "the schema's allOf, anyOf and $ref make too much of it when they are merged");
+}
+
+static size_t size_of(const cJSON *item)
+{
+    return 1 + (size_t)cJSON_GetArraySize(item);
+}
+
 /* Adds a member that shares its content with `value`. */
 static mx_status add(struct mx_schemas *schemas, cJSON *object, const char *key, const cJSON *value,
                      struct mx_error *err)
 {
-    if (++schemas->members > MOST_MEMBERS) {
-        return mx_fail(err, MX_ERR_LIMIT,
-                       "the schema's allOf, anyOf and $ref make too much of it when they are merged");
-    }
+    MX_TRY(spend(schemas, 1, 16, err)); /* an allocation or two */
     const bool done = key ? cJSON_AddItemReferenceToObject(object, key, (cJSON *)(uintptr_t)value)
                           : cJSON_AddItemReferenceToArray(object, (cJSON *)(uintptr_t)value);
     return done ? MX_OK : mx_fail_memory(err, "a merged schema", 0);
@@ -101,6 +113,7 @@ mx_status mx_schema_without(struct mx_schemas *schemas, const cJSON *schema, con
 {
     cJSON *rest = cJSON_CreateObject();
     MX_TRY(own(schemas, rest, err));
+    MX_TRY(spend(schemas, size_of(schema), 1, err));
     *bare = true;
     const cJSON *item;
     cJSON_ArrayForEach (item, schema) {
@@ -146,6 +159,7 @@ static mx_status merge_properties(struct mx_schemas *schemas, const cJSON *a, co
     const cJSON *of_a = mx_json_get(a, "properties"), *of_b = mx_json_get(b, "properties");
     const cJSON *others_a = mx_json_get(a, "additionalProperties"), *others_b = mx_json_get(b, "additionalProperties");
     if (!of_a && !of_b) return MX_OK;
+    MX_TRY(spend(schemas, size_of(of_a), size_of(of_b), err));
     cJSON *properties = cJSON_AddObjectToObject(out, "properties");
     if (!properties) return mx_fail_memory(err, "a merged schema", 0);
     const cJSON *item;
@@ -190,6 +204,7 @@ static mx_status merge_lists(struct mx_schemas *schemas, const cJSON *a, const c
 {
     cJSON *list = cJSON_AddArrayToObject(out, a->string);
     if (!list) return mx_fail_memory(err, "a merged schema", 0);
+    MX_TRY(spend(schemas, 4 * size_of(a), size_of(b), err));
     for (const cJSON *item = first_of(a); item; item = cJSON_IsArray(a) ? item->next : NULL) {
         if (!common || admits(a->string, b, item)) MX_TRY(add(schemas, list, NULL, item, err));
     }
@@ -268,6 +283,7 @@ static mx_status merge_objects(struct mx_schemas *schemas, const cJSON *a, const
     if (shifts_items(a, b) || shifts_items(b, a)) {
         return mx_fail(err, MX_ERR_UNSUPPORTED, "\"prefixItems\" and another schema's \"items\" can't be merged");
     }
+    MX_TRY(spend(schemas, size_of(a), size_of(b), err));
     MX_TRY(merge_properties(schemas, a, b, out, err));
     MX_TRY(merge_all(schemas, a, out, err));
     MX_TRY(merge_all(schemas, b, out, err));

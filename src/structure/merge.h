@@ -29,7 +29,7 @@ const struct mx_schema_keyword *mx_schema_keyword(const char *name);
 struct mx_schemas {
     cJSON **items;
     size_t count, capacity;
-    size_t members; /* of all: limited */
+    size_t work; /* members added, and looked at on the way: limited */
 };
 void mx_schemas_free(struct mx_schemas *schemas);
 

@@ -1,6 +1,8 @@
 /* Which documents a schema's constraint lets through, and which schemas are refused. */
 #include "support.h"
 
+#include <time.h>
+
 #include "structure/constraint.h"
 #include "vocab.h"
 
@@ -233,6 +235,7 @@ static void test_refused(void **state)
          "no value satisfies"},
         {"{'allOf': [{'type': 'string'}, {'type': 'null'}]}", MX_ERR_FORMAT, "no value satisfies"},
         {"{'type': 'null', 'x", MX_ERR_FORMAT, "schema:1"},
+        {"{'const': 'a\\u0000b'}", MX_ERR_UNSUPPORTED, "U+0000"},
         {"{'items': {'$id': 'x'}}", MX_ERR_UNSUPPORTED, "\"$id\" within"},
     };
     for (size_t i = 0; i < sizeof refused / sizeof *refused; i++) {
@@ -309,6 +312,42 @@ static void test_alternatives_within_alternatives(void **state)
     mx_str_free(&schema);
 }
 
+/* Schemas that would take minutes if nobody counted: parts, each with many members that hold their number. */
+static void test_hostile(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *open, *before, *member[2], *behind, *close;
+        int parts, members;
+    } hostile[] = {
+        {"{\"allOf\":[", "{", {"\"k", "\":1,"}, "\"k\":1}", "]}", 2, 60000},
+        {"{\"allOf\":[", "{\"enum\":[", {"", ","}, "-1]}", "]}", 50, 4000},
+        {"{\"allOf\":[", "{\"properties\":{", {"\"p", "\":true,"}, "\"p\":true}}", "]}", 200, 900},
+        {"", "{\"properties\":{", {"\"p", "\":{\"pattern\":\"(a|b)*a(a|b){12}\"},"}, "\"p\":true}}", "", 1, 900},
+        {"", "{\"anyOf\":[", {"{\"const\":", "},"}, "true]}", "", 1, 300},
+    };
+    for (size_t i = 0; i < sizeof hostile / sizeof *hostile; i++) {
+        struct mx_str text = {0};
+        struct mx_error err;
+        struct mx_constraint *constraint;
+        mx_str_puts(&text, hostile[i].open);
+        for (int part = 0; part < hostile[i].parts; part++) {
+            mx_str_printf(&text, "%s%s", part ? "," : "", hostile[i].before);
+            for (int k = 0; k < hostile[i].members; k++) {
+                mx_str_printf(&text, "%s%d%s", hostile[i].member[0], k, hostile[i].member[1]);
+            }
+            mx_str_puts(&text, hostile[i].behind);
+        }
+        mx_str_puts(&text, hostile[i].close);
+        const clock_t start = clock();
+        assert_int_not_equal(mx_constraint_from_schema(&constraint, text.data, text.length, "schema", trie, &err),
+                             MX_OK);
+        const double seconds = (double)(clock() - start) / CLOCKS_PER_SEC;
+        if (seconds > (SANITIZED ? 20 : 3)) fail_msg("%.60s takes %.1f s", text.data, seconds);
+        mx_str_free(&text);
+    }
+}
+
 static int open_trie(void **state)
 {
     (void)state;
@@ -324,9 +363,13 @@ static int close_trie(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_documents), cmocka_unit_test(test_any_object),
-        cmocka_unit_test(test_space),     cmocka_unit_test(test_refused),
-        cmocka_unit_test(test_formats),   cmocka_unit_test(test_alternatives_within_alternatives),
+        cmocka_unit_test(test_documents),
+        cmocka_unit_test(test_any_object),
+        cmocka_unit_test(test_space),
+        cmocka_unit_test(test_refused),
+        cmocka_unit_test(test_formats),
+        cmocka_unit_test(test_hostile),
+        cmocka_unit_test(test_alternatives_within_alternatives),
     };
     return cmocka_run_group_tests(tests, open_trie, close_trie);
 }
