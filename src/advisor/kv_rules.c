@@ -31,8 +31,14 @@ static const struct mx_kv_rule recurrent[MX_RANGE_COUNT] = {
 
 static const struct mx_kv_rule latent[MX_RANGE_COUNT] = {
     {MX_MODE_FP16, {0}, 0, "the latent cache is small already, and " SHORT_REASON},
-    {MX_MODE_INT8, {0}, 0, "int8 halves the latent; 4-bit codes of a latent are unproven"},
-    {MX_MODE_INT8, {0}, 0, "int8 halves what each step reads of the latent; 4-bit codes of it are unproven"},
+    {MX_MODE_INT8,
+     {0},
+     0,
+     "int8 nearly halves the latent and loses next to nothing; 4 bits were measured on a small model alone"},
+    {MX_MODE_INT8,
+     {0},
+     0,
+     "int8 nearly halves what each step reads; 4 bits of a latent were measured on a small model alone"},
 };
 
 static const struct mx_kv_rule measured_odd[MX_RANGE_COUNT] = {

@@ -385,6 +385,13 @@ static void run_loop(struct mx_kv_scratch *scratch)
 /* Cuts the tokens that an aligned tile sees into ranges at multiples of a length that follows from the tile. */
 static void choose_ranges(struct kv_step *step)
 {
+    if (step->chosen) {
+        const uint64_t part = (step->shape->top + MOST_RANGES - 2) / (MOST_RANGES - 1);
+        step->range = mx_larger(mx_round_up(part, MX_KV_TILE), RANGE_TOKENS);
+        step->range_from = 0;
+        step->ranges = (uint32_t)((step->shape->top + step->range - 1) / step->range);
+        return;
+    }
     const uint64_t begin = step->first / MX_QUERY_TILE * MX_QUERY_TILE, end = begin + MX_QUERY_TILE;
     const uint64_t first = kv_first_visible(step->shape, begin), most = MOST_RANGES - 1;
     const uint64_t share = mx_round_up((end - first + most - 1) / most, MX_KV_TILE);
@@ -449,6 +456,7 @@ uint32_t mx_kv_query_dim(const struct mx_kv_shape *shape)
 void mx_kv_attend(struct mx_kv_scratch *scratch, uint32_t layer, const struct mx_kv_segment *segments, size_t count,
                   const struct mx_kv_terms *terms, const float *q, const float *k, const float *v, float *out)
 {
+    size_t before = 0; /* tokens of earlier segments */
     for (size_t i = 0; i < count; i++) {
         struct mx_sequence *sequence = segments[i].sequence;
         const struct kv_layer *asks = &sequence->plan->layers[layer];
@@ -466,8 +474,12 @@ void mx_kv_attend(struct mx_kv_scratch *scratch, uint32_t layer, const struct mx
         for (uint32_t done = 0; done < segments[i].n; done += step.n) {
             const uint32_t left = segments[i].n - done;
             step.first = sequence->length + done;
+            step.chosen =
+                shape->top && step.first >= shape->top ? scratch->chosen + (before + done) * shape->top : NULL;
             choose_ranges(&step);
-            step.n = step.decode ? 1 : (uint32_t)mx_smaller(left, MX_QUERY_TILE - step.first % MX_QUERY_TILE);
+            step.n =
+                step.decode || step.chosen ? 1 : (uint32_t)mx_smaller(left, MX_QUERY_TILE - step.first % MX_QUERY_TILE);
+            if (shape->top && !step.chosen) step.n = (uint32_t)mx_smaller(step.n, shape->top - step.first);
             step.n = tokens_with_room(scratch, &step, (uint32_t)mx_smaller(step.n, scratch->most_tokens));
             step.rows = step.n * step.group;
             step.q = q + (size_t)done * shape->heads * mx_kv_query_dim(shape);
@@ -481,6 +493,7 @@ void mx_kv_attend(struct mx_kv_scratch *scratch, uint32_t layer, const struct mx
         if (k) k += (size_t)segments[i].n * shape->kv_heads * shape->k_dim;
         if (k) v += (size_t)segments[i].n * shape->kv_heads * shape->v_dim;
         out += (size_t)segments[i].n * shape->heads * shape->v_dim;
+        before += segments[i].n;
     }
     run_loop(scratch);
 }

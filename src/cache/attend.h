@@ -42,6 +42,15 @@ struct mx_kv_terms {
  */
 uint32_t mx_kv_query_dim(const struct mx_kv_shape *shape);
 
+/* Chooses the tokens that the queries of a layer with an indexer attend to, and of the layers behind it that have none
+ * of their own (mx_kv_shape.top): the best so many by sum over heads h of weights[h] * max(0, <q_h, k_t>)
+ * (DeepSeek-V3.2, arXiv 2512.02556, section 2.1) of equals the first; a query that sees no more attends to all. Stores
+ * the tokens' keys. Called before mx_kv_attend, with the same segments; the choice stands until the next one. q [total,
+ * indexer heads, indexer dim]  after rotary weights [total, indexer heads] k       [total, indexer dim] after norm and
+ * rotary */
+void mx_kv_choose(struct mx_kv_scratch *scratch, uint32_t layer, const struct mx_kv_segment *segments, size_t count,
+                  const float *q, const float *weights, const float *k);
+
 /* Attention of the segments' tokens in `layer`; all sequences have the same plan, none stands twice. Rows of all
  * segments follow one another, `total` of them at most the scratch's chunk:
  *   q   [total, heads, query dim] after norms and rotary; not scaled

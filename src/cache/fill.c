@@ -50,6 +50,9 @@ mx_status mx_sequence_fill_random(struct mx_sequence *sequence, uint64_t length,
         sequence->held[i].encoded = length ? kv_first_recent(plan, (length - 1) / MX_BLOCK) : 0;
         fill_half(sequence, i, &layer->k, &random);
         fill_half(sequence, i, &layer->v, &random);
+        if (layer->shape.indexer_dim)
+            fill_fp16(sequence->own + layer->indexer_at, plan->context * layer->shape.indexer_dim * sizeof(uint16_t),
+                      &random);
         kv_center_decide_from_noise(sequence, i);
     }
     return MX_OK;

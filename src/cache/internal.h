@@ -45,6 +45,7 @@ struct kv_layer {
     struct kv_half k, v;
     struct kv_center center;
     uint64_t state_at, state_floats; /* in what the sequence owns */
+    uint64_t indexer_at;             /* the same: the indexer's keys, in blocks as fp16 keys are laid out */
 };
 
 struct mx_kv_plan {

@@ -18,6 +18,7 @@ struct piece {
     uint32_t head;
     float *acc, *recent; /* this partial result's */
     bool recent_used;
+    bool gathered; /* tiles are of chosen tokens, in the worker's scratch */
 };
 
 /* Rows [row, row + rows) of the KV head, blocks [from, to), all read in one form. */
@@ -119,10 +120,17 @@ static void score(const struct piece *piece, const struct span *span, uint32_t r
                                       (uint32_t)blocks, rows);
         }
     } else {
-        const uint8_t *halves = (const uint8_t *)kv_fp16_block(step->sequence, half, piece->head, b);
+        const uint8_t *halves = piece->gathered ? piece->worker->rotary
+                                                : (const uint8_t *)kv_fp16_block(step->sequence, half, piece->head, b);
         piece->kernels->k[MX_REPR_FP16].scores(w, halves, NULL, (uint32_t)blocks, piece->scratch->queries_plain + query,
                                                scored, dim);
     }
+}
+
+static enum mx_repr value_repr(const struct piece *piece, const struct span *span)
+{
+    const struct kv_half *half = &piece->step->layer->v;
+    return reads_codes(half, span->form) ? half->layout.repr : MX_REPR_FP16;
 }
 
 /* Where blocks of values from b on lie in a stretch, and their scales (NULL in fp16). */
@@ -132,15 +140,14 @@ static const uint8_t *values_at(const struct piece *piece, const struct span *sp
     const struct mx_sequence *sequence = piece->step->sequence;
     const struct kv_half *half = &piece->step->layer->v;
     *scales = NULL;
+    if (piece->gathered) {
+        const size_t bytes = mx_repr_code_bytes(value_repr(piece, span), half->layout.dim);
+        *scales = piece->worker->scales + (size_t)stretch * MX_KV_TILE;
+        return piece->worker->values + stretch * MX_KV_TILE_BLOCKS * bytes;
+    }
     if (!reads_codes(half, span->form)) return (const uint8_t *)kv_fp16_block(sequence, half, stretch, b);
     *scales = kv_scales(sequence, half, stretch, b);
     return kv_codes(sequence, half, stretch, b);
-}
-
-static enum mx_repr value_repr(const struct piece *piece, const struct span *span)
-{
-    const struct kv_half *half = &piece->step->layer->v;
-    return reads_codes(half, span->form) ? half->layout.repr : MX_REPR_FP16;
 }
 
 /* The tile's latents as keys are laid out, part by part, for all rows that will be scored. */
@@ -232,6 +239,122 @@ static void attend_blocks(struct piece *piece, uint32_t row, uint32_t rows, uint
     }
 }
 
+/* Keeps what merging needs of a range. */
+static void finish_range(const struct mx_kv_scratch *scratch, const struct piece *piece, uint32_t range)
+{
+    const struct kv_step *step = piece->step;
+    const size_t at = kv_partial(step, piece->head, range);
+    memcpy(scratch->max + at, piece->worker->max, step->rows * sizeof(float));
+    memcpy(scratch->sum + at, piece->worker->sum, step->rows * sizeof(float));
+    *kv_recent_used(scratch, step, piece->head, range) = piece->recent_used;
+}
+
+/* --- chosen tokens --- */
+
+/* Copies a token's values from one block to another, whose lane is zero. */
+static void copy_lane(uint8_t *to, uint32_t to_lane, const uint8_t *from, uint32_t from_lane, enum mx_repr repr,
+                      uint32_t dim)
+{
+    if (repr == MX_REPR_FP16) {
+        memcpy(to + (size_t)to_lane * dim * 2, from + (size_t)from_lane * dim * 2, dim * sizeof(uint16_t));
+        return;
+    }
+    const uint32_t tokens = repr == MX_REPR_INT8 ? 4 : 8; /* of a line */
+    for (uint32_t group = 0; group * MX_KV_GROUP < mx_kv_padded_dim(dim); group++) {
+        const uint32_t width = mx_kv_group_width(dim, group), line = 4 * width;
+        const size_t at = group * mx_repr_code_bytes(repr, MX_KV_GROUP);
+        const uint8_t *in = from + at + from_lane / tokens * line + from_lane % 4;
+        uint8_t *out = to + at + to_lane / tokens * line + to_lane % 4;
+        if (repr == MX_REPR_INT8) {
+            for (uint32_t i = 0; i < width; i++) out[(size_t)4 * i] = in[(size_t)4 * i];
+            continue;
+        }
+        const int in_shift = from_lane % 8 < 4 ? 0 : 4, out_shift = to_lane % 8 < 4 ? 0 : 4;
+        for (uint32_t i = 0; i < width; i++) {
+            const uint8_t code = in[(size_t)4 * i] >> in_shift & 15;
+            out[(size_t)4 * i] |= (uint8_t)(code << out_shift);
+        }
+    }
+}
+
+/* Brings `count` chosen tokens, all read in one form, to the worker's scratch; the rest of the last block is zero. */
+static void gather(const struct piece *piece, const struct span *span, const uint32_t *tokens, uint32_t count)
+{
+    const struct mx_sequence *sequence = piece->step->sequence;
+    const struct kv_layer *layer = piece->step->layer;
+    struct kv_worker *worker = piece->worker;
+    const enum mx_repr repr = value_repr(piece, span);
+    const uint32_t rope = piece->step->shape->k_dim, dim = layer->v.layout.dim, parts = layer->v.layout.heads;
+    const size_t bytes = mx_repr_code_bytes(repr, dim), blocks = (count + MX_BLOCK - 1) / MX_BLOCK;
+    uint16_t *rotary = (uint16_t *)(void *)worker->rotary;
+    memset(rotary, 0, blocks * MX_BLOCK * rope * sizeof *rotary);
+    for (uint32_t part = 0; part < parts; part++) {
+        memset(worker->values + part * MX_KV_TILE_BLOCKS * bytes, 0, blocks * bytes);
+        memset(worker->scales + (size_t)part * MX_KV_TILE, 0, blocks * MX_BLOCK * sizeof *worker->scales);
+    }
+    for (uint32_t n = 0; n < count; n++) {
+        const uint64_t b = tokens[n] / MX_BLOCK;
+        const uint32_t lane = tokens[n] % MX_BLOCK;
+        const uint16_t *keys = kv_fp16_block(sequence, &layer->k, 0, b);
+        uint16_t *to = rotary + (size_t)(n / MX_BLOCK) * MX_BLOCK * rope + n % MX_BLOCK;
+        for (uint32_t i = 0; i < rope; i++) to[(size_t)i * MX_BLOCK] = keys[i * MX_BLOCK + lane];
+        for (uint32_t part = 0; part < parts; part++) {
+            const bool coded = repr != MX_REPR_FP16;
+            const uint8_t *from = coded ? kv_codes(sequence, &layer->v, part, b)
+                                        : (const uint8_t *)kv_fp16_block(sequence, &layer->v, part, b);
+            uint8_t *block = worker->values + ((size_t)part * MX_KV_TILE_BLOCKS + n / MX_BLOCK) * bytes;
+            copy_lane(block, n % MX_BLOCK, from, lane, repr, dim);
+            if (coded) worker->scales[(size_t)part * MX_KV_TILE + n] = kv_scales(sequence, &layer->v, part, b)[lane];
+        }
+    }
+}
+
+/* A tile of chosen tokens for all rows. */
+static void attend_gathered(struct piece *piece, const struct span *span, uint32_t count)
+{
+    const uint64_t blocks = (count + MX_BLOCK - 1) / MX_BLOCK;
+    float *acc = target(piece, span->form);
+    turn_latents(piece, span, 0, blocks);
+    for (uint32_t row = 0; row < span->rows; row += ROWS_AT_ONCE) {
+        const uint32_t rows = (uint32_t)mx_smaller(span->rows - row, ROWS_AT_ONCE);
+        score(piece, span, row, rows, 0, blocks);
+        score_latents(piece, span, row, rows, 0, blocks);
+        for (uint32_t r = 0; r < rows; r++) {
+            for (size_t t = count; t < blocks * MX_BLOCK; t++) piece->worker->w[r * MX_KV_TILE + t] = -INFINITY;
+        }
+        softmax_rows(piece, piece->worker->w, row, rows, 0, blocks);
+        accumulate(piece, span, acc + (size_t)row * piece->step->shape->v_dim, rows, 0, blocks);
+    }
+}
+
+static enum kv_form form_of(const struct piece *piece, uint32_t token, uint64_t recent)
+{
+    const struct kv_layer *layer = piece->step->layer;
+    const uint64_t b = token / MX_BLOCK;
+    if (b < mx_larger(layer->k.layout.sinks, layer->v.layout.sinks)) return FORM_SINK;
+    return b < recent ? FORM_CODED : FORM_RECENT;
+}
+
+/* The chosen tokens [from, to) of the one query, in tiles that are read in one form each. */
+static void attend_chosen(struct piece *piece, uint64_t from, uint64_t to)
+{
+    const struct kv_step *step = piece->step;
+    const uint64_t recent = kv_first_recent(step->sequence->plan, step->first / MX_BLOCK);
+    piece->gathered = true;
+    while (from < to) {
+        const struct span span = {.rows = step->rows, .form = form_of(piece, step->chosen[from], recent)};
+        uint32_t count = 1;
+        while (count < MX_KV_TILE && from + count < to &&
+               form_of(piece, step->chosen[from + count], recent) == span.form)
+            count++;
+        gather(piece, &span, step->chosen + from, count);
+        attend_gathered(piece, &span, count);
+        from += count;
+    }
+}
+
+/* --- a range --- */
+
 void kv_attend_range(const struct mx_kv_scratch *scratch, const struct kv_step *step, uint32_t head, uint32_t range,
                      struct kv_worker *worker)
 {
@@ -250,6 +373,12 @@ void kv_attend_range(const struct mx_kv_scratch *scratch, const struct kv_step *
         worker->max[r] = -INFINITY;
         worker->sum[r] = 0;
     }
+    if (step->chosen) {
+        const uint64_t begin = range * step->range;
+        attend_chosen(&piece, begin, mx_smaller(begin + step->range, step->shape->top));
+        finish_range(scratch, &piece, range);
+        return;
+    }
     const uint64_t tile = step->first / MX_QUERY_TILE * MX_QUERY_TILE, last = step->first + step->n - 1;
     const uint64_t range_blocks = step->range / MX_BLOCK;
     const uint64_t from = (step->range_from + range) * range_blocks, to = from + range_blocks;
@@ -267,7 +396,5 @@ void kv_attend_range(const struct mx_kv_scratch *scratch, const struct kv_step *
         attend_blocks(&piece, (uint32_t)(low - step->first) * step->group, (uint32_t)(high - low) * step->group, rest,
                       end, kv_first_recent(plan, own));
     }
-    memcpy(scratch->max + at, worker->max, step->rows * sizeof(float));
-    memcpy(scratch->sum + at, worker->sum, step->rows * sizeof(float));
-    *kv_recent_used(scratch, step, head, range) = piece.recent_used;
+    finish_range(scratch, &piece, range);
 }

@@ -21,10 +21,10 @@ static mx_status check_layer(const struct mx_arch *arch, uint32_t index, struct 
 {
     const struct mx_kv_shape shape = mx_layer_kv_shape(&arch->layers[index]);
     if (shape.attention == MX_ATTENTION_NONE) return MX_OK;
-    const char *what = shape.copies > 1 ? "several caches" : shape.indexer_dim > 0 ? "an indexer's cache" : NULL;
-    if (what) {
-        return mx_fail(err, MX_ERR_UNSUPPORTED, "layer %u of this %s model keeps %s, which the engine does not run",
-                       index, arch->model_type, what);
+    if (shape.copies > 1) {
+        return mx_fail(err, MX_ERR_UNSUPPORTED,
+                       "layer %u of this %s model keeps several caches, which the engine does not run", index,
+                       arch->model_type);
     }
     if (shape.heads == 0 || shape.kv_heads == 0 || shape.heads % shape.kv_heads != 0 || shape.k_dim == 0 ||
         shape.v_dim == 0) {
@@ -115,6 +115,8 @@ static mx_status place_layers(struct mx_kv_plan *plan, struct mx_error *err)
         layer->center.at = plan->own_bytes;
         plan->centers |= floats > 0;
         plan->own_bytes += mx_round_up(floats * sizeof(float), 64);
+        layer->indexer_at = plan->own_bytes;
+        plan->own_bytes += mx_round_up(plan->context * layer->shape.indexer_dim * sizeof(uint16_t), 64);
     }
     for (uint32_t i = 0; i < arch->layer_count; i++) {
         const struct mx_state_shape state = mx_layer_state_shape(&arch->layers[i]);

@@ -70,6 +70,11 @@ static bool visit(const struct mx_sequence *sequence, bool pages, kv_visitor *vi
         if (layer->center.centered && !visitor(context, sequence->own + layer->center.at, floats * sizeof(float))) {
             return false;
         }
+        if (layer->owns && layer->shape.indexer_dim &&
+            !visitor(context, sequence->own + layer->indexer_at,
+                     held_blocks(sequence) * mx_repr_code_bytes(MX_REPR_FP16, layer->shape.indexer_dim))) {
+            return false;
+        }
         if (layer->state_floats &&
             !visitor(context, sequence->own + layer->state_at, layer->state_floats * sizeof(float))) {
             return false;

@@ -8,13 +8,14 @@
 /* The largest needs of any layer. */
 struct needs {
     size_t k_dim, v_dim, heads, rows, all_rows, partials, query_bytes; /* rows: of one KV head; the next two of all */
-    size_t latent_bytes, latent_dim;                                   /* of one query; 0: no latent */
+    size_t latent_bytes, latent_dim, latent_rope;                      /* of one query; 0: no latent */
+    size_t top, index_bytes; /* tokens that queries choose, at most; of an indexer's prepared queries */
     bool waves;
 };
 
 static struct needs find_needs(const struct mx_arch *arch, size_t tile)
 {
-    struct needs needs = {1, 1, 1, 1, 1, 1, 64, 0, 0, false};
+    struct needs needs = {1, 1, 1, 1, 1, 1, 64, 0, 0, 0, 0, 0, false};
     for (uint32_t i = 0; i < arch->layer_count; i++) {
         const struct mx_kv_shape shape = mx_layer_kv_shape(&arch->layers[i]);
         if (shape.attention == MX_ATTENTION_NONE || shape.kv_heads == 0) continue;
@@ -31,8 +32,12 @@ static struct needs find_needs(const struct mx_arch *arch, size_t tile)
             const uint32_t width = mx_kv_latent_group(shape.v_dim);
             const size_t parts = shape.v_dim / width * mx_kv_query_bytes(width);
             needs.latent_dim = mx_larger(needs.latent_dim, shape.v_dim);
+            needs.latent_rope = mx_larger(needs.latent_rope, shape.k_dim);
             needs.latent_bytes = mx_larger(needs.latent_bytes, mx_larger(parts, mx_kv_query_bytes(shape.v_dim)));
         }
+        needs.top = mx_larger(needs.top, shape.top);
+        needs.index_bytes = mx_larger(needs.index_bytes, (size_t)arch->layers[i].attention.indexer.heads *
+                                                             mx_kv_query_bytes(shape.indexer_dim));
         needs.waves |= mx_kv_rotates_bias(arch, i);
     }
     return needs;
@@ -47,7 +52,8 @@ static void *cut(uint8_t *block, size_t *at, size_t bytes)
     return part;
 }
 
-static size_t lay_out(struct mx_kv_scratch *scratch, const struct needs *needs, int workers, uint8_t *block, size_t at)
+static size_t lay_out(struct mx_kv_scratch *scratch, const struct needs *needs, uint32_t chunk, int workers,
+                      uint8_t *block, size_t at)
 {
     const size_t dim = mx_larger(needs->k_dim, needs->v_dim), f = sizeof(float);
     const size_t rows = needs->all_rows;
@@ -58,6 +64,10 @@ static size_t lay_out(struct mx_kv_scratch *scratch, const struct needs *needs, 
     scratch->latent_bytes = needs->latent_bytes;
     scratch->latents_plain = cut(block, &at, rows * needs->latent_bytes);
     scratch->latents_coded = cut(block, &at, rows * needs->latent_bytes);
+    scratch->index_queries = cut(block, &at, needs->index_bytes);
+    scratch->candidates = cut(block, &at, MOST_RANGES * needs->top * sizeof *scratch->candidates);
+    scratch->candidate_count = cut(block, &at, needs->top ? MOST_RANGES * sizeof *scratch->candidate_count : 0);
+    scratch->chosen = cut(block, &at, chunk * needs->top * sizeof *scratch->chosen);
     scratch->acc = cut(block, &at, needs->partials * needs->v_dim * f);
     scratch->recent = cut(block, &at, needs->partials * needs->v_dim * f);
     scratch->recent_used = cut(block, &at, needs->partials * sizeof *scratch->recent_used);
@@ -71,6 +81,11 @@ static size_t lay_out(struct mx_kv_scratch *scratch, const struct needs *needs, 
         worker->rows = cut(block, &at, KV_CENTER_TOKENS * needs->k_dim * f);
         worker->w = cut(block, &at, ROWS_AT_ONCE * MX_KV_TILE * f);
         worker->keys = cut(block, &at, MX_KV_TILE * needs->latent_dim * sizeof(uint16_t));
+        worker->candidates = cut(block, &at, 2 * needs->top * sizeof *worker->candidates);
+        const size_t gathered = needs->top ? MX_KV_TILE * sizeof(uint16_t) : 0;
+        worker->values = cut(block, &at, gathered * needs->latent_dim);
+        worker->rotary = cut(block, &at, gathered * needs->latent_rope);
+        worker->scales = cut(block, &at, gathered * needs->latent_dim); /* a part is one number wide at least */
         worker->panel = cut(block, &at, MX_BLOCK * dim * f);
         worker->unpacked = cut(block, &at, MX_BLOCK * dim * f);
         worker->max = cut(block, &at, needs->rows * f);
@@ -86,7 +101,7 @@ static size_t place(struct mx_kv_scratch *scratch, const struct mx_arch *arch, u
     const struct needs needs = find_needs(arch, tile);
     *scratch = (struct mx_kv_scratch){
         .most_tokens = tile, .most_rows = needs.all_rows, .most_partials = needs.partials, .most_heads = needs.heads};
-    return lay_out(scratch, &needs, threads, block, mx_round_up(sizeof *scratch, 64));
+    return lay_out(scratch, &needs, chunk, threads, block, mx_round_up(sizeof *scratch, 64));
 }
 
 uint64_t mx_kv_scratch_bytes(const struct mx_arch *arch, uint32_t chunk, int threads)

@@ -451,6 +451,10 @@ static uint64_t half_step_bytes(const struct mx_sequence *sequence, const struct
     if (sequence->length == 0) return 0;
     const uint64_t first = kv_first_visible(&layer->shape, sequence->length) / MX_BLOCK;
     const uint64_t end = (sequence->length - 1) / MX_BLOCK + 1;
+    if (layer->shape.top && sequence->length > layer->shape.top) { /* chosen tokens: as if all lay in codes */
+        const uint64_t one = half->layout.heads * mx_repr_block_bytes(half->layout.repr, half->layout.dim);
+        return layer->shape.top * one / MX_BLOCK;
+    }
     if (half->layout.repr == MX_REPR_FP16) return (end - first) * half->layout.heads * half->fp16_bytes;
     const uint64_t end_coded = mx_smaller(kv_first_recent(sequence->plan, sequence->length / MX_BLOCK), end);
     const uint64_t first_coded = mx_larger(first, half->layout.sinks);
@@ -467,6 +471,8 @@ uint64_t mx_sequence_step_bytes(const struct mx_sequence *sequence)
         if (sequence->plan->layers[i].shape.attention == MX_ATTENTION_NONE) continue;
         const struct kv_layer *layer = &sequence->plan->layers[sequence->plan->layers[i].owner];
         bytes += half_step_bytes(sequence, layer, &layer->k) + half_step_bytes(sequence, layer, &layer->v);
+        if (sequence->length > layer->shape.top)
+            bytes += sequence->length * layer->shape.indexer_dim * sizeof(uint16_t);
     }
     return bytes;
 }

@@ -16,13 +16,22 @@ enum {
     RANGE_TOKENS = 1024, /* the shortest range */
 };
 
+/* A token that may be chosen. */
+struct kv_candidate {
+    float score;
+    uint32_t token;
+};
+
 /* Scratch of one worker. */
 struct kv_worker {
-    float *rows;             /* [KV_CENTER_TOKENS][k_dim]: keys from which an offset is decided */
-    float *w;                /* [ROWS_AT_ONCE][MX_KV_TILE] */
-    uint8_t *keys;           /* a tile of latents as keys are laid out */
-    float *panel, *unpacked; /* [dim][16]; [16][dim] */
-    float *max, *sum;        /* [rows] of the piece under way: its own lines, which no other thread writes */
+    struct kv_candidate *candidates; /* [2 * top] */
+    uint8_t *values, *rotary;        /* a tile of chosen tokens: latents, and rotary parts */
+    uint16_t *scales;                /* [parts][MX_KV_TILE] of these */
+    float *rows;                     /* [KV_CENTER_TOKENS][k_dim]: keys from which an offset is decided */
+    float *w;                        /* [ROWS_AT_ONCE][MX_KV_TILE] */
+    uint8_t *keys;                   /* a tile of latents as keys are laid out */
+    float *panel, *unpacked;         /* [dim][16]; [16][dim] */
+    float *max, *sum;                /* [rows] of the piece under way: its own lines, which no other thread writes */
 };
 
 /* How far a step has come in one KV head. */
@@ -44,6 +53,7 @@ struct kv_step {
     uint32_t n, group; /* new tokens; query heads per KV head */
     uint32_t rows;     /* n * group, per KV head */
     bool decode;
+    const uint32_t *chosen; /* [shape->top], in the order of the text: all that the one query attends to; NULL: all */
     struct mx_kv_terms terms;
     const float *q, *k, *v;      /* the step's own; k and v NULL where the layer shares */
     float *out;                  /* [n, heads, v_dim] */
@@ -71,6 +81,12 @@ struct mx_kv_scratch {
     bool *recent_used;
     struct kv_head *heads;
     struct kv_worker *workers;
+
+    /* Of layers whose queries choose: an indexer's prepared queries [heads], the best of each range [MOST_RANGES][top],
+     * and the choice [chunk][top]. */
+    uint8_t *index_queries;
+    struct kv_candidate *candidates;
+    uint32_t *candidate_count, *chosen;
 };
 
 /* The partial result of (head, range): step->rows consecutive rows of acc, max and sum from here. */

@@ -41,7 +41,8 @@ struct mx_latent {
 /* Sparse attention: small heads score all tokens, and the best `top` are attended (DeepSeek-V3.2, arXiv 2512.02556). */
 struct mx_indexer {
     uint32_t heads, dim; /* dim 0: none; each token's key of `dim` elements is held */
-    uint32_t top;
+    uint32_t top;        /* 0: all tokens are attended; with dim 0 those that the indexer before chose (GLM-5) */
+    bool interleaved;    /* its rotary part turns pairs of neighbours, whatever the heads' does */
 };
 
 enum { MX_MASK_DIMS = 2 }; /* by which a key with a dynamic mask is wider: the mask's term, and what fp16 loses of it */
@@ -253,6 +254,7 @@ struct mx_kv_shape {
                               times per token */
     int32_t shares;        /* index of the earlier layer whose cache it reads, which may itself share; -1: its own */
     uint32_t indexer_dim;  /* elements per token of a sparse-attention indexer's keys; 0: no indexer */
+    uint32_t top;          /* tokens that a query attends to, at most; 0: all */
     uint32_t compress, compressed_dim; /* one entry of so many elements for each `compress` tokens; 0: none */
     bool rope;                         /* keys are held rotated, by mx_arch.rope[rope_index] */
     uint8_t rope_index;

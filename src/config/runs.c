@@ -221,7 +221,12 @@ static void ask_layer(struct mx_arch *arch, const struct mx_layer *layer)
     refuse_if(arch, attention->wide_input && (!mx_layer_recurs(layer) || ffn->kind != MX_FEED_FORWARD_DENSE),
               "shared block without a recurrence beside it");
     refuse_if(arch, !attention->wide_input && (attention->adapter || ffn->adapter), "adapters of such blocks");
-    refuse_if(arch, attention->indexer.dim, "sparse-attention indexer");
+    refuse_if(arch, attention->indexer.top && attention->kind != MX_ATTENTION_LATENT,
+              "sparse-attention indexer beside keys and values");
+    refuse_if(arch, attention->indexer.dim && attention->indexer.dim < attention->latent.rope,
+              "sparse-attention indexer narrower than its rotary part");
+    refuse_if(arch, attention->indexer.top && !attention->indexer.dim && layer == arch->layers,
+              "sparse attention whose first layer has no indexer");
     refuse_if(arch, attention->kind == MX_ATTENTION_LATENT && !attention->latent.rope,
               "latent attention without a rotary part");
     refuse_if(arch, attention->cache_copies > 1, "layer that runs several times per token");

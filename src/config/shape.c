@@ -55,6 +55,7 @@ struct mx_kv_shape mx_layer_kv_shape(const struct mx_layer *layer)
         .copies = attention->cache_copies,
         .shares = attention->shares_cache_of,
         .indexer_dim = attention->indexer.dim,
+        .top = attention->indexer.top,
         .compress = attention->compress,
         .compressed_dim = attention->compressed_dim,
         .rope = attention->rope,

@@ -35,21 +35,22 @@ struct mx_workspace {
     uint32_t chunk, rows;
     struct mx_matmul_machine machine;
     void *memory;
-    float *x, *normed, *out;     /* [n, hidden]: the residual stream; a block's input; a block's output */
-    float *second;               /* [n, hidden]: the other input of a parallel layer with two norms */
-    float *embedded, *wide;      /* [n, hidden], [n, 2 * hidden]: of blocks that see the embedding */
-    float *adapted;              /* [n, 3 * rank]: between an adapter's two matrices */
-    float *q, *k, *v, *attended; /* [n, heads * k_dim], [n, kv_heads * dim] (two), [n, heads * v_dim] */
-    float *q_latent, *kv_latent; /* latent attention: [n, q_rank], [n, kv_rank + rope] */
-    float *absorbed, *latents;   /* [n, heads * (kv_rank + rope)]: queries; [n, heads * kv_rank]: what they attended */
-    float *layer_inputs;         /* [n, layers * width]: inputs per layer */
-    float *streams, *predicted;  /* [streams, n, hidden]: of AltUp, before and after a layer predicts them */
-    float *stream_mix;           /* [n, streams^2]: the weights of a token's mixing */
-    float *gates;                /* [n, heads * v_dim]: of attention's output */
-    float *mix[4];               /* [n, ...]: of a recurrence: recurrent.h says what each kind keeps in them */
-    float *gate, *up;            /* [n, widest feed-forward or expert] */
-    float *cosine[2], *sine[2];  /* [n, rope dims / 2] for each kind of rope */
-    float *inverse[2];           /* [rope dims / 2] */
+    float *x, *normed, *out;                  /* [n, hidden]: the residual stream; a block's input; a block's output */
+    float *second;                            /* [n, hidden]: the other input of a parallel layer with two norms */
+    float *embedded, *wide;                   /* [n, hidden], [n, 2 * hidden]: of blocks that see the embedding */
+    float *adapted;                           /* [n, 3 * rank]: between an adapter's two matrices */
+    float *q, *k, *v, *attended;              /* [n, heads * k_dim], [n, kv_heads * dim] (two), [n, heads * v_dim] */
+    float *q_latent, *kv_latent;              /* latent attention: [n, q_rank], [n, kv_rank + rope] */
+    float *index_q, *index_k, *index_weights; /* of an indexer: [n, heads * dim], [n, dim], [n, heads] */
+    float *absorbed, *latents;  /* [n, heads * (kv_rank + rope)]: queries; [n, heads * kv_rank]: what they attended */
+    float *layer_inputs;        /* [n, layers * width]: inputs per layer */
+    float *streams, *predicted; /* [streams, n, hidden]: of AltUp, before and after a layer predicts them */
+    float *stream_mix;          /* [n, streams^2]: the weights of a token's mixing */
+    float *gates;               /* [n, heads * v_dim]: of attention's output */
+    float *mix[4];              /* [n, ...]: of a recurrence: recurrent.h says what each kind keeps in them */
+    float *gate, *up;           /* [n, widest feed-forward or expert] */
+    float *cosine[2], *sine[2]; /* [n, rope dims / 2] for each kind of rope */
+    float *inverse[2];          /* [rope dims / 2] */
     float rope_factor[2];
     float *logits; /* [rows, vocab] */
     float *scores; /* [n, 3, experts]: the router's, and what its choice needs */

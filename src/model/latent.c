@@ -2,6 +2,7 @@
  * rotary part for each token, once for all heads. A head's query is brought into the latent's space (k_up, transposed),
  * attention runs there, and what it sums goes through v_up on the way out, so that keys and values are never unfolded.
  */
+#include <math.h>
 #include <string.h>
 
 #include "kernels/heads.h"
@@ -32,14 +33,14 @@ static void compress_queries(void *context, size_t first, size_t last)
     }
 }
 
-static void rotate(const struct latents *job, float *x, size_t t)
+static void rotate(const struct latents *job, float *x, size_t t, bool interleaved)
 {
     const struct mx_run *run = job->run;
     const struct mx_rope *rope = &run->arch->rope[job->mixer->rope_index];
     const size_t pairs = rope->dims / 2;
     const float *cosine = run->workspace->cosine[job->mixer->rope_index] + t * pairs;
     const float *sine = run->workspace->sine[job->mixer->rope_index] + t * pairs;
-    (rope->interleaved ? run->kernels->rotary_pairs : run->kernels->rotary_halves)(x, cosine, sine, pairs);
+    (interleaved ? run->kernels->rotary_pairs : run->kernels->rotary_halves)(x, cosine, sine, pairs);
 }
 
 /* The token's latent and rotary part, and each head's rotary query behind the place of its latent one. */
@@ -50,21 +51,63 @@ static void prepare_tokens(void *context, size_t first, size_t last)
     const struct mx_latent *latent = &mixer->latent;
     const struct mx_workspace *workspace = job->run->workspace;
     const size_t held = latent->kv_rank + latent->rope;
+    const bool interleaved = job->run->arch->rope[mixer->rope_index].interleaved;
     for (size_t t = first; t < last; t++) {
         const float *kv = workspace->kv_latent + t * held;
         float *q = workspace->q + t * mixer->heads * mixer->k_dim, *k = workspace->k + t * latent->rope;
         compress(job, &job->weights->kv_a_norm, workspace->v + t * latent->kv_rank, kv, latent->kv_rank,
                  latent->kv_scale);
         memcpy(k, kv + latent->kv_rank, latent->rope * sizeof *k);
-        if (mixer->rope) rotate(job, k, t);
+        if (mixer->rope) rotate(job, k, t, interleaved);
         if (mixer->query_growth > 0)
             job->run->kernels->scale(q, mx_query_growth(job->run, mixer, t), (size_t)mixer->heads * mixer->k_dim);
         for (size_t head = 0; head < mixer->heads; head++, q += mixer->k_dim) {
             float *to = workspace->absorbed + (t * mixer->heads + head) * held + latent->kv_rank;
             memcpy(to, q + latent->nope, latent->rope * sizeof *to);
-            if (mixer->rope) rotate(job, to, t);
+            if (mixer->rope) rotate(job, to, t, interleaved);
         }
     }
+}
+
+/* The indexer's key of each token, normalized and rotated, its queries, and the weights of its heads. */
+static void prepare_indexer(void *context, size_t first, size_t last)
+{
+    const struct latents *job = context;
+    const struct mx_indexer *indexer = &job->mixer->indexer;
+    const struct mx_norm_weights *norm = &job->weights->index_norm;
+    const struct mx_workspace *workspace = job->run->workspace;
+    const struct mx_dense_kernels *kernels = job->run->kernels;
+    for (size_t t = first; t < last; t++) {
+        float *k = workspace->index_k + t * indexer->dim;
+        float *q = workspace->index_q + t * indexer->heads * indexer->dim;
+        kernels->layernorm(k, k, norm->weight, norm->bias, indexer->dim, (float)job->mixer->latent.norm_eps);
+        kernels->scale(workspace->index_weights + t * indexer->heads,
+                       (float)(1 / sqrt((double)indexer->heads * indexer->dim)), indexer->heads);
+        for (uint32_t head = 0; job->mixer->rope && head < indexer->heads; head++)
+            rotate(job, q + (size_t)head * indexer->dim, t, indexer->interleaved);
+        if (job->mixer->rope) rotate(job, k, t, indexer->interleaved);
+    }
+}
+
+static void choose_tokens(struct latents *job, uint32_t index, const float *x)
+{
+    const struct mx_run *run = job->run;
+    const struct mx_latent *latent = &job->mixer->latent;
+    const struct mx_latent_weights *weights = job->weights;
+    struct mx_workspace *workspace = run->workspace;
+    const size_t hidden = run->arch->hidden;
+    const struct mx_matmul_job inputs[] = {
+        {&weights->index_k.matrix, NULL, workspace->index_k, weights->index_k.matrix.rows, false},
+        {&weights->index_weights.matrix, NULL, workspace->index_weights, weights->index_weights.matrix.rows, false},
+    };
+    const struct mx_matmul_job queries = {&weights->index_q.matrix, NULL, workspace->index_q,
+                                          weights->index_q.matrix.rows, false};
+    mx_matmul_many(&workspace->machine, inputs, 2, x, hidden, run->n);
+    mx_matmul_many(&workspace->machine, &queries, 1, latent->q_rank ? workspace->q_latent : x,
+                   latent->q_rank ? latent->q_rank : hidden, run->n);
+    mx_rows(run->pool, run->n, prepare_indexer, job);
+    mx_kv_choose(workspace->attention, index, workspace->sequences, run->parts, workspace->index_q,
+                 workspace->index_weights, workspace->index_k);
 }
 
 void mx_latent_block(const struct mx_run *run, uint32_t index, const float *x, float *out, bool add)
@@ -98,6 +141,7 @@ void mx_latent_block(const struct mx_run *run, uint32_t index, const float *x, f
                                            .out_step = held,
                                            .out_stride = heads * held};
     mx_matmul_heads(&workspace->machine, &absorb, run->n);
+    if (mixer->indexer.dim) choose_tokens(&job, index, x);
     mx_kv_attend(workspace->attention, index, workspace->sequences, run->parts, NULL, workspace->absorbed, workspace->k,
                  workspace->v, workspace->latents);
     const struct mx_head_product unfold = {.heads = weights->v_up,

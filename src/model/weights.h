@@ -29,6 +29,8 @@ struct mx_latent_weights {
     struct mx_norm_weights q_a_norm, kv_a_norm;
     const struct mx_matrix *k_up; /* [heads]: each [kv_rank, nope], from a head's queries to the latent's space */
     const struct mx_matrix *v_up; /* [heads]: each [v, kv_rank] */
+    struct mx_linear index_q, index_k, index_weights; /* of an indexer */
+    struct mx_norm_weights index_norm;
 };
 
 struct mx_attention_weights {

@@ -79,6 +79,10 @@ static const struct mx_place places[MX_ROLE_COUNT] = {
     [MX_ROLE_KV_A] = LAYER(LINEAR, attention.latent.kv_a),
     [MX_ROLE_KV_A_NORM] = LAYER(NORM, attention.latent.kv_a_norm),
     [MX_ROLE_KV_B] = LAYER(LATENT, attention.latent),
+    [MX_ROLE_INDEXER_Q] = LAYER(LINEAR, attention.latent.index_q),
+    [MX_ROLE_INDEXER_K] = LAYER(LINEAR, attention.latent.index_k),
+    [MX_ROLE_INDEXER_K_NORM] = LAYER(NORM, attention.latent.index_norm),
+    [MX_ROLE_INDEXER_WEIGHTS] = LAYER(LINEAR, attention.latent.index_weights),
 
     [MX_ROLE_SHARED_NORM] = LAYER(NORM, shared.norm),
     [MX_ROLE_SHARED_OUT] = LAYER(LINEAR, shared.out),

@@ -13,6 +13,7 @@ static const size_t LOGITS_LIMIT = 32u << 20; /* bytes of logits that one tile m
 struct widths {
     size_t q, k, v, attended, gates, middle, cols, expert;
     size_t q_latent, kv_latent, absorbed, latents, latent_cols;
+    size_t index_q, index_k, index_heads;
     bool late;
     size_t mix[4];
     size_t adapted;
@@ -30,6 +31,9 @@ static void add_latent(struct widths *widths, const struct mx_attention *mixer)
     widths->latents = mx_larger(widths->latents, (size_t)mixer->heads * latent->kv_rank);
     widths->latent_cols = mx_larger(widths->latent_cols, mx_larger(latent->kv_rank, latent->nope));
     widths->cols = mx_larger(widths->cols, latent->q_rank);
+    widths->index_q = mx_larger(widths->index_q, (size_t)mixer->indexer.heads * mixer->indexer.dim);
+    widths->index_k = mx_larger(widths->index_k, mixer->indexer.dim);
+    widths->index_heads = mx_larger(widths->index_heads, mixer->indexer.heads);
 }
 
 static struct widths widths_of(const struct mx_arch *arch)
@@ -106,6 +110,9 @@ static void *lay_out(struct mx_workspace *workspace, struct cursor *cursor, cons
     workspace->attended = take(cursor, n, widths.attended, sizeof(float));
     workspace->q_latent = take(cursor, n, widths.q_latent, sizeof(float));
     workspace->kv_latent = take(cursor, n, widths.kv_latent, sizeof(float));
+    workspace->index_q = take(cursor, n, widths.index_q, sizeof(float));
+    workspace->index_k = take(cursor, n, widths.index_k, sizeof(float));
+    workspace->index_weights = take(cursor, n, widths.index_heads, sizeof(float));
     workspace->absorbed = take(cursor, n, widths.absorbed, sizeof(float));
     workspace->latents = take(cursor, n, widths.latents, sizeof(float));
     workspace->gates = take(cursor, n, widths.gates, sizeof(float));

@@ -1,5 +1,6 @@
 /* cache/: attention on a latent that every head reads, against the same in double precision: ranks, groups of scales,
- * modes, levels, odd lengths, hostile data. What chunks, threads, going back and saving may not change. */
+ * modes, levels, odd lengths, hostile data; all tokens, or those that an indexer chooses. What chunks, threads, going
+ * back and saving may not change. */
 #include "support.h"
 
 #include <unistd.h>
@@ -14,15 +15,20 @@ struct test_case {
     uint32_t rank, rope, heads, length;
     int recent, sink;
     enum mx_cpu_level cpu;
+    uint32_t top; /* tokens that an indexer chooses; 0: none */
 };
 
-/* Two layers, of which the second attends. */
+enum { INDEX_HEADS = 35, INDEX_DIM = 24 }; /* more heads than are scored at once */
+
+/* Three layers: the second attends; the third likewise, to what the second has chosen. */
 struct fixture {
     struct model model;
     struct mx_pool *pool;
     struct mx_kv_scratch *scratch;
     struct mx_kv_plan_options options;
     float *q, *k, *v, *out; /* [length][heads][rank + rope], [length][rope], [length][rank], [length][heads][rank] */
+    float *index_q, *index_k,
+        *weights; /* [length][INDEX_HEADS][INDEX_DIM], [length][INDEX_DIM], [length][INDEX_HEADS] */
 };
 
 static float *numbers(size_t count, uint64_t seed, bool hostile, uint32_t dim)
@@ -41,10 +47,15 @@ static float *numbers(size_t count, uint64_t seed, bool hostile, uint32_t dim)
 static void open_fixture(struct fixture *f, const struct test_case *c, int threads)
 {
     assert_ok(mx_pool_open(&f->pool, threads, &err));
-    model_init(&f->model, "deepseek_v3", 2, c->heads, c->heads, 24);
+    model_init(&f->model, "deepseek_v3", 3, c->heads, c->heads, 24);
     f->model.layers[0].attention.kind = MX_ATTENTION_NONE;
     f->model.layers[1].attention.kind = MX_ATTENTION_LATENT;
     f->model.layers[1].attention.latent = (struct mx_latent){.kv_rank = c->rank, .nope = 16, .rope = c->rope, .v = 8};
+    f->model.layers[2] = f->model.layers[1];
+    f->model.layers[2].attention.indexer.top = c->top;
+    if (c->top)
+        f->model.layers[1].attention.indexer =
+            (struct mx_indexer){.heads = INDEX_HEADS, .dim = INDEX_DIM, .top = c->top};
     f->model.arch.attention_scale = 1 / sqrt(c->rank);
     struct mx_kv_options request = mx_kv_options_default();
     request.mode = c->mode;
@@ -59,6 +70,11 @@ static void open_fixture(struct fixture *f, const struct test_case *c, int threa
     f->k = numbers(n * c->rope, 1, true, c->rope);
     f->v = numbers(n * c->rank, 2, true, c->rank);
     f->out = calloc(n * c->heads * c->rank, sizeof(float));
+    f->index_q = numbers(n * INDEX_HEADS * INDEX_DIM, 4, false, INDEX_DIM);
+    f->index_k = numbers(n * INDEX_DIM, 5, false, INDEX_DIM);
+    for (size_t i = 0; i < n * INDEX_DIM; i++) /* every other token is worth as much as the one before it */
+        if (i / INDEX_DIM % 2) f->index_k[i] = f->index_k[i - INDEX_DIM];
+    f->weights = numbers(n * INDEX_HEADS, 6, false, INDEX_HEADS);
 }
 
 static void close_fixture(struct fixture *f)
@@ -68,6 +84,9 @@ static void close_fixture(struct fixture *f)
     free(f->k);
     free(f->v);
     free(f->out);
+    free(f->index_q);
+    free(f->index_k);
+    free(f->weights);
     mx_pool_close(f->pool);
 }
 
@@ -78,12 +97,27 @@ static struct mx_sequence *open_sequence(struct fixture *f)
     return sequence;
 }
 
+static void feed_as(struct fixture *f, const struct test_case *c, struct mx_sequence *sequence, uint64_t from,
+                    uint64_t to, bool decode)
+{
+    const struct mx_kv_segment segment = {sequence, (uint32_t)(to - from), decode};
+    const float *q = f->q + from * c->heads * (c->rank + c->rope);
+    const size_t count = (to - from) * c->heads * c->rank;
+    float *out = f->out + from * c->heads * c->rank, *again = malloc(count * sizeof *again);
+    assert_ok(mx_sequence_reserve(sequence, to - from, &err));
+    if (c->top)
+        mx_kv_choose(f->scratch, 1, &segment, 1, f->index_q + from * INDEX_HEADS * INDEX_DIM,
+                     f->weights + from * INDEX_HEADS, f->index_k + from * INDEX_DIM);
+    mx_kv_attend(f->scratch, 1, &segment, 1, NULL, q, f->k + from * c->rope, f->v + from * c->rank, out);
+    mx_kv_attend(f->scratch, 2, &segment, 1, NULL, q, f->k + from * c->rope, f->v + from * c->rank, again);
+    if (c->mode != MX_MODE_TURBO4) assert_memory_equal(out, again, count * sizeof *out); /* signs differ by layer */
+    free(again);
+    mx_sequence_advance(sequence, to - from);
+}
+
 static void feed(struct fixture *f, const struct test_case *c, struct mx_sequence *sequence, uint64_t from, uint64_t to)
 {
-    assert_ok(mx_sequence_reserve(sequence, to - from, &err));
-    attend(f->scratch, sequence, 1, f->q + from * c->heads * (c->rank + c->rope), f->k + from * c->rope,
-           f->v + from * c->rank, f->out + from * c->heads * c->rank, (uint32_t)(to - from));
-    mx_sequence_advance(sequence, to - from);
+    feed_as(f, c, sequence, from, to, to - from == 1);
 }
 
 /* Everything but the last 20 tokens in chunks of at most `chunk`, these one by one. */
@@ -133,9 +167,32 @@ static bool reads_fp16(const struct mx_kv_setup *setup, uint64_t position, uint6
     return t < setup->sink || position / MX_BLOCK * MX_BLOCK <= t / MX_BLOCK * MX_BLOCK + setup->recent;
 }
 
+/* Marks the tokens that the query at a position attends to. */
+static void choose_exactly(const struct fixture *f, const struct test_case *c, uint64_t position, bool *chosen)
+{
+    double *worth = calloc(position + 1, sizeof *worth);
+    for (uint64_t t = 0; t <= position; t++) {
+        chosen[t] = !c->top || position < c->top;
+        for (uint32_t head = 0; head < INDEX_HEADS; head++) {
+            double score = 0;
+            for (uint32_t i = 0; i < INDEX_DIM; i++)
+                score += f->index_q[(position * INDEX_HEADS + head) * INDEX_DIM + i] *
+                         clamp_fp16(f->index_k[t * INDEX_DIM + i]);
+            worth[t] += f->weights[position * INDEX_HEADS + head] * fmax(score, 0);
+        }
+    }
+    for (uint32_t n = 0; c->top && position >= c->top && n < c->top; n++) {
+        uint64_t best = position + 1;
+        for (uint64_t t = 0; t <= position; t++)
+            if (!chosen[t] && (best > position || worth[t] > worth[best])) best = t;
+        chosen[best] = true;
+    }
+    free(worth);
+}
+
 /* One head's attention at a position, and the size of what it sums. */
-static double attend_exactly(const struct fixture *f, const struct test_case *c, const double *coded, const float *q,
-                             uint64_t position, double *out)
+static double attend_exactly(const struct fixture *f, const struct test_case *c, const double *coded,
+                             const bool *chosen, const float *q, uint64_t position, double *out)
 {
     const struct mx_kv_setup *setup = &f->options.setup;
     const double scale = f->model.arch.attention_scale;
@@ -147,7 +204,7 @@ static double attend_exactly(const struct fixture *f, const struct test_case *c,
         for (uint32_t i = 0; i < c->rank; i++)
             w[t] += q[i] * (plain ? clamp_fp16(f->v[t * c->rank + i]) : coded[t * c->rank + i]);
         for (uint32_t i = 0; i < c->rope; i++) w[t] += q[c->rank + i] * clamp_fp16(f->k[t * c->rope + i]);
-        w[t] *= scale;
+        w[t] = chosen[t] ? w[t] * scale : -INFINITY;
         largest = fmax(largest, w[t]);
     }
     for (uint64_t t = 0; t <= position; t++) total += w[t] = exp(w[t] - largest);
@@ -168,12 +225,14 @@ static double attend_exactly(const struct fixture *f, const struct test_case *c,
 static void check(const struct fixture *f, const struct test_case *c, const struct mx_sequence *sequence)
 {
     double *coded = code_all(f, c, sequence), exact[MX_KV_MAX_DIM];
+    bool *chosen = calloc(c->length, sizeof *chosen);
     const double allowed = c->mode == MX_MODE_FP16 ? 2e-5 : 1e-3;
     for (uint64_t t = 0; t < c->length; t++) {
         if (t >= 3 && t + 3 < c->length && t % 97 != 16) continue;
+        choose_exactly(f, c, t, chosen);
         for (uint32_t head = t % 3; head < c->heads; head += 3) {
             const float *q = f->q + (t * c->heads + head) * (c->rank + c->rope);
-            const double size = attend_exactly(f, c, coded, q, t, exact);
+            const double size = attend_exactly(f, c, coded, chosen, q, t, exact);
             for (uint32_t i = 0; i < c->rank; i++) exact[i] -= f->out[(t * c->heads + head) * c->rank + i];
             const double error = reference_length(exact, c->rank);
             if (!(error <= allowed * size))
@@ -183,6 +242,7 @@ static void check(const struct fixture *f, const struct test_case *c, const stru
         }
     }
     free(coded);
+    free(chosen);
 }
 
 static void run_case(const struct test_case *c)
@@ -218,25 +278,30 @@ static void attention_is_exact(void **state)
                 c.sink = 5;
                 c.heads = 3;
                 run_case(&c);
+                c.top = 21;
+                run_case(&c);
             }
         }
-        const struct test_case c = {
+        struct test_case c = {
             .mode = modes[mode], .rank = 64, .rope = 16, .heads = 2, .length = 2100, .cpu = mx_cpu_detect()};
+        run_case(&c);
+        c.top = 1100; /* two ranges of chosen tokens, out of three */
         run_case(&c);
     }
 }
 
 static void chunks_and_threads_change_nothing(void **state)
 {
-    for (int mode = 0; mode < MODES; mode++) {
-        const struct test_case c = {.mode = modes[mode],
+    for (int mode = 0; mode < 2 * MODES; mode++) {
+        const struct test_case c = {.mode = modes[mode / 2],
                                     .rank = 128,
                                     .rope = 16,
                                     .heads = 8,
                                     .length = 300,
                                     .recent = 16,
                                     .sink = 4,
-                                    .cpu = mx_cpu_detect()};
+                                    .cpu = mx_cpu_detect(),
+                                    .top = mode % 2 ? 40 : 0};
         const size_t bytes = (size_t)c.length * c.heads * c.rank * sizeof(float);
         float *first = malloc(bytes);
         static const uint64_t chunks[] = {160, 1, 3, 16, 48};
@@ -247,11 +312,7 @@ static void chunks_and_threads_change_nothing(void **state)
             /* a token that is decoded may be scored in another order than one of a prompt */
             for (uint64_t at = 0, n; at < c.length; at += n) {
                 n = c.length - at < chunks[i] ? c.length - at : chunks[i];
-                const struct mx_kv_segment segment = {sequence, (uint32_t)n, false};
-                assert_ok(mx_sequence_reserve(sequence, n, &err));
-                mx_kv_attend(f.scratch, 1, &segment, 1, NULL, f.q + at * c.heads * (c.rank + c.rope), f.k + at * c.rope,
-                             f.v + at * c.rank, f.out + at * c.heads * c.rank);
-                mx_sequence_advance(sequence, n);
+                feed_as(&f, &c, sequence, at, at + n, false);
             }
             if (i == 0) memcpy(first, f.out, bytes);
             assert_memory_equal(first, f.out, bytes);
@@ -269,15 +330,16 @@ static void sequences_go_on_the_same(void **state)
     const int file = mkstemp(path);
     assert_true(file >= 0);
     close(file);
-    for (int mode = 0; mode < MODES; mode++) {
-        const struct test_case c = {.mode = modes[mode],
+    for (int mode = 0; mode < 2 * MODES; mode++) {
+        const struct test_case c = {.mode = modes[mode / 2],
                                     .rank = 128,
                                     .rope = 16,
                                     .heads = 4,
                                     .length = 290,
                                     .recent = 64,
                                     .sink = 4,
-                                    .cpu = mx_cpu_detect()};
+                                    .cpu = mx_cpu_detect(),
+                                    .top = mode % 2 ? 40 : 0};
         const size_t bytes = (size_t)c.length * c.heads * c.rank * sizeof(float);
         struct fixture f;
         open_fixture(&f, &c, 2);

@@ -42,6 +42,7 @@ void mx_fill_minicpm(struct mx_build *build);
 void mx_fill_minicpm3(struct mx_build *build);
 void mx_fill_mistral4(struct mx_build *build);
 void mx_fill_sparse_indexer(struct mx_build *build);
+void mx_fill_glm_sparse(struct mx_build *build);
 
 /* hybrid.c: attention beside recurrence, and pure recurrence */
 void mx_fill_falcon_h1(struct mx_build *build);

@@ -27,9 +27,18 @@ void mx_fill_sparse_indexer(struct mx_build *build)
         } else if (cJSON_IsString(types)) {
             own = i >= strlen(types->valuestring) || types->valuestring[i] == 'F';
         }
-        if (layer->attention.kind != MX_ATTENTION_LATENT || !own) continue;
-        layer->attention.indexer = (struct mx_indexer){.heads = heads, .dim = dim, .top = top};
+        if (layer->attention.kind != MX_ATTENTION_LATENT) continue;
+        layer->attention.indexer.top = top;
+        if (own) layer->attention.indexer = (struct mx_indexer){.heads = heads, .dim = dim, .top = top};
     }
+}
+
+/* GLM-5's indexer turns neighbours, as its heads do. */
+void mx_fill_glm_sparse(struct mx_build *build)
+{
+    mx_fill_sparse_indexer(build);
+    for (uint32_t i = 0; i < build->arch->layer_count; i++)
+        build->arch->layers[i].attention.indexer.interleaved = build->arch->rope[0].interleaved;
 }
 
 /* DeepSeek-V4: every layer sees a window; besides, compress_ratios tells for each layer of how many tokens one entry is
