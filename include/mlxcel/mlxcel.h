@@ -149,8 +149,10 @@ struct mx_seq_options {
     bool force_mode;         /* run cache_mode even where it is unproven for this model, instead of a safer one */
     bool ignore_memory;      /* go on where the cache exceeds the memory that is available */
     uint32_t forks;          /* forks (mx_seq_fork) that will share this one's memory */
+    uint32_t marks; /* recurrent states that are put aside at the beginning and the end of each prompt, the newest
+                       so many, at most 8: lengths that mx_seq_cut can go back to; 0: only to none */
 };
-MX_API struct mx_seq_options mx_seq_options_default(void); /* 0, NULL, -1, -1, 0, -1, false, false, 0 */
+MX_API struct mx_seq_options mx_seq_options_default(void); /* 0, NULL, -1, -1, 0, -1, false, false, 0, 0 */
 
 struct mx_message {
     const char *role;    /* "system", "user", "assistant" */
@@ -302,7 +304,7 @@ MX_API mx_status mx_seq_generate(struct mx_seq *seq, const struct mx_generate_re
 MX_API void mx_seq_cancel(struct mx_seq *seq);
 
 /* Cuts the text back to its first `length` tokens, or, where the cache no longer holds what that needs (windows, coded
- * blocks, recurrent layers), to fewer, at worst none: returns how many remain. */
+ * blocks; recurrent layers but for marks), to fewer, at worst none: returns how many remain. */
 MX_API uint64_t mx_seq_cut(struct mx_seq *seq, uint64_t length);
 
 /* A copy that goes on by itself. With options.forks it shares the memory of what both have in common. */

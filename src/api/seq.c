@@ -33,7 +33,8 @@ static mx_status open_store(struct mx_kv_store **store, const struct mx_kv_plan 
                             struct mx_error *err)
 {
     const struct mx_arch *arch = mx_kv_plan_arch(plan);
-    const uint64_t one = mx_cache_bytes(arch, mx_kv_plan_setup(plan), mx_kv_plan_context(plan)) + mx_state_bytes(arch);
+    const uint64_t one = mx_cache_bytes(arch, mx_kv_plan_setup(plan), mx_kv_plan_context(plan)) +
+                         mx_marked_state_bytes(arch, mx_kv_plan_marks(plan));
     struct mx_kv_store_options options = {.single = sequences == 1};
     if (__builtin_mul_overflow(one, sequences, &options.budget)) {
         return mx_fail(err, MX_ERR_LIMIT, "%llu forks do not fit", (unsigned long long)sequences - 1);
@@ -42,15 +43,18 @@ static mx_status open_store(struct mx_kv_store **store, const struct mx_kv_plan 
 }
 
 static mx_status found_family(struct mx_family **out, const struct mx_llm *llm, const struct mx_kv_setup *setup,
-                              uint64_t context, uint32_t forks, struct mx_error *err)
+                              const struct mx_seq *seq, struct mx_error *err)
 {
     struct mx_family *family = calloc(1, sizeof *family);
     if (!family) return mx_fail_memory(err, "a sequence", sizeof *family);
     atomic_init(&family->members, 1);
-    const struct mx_kv_plan_options plan = {
-        .setup = *setup, .key_bias = mx_model_key_bias(llm->model), .context = context, .cpu = llm->cpu};
+    const struct mx_kv_plan_options plan = {.setup = *setup,
+                                            .key_bias = mx_model_key_bias(llm->model),
+                                            .context = seq->limit,
+                                            .marks = seq->options.marks,
+                                            .cpu = llm->cpu};
     mx_status status = mx_kv_plan_open(&family->plan, mx_model_arch(llm->model), &plan, err);
-    if (status == MX_OK) status = open_store(&family->store, family->plan, (uint64_t)forks + 1, err);
+    if (status == MX_OK) status = open_store(&family->store, family->plan, (uint64_t)seq->options.forks + 1, err);
     if (status != MX_OK) {
         leave_family(family);
         return status;
@@ -65,6 +69,8 @@ static mx_status cache_options(struct mx_seq *seq, struct mx_kv_options *kv, str
 {
     const struct mx_seq_options *options = &seq->options;
     *kv = mx_kv_options_default();
+    if (options->marks > MX_MARKS_MOST)
+        return mx_fail(err, MX_ERR_ARGUMENT, "marks is %u; at most %d are put aside", options->marks, MX_MARKS_MOST);
     if (options->center < -1 || options->center > 1) {
         return mx_fail(err, MX_ERR_ARGUMENT, "center is %d; it takes -1, 0 or 1", options->center);
     }
@@ -84,7 +90,8 @@ static mx_status cache_options(struct mx_seq *seq, struct mx_kv_options *kv, str
 static mx_status check_memory(const struct mx_seq *seq, const struct mx_kv_setup *setup, struct mx_error *err)
 {
     const struct mx_arch *arch = mx_model_arch(seq->llm->model);
-    const uint64_t bytes = mx_cache_bytes(arch, setup, mx_round_up((size_t)seq->limit, MX_CONTEXT_STEP));
+    const uint64_t bytes = mx_cache_bytes(arch, setup, mx_round_up((size_t)seq->limit, MX_CONTEXT_STEP)) +
+                           mx_marked_state_bytes(arch, seq->options.marks);
     struct mx_machine machine;
     mx_machine_probe(&machine);
     if (seq->options.ignore_memory || !machine.available || bytes <= machine.available) return MX_OK;
@@ -123,7 +130,7 @@ static mx_status open_seq(struct mx_seq *seq, struct mx_error *err)
     MX_TRY(check_memory(seq, &setup, err));
     if (!seq->requested) seq->requested = mx_mode_info(setup.requested)->name;
     if (!seq->reason[0]) memcpy(seq->reason, setup.reason, sizeof setup.reason);
-    MX_TRY(found_family(&seq->family, seq->llm, &setup, seq->limit, seq->options.forks, err));
+    MX_TRY(found_family(&seq->family, seq->llm, &setup, seq, err));
     return open_rest(seq, err);
 }
 
@@ -175,7 +182,8 @@ mx_status mx_seq_facts(const struct mx_seq *seq, struct mx_seq_facts *facts, str
         .context = seq->limit,
         .length = seq->count,
         .bytes = mx_sequence_bytes(seq->sequence),
-        .full_bytes = mx_cache_bytes(arch, setup, mx_sequence_context(seq->sequence)) + mx_state_bytes(arch),
+        .full_bytes = mx_cache_bytes(arch, setup, mx_sequence_context(seq->sequence)) +
+                      mx_marked_state_bytes(arch, seq->options.marks),
     };
     memcpy(own.reason, seq->reason, sizeof own.reason);
     mx_give_sized(facts, &own, sizeof own);
@@ -318,6 +326,7 @@ mx_status mx_seq_run(struct mx_seq *seq, const struct mx_feeding *feeding, struc
     }
     const uint64_t text = seq->count + feeding->n;
     seq->has_logits = false;
+    if (!feeding->decoded) mx_sequence_mark(seq->sequence);
     for (size_t done = 0; done < feeding->n;) {
         if (atomic_load(&seq->cancelled)) return mx_fail(err, MX_ERR_INTERRUPTED, "interrupted");
         const size_t part = mx_smaller(feeding->n - done, MX_MODEL_CHUNK);
@@ -347,6 +356,7 @@ mx_status mx_seq_run(struct mx_seq *seq, const struct mx_feeding *feeding, struc
             atomic_store(&seq->cancelled, true);
         }
     }
+    if (!feeding->decoded) mx_sequence_mark(seq->sequence);
     seq->has_logits = feeding->want_logits || feeding->scores;
     return MX_OK;
 }

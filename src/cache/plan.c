@@ -197,6 +197,11 @@ uint64_t mx_kv_plan_context(const struct mx_kv_plan *plan)
     return plan->context;
 }
 
+uint32_t mx_kv_plan_marks(const struct mx_kv_plan *plan)
+{
+    return plan->marks;
+}
+
 bool mx_kv_plan_shares_layers(const struct mx_kv_plan *plan)
 {
     return plan->shares;

@@ -41,6 +41,7 @@ void mx_kv_plan_close(struct mx_kv_plan *plan); /* NULL is fine */
 const struct mx_arch *mx_kv_plan_arch(const struct mx_kv_plan *plan);
 const struct mx_kv_setup *mx_kv_plan_setup(const struct mx_kv_plan *plan);
 uint64_t mx_kv_plan_context(const struct mx_kv_plan *plan); /* tokens that fit a sequence */
+uint32_t mx_kv_plan_marks(const struct mx_kv_plan *plan);
 
 /* True where some layer reads another's keys and values. A forward pass must then not cross a multiple of
  * MX_QUERY_TILE positions, since a ring may not run ahead of the layers that still read it. */

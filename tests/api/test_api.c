@@ -3,6 +3,7 @@
 
 #include <mlxcel/mlxcel.h>
 #include <pthread.h>
+#include <unistd.h>
 
 static struct mx_error err;
 static const char model[] = "models/demo-llama-7m";
@@ -302,6 +303,51 @@ static void scores_texts(void **state)
     mx_seq_close(seq);
 }
 
+/* A recurrent model goes back to where a prompt began or ended, and says what else it can do. */
+static void marks_of_recurrent_models(void **state)
+{
+    struct mx_llm *recurrent;
+    struct mx_seq *seq;
+    struct mx_seq_options options = mx_seq_options_default();
+    const int32_t first[] = {5, 6, 7, 8, 9, 10, 11, 12}, other[] = {20, 21, 22};
+    static const char *const files[] = {"config.json", "model.safetensors", "tokenizer.json"};
+    float before[128];
+    char folder[] = "/tmp/mlxcel-api-XXXXXX", here[512], from[1024], to[128];
+    assert_non_null(mkdtemp(folder));
+    assert_non_null(getcwd(here, sizeof here));
+    for (int i = 0; i < 3; i++) { /* a golden has no tokenizer */
+        snprintf(from, sizeof from, "%s/%s/%s", here, i < 2 ? "tests/data/families/mamba2" : model, files[i]);
+        snprintf(to, sizeof to, "%s/%s", folder, files[i]);
+        assert_int_equal(symlink(from, to), 0);
+    }
+    assert_ok(mx_llm_open(&recurrent, folder, NULL, &err));
+    options.context = 64;
+    options.marks = 9;
+    assert_fails(mx_seq_open(&seq, recurrent, &options, &err), MX_ERR_ARGUMENT, "marks");
+    for (options.marks = 0; options.marks <= 2; options.marks += 2) {
+        assert_ok(mx_seq_open(&seq, recurrent, &options, &err));
+        assert_ok(mx_seq_feed(seq, first, 8, false, &err));
+        assert_ok(mx_seq_feed(seq, other, 3, false, &err));
+        memcpy(before, mx_seq_logits(seq), sizeof before);
+        assert_ok(mx_seq_feed(seq, other, 1, true, &err));
+        struct mx_seq_facts facts = {sizeof facts};
+        assert_ok(mx_seq_facts(seq, &facts, &err));
+        assert_int_equal(facts.bytes, facts.full_bytes); /* states are all that it holds */
+        const uint64_t kept = mx_seq_cut(seq, 10);
+        assert_int_equal(kept, options.marks ? 8 : 0);
+        if (!kept) assert_ok(mx_seq_feed(seq, first, 8, false, &err));
+        assert_ok(mx_seq_feed(seq, other, 3, false, &err));
+        assert_memory_equal(before, mx_seq_logits(seq), sizeof before);
+        mx_seq_close(seq);
+    }
+    mx_llm_close(recurrent);
+    for (int i = 0; i < 3; i++) {
+        snprintf(to, sizeof to, "%s/%s", folder, files[i]);
+        unlink(to);
+    }
+    rmdir(folder);
+}
+
 static void forks_saves_and_loads(void **state)
 {
     for (uint32_t forks = 0; forks < 2; forks++) {
@@ -439,6 +485,7 @@ int main(void)
         cmocka_unit_test(speaks_tokens),
         cmocka_unit_test(works_by_hand),
         cmocka_unit_test(scores_texts),
+        cmocka_unit_test(marks_of_recurrent_models),
         cmocka_unit_test(forks_saves_and_loads),
         cmocka_unit_test(says_what_runs),
         cmocka_unit_test(other_sizes_fit),
