@@ -48,7 +48,7 @@ struct mx_workspace {
     float *stream_mix;          /* [n, streams^2]: the weights of a token's mixing */
     float *gates;               /* [n, heads * v_dim]: of attention's output */
     float *mix[4];              /* [n, ...]: of a recurrence: recurrent.h says what each kind keeps in them */
-    float *gate, *up;           /* [n, widest feed-forward or expert] */
+    float *gate, *up;           /* [n, or the experts of one token, widest feed-forward or expert] */
     float *cosine[2], *sine[2]; /* [n, rope dims / 2] for each kind of rope */
     float *inverse[2];          /* [rope dims / 2] */
     float rope_factor[2];
@@ -124,6 +124,8 @@ void mx_feed_forward_in(const struct mx_run *run, const struct mx_feed_forward_w
                         const float *x);
 void mx_feed_forward_out(const struct mx_run *run, const struct mx_feed_forward_weights *weights, size_t n, float *out,
                          bool add);
+/* The first half of the second: what down multiplies, [n, width]. */
+const float *mx_feed_forward_middle(const struct mx_run *run, const struct mx_feed_forward_weights *weights, size_t n);
 
 /* The same of layer `index`, whose gate may pass its largest numbers alone. */
 void mx_dense_block(const struct mx_run *run, uint32_t index, const float *x, float *out, bool add);

@@ -216,6 +216,52 @@ static void run_expert(const struct mx_run *run, const struct mx_feed_forward_we
     mx_rows(run->pool, count, scatter_piece, &scatter);
 }
 
+/* One token's experts share its input: their first products are one loop over several matrices, as long a stretch of
+ * work for the threads as a dense layer's. The sums are those of run_expert. */
+static void run_token(const struct mx_run *run, const struct mx_experts_weights *weights, const float *x, float *out)
+{
+    struct mx_workspace *workspace = run->workspace;
+    const struct mx_experts *experts = &run->arch->experts;
+    const struct mx_feed_forward_weights *first = weights->experts;
+    const size_t width = first->up.matrix.rows, hidden = run->arch->hidden;
+    struct mx_matmul_job jobs[MX_MATMUL_JOBS];
+    int count = 0;
+    uint32_t real = 0; /* those that pass their input on come last */
+    for (; real < experts->used; real++) {
+        const uint32_t expert = workspace->chosen[workspace->order[real]];
+        if (expert >= experts->count) break;
+        const struct mx_linear *up = &first[expert].up, *gate = &first[expert].gate;
+        jobs[count++] = (struct mx_matmul_job){&up->matrix, up->bias, workspace->up + real * width, width, false};
+        if (gate->matrix.rows)
+            jobs[count++] =
+                (struct mx_matmul_job){&gate->matrix, gate->bias, workspace->gate + real * width, width, false};
+        if (count + 2 <= MX_MATMUL_JOBS) continue;
+        mx_matmul_many(&workspace->machine, jobs, count, x, hidden, 1);
+        count = 0;
+    }
+    if (count) mx_matmul_many(&workspace->machine, jobs, count, x, hidden, 1);
+    const float *middle = mx_feed_forward_middle(run, first, real);
+    for (uint32_t i = 0; i < experts->used; i++) {
+        const uint32_t entry = workspace->order[i];
+        const float *made = x;
+        if (i < real) {
+            const struct mx_linear *down = &first[workspace->chosen[entry]].down;
+            const struct mx_matmul_job job = {&down->matrix, down->bias, workspace->expert_out, hidden, false};
+            mx_matmul_many(&workspace->machine, &job, 1, middle + i * width, width, 1);
+            made = workspace->expert_out;
+        }
+        run->kernels->axpy(out, workspace->weight[entry], made, hidden);
+    }
+    workspace->use.read += real;
+}
+
+/* Whether a token's experts have one input, and nothing of their own between their products. */
+static bool shares_input(const struct mx_run *run, const struct mx_experts_weights *weights)
+{
+    return !run->arch->experts.weigh_input && !weights->experts[0].inner_norm.weight &&
+           run->arch->activation != MX_ACTIVATION_XIELU;
+}
+
 /* An expert that passes its input on. */
 static void run_empty(const struct mx_run *run, const uint32_t *entries, size_t count, const float *x, float *out)
 {
@@ -278,7 +324,9 @@ void mx_run_experts(const struct mx_run *run, const struct mx_layer *layer, cons
     struct mx_workspace *workspace = run->workspace;
     workspace->use.layers++;
     if (!add) memset(out, 0, run->n * run->arch->hidden * sizeof *out);
-    for (uint32_t expert = 0; expert < routes_of(experts); expert++) {
+    const bool single = run->n == 1 && shares_input(run, weights);
+    if (single) run_token(run, weights, x, out);
+    for (uint32_t expert = 0; expert < routes_of(experts) && !single; expert++) {
         const uint32_t first = workspace->first[expert], count = workspace->first[expert + 1] - first;
         if (!count) continue;
         workspace->use.read += expert < experts->count;

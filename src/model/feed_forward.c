@@ -16,8 +16,7 @@ void mx_feed_forward_in(const struct mx_run *run, const struct mx_feed_forward_w
     mx_matmul_many(&workspace->machine, jobs, weights->gate.matrix.rows > 0 ? 2 : 1, x, run->arch->hidden, n);
 }
 
-void mx_feed_forward_out(const struct mx_run *run, const struct mx_feed_forward_weights *weights, size_t n, float *out,
-                         bool add)
+const float *mx_feed_forward_middle(const struct mx_run *run, const struct mx_feed_forward_weights *weights, size_t n)
 {
     struct mx_workspace *workspace = run->workspace;
     const size_t width = weights->up.matrix.rows;
@@ -30,8 +29,15 @@ void mx_feed_forward_out(const struct mx_run *run, const struct mx_feed_forward_
         mx_activate_rows(run, middle, gated ? workspace->gate : NULL, workspace->up, n, width);
     if (weights->inner_norm.weight) mx_rms_rows(run, weights->inner_norm.weight, n, middle, width);
     mx_scale_rows(run, middle, (float)run->arch->down_scale, n, width);
+    return middle;
+}
+
+void mx_feed_forward_out(const struct mx_run *run, const struct mx_feed_forward_weights *weights, size_t n, float *out,
+                         bool add)
+{
+    const float *middle = mx_feed_forward_middle(run, weights, n);
     const struct mx_matmul_job down = {&weights->down.matrix, weights->down.bias, out, run->arch->hidden, add};
-    mx_matmul_many(&workspace->machine, &down, 1, middle, width, n);
+    mx_matmul_many(&run->workspace->machine, &down, 1, middle, weights->up.matrix.rows, n);
 }
 
 void mx_feed_forward_block(const struct mx_run *run, const struct mx_feed_forward_weights *weights, size_t n,

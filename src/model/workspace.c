@@ -117,8 +117,8 @@ static void *lay_out(struct mx_workspace *workspace, struct cursor *cursor, cons
     workspace->latents = take(cursor, n, widths.latents, sizeof(float));
     workspace->gates = take(cursor, n, widths.gates, sizeof(float));
     for (int i = 0; i < 4; i++) workspace->mix[i] = take(cursor, n, widths.mix[i], sizeof(float));
-    workspace->gate = take(cursor, n, widths.middle, sizeof(float));
-    workspace->up = take(cursor, n, widths.middle, sizeof(float));
+    workspace->gate = take(cursor, mx_larger(n, used), widths.middle, sizeof(float));
+    workspace->up = take(cursor, mx_larger(n, used), widths.middle, sizeof(float));
     for (uint8_t i = 0; i < arch->rope_count; i++) {
         const size_t pairs = arch->rope[i].dims / 2;
         workspace->cosine[i] = take(cursor, n, pairs, sizeof(float));
