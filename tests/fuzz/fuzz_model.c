@@ -1,7 +1,7 @@
-/* Fuzz target: whole models. A tiny model of tests/data/families gets its config, its header and its weights changed;
- * if it still opens, it runs a few tokens in some mode, with marks, is cut back, saved, the saved text changed (with a
- * checksum that is right again), loaded, and goes on. What is refused must be refused with a message; what is accepted
- * must be sound.
+/* Fuzz target: whole models. A tiny model of tests/data/families or tests/data/weights gets its config, its header and
+ * its weights changed; if it still opens, it runs a few tokens in some mode, with marks, is cut back, saved, the saved
+ * text changed (with a checksum that is right again), loaded, and goes on. What is refused must be refused with a
+ * message; what is accepted must be sound.
  *
  * The input is a list of choices. When it ends, choices follow from a hash of it, so that short inputs reach all steps.
  */
@@ -23,6 +23,7 @@
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
 #define FAMILIES "tests/data/families"
+#define WEIGHTS "tests/data/weights" /* quantized ones */
 #define FOLDER "/tmp/mlxcel-fuzz-model-XXXXXX"
 
 enum { MAX_FAMILIES = 256, MAX_BYTES = 64 << 20, MAX_TOKENS = 160, HEADER_AT = 8, CHECKSUM_AT = 16, LENGTH_AT = 40 };
@@ -79,23 +80,30 @@ static void clean_up(void)
     }
 }
 
-static void start(void)
+static void read_families(const char *parent)
 {
     struct mx_error err;
-    DIR *stream = opendir(FAMILIES);
-    if (!stream || !mkdtemp(folder) || mx_pool_open(&pool, 1, &err) != MX_OK) abort();
+    DIR *stream = opendir(parent);
+    if (!stream) abort();
     for (const struct dirent *entry; (entry = readdir(stream)) && family_count < MAX_FAMILIES;) {
         struct family *family = &families[family_count];
         char path[512];
         if (entry->d_name[0] == '.') continue;
-        snprintf(path, sizeof path, FAMILIES "/%s/config.json", entry->d_name);
+        snprintf(path, sizeof path, "%s/%s/config.json", parent, entry->d_name);
         if (mx_file_read(path, 1 << 20, &family->config, &family->config_size, &err) != MX_OK) abort();
-        snprintf(path, sizeof path, FAMILIES "/%s/model.safetensors", entry->d_name);
+        snprintf(path, sizeof path, "%s/%s/model.safetensors", parent, entry->d_name);
         if (mx_file_read(path, 1 << 22, &family->weights, &family->weights_size, &err) != MX_OK) abort();
         family_count++;
     }
     closedir(stream);
-    if (!family_count) abort();
+}
+
+static void start(void)
+{
+    struct mx_error err;
+    if (!mkdtemp(folder) || mx_pool_open(&pool, 1, &err) != MX_OK) abort();
+    read_families(FAMILIES);
+    read_families(WEIGHTS);
     atexit(clean_up);
 }
 
