@@ -36,10 +36,10 @@ struct rule {
     }
 
 static const struct rule rules[] = {
-    SWITCH_MLP(
-        "qwen2_moe qwen3_moe qwen3_next qwen3_5_moe_text olmoe mellum glm4_moe glm4_moe_lite deepseek_v2 deepseek_v3 "
-        "longcat_flash mimo_v2_flash hunyuan_v1_moe ernie4_5_moe exaone_moe",
-        "mlp.experts", "mlp.switch_mlp"),
+    SWITCH_MLP("qwen2_moe qwen3_moe qwen3_next qwen3_5_moe_text olmoe mellum glm4_moe glm4_moe_lite glm_moe_dsa "
+               "deepseek_v2 deepseek_v3 deepseek_v32 "
+               "longcat_flash mimo_v2_flash hunyuan_v1_moe ernie4_5_moe exaone_moe",
+               "mlp.experts", "mlp.switch_mlp"),
     {"exaone_moe", RENAME, "mlp.e_score_correction_bias", "mlp.gate.e_score_correction_bias"},
     SWITCH_W("mixtral phimoe minimax minimax_m2", "block_sparse_moe.experts", "block_sparse_moe.switch_mlp"),
     SWITCH_W("kimi_linear", "block_sparse_moe.experts", "block_sparse_moe.switch_mlp"),
@@ -68,7 +68,8 @@ static const struct rule rules[] = {
     {"dbrx", UNSTACK, "experts.mlp.v1", "experts.#.v1.weight"},
     {"dbrx", UNSTACK, "experts.mlp.w2", "experts.#.w2.weight"},
     {"dbrx", TURN, ".w2.weight", ".w2.weight"},
-    {"deepseek_v3 glm4_moe_lite longcat_flash kimi_linear", SPLIT_KV_B, "kv_b_proj.weight", NULL},
+    {"deepseek_v3 deepseek_v32 glm4_moe_lite glm_moe_dsa longcat_flash kimi_linear", SPLIT_KV_B, "kv_b_proj.weight",
+     NULL},
     {"qwen3_next qwen3_5_text qwen3_5_moe_text", CONVOLVE, "conv1d.weight", "conv1d.weight"},
     {"qwen3_next qwen3_5_text qwen3_5_moe_text", ADD_ONE, "layernorm.weight", NULL},
     {"qwen3_next qwen3_5_text qwen3_5_moe_text", ADD_ONE, "model.norm.weight", NULL},
