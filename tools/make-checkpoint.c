@@ -25,6 +25,18 @@ static const struct {
     const char *name, *config;
 } presets[] = {
 #include "presets.inc"
+    /* DeepSeek-V2-Lite with 9 of its 27 layers: a latent of 512, 64 experts. */
+    {"deepseek-v2-lite",
+     "{\"model_type\": \"deepseek_v2\", \"num_hidden_layers\": 9, \"hidden_size\": 2048, \"num_attention_heads\": 16, "
+     "\"kv_lora_rank\": 512, \"q_lora_rank\": null, \"qk_nope_head_dim\": 128, \"qk_rope_head_dim\": 64, "
+     "\"v_head_dim\": 128, \"intermediate_size\": 10944, \"moe_intermediate_size\": 1408, \"n_routed_experts\": 64, "
+     "\"n_shared_experts\": 2, \"num_experts_per_tok\": 6, \"first_k_dense_replace\": 1, \"norm_topk_prob\": false, "
+     "\"routed_scaling_factor\": 1.0, \"topk_method\": \"greedy\", \"vocab_size\": 102400, "
+     "\"max_position_embeddings\": 163840, \"rms_norm_eps\": 1e-06, \"rope_theta\": 10000, \"rope_scaling\": "
+     "{\"type\": "
+     "\"yarn\", \"factor\": 40, \"original_max_position_embeddings\": 4096, \"beta_fast\": 32, \"beta_slow\": 1, "
+     "\"mscale\": 0.707, \"mscale_all_dim\": 0.707}, \"hidden_act\": \"silu\", \"tie_word_embeddings\": false, "
+     "\"torch_dtype\": \"bfloat16\"}"},
 };
 
 /* ---- which tensors ---- */

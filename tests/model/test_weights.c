@@ -169,18 +169,24 @@ static void write_dense(struct copy *copy)
 }
 
 /* Reads what was written, and lets `check` look at it. */
-static void read_back(struct copy *copy, const struct mx_arch *arch, void (*check)(const struct mx_weights *weights))
+static void read_back_with(struct copy *copy, const struct mx_arch *arch, const char *config,
+                           void (*check)(const struct mx_weights *weights))
 {
     struct mx_error err;
     struct mx_weights weights;
     struct mx_arena arena = {0};
-    copy_finish(copy, "{}");
+    copy_finish(copy, config);
     struct mx_checkpoint *checkpoint = open_checkpoint(copy->folder);
     assert_ok(mx_weights_resolve(&weights, &arena, arch, checkpoint, NULL, &err));
     check(&weights);
     mx_checkpoint_close(checkpoint);
     mx_arena_free(&arena);
     copy_remove(copy);
+}
+
+static void read_back(struct copy *copy, const struct mx_arch *arch, void (*check)(const struct mx_weights *weights))
+{
+    read_back_with(copy, arch, "{}", check);
 }
 
 static void check_attention(const struct mx_weights *weights)
@@ -329,29 +335,36 @@ static void check_latent(const struct mx_weights *weights)
     }
 }
 
-static void write_latent(struct copy *copy)
+static void write_latent(struct copy *copy, size_t rank)
 {
-    struct values norm = {.data = {1, 1, 1, 1, 1, 1}, .count = RANK};
+    struct values norm = {.count = rank};
+    for (size_t i = 0; i < rank; i++) norm.data[i] = 1;
     write_plain(copy, "model.layers.0.self_attn.q_proj.weight", MX_ROLE_Q, HEADS * (NOPE + ROPE), HIDDEN);
-    write_plain(copy, "model.layers.0.self_attn.kv_a_proj_with_mqa.weight", MX_ROLE_KV_A, RANK + ROPE, HIDDEN);
-    write_tensor(copy, "model.layers.0.self_attn.kv_a_layernorm.weight", &norm, RANK, 0, 0);
+    write_plain(copy, "model.layers.0.self_attn.kv_a_proj_with_mqa.weight", MX_ROLE_KV_A, rank + ROPE, HIDDEN);
+    write_tensor(copy, "model.layers.0.self_attn.kv_a_layernorm.weight", &norm, rank, 0, 0);
     write_plain(copy, "model.layers.0.self_attn.o_proj.weight", MX_ROLE_O, HIDDEN, HEADS * V_DIM);
     write_dense(copy);
+}
+
+static struct mx_arch latent_arch(struct mx_layer *layer, uint32_t rank)
+{
+    const struct mx_arch arch = small_arch(layer, &mx_names_deepseek);
+    layer->attention.kind = MX_ATTENTION_LATENT;
+    layer->attention.kv_heads = HEADS;
+    layer->attention.k_dim = NOPE + ROPE;
+    layer->attention.v_dim = V_DIM;
+    layer->attention.latent = (struct mx_latent){.kv_rank = rank, .nope = NOPE, .rope = ROPE, .v = V_DIM};
+    return arch;
 }
 
 static void test_latent(void **state)
 {
     (void)state;
     struct mx_layer layer;
-    struct mx_arch arch = small_arch(&layer, &mx_names_deepseek);
-    layer.attention.kind = MX_ATTENTION_LATENT;
-    layer.attention.kv_heads = HEADS;
-    layer.attention.k_dim = NOPE + ROPE;
-    layer.attention.v_dim = V_DIM;
-    layer.attention.latent = (struct mx_latent){.kv_rank = RANK, .nope = NOPE, .rope = ROPE, .v = V_DIM};
+    struct mx_arch arch = latent_arch(&layer, RANK);
     struct copy copy;
     begin(&copy);
-    write_latent(&copy);
+    write_latent(&copy, RANK);
     write_plain(&copy, "model.layers.0.self_attn.kv_b_proj.weight", MX_ROLE_KV_B, HEADS * (NOPE + V_DIM), RANK);
     read_back(&copy, &arch, check_latent);
 
@@ -363,10 +376,68 @@ static void test_latent(void **state)
         for (size_t row = 0; row < V_DIM; row++) put_row(&values, MX_ROLE_KV_B, 0, at + NOPE + row, RANK);
     }
     begin(&copy);
-    write_latent(&copy);
+    write_latent(&copy, RANK);
     write_tensor(&copy, "model.layers.0.self_attn.embed_q.weight", &keys, HEADS, RANK, NOPE);
     write_tensor(&copy, "model.layers.0.self_attn.unembed_out.weight", &values, HEADS, V_DIM, RANK);
     read_back(&copy, &arch, check_latent);
+}
+
+/* The same of quantized weights: the keys' half is what its numbers stand for, the values' half stays as it is. */
+enum { WIDE = 32 }; /* a latent of one group */
+
+static struct mx_matrix quantized; /* [HEADS * (NOPE + V_DIM), WIDE], as written */
+
+static void check_quantized_latent(const struct mx_weights *weights)
+{
+    const struct mx_latent_weights *latent = &weights->layers[0].attention.latent;
+    for (uint32_t head = 0; head < HEADS; head++) {
+        const size_t at = head * (NOPE + V_DIM);
+        float found[WIDE], wanted[WIDE];
+        assert_int_equal(latent->v_up[head].bits, 4);
+        for (size_t row = 0; row < V_DIM; row++) {
+            mx_matrix_row(&latent->v_up[head], row, found);
+            mx_matrix_row(&quantized, at + NOPE + row, wanted);
+            assert_memory_equal(found, wanted, sizeof wanted);
+        }
+        for (size_t col = 0; col < NOPE; col++) {
+            mx_matrix_row(&quantized, at + col, wanted);
+            for (size_t row = 0; row < WIDE; row++) {
+                mx_matrix_row(&latent->k_up[head], row, found);
+                assert_true(found[col] == wanted[row]);
+            }
+        }
+    }
+}
+
+static void test_quantized_latent(void **state)
+{
+    (void)state;
+    enum { ROWS = HEADS * (NOPE + V_DIM), WORDS = WIDE * 4 / 32 };
+    static uint32_t codes[ROWS * WORDS];
+    static float scales[ROWS], biases[ROWS];
+    for (size_t i = 0; i < ROWS * WORDS; i++) codes[i] = (uint32_t)(i * 2654435761u);
+    for (size_t i = 0; i < ROWS; i++) {
+        scales[i] = 0.25f * (float)(i % 5 + 1);
+        biases[i] = -(float)(i % 3);
+    }
+    quantized = (struct mx_matrix){.data = (const uint8_t *)codes,
+                                   .scales = (const uint8_t *)scales,
+                                   .biases = (const uint8_t *)biases,
+                                   .rows = ROWS,
+                                   .cols = WIDE,
+                                   .dtype = MX_F32,
+                                   .bits = 4,
+                                   .group = 32};
+    struct mx_layer layer;
+    struct mx_arch arch = latent_arch(&layer, WIDE);
+    struct copy copy;
+    begin(&copy);
+    write_latent(&copy, WIDE);
+    const size_t words[] = {ROWS, WORDS}, groups[] = {ROWS, 1};
+    copy_tensor(&copy, "model.layers.0.self_attn.kv_b_proj.weight", "U32", 2, words, codes, sizeof codes);
+    copy_tensor(&copy, "model.layers.0.self_attn.kv_b_proj.scales", "F32", 2, groups, scales, sizeof scales);
+    copy_tensor(&copy, "model.layers.0.self_attn.kv_b_proj.biases", "F32", 2, groups, biases, sizeof biases);
+    read_back_with(&copy, &arch, "{\"quantization\":{\"group_size\":32,\"bits\":4}}", check_quantized_latent);
 }
 
 /* A fusion whose parts don't divide into its blocks is no place to look. */
@@ -388,8 +459,8 @@ static void test_uneven(void **state)
 
 int main(void)
 {
-    const struct CMUnitTest tests[] = {cmocka_unit_test(test_fused), cmocka_unit_test(test_transposed),
-                                       cmocka_unit_test(test_experts), cmocka_unit_test(test_latent),
-                                       cmocka_unit_test(test_uneven)};
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_fused),  cmocka_unit_test(test_transposed),       cmocka_unit_test(test_experts),
+        cmocka_unit_test(test_latent), cmocka_unit_test(test_quantized_latent), cmocka_unit_test(test_uneven)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
