@@ -257,8 +257,8 @@ static void ask_layer(struct mx_arch *arch, const struct mx_layer *layer)
 static void ask_rope(struct mx_arch *arch, const struct mx_rope *rope)
 {
     ask(arch, lacks_rope(rope->type));
-    if (rope->type == MX_ROPE_LLAMA3 && rope->low_freq_factor >= rope->high_freq_factor)
-        mx_arch_refuse(arch, "rope type \"llama3\": low_freq_factor is not below high_freq_factor");
+    if (rope->type == MX_ROPE_LLAMA3 && rope->low_freq_factor > rope->high_freq_factor)
+        mx_arch_refuse(arch, "rope type \"llama3\": low_freq_factor is above high_freq_factor");
     if (rope->dims % 2) mx_arch_refuse(arch, "an odd number of rotated dimensions, %u", rope->dims);
 }
 

@@ -25,6 +25,7 @@ static double llama3(const struct mx_rope *rope, double frequency)
     const double wave = TWO_PI / frequency;
     if (wave > rope->original_context / rope->low_freq_factor) return frequency / rope->factor;
     if (wave < rope->original_context / rope->high_freq_factor) return frequency;
+    if (rope->high_freq_factor == rope->low_freq_factor) return frequency; /* nothing is between (Llama 4) */
     const double smooth =
         (rope->original_context / wave - rope->low_freq_factor) / (rope->high_freq_factor - rope->low_freq_factor);
     return (1 - smooth) * frequency / rope->factor + smooth * frequency;

@@ -273,9 +273,19 @@ static bool guesses_further(const struct mx_reader *reader, const char *name)
     return index >= reader->arch->layer_count && index - reader->arch->layer_count < reader->arch->further_layers;
 }
 
-static bool is_harmless(const struct mx_reader *reader, const char *name)
+/* A table of who sees whom, [1, 1, n, n], that older exporters wrote beside the weights. */
+static bool is_mask(const struct mx_tensor *tensor)
 {
-    static const char *const tables[] = {".rotary_emb.inv_freq", ".rotary_pos_emb.inv_freq", ".attn.masked_bias",
+    static const char *const names[] = {".attn.bias", ".attention.bias", ".causal_mask"};
+    return mx_ends_with_any(tensor->name, names, sizeof names / sizeof *names) && tensor->rank == 4 &&
+           tensor->shape[0] == 1 && tensor->shape[1] == 1 && tensor->shape[2] == tensor->shape[3];
+}
+
+static bool is_harmless(const struct mx_reader *reader, const struct mx_tensor *tensor)
+{
+    const char *name = tensor->name;
+    if (is_mask(tensor)) return true;
+    static const char *const tables[] = {".rotary_emb.inv_freq", ".rotary_pos_emb.inv_freq", ".masked_bias",
                                          ".position_ids", ".embed_positions.weights",
                                          /* scales of activations and of a cache, which this engine keeps wider */
                                          ".input_scale", ".activation_scale", ".k_scale", ".v_scale"};
@@ -349,7 +359,7 @@ static mx_status check_leftovers(struct mx_reader *reader, size_t *skipped)
     size_t count = 0;
     for (size_t i = 0; i < mx_checkpoint_tensor_count(reader->checkpoint); i++) {
         const struct mx_tensor *tensor = mx_checkpoint_tensor(reader->checkpoint, i);
-        if (is_used(reader, tensor->name) || is_harmless(reader, tensor->name)) continue;
+        if (is_used(reader, tensor->name) || is_harmless(reader, tensor)) continue;
         if (is_other_part(reader, tensor->name)) {
             ++*skipped;
             continue;

@@ -275,6 +275,9 @@ static void test_kin(void **state)
     arch = parse("{\"model_type\":\"chatglm\",\"rope_ratio\":500,\"kv_channels\":16," SIZES "}");
     assert_true(arch.rope[0].theta == 5e6 && arch.rope[0].dims == 8);
     mx_arch_free(&arch);
+    arch = parse("{\"model_type\":\"llama4_text\",\"attn_temperature_tuning\":4,\"floor_scale\":8192," SIZES "}");
+    assert_true(arch.layers[3].attention.query_growth > 0 && !arch.layers[3].attention.rope);
+    mx_arch_free(&arch);
     arch = parse("{\"model_type\":\"chatglm\",\"position_encoding_2d\":true," SIZES "}");
     assert_false(arch.runnable);
     mx_arch_free(&arch);

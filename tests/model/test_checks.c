@@ -91,6 +91,8 @@ static void test_harmless_extra(void **state)
     static const float table[8];
     copy_tensor(&copy, "model.layers.0.self_attn.rotary_emb.inv_freq", "F32", 1, (const size_t[]){8}, table,
                 sizeof table);
+    copy_tensor(&copy, "model.layers.0.attn.bias", "F32", 4, (const size_t[]){1, 1, 2, 2}, table, 4 * sizeof *table);
+    copy_tensor(&copy, "model.layers.0.attn.masked_bias", "F32", 1, (const size_t[]){1}, table, sizeof *table);
     char *config = config_of(LLAMA);
     copy_finish(&copy, config);
     struct mx_model *model, *same;

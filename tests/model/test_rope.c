@@ -97,6 +97,16 @@ static void test_llama3(void **state)
         if (turns < 1) assert_float_equal(kept, 1.0 / 8, 1e-6);
         assert_true(kept <= 1 && kept >= 1.0 / 8 - 1e-6);
     }
+
+    /* Nothing between the two (Llama 4): waves beyond the trained length are stretched, all others kept. */
+    struct mx_rope sharp = rope_of(MX_ROPE_LLAMA3);
+    float cut[PAIRS];
+    sharp.high_freq_factor = sharp.low_freq_factor;
+    frequencies(&sharp, 1, cut);
+    for (int i = 0; i < PAIRS; i++) {
+        const bool beyond = 6.283185307179586 / (double)plain[i] > TRAINED;
+        assert_float_equal(cut[i] * (beyond ? 8 : 1) / plain[i], 1, 1e-5);
+    }
 }
 
 static void test_yarn(void **state)

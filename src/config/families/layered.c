@@ -275,7 +275,9 @@ void mx_fill_llama4(struct mx_build *build)
     struct mx_config *config = build->config;
     struct mx_arch *arch = build->arch;
     const uint32_t dense = mx_config_whole(config, "intermediate_size_mlp", 1, MX_ARCH_MAX_WIDTH, 16384);
-    const bool grows = mx_config_flag(config, "attn_temperature_tuning", true);
+    const cJSON *tuning = mx_config_find(config, "attn_temperature_tuning"); /* true, or 4 in older files */
+    const bool grows = cJSON_IsNumber(tuning) ? cJSON_GetNumberValue(tuning) != 0
+                                              : mx_config_flag(config, "attn_temperature_tuning", true);
     const double growth = mx_config_number(config, "attn_scale", 0, 1e3, 0.1);
     const uint32_t period = mx_config_whole(config, "floor_scale", 1, MX_ARCH_MAX_CONTEXT, 8192);
     arch->qk_norm = mx_config_flag(config, "use_qk_norm", true) ? MX_QK_NORM_UNIT : MX_QK_NORM_NONE;
@@ -294,6 +296,18 @@ void mx_fill_llama4(struct mx_build *build)
         else
             layer->feed_forward.width = dense;
     }
+}
+
+/* Windowed layers rotate with a base of their own, which older files name apart. */
+static void mimo_ropes(struct mx_build *build)
+{
+    struct mx_arch *arch = build->arch;
+    if (arch->rope_count != 1) return;
+    arch->rope[1] = arch->rope[0];
+    arch->rope[1].theta = mx_config_number(build->config, "swa_rope_theta", 1e-3, 1e15, 10000);
+    arch->rope_count = 2;
+    for (uint32_t i = 0; i < arch->layer_count; i++)
+        arch->layers[i].attention.rope_index = arch->layers[i].attention.kind == MX_ATTENTION_SLIDING;
 }
 
 /* Values are narrower than keys; windowed layers have head counts and sizes of their own, and sinks. */
@@ -319,8 +333,11 @@ void mx_fill_mimo(struct mx_build *build)
         layer->attention.kv_heads = mx_config_whole(config, "swa_num_key_value_heads", 1, MX_ARCH_MAX_WIDTH, twice);
         layer->attention.k_dim = mx_config_whole(config, "swa_head_dim", 1, MX_ARCH_MAX_WIDTH, layer->attention.k_dim);
         layer->attention.v_dim = mx_config_whole(config, "swa_v_head_dim", 1, MX_ARCH_MAX_WIDTH, v_dim);
-        layer->attention.sinks = true;
+        layer->attention.sinks = mx_config_flag(config, "add_swa_attention_sink_bias", true);
     }
+    for (uint32_t i = 0; i < arch->layer_count && mx_config_flag(config, "add_full_attention_sink_bias", false); i++)
+        if (arch->layers[i].attention.kind == MX_ATTENTION_FULL) arch->layers[i].attention.sinks = true;
+    mimo_ropes(build);
 }
 
 /* The router takes two experts, one after the other. The reference (transformers 5.17) turns
