@@ -408,6 +408,7 @@ static void test_other_types(void **state)
         {"qwen2", NULL, "\"qwen2\"", "\"qwen2\"", "\"qwen2_5_vl_text\""},
         {"qwen2", NULL, "\"qwen2\"", "\"qwen2\"", "\"qwen2_5_omni_text\""},
         {"qwen3", NULL, "\"qwen3\"", "\"qwen3\"", "\"qwen3_vl_text\""},
+        {"llama_rope_linear", NULL, "\"llama\"", "\"llama\"", "\"paddleocr_vl_text\""},
         {"qwen3_moe", NULL, "\"qwen3_moe\"", "\"qwen3_moe\"", "\"qwen3_omni_moe_text\""},
     };
     (void)state;
