@@ -94,7 +94,7 @@ soaked() {
     server=$!
     until grep -q listening "$work/out"; do sleep 0.1; done
     port=$(sed 's/.*://' "$work/out")
-    load --clients 16 --common 256 --own 64 --make 64 --rounds 4 >/dev/null
+    load --clients 16 --common 256 --own 64 --make 64 --soak 20 >/dev/null # fills the budget with beginnings
     before=$(metric resident_bytes)
     load --clients 16 --common 256 --own 64 --make 64 --soak "$soak"
     until [ "$(metric sequences_running)" = 0 ]; do sleep 0.1; done

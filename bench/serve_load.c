@@ -234,27 +234,37 @@ static void read_flags(int argc, char **argv)
     }
 }
 
+/* Runs all clients, and the intruder behind them. */
+static bool run_all(struct client_result *results, pthread_t *threads, size_t count)
+{
+    pthread_attr_t small;
+    size_t started = 0;
+    pthread_attr_init(&small);
+    pthread_attr_setstacksize(&small, 1 << 18);
+    for (; started < count; started++) {
+        struct client_result *one = &results[started];
+        one->index = (int)started;
+        if (set.intrude) one->beside = calloc((size_t)set.make, sizeof *one->beside);
+        if (pthread_create(&threads[started], &small, started < (size_t)set.clients ? run_client : run_intruder, one)) {
+            break;
+        }
+    }
+    for (size_t i = 0; i < started; i++) pthread_join(threads[i], NULL);
+    pthread_attr_destroy(&small);
+    return started == count;
+}
+
 int main(int argc, char **argv)
 {
     read_flags(argc, argv);
     const size_t count = (size_t)set.clients + (set.intrude ? 1 : 0);
     struct client_result *results = calloc(count, sizeof *results);
     pthread_t *threads = calloc(count, sizeof *threads);
-    pthread_attr_t small;
-    if (!results || !threads) return 1;
-    pthread_attr_init(&small);
-    pthread_attr_setstacksize(&small, 1 << 18);
     began = mx_seconds();
-    for (size_t i = 0; i < count; i++) {
-        results[i].index = (int)i;
-        if (set.intrude) results[i].beside = calloc((size_t)set.make, sizeof *results[i].beside);
-        if (pthread_create(&threads[i], &small, i < (size_t)set.clients ? run_client : run_intruder, &results[i]))
-            return 1;
-    }
-    for (size_t i = 0; i < count; i++) pthread_join(threads[i], NULL);
-    print_results(results, mx_seconds() - began);
-    for (size_t i = 0; i < count; i++) free(results[i].beside);
+    const bool ran = results && threads && run_all(results, threads, count);
+    if (ran) print_results(results, mx_seconds() - began);
+    for (size_t i = 0; results && i < count; i++) free(results[i].beside);
     free(results);
     free(threads);
-    return 0;
+    return !ran;
 }

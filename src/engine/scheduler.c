@@ -12,7 +12,8 @@
 
 enum {
     BESIDE_DECODING = 256, /* tokens of prompts in a pass beside texts that are being decoded */
-    PART_BESIDE = 128,     /* of one prompt, its beginning aside: a layer of them is soon done */
+    FIRST_PART = 128,      /* of one prompt, its beginning aside; adapted so that a layer of them is soon done, */
+    LEAST_PART = 32,       /* but no less */
     REPLAY = 32,           /* decoded tokens that a parked text is fed at a time */
     KEPT_WAITING = 64,     /* beginnings that are kept for texts that wait */
     LOOK_AHEAD = 256,      /* of those that wait, how many are looked at for one that can start */
@@ -136,6 +137,7 @@ mx_status mx_scheduler_open(struct mx_scheduler **out, struct mx_session *sessio
     scheduler->session = session;
     scheduler->options = *options;
     if (!scheduler->options.chunk) scheduler->options.chunk = MX_MODEL_CHUNK;
+    scheduler->part = FIRST_PART;
     const mx_status status = open_parts(scheduler, err);
     if (status != MX_OK) {
         mx_scheduler_close(scheduler);
@@ -498,6 +500,18 @@ static mx_status start_pass(struct mx_scheduler *scheduler, struct mx_error *err
     return MX_OK;
 }
 
+/* A layer runs whole: where it takes longer than a step may, the next pass is to have fewer tokens, and more where it
+ * is done in no time. */
+static void adapt_part(struct mx_scheduler *scheduler, double allowed)
+{
+    const uint32_t layers = mx_session_arch(scheduler->session)->layer_count;
+    const double layer = scheduler->pass_seconds / layers;
+    if (layer > allowed && scheduler->part > LEAST_PART)
+        scheduler->part /= 2;
+    else if (3 * layer < allowed && scheduler->part < side_chunk(&scheduler->options))
+        scheduler->part *= 2;
+}
+
 /* Runs layers of the pass for about as long as `seconds` says, one at least; all of them where it is negative. */
 static mx_status run_pass(struct mx_scheduler *scheduler, double seconds, bool decodes, struct mx_error *err)
 {
@@ -516,6 +530,7 @@ static mx_status run_pass(struct mx_scheduler *scheduler, double seconds, bool d
     scheduler->pass_seconds += spent;
     if (!ended) return MX_OK;
     leave_pass(scheduler);
+    if (seconds > 0) adapt_part(scheduler, seconds);
     if (status == MX_ERR_NOT_A_NUMBER) {
         settle_after_bad(side, &why);
         return MX_OK;
@@ -583,7 +598,7 @@ mx_status mx_scheduler_step(struct mx_scheduler *scheduler, struct mx_error *err
     const bool decodes = add_decoding(scheduler) > 0;
     if (decodes && !scheduler->passing && side->workspace) {
         side->part_count = 0;
-        (void)add_prompts(side, side_chunk(&scheduler->options), PART_BESIDE);
+        (void)add_prompts(side, side_chunk(&scheduler->options), scheduler->part);
         (void)drop_parked_parts(side);
         MX_TRY(start_pass(scheduler, err));
     } else if (!decodes && !scheduler->passing) {

@@ -58,6 +58,7 @@ struct mx_scheduler {
     struct mx_pass *pass;
     struct mx_logits_sink sink; /* of the pass */
     bool passing;
+    uint32_t part;         /* tokens of a prompt that go into a pass, its beginning aside */
     double pass_seconds;   /* of the pass so far */
     double decode_seconds; /* of a step's tokens, smoothed; 0: there was none yet */
     struct mx_scheduler_stats stats;

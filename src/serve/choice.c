@@ -39,6 +39,7 @@ static void measure(struct mx_token_logprobs *out, const float *logits, size_t v
     for (size_t i = 1; i < vocab; i++) best = logits[i] > best ? logits[i] : best;
     double sum = 0;
     for (size_t i = 0; i < vocab; i++) sum += exp((double)logits[i] - best);
+    // cppcheck-suppress invalidFunctionArg ; the best one's e^0 is in it
     const double whole = best + log(sum);
     *out = (struct mx_token_logprobs){.own = {token, (float)(logits[token] - whole)}};
     for (size_t i = 0; i < vocab && top > 0; i++) {

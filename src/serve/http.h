@@ -25,15 +25,15 @@ struct mx_http_reply {
     bool page;            /* HTML that runs in a browser */
 };
 
-/* A path that the server knows. Exactly one of `answer` and `ask` is there. */
+/* A path that the server knows. Exactly one of `answer` and `asks` is there. */
 struct mx_route {
     const char *method, *path; /* a path that ends with a slash: all that begin with it */
-    bool open;                 /* no API key is asked for */
     /* Answers at once; false: the refusal says why. Runs in a connection's thread. */
     bool (*answer)(const struct mx_served *served, struct mx_http_request *request, struct mx_http_reply *reply,
                    struct mx_refusal *refusal);
-    bool asks;             /* makes a work of the body: */
-    enum mx_ask_kind kind; /* of this kind */
+    enum mx_ask_kind kind; /* of the work that is made of the body: */
+    bool asks;             /* where this is so */
+    bool open;             /* no API key is asked for */
 };
 /* page.html, as the build embeds it. */
 extern const char mx_serve_page[];
