@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# The law of the floors (docs/architecture.md): a folder of src/ includes only from the folders in its row.
+# Dependency rules (docs/architecture.md): a folder of src/ includes only from the folders in its row.
 # Prints each offending line and exits 1.
 set -euo pipefail
 cd "$(dirname "$0")/.."

@@ -70,7 +70,7 @@ headers_stand_alone() { # each header compiles by itself, the public ones as C++
 
 mkdir -p build
 check "formatting (clang-format)" clang-format --dry-run --Werror "${sources[@]}"
-check "law of the floors" scripts/floors.sh
+check "dependency rules" scripts/floors.sh
 check "stray bytes" no_stray_bytes
 check "file sizes" small_files
 check "shell scripts (shellcheck)" shellcheck --severity=warning "${shells[@]}"
