@@ -73,6 +73,7 @@ struct mx_flag {
 /* The program's state while a command runs. */
 struct mx_cli {
     const struct mx_command *command; /* the one that runs; NULL before it is known */
+    char **arguments;                 /* of the program, NULL at the end */
     char **operands;                  /* what was given beside the flags */
     int operand_count;
     bool colour_out, colour_err; /* a terminal, NO_COLOR unset */

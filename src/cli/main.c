@@ -97,7 +97,8 @@ int main(int argc, char **argv)
 {
     mx_process_begin(&interrupted);
     mx_output_begin();
-    struct mx_cli cli = {.colour_out = colour_wanted(STDOUT_FILENO),
+    struct mx_cli cli = {.arguments = argv,
+                         .colour_out = colour_wanted(STDOUT_FILENO),
                          .colour_err = colour_wanted(STDERR_FILENO),
                          .terminal_err = isatty(STDERR_FILENO),
                          .interrupted = &interrupted};
