@@ -13,6 +13,7 @@
 #include "checkpoint/companions.h"
 #include "checkpoint/float_modes.h"
 #include "checkpoint/floats.h"
+#include "checkpoint/place.h"
 #include "checkpoint/plan.h"
 #include "checkpoint/writer.h"
 #include "config/names.h"
@@ -256,6 +257,25 @@ static mx_status convert(const struct mx_checkpoint *checkpoint, const struct mx
     return status;
 }
 
+static mx_status quantize_folder(const char *source, const char *target, const struct mx_quantize_options *options,
+                                 const struct mx_quant *quant, const struct mx_progress *progress,
+                                 struct mx_quantize_result *result, struct mx_error *err)
+{
+    struct mx_arch arch = {0};
+    struct mx_plan plan = {0};
+    struct mx_checkpoint *checkpoint = NULL;
+    mx_status status = mx_arch_open(&arch, source, err);
+    if (status == MX_OK) status = mx_checkpoint_open(&checkpoint, source, NULL, err);
+    if (status == MX_OK && arch.names) mx_names_settle_tie(&arch, mx_checkpoint_has_name, checkpoint);
+    if (status == MX_OK) status = mx_plan_conversion(&plan, checkpoint, &arch, quant, err);
+    if (status == MX_OK) status = convert(checkpoint, &plan, target, options, quant, progress, err);
+    if (status == MX_OK && result) summarize(&plan, checkpoint, result);
+    mx_plan_free(&plan);
+    mx_checkpoint_close(checkpoint);
+    mx_arch_free(&arch);
+    return status;
+}
+
 mx_status mx_quantize_checkpoint(const char *source, const char *target, const struct mx_quantize_options *options,
                                  const struct mx_progress *progress, struct mx_quantize_result *result,
                                  struct mx_error *err)
@@ -272,17 +292,9 @@ mx_status mx_quantize_checkpoint(const char *source, const char *target, const s
         return mx_fail(err, MX_ERR_ARGUMENT, "%s has %d bits in groups of %d, not %d in groups of %d",
                        mx_quant_mode_name(usual.mode), usual.bits, usual.group, quant.bits, quant.group);
     }
-    struct mx_arch arch = {0};
-    struct mx_plan plan = {0};
-    struct mx_checkpoint *checkpoint = NULL;
-    mx_status status = mx_arch_open(&arch, source, err);
-    if (status == MX_OK) status = mx_checkpoint_open(&checkpoint, source, NULL, err);
-    if (status == MX_OK && arch.names) mx_names_settle_tie(&arch, mx_checkpoint_has_name, checkpoint);
-    if (status == MX_OK) status = mx_plan_conversion(&plan, checkpoint, &arch, &quant, err);
-    if (status == MX_OK) status = convert(checkpoint, &plan, target, options, &quant, progress, err);
-    if (status == MX_OK && result) summarize(&plan, checkpoint, result);
-    mx_plan_free(&plan);
-    mx_checkpoint_close(checkpoint);
-    mx_arch_free(&arch);
+    char *folder;
+    MX_TRY(mx_place_folder(&folder, source, err));
+    const mx_status status = quantize_folder(folder, target, options, &quant, progress, result, err);
+    free(folder);
     return status;
 }

@@ -1,10 +1,8 @@
 /* `mlxcel quantize -m SRC -o DST`: a published model into a quantized MLX checkpoint. */
 #include <stddef.h>
-#include <stdlib.h>
 
 #include "base/machine.h"
 #include "base/units.h"
-#include "checkpoint/place.h"
 #include "checkpoint/quantize.h"
 #include "cli/command.h"
 #include "cli/output.h"
@@ -78,10 +76,7 @@ static mx_status run(struct mx_cli *cli, const void *given, struct mx_error *err
         .mode = modes[options->mode], .bits = (int)options->bits, .group = (int)options->group, .pool = pool};
     const struct mx_progress progress = mx_progress_bar(cli);
     struct mx_quantize_result result;
-    char *source;
-    mx_status status = mx_place_folder(&source, options->model, err);
-    if (status == MX_OK) status = mx_quantize_checkpoint(source, options->output, &how, &progress, &result, err);
-    free(source);
+    const mx_status status = mx_quantize_checkpoint(options->model, options->output, &how, &progress, &result, err);
     mx_pool_close(pool);
     mx_progress_bar_end();
     if (status != MX_OK) return status;
