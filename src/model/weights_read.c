@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "base/checked.h"
+#include "base/floats.h"
 #include "base/str.h"
 #include "checkpoint/floats.h"
 
@@ -291,22 +292,23 @@ mx_status mx_reader_stack(struct mx_reader *reader, const struct mx_found *found
 
 /* ---- latents ---- */
 
-/* Rows [first, first + count) of a matrix as columns: plain numbers as they are, others as f32. */
+/* Rows [first, first + count) of a matrix as columns, in a type that holds their numbers exactly: what affine codes
+ * stand for is a number of their scales' type. */
 static mx_status turn_rows(struct mx_reader *reader, const struct mx_matrix *stored, size_t first, size_t count,
                            struct mx_matrix *out)
 {
-    const enum mx_dtype dtype = stored->bits ? MX_F32 : stored->dtype;
+    const bool exact = !stored->bits || stored->codes == MX_CODES_AFFINE;
+    const enum mx_dtype dtype = exact ? stored->dtype : MX_F32;
     const size_t size = mx_dtype_size(dtype), cols = stored->cols;
     uint8_t *data = copy_space(reader, cols, count * size);
-    float *row = stored->bits ? malloc(cols * sizeof *row) : NULL;
-    if (!data || (stored->bits && !row)) {
+    float *row = malloc(cols * sizeof *row);
+    if (!data || !row) {
         free(row);
         return mx_fail_memory(reader->err, "a transposed copy", cols * count * size);
     }
     for (size_t i = 0; i < count; i++) {
-        const uint8_t *from = stored->bits ? (uint8_t *)row : stored->data + (first + i) * mx_matrix_row_bytes(stored);
-        if (stored->bits) mx_matrix_row(stored, first + i, row);
-        for (size_t c = 0; c < cols; c++) memcpy(data + (c * count + i) * size, from + c * size, size);
+        mx_matrix_row(stored, first + i, row);
+        for (size_t c = 0; c < cols; c++) mx_float_store(data, dtype, c * count + i, row[c]);
     }
     free(row);
     *out = (struct mx_matrix){.data = data, .rows = cols, .cols = count, .dtype = dtype};

@@ -32,7 +32,7 @@ mx_status mx_reader_linear(struct mx_reader *reader, struct mx_found *found, uin
 mx_status mx_reader_stack(struct mx_reader *reader, const struct mx_found *found, struct mx_matrix *out);
 
 /* The matrices of latent attention, head by head, from KV_B or from MLX's EMBED_Q and UNEMBED_OUT. Of KV_B the keys'
- * half is transposed, which quantized weights are only once they are floats again. */
+ * half is transposed, which quantized weights are only once they are floats again (exactly). */
 mx_status mx_reader_latent(struct mx_reader *reader, const struct mx_tensor_spec *spec, const struct mx_latent *latent,
                            uint32_t heads, struct mx_latent_weights *out);
 
