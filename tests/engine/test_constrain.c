@@ -76,6 +76,7 @@ static void test_replies(void **state)
         assert_ok(mx_session_begin(session, &begin, &err));
         assert_ok(mx_generate(session, prompt.data, prompt.count, &options, NULL, &generation, &err));
         check_reply(&generation);
+        assert_int_equal(generation.decode_steps, generation.tokens.count - 1); /* it ends with its last brace */
         mx_str_puts(&replies[i].alone, mx_str_text(&generation.text));
         mx_generation_free(&generation);
     }

@@ -230,9 +230,9 @@ static void test_templates(void **state)
     /* What is forced is read back. */
     for (size_t i = 0; i < mx_tool_format_count; i++) {
         const struct mx_tool_format *format = &mx_tool_formats[i];
+        if (!format->before) continue;
         struct mx_str reply = {0}, out = {0};
         cJSON *tools = cJSON_Parse(tools_json);
-        if (!format->before) continue;
         mx_str_printf(&reply, "%snow%s{\"a\": 1}%s", format->before, format->between, format->behind);
         read_reply(&out, format, tools, reply.data, reply.length, NULL);
         assert_string_equal(mx_str_text(&out), "\xc2\xabnow {\"a\": 1}\xc2\xbb");
