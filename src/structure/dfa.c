@@ -115,8 +115,10 @@ static mx_status open_subsets(struct subsets *subsets)
     subsets->seen = calloc(states + 1, sizeof *subsets->seen);
     subsets->stack = malloc((states + 1) * sizeof *subsets->stack);
     subsets->gathered = malloc((states + 1) * sizeof *subsets->gathered);
+    subsets->items = malloc((states + 1) * sizeof *subsets->items);
+    subsets->capacity = states + 1;
     if (!subsets->edges || !subsets->first || !subsets->begin || !subsets->table || !subsets->seen || !subsets->stack ||
-        !subsets->gathered)
+        !subsets->gathered || !subsets->items)
         return mx_fail_memory(subsets->err, "an automaton", nfa->count * sizeof *subsets->edges);
     for (size_t i = 0; i < nfa->count; i++) subsets->first[nfa->edges[i].from + 2]++;
     for (size_t i = 2; i < states + 2; i++) subsets->first[i] += subsets->first[i - 1];

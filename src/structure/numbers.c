@@ -178,28 +178,25 @@ static void add_exponent(struct mx_nfa *nfa, uint32_t from, uint32_t end)
     mx_nfa_skip(nfa, first, end);
 }
 
-mx_status mx_terminal_number(struct mx_dfa *dfa, const struct mx_number_bounds *given, struct mx_dfa_budget *budget,
+mx_status mx_terminal_number(struct mx_dfa *dfa, const struct mx_number_bounds *bounds, struct mx_dfa_budget *budget,
                              struct mx_error *err)
 {
-    struct mx_number_bounds bounds = *given;
+    struct mx_number_bounds range = *bounds;
     struct mx_nfa nfa = {0};
     const uint32_t start = mx_nfa_state(&nfa), end = mx_nfa_state(&nfa), body = mx_nfa_state(&nfa);
-    if (bounds.whole) round_bounds(&bounds);
-    if (bounds.high >= 0) {
-        struct mx_number_bounds positive = bounds;
-        if (bounds.low < 0) {
+    if (range.whole) round_bounds(&range);
+    if (range.high >= 0) {
+        struct mx_number_bounds positive = range;
+        if (range.low < 0) {
             positive.low = 0;
             positive.over = false;
         }
         add_sign(&nfa, start, body, &positive);
     }
-    if (bounds.low < 0) { /* no "-0": the sign is for what is below 0 */
-        struct mx_number_bounds negative = {.low = -bounds.high,
-                                            .high = -bounds.low,
-                                            .over = bounds.under,
-                                            .under = bounds.over,
-                                            .whole = bounds.whole};
-        if (bounds.high >= 0) {
+    if (range.low < 0) { /* no "-0": the sign is for what is below 0 */
+        struct mx_number_bounds negative = {
+            .low = -range.high, .high = -range.low, .over = range.under, .under = range.over, .whole = range.whole};
+        if (range.high >= 0) {
             negative.low = 0;
             negative.over = true;
         }
@@ -207,7 +204,7 @@ mx_status mx_terminal_number(struct mx_dfa *dfa, const struct mx_number_bounds *
         add_sign(&nfa, mx_nfa_bytes(&nfa, start, "-", 1), body, &negative);
     }
     mx_nfa_skip(&nfa, body, end);
-    if (!bounds.whole && isinf(bounds.low) && isinf(bounds.high)) add_exponent(&nfa, body, end);
+    if (!range.whole && isinf(range.low) && isinf(range.high)) add_exponent(&nfa, body, end);
     const mx_status status = mx_dfa_from_nfa(dfa, &nfa, start, end, budget, err);
     mx_nfa_free(&nfa);
     return status;

@@ -240,7 +240,7 @@ static mx_status compile(struct mx_schema *schema)
         if (cJSON_IsFalse(schema->item)) return MX_OK; /* the node is NEVER */
         if (cJSON_IsObject(schema->item)) MX_TRY(check_keywords(schema));
         if (mx_json_get(schema->item, "$ref") || mx_json_get(schema->item, "allOf")) {
-            bool done;
+            bool done = false;
             MX_TRY(unfold(schema, &done));
             if (done) return MX_OK;
             continue;

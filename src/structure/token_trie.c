@@ -85,12 +85,12 @@ static mx_status build(struct mx_token_trie *trie, const int32_t *sorted, size_t
     trie->byte = malloc(nodes);
     trie->depth = malloc(nodes);
     trie->end = malloc(nodes * sizeof *trie->end);
-    trie->token = malloc(nodes * sizeof *trie->token);
+    trie->token = calloc(nodes, sizeof *trie->token);
     trie->next = malloc((trie->vocab + 1) * sizeof *trie->next);
     if (!trie->byte || !trie->depth || !trie->end || !trie->token || !trie->next) {
         return mx_fail_memory(err, "the trie of tokens", nodes * 10);
     }
-    uint32_t open[MX_TOKEN_BYTES + 1];
+    uint32_t open[MX_TOKEN_BYTES + 1] = {0};
     size_t depth = 0;
     for (size_t i = 0; i < count; i++) {
         add_token(trie, sorted[i], i ? common(trie, sorted[i - 1], sorted[i]) : 0, open, &depth);
