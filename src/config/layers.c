@@ -317,6 +317,7 @@ void mx_build_layers(struct mx_build *build)
     build->window = mx_build_window(build);
     const cJSON *words = mx_config_find(config, MX_FIELD_LAYER_TYPES);
     if (words && (cJSON_IsArray(words) || cJSON_IsString(words))) {
+        mx_config_mark(config, mx_config_find(config, "full_attention_interval")); /* the list says it, too */
         if (!build->window) build->window = mx_config_whole(config, "attention_chunk_size", 1, MX_ARCH_MAX_CONTEXT, 0);
         by_words(build, words, words->string ? words->string : "layer_types",
                  words->string && !strcmp(words->string, "block_types"));
