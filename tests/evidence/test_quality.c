@@ -12,7 +12,7 @@
 #define BUNDLED "models/demo-llama-7m"
 #define DATA "tests/data/trained"
 
-static const char *const models[] = {"llama", "qwen3", "phi"};
+static const char *const models[] = {"llama", "qwen3", "phi", "qwen3_5_text", "gemma3_text", "gpt_oss"};
 enum { MODELS = sizeof models / sizeof *models, DRAWS = 8 };
 
 /* Our modes, and the variant of the independent figures that codes as they do. Its int8 rotates K and V, ours K alone:
