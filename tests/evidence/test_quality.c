@@ -58,7 +58,7 @@ static struct subject trained_subject(const char *model, uint32_t length)
     struct subject subject = {.name = model, .length = length, .windows = 16384 / length};
     trained_directory(subject.directory, model);
     trained_directory(subject.expected, model);
-    snprintf(subject.tokens, sizeof subject.tokens, "%s/trained/val.tokens", shared_fixtures());
+    snprintf(subject.tokens, sizeof subject.tokens, "%.240s/../val.tokens", subject.directory);
     return subject;
 }
 
