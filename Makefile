@@ -3,7 +3,7 @@ BUILD := build/release
 PREFIX ?= /usr/local
 MODEL ?=
 
-.PHONY: all run test bench format lint fuzz sanitize faults mutants install clean
+.PHONY: all run test bench evidence format lint fuzz sanitize faults mutants install clean
 
 all: $(BUILD)/build.ninja
 	@cmake --build $(BUILD)
@@ -20,6 +20,9 @@ test: all ## build, then run every test
 
 bench: all ## rewrite the figures in bench/results/
 	@bench/run.sh
+
+evidence: all ## measure the models of ../shared/fixtures/trained again and rewrite evidence/
+	@bench/evidence.sh
 
 format: ## rewrite all C sources in the project's style
 	@scripts/setup.sh --lint

@@ -26,7 +26,7 @@ mx_status mx_take_advice(struct mx_kv_options *options, const char *directory, u
     MX_TRY(mx_model_advise(&advice, directory, &request, err));
     const struct mx_kv_advice_line *line = &advice.kv.lines[mx_range_of(context)];
     options->mode = line->suggested;
-    options->force |= line->unproven; /* evidence passed it */
+    options->proven = line->unproven; /* evidence passed it */
     snprintf(reason, 256, "%s, as advised for %llu tokens: %.200s", mx_mode_info(line->suggested)->name,
              (unsigned long long)context, line->reason);
     mx_model_advice_close(&advice);
@@ -43,7 +43,7 @@ mx_status mx_evidence_proves(struct mx_kv_options *options, const char *director
     const struct mx_mode_evidence found = mx_mode_evidence(options->mode, context, &subject.arch, &request);
     reason[0] = '\0';
     if (found.quality && found.kin >= MX_KIN_FAMILY && found.quality->grade <= request.bar) {
-        options->force = true;
+        options->proven = true;
         snprintf(reason, 256, "%s was graded %s on %.60s, %.60s, %s", mx_mode_info(options->mode)->name,
                  mx_grade_name(found.quality->grade), found.evidence->model.name, found.evidence->machine,
                  found.evidence->date);

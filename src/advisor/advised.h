@@ -19,7 +19,7 @@ mx_status mx_take_advice(struct mx_kv_options *options, const char *directory, u
                          const struct mx_evidence_set *evidence, char reason[256], struct mx_error *err);
 
 /* Where evidence of the model or its family grades options->mode at least acceptable in the range of `context`, lets it
- * run though the resolver's own list does not prove it (options->force), and says so in `reason`; else that is "". */
+ * run though the resolver's own list does not prove it (options->proven), and says so in `reason`; else that is "". */
 mx_status mx_evidence_proves(struct mx_kv_options *options, const char *directory, uint64_t context,
                              const struct mx_evidence_set *evidence, char reason[256], struct mx_error *err);
 

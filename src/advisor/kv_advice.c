@@ -8,6 +8,11 @@
 #include "base/units.h"
 #include "cache/size.h"
 
+enum {
+    ALTERNATIVES = 2, /* of what was measured: beside each other they fit a line */
+    SCALE = 8,        /* a model so many times larger or smaller decodes at other ratios where weights dominate */
+};
+
 static const struct mx_range_info ranges[MX_RANGE_COUNT] = {
     [MX_RANGE_SHORT] = {"short", 1, 4096},
     [MX_RANGE_MEDIUM] = {"medium", 4097, 32768},
@@ -246,7 +251,7 @@ static mx_status apply_evidence(struct mx_kv_advice_line *line, const struct mx_
     line->speed = chosen.cells.speed;
     write_reason(line, &chosen, request->prefer_memory);
     line->alternative_count = 0;
-    for (int added = 0; added < MX_MAX_ALTERNATIVES; added++) { /* the next best ones */
+    for (int added = 0; added < ALTERNATIVES; added++) { /* the next best ones */
         int next = -1;
         for (int i = 0; i < count; i++) {
             const struct candidate *one = &candidates[i];
@@ -261,6 +266,18 @@ static mx_status apply_evidence(struct mx_kv_advice_line *line, const struct mx_
     return MX_OK;
 }
 
+/* At short contexts the weights decide how fast a step is, so what another model's ratios say depends on its size; at
+ * longer ones the cache does. */
+static bool speaks_for(const struct mx_evidence *evidence, enum mx_range range, const struct mx_arch *arch,
+                       const struct mx_kv_advice_request *request)
+{
+    const enum mx_kin kin = kin_of(evidence, arch, request);
+    const uint64_t one = evidence->model.parameters, other = request->parameters;
+    if (kin == MX_KIN_NONE || kin == MX_KIN_SELF || range != MX_RANGE_SHORT || request->prefer_memory)
+        return kin != MX_KIN_NONE;
+    return one <= other * SCALE && other <= one * SCALE;
+}
+
 /* Tries what was measured of the model and its relatives, the nearest first. */
 static mx_status consult_evidence(struct mx_kv_advice_line *line, enum mx_range range, const struct mx_arch *arch,
                                   const struct mx_kv_advice_request *request, struct mx_error *err)
@@ -270,7 +287,7 @@ static mx_status consult_evidence(struct mx_kv_advice_line *line, enum mx_range 
         const struct mx_evidence *next = NULL;
         for (size_t i = 0; i < request->evidence->count; i++) {
             const struct mx_evidence *one = &request->evidence->items[i];
-            if (kin_of(one, arch, request) == MX_KIN_NONE) continue;
+            if (!speaks_for(one, range, arch, request)) continue;
             /* strictly after `last` in the order of fitness, ties by position */
             const int to_last = last ? compare_evidence(one, last, arch, request) : -1;
             if (to_last > 0 || (last && to_last == 0 && one <= last)) continue;

@@ -89,6 +89,7 @@ struct mx_kv_options {
     enum mx_center center;
     enum mx_scale_rule scale; /* of turbo codes; for experiments: the default is what measured best */
     bool force;               /* --force-kv-mode: run what was asked, proven or not */
+    bool proven;              /* evidence of the model or its family graded the mode: it counts as proven */
     bool coded_at_once; /* for measurements: a token is read through its codes from the start, by its own query too */
     uint64_t sign_seed; /* for measurements: other signs than those in use; 0: MX_KV_SIGN_SEED */
 };

@@ -110,7 +110,7 @@ static mx_status check_plan(const struct mx_kv_layers *layers, const struct mx_a
 }
 
 /* Chooses setup->mode and setup->reason. */
-static mx_status choose(struct mx_kv_setup *setup, const struct mx_arch *arch, struct mx_error *err)
+static mx_status choose(struct mx_kv_setup *setup, const struct mx_arch *arch, bool proven, struct mx_error *err)
 {
     char why[128];
     if (setup->cache_layers == 0) {
@@ -119,7 +119,7 @@ static mx_status choose(struct mx_kv_setup *setup, const struct mx_arch *arch, s
     }
     const bool turbo = is_turbo(mx_mode_info(setup->mode)->k) || is_turbo(mx_mode_info(setup->mode)->v);
     if (!turbo) return MX_OK;
-    if (setup->mode == MX_MODE_TURBO4 && !mx_kv_turbo4_allowed(arch->model_type)) {
+    if (setup->mode == MX_MODE_TURBO4 && !proven && !mx_kv_turbo4_allowed(arch->model_type)) {
         if (setup->forced) {
             snprintf(setup->reason, sizeof setup->reason, "turbo4 is forced: unproven for model type %.60s",
                      arch->model_type);
@@ -183,7 +183,7 @@ mx_status mx_kv_resolve(struct mx_kv_setup *setup, const struct mx_kv_options *o
         MX_TRY(check_plan(&options->layers, arch, err));
         setup->layers = options->layers;
     }
-    MX_TRY(choose(setup, arch, err));
+    MX_TRY(choose(setup, arch, options->proven, err));
 
     const struct mx_mode_info *info = mx_mode_info(setup->mode);
     struct used used = {info->k != MX_REPR_FP16, info->k != MX_REPR_FP16 || info->v != MX_REPR_FP16,

@@ -159,7 +159,7 @@ static void print_notes(const struct mx_model_advice *model)
                  sources[i]->kin == MX_KIN_LIKE ? "a relative, " : "", evidence->model.name,
                  mx_format_count(evidence->model.parameters, count), evidence->machine, evidence->date, evidence->file);
         fputs("  ", stdout);
-        mx_print_wrapped(line, 2, 200);
+        mx_print_wrapped(line, 2, 100);
     }
     snprintf(line, sizeof line,
              "pays from: the context from which decoding reads at least %d %% fewer bytes than with fp16, weights "

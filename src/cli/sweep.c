@@ -12,6 +12,7 @@
 #include "cli/engine_flags.h"
 #include "cli/mode_list.h"
 #include "cli/output.h"
+#include "cli/ranks.h"
 #include "cli/record_run.h"
 #include "cli/store_flags.h"
 
@@ -77,8 +78,9 @@ struct sweep {
     size_t mode_count, context_count, batch_count;
     int64_t part, parts;            /* part from 0 */
     size_t unit, done_units, units; /* of what runs interleaved: next of all, done and all of this part */
-    size_t kept, there, left_out;   /* cells */
-    struct mx_str jobs;             /* that were done before: "\nNAME\n...\n" */
+    struct mx_ranks ranks;
+    struct mx_ranks_counts counts;
+    struct mx_str jobs; /* that were done before: "\nNAME\n...\n" */
     char command[512];
     double read_bandwidth;
     uint32_t haystacks;
@@ -133,7 +135,7 @@ static mx_status list_cells(struct sweep *sweep, const char *what, struct cell c
         cell->mode = kv.mode;
         const mx_status status = mx_kv_resolve(&cell->setup, &kv, mx_session_arch(sweep->session), err);
         if (status == MX_ERR_UNSUPPORTED || (status == MX_OK && cell->setup.mode != kv.mode)) {
-            sweep->left_out++; /* no layer of this model can hold it: the mode that would run has its own cell */
+            sweep->counts.left_out++; /* no layer of this model can hold it: the mode that would run has its own cell */
             continue;
         }
         MX_TRY(status);
@@ -141,7 +143,7 @@ static mx_status list_cells(struct sweep *sweep, const char *what, struct cell c
                  base->machine.fingerprint, base->version, mx_mode_info(kv.mode)->name, cell->setup.recent,
                  cell->setup.sink, cell->setup.boundary_v, (int)cell->setup.center, what);
         if (was_done(sweep, cell->job))
-            sweep->there++;
+            sweep->counts.there++;
         else
             (*count)++;
     }
@@ -150,9 +152,13 @@ static mx_status list_cells(struct sweep *sweep, const char *what, struct cell c
 
 static mx_status keep(struct sweep *sweep, const struct mx_record_set *set, const char *job, struct mx_error *err)
 {
+    sweep->counts.kept++;
+    if (sweep->ranks.rank > 0) {
+        mx_ranks_send(&sweep->ranks, set, job);
+        return MX_OK;
+    }
     MX_TRY(mx_record_set_put(set, &sweep->recording, job, err));
-    sweep->kept++;
-    return MX_OK;
+    return mx_ranks_receive(&sweep->ranks, false, &sweep->recording, &sweep->counts, err);
 }
 
 static mx_status measure_quality(struct sweep *sweep, uint32_t context, struct mx_error *err)
@@ -262,7 +268,7 @@ static mx_status measure_speed(struct sweep *sweep, uint32_t context, uint32_t b
     mx_status status = mx_bench_run(sweep->session, &bench, &progress, &result, err);
     if (status == MX_ERR_LIMIT) { /* the caches don't fit in memory together: the other cells may */
         mx_print_note(sweep->cli, "%s is left out: %s", sweep->label, err->message);
-        sweep->left_out += count;
+        sweep->counts.left_out += count;
         mx_bench_free(&result);
         return MX_OK;
     }
@@ -369,15 +375,16 @@ static mx_status print_result(const struct sweep *sweep, struct mx_error *err)
     if (sweep->options->json) {
         cJSON *root = cJSON_CreateObject();
         cJSON_AddNumberToObject(root, "schema", 1);
-        cJSON_AddNumberToObject(root, "measured", (double)sweep->kept);
-        cJSON_AddNumberToObject(root, "there_already", (double)sweep->there);
-        cJSON_AddNumberToObject(root, "left_out", (double)sweep->left_out);
+        cJSON_AddNumberToObject(root, "measured", (double)sweep->counts.kept);
+        cJSON_AddNumberToObject(root, "there_already", (double)sweep->counts.there);
+        cJSON_AddNumberToObject(root, "left_out", (double)sweep->counts.left_out);
         return mx_print_json(root, err);
     }
-    printf(
-        "%zu cells measured, %zu were there already, %zu left out; mlxcel report shows them, mlxcel recommend goes by "
-        "them\n",
-        sweep->kept, sweep->there, sweep->left_out);
+    printf("%llu cells measured, %llu were there already, %llu left out; mlxcel report shows them, mlxcel recommend "
+           "goes by "
+           "them\n",
+           (unsigned long long)sweep->counts.kept, (unsigned long long)sweep->counts.there,
+           (unsigned long long)sweep->counts.left_out);
     return MX_OK;
 }
 
@@ -394,6 +401,18 @@ static mx_status parse_shard(struct sweep *sweep, struct mx_error *err)
     return MX_OK;
 }
 
+/* Under MPI each rank has its part. */
+static mx_status take_part(struct sweep *sweep, struct mx_error *err)
+{
+    MX_TRY(parse_shard(sweep, err));
+    if (sweep->ranks.count == 1) return MX_OK;
+    if (sweep->parts > 1)
+        return mx_fail(err, MX_ERR_ARGUMENT, "--shard and mpirun both give parts: leave one of them out");
+    sweep->parts = sweep->ranks.count;
+    sweep->part = sweep->ranks.rank;
+    return MX_OK;
+}
+
 static mx_status parse(struct sweep *sweep, struct mx_error *err)
 {
     const struct options *options = sweep->options;
@@ -407,7 +426,7 @@ static mx_status parse(struct sweep *sweep, struct mx_error *err)
     if (sweep->batch_count == 0 && !has_text(sweep))
         return mx_fail(err, MX_ERR_ARGUMENT,
                        "--batch 0 without a text (-f or --tokens-file) leaves nothing to measure");
-    MX_TRY(parse_shard(sweep, err));
+    MX_TRY(take_part(sweep, err));
     if (has_text(sweep))
         sweep->haystacks = options->retrieval >= 0 ? (uint32_t)options->retrieval : options->file ? HAYSTACKS : 0;
     size_t length = 0;
@@ -421,21 +440,38 @@ static mx_status parse(struct sweep *sweep, struct mx_error *err)
     return MX_OK;
 }
 
+/* The store is rank 0's alone; what is done already all ranks must know. */
+static mx_status measure_all(struct sweep *sweep, struct mx_error *err)
+{
+    struct mx_store *store = NULL;
+    const bool owns = sweep->ranks.rank == 0;
+    mx_status status = owns ? mx_store_flags_open(&store, &sweep->options->store, MX_STORE_WRITE, err) : MX_OK;
+    if (status == MX_OK && owns) status = mx_store_jobs(store, &sweep->jobs, err);
+    status = mx_ranks_share(&sweep->ranks, &sweep->jobs, status, err);
+    if (status == MX_OK) status = sweep_models(sweep, store, err);
+    mx_progress_bar_end();
+    sweep->recording.store = store;
+    if (owns && status == MX_OK) status = mx_ranks_receive(&sweep->ranks, true, &sweep->recording, &sweep->counts, err);
+    if (!owns) mx_ranks_done(&sweep->ranks, &sweep->counts, status, err);
+    mx_store_close(store);
+    return status;
+}
+
 static mx_status run(struct mx_cli *cli, const void *given, struct mx_error *err)
 {
     struct sweep sweep = {.cli = cli, .options = given, .bar = mx_progress_bar(cli)};
-    struct mx_store *store;
-    MX_TRY(parse(&sweep, err));
-    MX_TRY(mx_store_flags_open(&store, &sweep.options->store, MX_STORE_WRITE, err));
-    mx_status status = mx_store_jobs(store, &sweep.jobs, err);
-    if (status == MX_OK) status = sweep_models(&sweep, store, err);
-    mx_progress_bar_end();
+    MX_TRY(mx_ranks_open(&sweep.ranks, err));
+    if (sweep.ranks.rank > 0) sweep.bar.report = NULL;
+    mx_status status = parse(&sweep, err);
+    if (status == MX_OK) status = measure_all(&sweep, err);
     mx_str_free(&sweep.jobs);
-    mx_store_close(store);
-    if (status == MX_ERR_INTERRUPTED && sweep.kept + sweep.there)
-        mx_print_note(cli, "%zu cells are kept; the same command goes on with the rest", sweep.kept + sweep.there);
+    const bool prints = sweep.ranks.rank == 0;
+    mx_ranks_close(&sweep.ranks);
+    if (status == MX_ERR_INTERRUPTED && prints && sweep.counts.kept + sweep.counts.there)
+        mx_print_note(cli, "%llu cells are kept; the same command goes on with the rest",
+                      (unsigned long long)(sweep.counts.kept + sweep.counts.there));
     MX_TRY(status);
-    return print_result(&sweep, err);
+    return prints ? print_result(&sweep, err) : MX_OK;
 }
 
 const struct mx_command mx_command_sweep = {

@@ -1,7 +1,6 @@
 /* The benchmark of whole steps. */
 #include "evidence/bench.h"
 
-#include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -24,6 +23,7 @@ struct lane {
     struct mx_segment *segments;    /* [parallel] */
     struct mx_bench_cell *cell;
     double *prefill, *decode; /* [repeat] seconds */
+    double *room;             /* [repeat] */
 };
 
 struct benching {
@@ -99,22 +99,28 @@ static mx_status repetition(struct benching *job, struct lane *lane, uint32_t in
     return MX_OK;
 }
 
-/* Half of the way between the extreme speeds; seconds [count] in ascending order, as mx_median leaves them. */
-static double half_spread(const double *seconds, size_t count, double tokens)
+/* Half of the way from the first to the third quartile of values in ascending order, as mx_median leaves them; of fewer
+ * than four, from the least to the largest. One repetition in ten that other work came into says nothing then. */
+static double half_spread(const double *values, size_t count)
 {
-    return (tokens / seconds[0] - tokens / seconds[count - 1]) / 2;
+    const size_t cut = (count - 1) / 4;
+    return (values[count - 1 - cut] - values[cut]) / 2;
+}
+
+/* The spread of speeds, from the seconds of `tokens` tokens. */
+static double speed_spread(double *room, const double *seconds, size_t count, double tokens)
+{
+    for (size_t i = 0; i < count; i++) room[i] = tokens / seconds[i];
+    (void)mx_median(room, count);
+    return half_spread(room, count);
 }
 
 /* The same of the ratios of a lane's decode speed to fp16's, repetition by repetition, before they are sorted. */
 static double ratio_spread(const struct lane *lane, const struct lane *fp16, size_t count)
 {
-    double low = INFINITY, high = 0;
-    for (size_t i = 0; i < count; i++) {
-        const double ratio = fp16->decode[i] / lane->decode[i];
-        low = fmin(low, ratio);
-        high = fmax(high, ratio);
-    }
-    return (high - low) / 2;
+    for (size_t i = 0; i < count; i++) lane->room[i] = fp16->decode[i] / lane->decode[i];
+    (void)mx_median(lane->room, count);
+    return half_spread(lane->room, count);
 }
 
 static void summarize(struct benching *job, struct lane *lane)
@@ -123,12 +129,12 @@ static void summarize(struct benching *job, struct lane *lane)
     struct mx_bench_cell *cell = lane->cell;
     if (options->prefill) {
         cell->prefill_tok_s = options->prefill / mx_median(lane->prefill, options->repeat);
-        cell->prefill_spread = half_spread(lane->prefill, options->repeat, options->prefill);
+        cell->prefill_spread = speed_spread(lane->room, lane->prefill, options->repeat, options->prefill);
     }
     if (options->decode) {
         const double tokens = (double)job->parallel * options->decode;
         cell->decode_tok_s = tokens / mx_median(lane->decode, options->repeat);
-        cell->decode_spread = half_spread(lane->decode, options->repeat, tokens);
+        cell->decode_spread = speed_spread(lane->room, lane->decode, options->repeat, tokens);
     }
     cell->floor_tok_s = job->parallel * job->result->read_bandwidth / (double)cell->step_bytes;
 }
@@ -235,10 +241,11 @@ static mx_status allocate(struct benching *job)
     const uint32_t vocab = mx_session_arch(job->session)->vocab;
     for (size_t i = 0; i < longest; i++) job->tokens[i] = (int32_t)(mx_random_u64(&random) % vocab);
     for (size_t i = 0; i < options->mode_count; i++) {
-        double *seconds = calloc(2 * (size_t)options->repeat, sizeof *seconds);
-        if (!seconds) return mx_fail_memory(job->err, "the timings", 2 * options->repeat * sizeof *seconds);
+        double *seconds = calloc(3 * (size_t)options->repeat, sizeof *seconds);
+        if (!seconds) return mx_fail_memory(job->err, "the timings", 3 * options->repeat * sizeof *seconds);
         job->lanes[i].prefill = seconds;
         job->lanes[i].decode = seconds + options->repeat;
+        job->lanes[i].room = seconds + 2 * (size_t)options->repeat;
         job->lanes[i].sequences = calloc(job->parallel, sizeof(struct mx_sequence *));
         job->lanes[i].segments = calloc(job->parallel, sizeof *job->lanes[i].segments);
         if (!job->lanes[i].sequences || !job->lanes[i].segments) {

@@ -27,10 +27,10 @@ struct mx_bench_cell {
     uint32_t depth, parallel;
     double prefill_tok_s;                 /* of one text; medians; 0 where not timed */
     double decode_tok_s;                  /* of all texts together */
-    double prefill_spread, decode_spread; /* half of the way from the slowest to the fastest repetition, tok/s */
+    double prefill_spread, decode_spread; /* half of the way from quartile to quartile of the repetitions */
     double floor_tok_s;   /* read bandwidth / bytes that one step reads, times the tokens that it makes */
     double ratio_to_fp16; /* of decode_tok_s; 0 where fp16 was not in the run */
-    double ratio_spread; /* half of the way from the least to the largest ratio of one repetition to fp16's beside it */
+    double ratio_spread;  /* the same of ratios of one repetition to fp16's beside it */
     double prefill_ratio; /* of prefill_tok_s to fp16's; 0 likewise */
     uint64_t cache_bytes; /* allocated, of all texts */
     uint64_t step_bytes;  /* read by one decode step at this depth: weights and caches */
