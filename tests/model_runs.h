@@ -114,8 +114,9 @@ static inline bool slow_tests(void)
 /* The folder of a trained model of the shared references; skips the test where there are none. */
 static inline void trained_directory(char out[256], const char *model)
 {
-    if (!shared_fixtures()) skip_needing("../shared/fixtures");
-    snprintf(out, 256, "%s/trained/%s", shared_fixtures(), model);
+    const char *shared = shared_fixtures();
+    if (!shared) skip_needing("../shared/fixtures");
+    snprintf(out, 256, "%s/trained/%s", shared ? shared : "", model);
 }
 
 /* A file of ids as numbers; the caller frees. */
