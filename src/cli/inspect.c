@@ -93,7 +93,7 @@ static size_t list_sources(const struct mx_model_advice *model, const struct mx_
 /* "KL 0.0002, 1.74x [1]", "1.74x [2]", "not measured": the number is that of the source below the table */
 static const char *measured_text(const struct mx_model_advice *model, const struct mx_page_row *row, char buffer[48])
 {
-    const struct mx_mode_evidence *sources[MX_MODE_COUNT];
+    const struct mx_mode_evidence *sources[MX_MODE_COUNT] = {NULL};
     const size_t count = list_sources(model, sources);
     const struct mx_evidence_cell *quality = row->evidence.quality, *speed = row->evidence.speed;
     buffer[0] = '\0';
@@ -151,7 +151,7 @@ static void print_notes(const struct mx_model_advice *model)
             mx_print_wrapped(row->estimate.setup.reason, 4, 200);
         }
     }
-    const struct mx_mode_evidence *sources[MX_MODE_COUNT];
+    const struct mx_mode_evidence *sources[MX_MODE_COUNT] = {NULL};
     const size_t source_count = list_sources(model, sources);
     for (size_t i = 0; i < source_count; i++) {
         const struct mx_evidence *evidence = sources[i]->evidence;
