@@ -104,7 +104,8 @@ static mx_status print_layers(const struct job *job, struct mx_error *err)
         const struct mx_kv_pair pair = mx_kv_layers_pair(&job->result.layers, i);
         mx_table_cell(&table, MX_STYLE_PLAIN, "%u", i);
         mx_table_cell(&table, MX_STYLE_PLAIN, "%s", mx_repr_name(pair.k));
-        mx_table_cell(&table, MX_STYLE_DIM, "%.6f", job->result.loss[i][MX_KV_K][pair.k]);
+        const double k = job->result.loss[i][MX_KV_K][pair.k]; /* of a latent V's alone is measured */
+        mx_table_cell(&table, MX_STYLE_DIM, "%.6f", isnan(k) ? 0 : k);
         mx_table_cell(&table, MX_STYLE_PLAIN, "%s", mx_repr_name(pair.v));
         mx_table_cell(&table, MX_STYLE_DIM, "%.6f", job->result.loss[i][MX_KV_V][pair.v]);
     }

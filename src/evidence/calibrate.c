@@ -63,13 +63,19 @@ static bool can_hold(const struct mx_arch *arch, uint32_t layer, struct mx_kv_pa
     return mx_layer_owns_cache(&arch->layers[layer]) && mx_kv_resolve(setup, &kv, arch, &ignored) == MX_OK;
 }
 
-static struct mx_kv_pair pair_of(enum mx_kv_which which, enum mx_repr repr)
+static bool is_latent(const struct mx_arch *arch, uint32_t layer)
 {
+    return mx_layer_kv_shape(&arch->layers[layer]).attention == MX_ATTENTION_LATENT;
+}
+
+/* A latent is key and value in one and has one form, which counts as that of V. */
+static struct mx_kv_pair pair_of(const struct mx_arch *arch, uint32_t layer, enum mx_kv_which which, enum mx_repr repr)
+{
+    if (is_latent(arch, layer)) return (struct mx_kv_pair){repr, repr};
     return which == MX_KV_K ? (struct mx_kv_pair){repr, MX_REPR_FP16} : (struct mx_kv_pair){MX_REPR_FP16, repr};
 }
 
-/* Lists the forms to measure into probes (NULL: counts them alone). A latent layer has one form for both halves, that
- * of V: its K is the rotary part, which stays. */
+/* Lists the forms to measure into probes (NULL: counts them alone). */
 static size_t list_probes(const struct mx_arch *arch, struct probe *probes)
 {
     size_t count = 0;
@@ -77,7 +83,8 @@ static size_t list_probes(const struct mx_arch *arch, struct probe *probes)
         for (int which = MX_KV_K; which <= MX_KV_V; which++) {
             for (int repr = MX_REPR_FP16 + 1; repr < MX_REPR_COUNT; repr++) {
                 struct mx_kv_setup setup;
-                if (!can_hold(arch, i, pair_of((enum mx_kv_which)which, (enum mx_repr)repr), &setup)) continue;
+                const struct mx_kv_pair pair = pair_of(arch, i, (enum mx_kv_which)which, (enum mx_repr)repr);
+                if ((is_latent(arch, i) && which == MX_KV_K) || !can_hold(arch, i, pair, &setup)) continue;
                 if (probes)
                     probes[count] =
                         (struct probe){.layer = i, .which = (enum mx_kv_which)which, .repr = (enum mx_repr)repr};
@@ -139,7 +146,8 @@ static mx_status run_group(struct calibrating *job, size_t window, struct probe 
     mx_status status = MX_OK;
     if (!modes || !results) status = mx_fail_memory(err, "the probes", count * (sizeof *modes + sizeof *results));
     for (size_t i = 0; status == MX_OK && i < count; i++) {
-        const struct mx_kv_layers layers = layers_of(arch, group[i]->layer, pair_of(group[i]->which, group[i]->repr));
+        const struct mx_kv_pair pair = pair_of(arch, group[i]->layer, group[i]->which, group[i]->repr);
+        const struct mx_kv_layers layers = layers_of(arch, group[i]->layer, pair);
         modes[i] = plan_options(&layers);
     }
     const struct mx_compare_options options = {.windows = one, .modes = modes, .count = count};
@@ -199,8 +207,10 @@ static mx_status mode_bytes(const struct mx_arch *arch, enum mx_mode mode, uint6
     return MX_OK;
 }
 
-static double loss_of(const struct mx_calibration *result, uint32_t layer, struct mx_kv_pair pair)
+static double loss_of(const struct mx_calibration *result, const struct mx_arch *arch, uint32_t layer,
+                      struct mx_kv_pair pair)
 {
+    if (is_latent(arch, layer)) return pair.k == pair.v ? result->loss[layer][MX_KV_V][pair.v] : NAN;
     return result->loss[layer][MX_KV_K][pair.k] + result->loss[layer][MX_KV_V][pair.v];
 }
 
@@ -213,7 +223,7 @@ static void fill_options(const struct calibrating *job, struct mx_plan_option *o
             const struct mx_kv_pair pair = {(enum mx_repr)(p / MX_REPR_COUNT), (enum mx_repr)(p % MX_REPR_COUNT)};
             struct mx_kv_setup setup;
             struct mx_plan_option *option = &options[i * PAIRS + (size_t)p];
-            const double loss = loss_of(job->result, i, pair);
+            const double loss = loss_of(job->result, arch, i, pair);
             *option = (struct mx_plan_option){UINT64_MAX / 4 / (arch->layer_count + 1), INFINITY};
             if (p == 0 && !mx_layer_owns_cache(&arch->layers[i])) *option = (struct mx_plan_option){0, 0};
             if (can_hold(arch, i, pair, &setup) && !isnan(loss))
