@@ -141,6 +141,17 @@ static mx_status check_duplicates(const cJSON *item, const char *name, struct mx
     return MX_OK;
 }
 
+/* In what is valid JSON, backslashes stand in strings alone. */
+static mx_status check_nul(const char *text, size_t length, const char *name, struct mx_error *err)
+{
+    for (size_t i = 0; i + 6 <= length; i++) {
+        if (text[i] != '\\') continue;
+        if (!memcmp(text + i, "\\u0000", 6)) return fail_at(text, i, name, "a text with U+0000, which is refused", err);
+        i++; /* what is escaped: a backslash, perhaps */
+    }
+    return MX_OK;
+}
+
 mx_status mx_json_parse(cJSON **root, const char *text, size_t length, const char *name,
                         const struct mx_json_rules *rules, struct mx_error *err)
 {
@@ -174,6 +185,7 @@ mx_status mx_json_parse(cJSON **root, const char *text, size_t length, const cha
         while (offset < length && strchr(" \t\r\n", text[offset])) offset++;
         if (offset < length) status = fail_at(text, offset, name, "text after the end of the JSON value", err);
     }
+    if (status == MX_OK && rules->refuse_nul) status = check_nul(text, length, name, err);
     free(copy);
     if (status == MX_OK && !rules->allow_duplicates) status = check_duplicates(tree, name, err);
     if (status != MX_OK) {

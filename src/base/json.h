@@ -23,6 +23,7 @@ enum {
 struct mx_json_rules {
     bool allow_nan;        /* bare NaN, Infinity, -Infinity are read as null */
     bool allow_duplicates; /* do not look for keys that occur twice in an object (large, trusted-shape files) */
+    bool refuse_nul;       /* no string may hold U+0000, at which cJSON would cut it: for texts that go on elsewhere */
 };
 
 /* Parses `text`. `name` (a file name, usually) starts every message. On success *root is the caller's. */

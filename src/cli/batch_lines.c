@@ -369,7 +369,7 @@ mx_status mx_batch_mark_done(struct mx_batch_lines *lines, const char *text, siz
         cJSON *root;
         if (is_blank(line, bytes)) continue;
         snprintf(place, sizeof place, "%.250s: line %zu", name, number);
-        MX_TRY(mx_json_parse(&root, line, bytes, place, &(struct mx_json_rules){0}, err));
+        MX_TRY(mx_json_parse(&root, line, bytes, place, &(struct mx_json_rules){.refuse_nul = true}, err));
         const mx_status status = mark(lines, root, place, err);
         cJSON_Delete(root);
         MX_TRY(status);

@@ -31,7 +31,7 @@ mx_status mx_chat_flags_check(const struct mx_chat_flags *flags, bool prompted, 
 /* Parsed once to tell what it is; templates get the text, as they see more of it than cJSON keeps. */
 static mx_status parse(cJSON **root, const char *text, size_t length, const char *name, struct mx_error *err)
 {
-    static const struct mx_json_rules rules = {.allow_duplicates = true};
+    static const struct mx_json_rules rules = {.allow_duplicates = true, .refuse_nul = true};
     return mx_json_parse(root, text, length, name, &rules, err);
 }
 

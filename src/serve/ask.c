@@ -394,8 +394,8 @@ bool mx_ask_read(struct mx_ask *ask, enum mx_ask_kind kind, struct mx_str *body,
     struct reading reading = {.ask = ask, .model = model, .refusal = refusal};
     struct mx_error error;
     bool good;
-    if (mx_json_parse(&ask->root, mx_str_text(&ask->body), ask->body.length, "the body", &(struct mx_json_rules){0},
-                      &error) != MX_OK) {
+    if (mx_json_parse(&ask->root, mx_str_text(&ask->body), ask->body.length, "the body",
+                      &(struct mx_json_rules){.refuse_nul = true}, &error) != MX_OK) {
         good = mx_refuse_error(refusal, MX_REFUSE_REQUEST, NULL, &error);
     } else {
         good = read_all(&reading);

@@ -46,8 +46,8 @@ static bool show_model(const struct mx_served *served, struct mx_http_request *r
 static bool parse(cJSON **root, const struct mx_http_request *request, struct mx_refusal *refusal)
 {
     struct mx_error error;
-    if (mx_json_parse(root, mx_str_text(&request->body), request->body.length, "the body", &(struct mx_json_rules){0},
-                      &error) == MX_OK) {
+    if (mx_json_parse(root, mx_str_text(&request->body), request->body.length, "the body",
+                      &(struct mx_json_rules){.refuse_nul = true}, &error) == MX_OK) {
         return true;
     }
     return mx_refuse_error(refusal, MX_REFUSE_REQUEST, NULL, &error);

@@ -151,10 +151,7 @@ mx_status mx_constraint_from_schema(struct mx_constraint **out, const char *text
     *out = NULL;
     if (!text) return from_schema(out, NULL, trie, err);
     cJSON *schema;
-    if (memmem(text, length, "\\u0000", 6)) {
-        return mx_fail(err, MX_ERR_UNSUPPORTED, "%s: texts with U+0000 are not supported", name);
-    }
-    MX_TRY(mx_json_parse(&schema, text, length, name, NULL, err));
+    MX_TRY(mx_json_parse(&schema, text, length, name, &(struct mx_json_rules){.refuse_nul = true}, err));
     const mx_status status = from_schema(out, schema, trie, err);
     cJSON_Delete(schema);
     return status == MX_OK ? MX_OK : mx_fail_prefix(err, "%s", name);

@@ -88,6 +88,13 @@ static void json_refuses(void **state)
     assert_null(parse(deep, false));
     assert_non_null(strstr(err.message, "nested too deep"));
     cJSON *root;
+    const struct mx_json_rules whole = {.refuse_nul = true};
+    const char *cut = "{\"a\": \"b\\u0000c\"}", *kept = "{\"a\": \"b\\\\u0000c\"}";
+    assert_fails(mx_json_parse(&root, cut, strlen(cut), "x.json", &whole, &err), MX_ERR_FORMAT,
+                 "x.json:1:9: a text with");
+    assert_int_equal(mx_json_parse(&root, kept, strlen(kept), "x.json", &whole, &err), MX_OK);
+    assert_string_equal(mx_json_get(root, "a")->valuestring, "b\\u0000c");
+    cJSON_Delete(root);
     assert_fails(mx_json_parse(&root, "{\0}", 3, "x.json", NULL, &err), MX_ERR_FORMAT, "NUL byte");
 }
 
