@@ -90,20 +90,20 @@ static size_t list_sources(const struct mx_model_advice *model, const struct mx_
     return count;
 }
 
-/* "KL 0.0002, 1.74x [1]", "1.74x [2]", "not measured": the number is that of the source below the table */
+/* "0.0002 1.74x[1]", "1.74x[2]", "not measured": the number is that of the source below the table */
 static const char *measured_text(const struct mx_model_advice *model, const struct mx_page_row *row, char buffer[48])
 {
     const struct mx_mode_evidence *sources[MX_MODE_COUNT] = {NULL};
     const size_t count = list_sources(model, sources);
     const struct mx_evidence_cell *quality = row->evidence.quality, *speed = row->evidence.speed;
     buffer[0] = '\0';
-    if (quality && quality->kl >= 0) snprintf(buffer, 48, "KL %.2g", quality->kl);
+    if (quality && quality->kl >= 0) snprintf(buffer, 48, "%.2g", quality->kl);
     const size_t length = strlen(buffer);
-    if (speed) snprintf(buffer + length, 48 - length, "%s%.2fx", length ? ", " : "", speed->decode_ratio);
+    if (speed) snprintf(buffer + length, 48 - length, "%s%.2fx", length ? " " : "", speed->decode_ratio);
     if (!buffer[0]) snprintf(buffer, 48, "not measured");
     for (size_t i = 0; i < count; i++)
         if (sources[i]->evidence == row->evidence.evidence)
-            snprintf(buffer + strlen(buffer), 48 - strlen(buffer), " [%zu]", i + 1);
+            snprintf(buffer + strlen(buffer), 48 - strlen(buffer), "[%zu]", i + 1);
     return buffer;
 }
 
@@ -112,7 +112,7 @@ static mx_status print_modes(const struct mx_adviser *adviser, const struct mx_m
 {
     struct mx_table table;
     char count[32], bytes[16], text[48];
-    mx_table_start(&table, "mode|>B/token|>cache|>total|fits|>largest ctx|>pays from|>bound|measured");
+    mx_table_start(&table, "mode|>B/token|>cache|>total|fits|>largest ctx|>pays from|>bound|KL, speed");
     for (int mode = 0; mode < MX_MODE_COUNT; mode++) {
         const struct mx_page_row *row = &model->page[mode];
         const struct mx_estimate *estimate = &row->estimate;
