@@ -469,7 +469,7 @@ static mx_status run(struct mx_cli *cli, const void *given, struct mx_error *err
     mx_ranks_close(&sweep.ranks);
     if (status == MX_ERR_INTERRUPTED && prints && sweep.counts.kept + sweep.counts.there)
         mx_print_note(cli, "%llu cells are kept; the same command goes on with the rest",
-                      (unsigned long long)(sweep.counts.kept + sweep.counts.there));
+                      (unsigned long long)sweep.counts.kept + (unsigned long long)sweep.counts.there);
     MX_TRY(status);
     return prints ? print_result(&sweep, err) : MX_OK;
 }
