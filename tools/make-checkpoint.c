@@ -16,8 +16,8 @@
 #include "base/json.h"
 #include "base/random.h"
 #include "base/units.h"
-#include "checkpoint/companions.h"
 #include "checkpoint/quantization.h"
+#include "checkpoint/sidecars.h"
 #include "checkpoint/writer.h"
 #include "config/names.h"
 

@@ -12,7 +12,7 @@ int main(void)
     for (size_t i = 0; i < count; i++) runnable += entries[i].runnable;
     printf(
         "# Model types\n"
-        "<!-- written by tools/models-md from src/config/families/table.inc; do not edit -->\n"
+        "<!-- written by tools/models-md from the table in src/config/families/; do not edit -->\n"
         "%zu model types are known by name, and %zu of them run. The class is that of the published models of a type; "
         "a\n"
         "config decides (a window that is switched off makes a model standard). Types that are not listed are\n"

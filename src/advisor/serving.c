@@ -24,8 +24,7 @@ static bool fill_row(struct mx_serving_row *row, const struct mx_model_advice *m
     row->users_known = estimate->fits != MX_FIT_UNKNOWN;
     if (row->users_known) {
         const uint64_t room = estimate->available > fixed ? estimate->available - fixed : 0;
-        row->users =
-            row->user_bytes ? mx_smaller(room / row->user_bytes, MX_ESTIMATE_MAX_BATCH) : MX_ESTIMATE_MAX_BATCH;
+        row->users = row->user_bytes ? mx_min(room / row->user_bytes, MX_ESTIMATE_MAX_BATCH) : MX_ESTIMATE_MAX_BATCH;
         if (estimate->available < fixed) row->users = 0;
     }
     const double read = step_weights(model, users) + (double)users * (double)row->user_bytes;

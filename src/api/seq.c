@@ -329,7 +329,7 @@ mx_status mx_seq_run(struct mx_seq *seq, const struct mx_feeding *feeding, struc
     if (!feeding->decoded) mx_sequence_mark(seq->sequence);
     for (size_t done = 0; done < feeding->n;) {
         if (atomic_load(&seq->cancelled)) return mx_fail(err, MX_ERR_INTERRUPTED, "interrupted");
-        const size_t part = mx_smaller(feeding->n - done, MX_MODEL_CHUNK);
+        const size_t part = mx_min(feeding->n - done, MX_MODEL_CHUNK);
         const bool last = done + part == feeding->n;
         const struct mx_segment segment = {
             .sequence = seq->sequence,

@@ -22,12 +22,12 @@ static inline bool mx_add_size(size_t a, size_t b, size_t *out)
     return true;
 }
 
-static inline size_t mx_larger(size_t a, size_t b)
+static inline size_t mx_max(size_t a, size_t b)
 {
     return a > b ? a : b;
 }
 
-static inline size_t mx_smaller(size_t a, size_t b)
+static inline size_t mx_min(size_t a, size_t b)
 {
     return a < b ? a : b;
 }

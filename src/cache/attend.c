@@ -78,7 +78,7 @@ static void encode_block(const struct kv_step *step, enum mx_kv_which which, uin
     const struct kv_half *half = half_of(step->layer, which);
     const struct mx_kv_setup *setup = &step->sequence->plan->setup;
     encode_fp16(step, which, head, b, worker, kv_codes(step->sequence, half, head, b),
-                kv_scales(step->sequence, half, head, b), setup->coded_at_once ? MX_SCALE_LS : setup->scale);
+                kv_scales(step->sequence, half, head, b), setup->quantize_immediately ? MX_SCALE_LS : setup->scale);
 }
 
 /* Rows [from, to) of block b of one stretch become what their codes say, in fp16. */
@@ -108,7 +108,7 @@ static void pass_stretch(const struct kv_step *step, enum mx_kv_which which, uin
     }
 }
 
-/* The same for all of a KV head's, for measurements (setup.coded_at_once). */
+/* The same for all of a KV head's, for measurements (setup.quantize_immediately). */
 static void pass_through_codes(const struct kv_step *step, enum mx_kv_which which, uint32_t head, uint64_t b,
                                uint32_t from, uint32_t to, struct kv_worker *worker)
 {
@@ -130,7 +130,7 @@ static void encode_aged(const struct kv_step *step, uint32_t head, uint64_t from
         uint32_t first, last;
         if (layout->repr == MX_REPR_FP16 || layout->blocks == 0) continue;
         stretches_of(half, step->shape, head, &first, &last);
-        for (uint64_t b = mx_larger(from, layout->sinks); b < end; b++) {
+        for (uint64_t b = mx_max(from, layout->sinks); b < end; b++) {
             for (uint32_t i = first; i < last; i++) encode_block(step, (enum mx_kv_which)which, i, b, worker);
         }
     }
@@ -179,7 +179,7 @@ static void store_tile(const struct kv_step *step, uint32_t head, struct kv_work
             encoded = recent;
         }
         store_token(step, head, token);
-        if (!plan->setup.coded_at_once) continue;
+        if (!plan->setup.quantize_immediately) continue;
         const uint32_t lane = (step->first + token) % MX_BLOCK;
         if (lane + 1 < MX_BLOCK && token + 1 < step->n) continue;
         const uint32_t from = token < lane ? lane - token : 0; /* of the block's rows, those that are new */
@@ -212,7 +212,7 @@ static void prepare_rows(const struct mx_kv_scratch *scratch, const struct kv_st
         const float *q = step->q + place_of_row(step, head, row + r) * dim;
         float *to = scaled + (size_t)r * dim;
         for (uint32_t i = 0; i < dim; i++) to[i] = q[i] * scale;
-        bias[r] = kv_center_score(step->sequence, step->owner, head, to, scratch->waves + (at + r) * dim);
+        bias[r] = kv_center_score(step->sequence, step->owner, head, to, scratch->rope_terms + (at + r) * dim);
         kernels[MX_REPR_FP16].prepare(scratch->queries_plain + (at + r) * bytes, to, dim, 0);
     }
     if (k->layout.repr == MX_REPR_FP16) return;
@@ -387,7 +387,7 @@ static void choose_ranges(struct kv_step *step)
 {
     if (step->chosen) {
         const uint64_t part = (step->shape->top + MOST_RANGES - 2) / (MOST_RANGES - 1);
-        step->range = mx_larger(mx_round_up(part, MX_KV_TILE), RANGE_TOKENS);
+        step->range = mx_max(mx_round_up(part, MX_KV_TILE), RANGE_TOKENS);
         step->range_from = 0;
         step->ranges = (uint32_t)((step->shape->top + step->range - 1) / step->range);
         return;
@@ -478,9 +478,9 @@ void mx_kv_attend(struct mx_kv_scratch *scratch, uint32_t layer, const struct mx
                 shape->top && step.first >= shape->top ? scratch->chosen + (before + done) * shape->top : NULL;
             choose_ranges(&step);
             step.n =
-                step.decode || step.chosen ? 1 : (uint32_t)mx_smaller(left, MX_QUERY_TILE - step.first % MX_QUERY_TILE);
-            if (shape->top && !step.chosen) step.n = (uint32_t)mx_smaller(step.n, shape->top - step.first);
-            step.n = tokens_with_room(scratch, &step, (uint32_t)mx_smaller(step.n, scratch->most_tokens));
+                step.decode || step.chosen ? 1 : (uint32_t)mx_min(left, MX_QUERY_TILE - step.first % MX_QUERY_TILE);
+            if (shape->top && !step.chosen) step.n = (uint32_t)mx_min(step.n, shape->top - step.first);
+            step.n = tokens_with_room(scratch, &step, (uint32_t)mx_min(step.n, scratch->most_tokens));
             step.rows = step.n * step.group;
             step.q = q + (size_t)done * shape->heads * mx_kv_query_dim(shape);
             step.k = k ? k + (size_t)done * shape->kv_heads * shape->k_dim : NULL;

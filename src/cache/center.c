@@ -49,8 +49,8 @@ static void fill_angles(uint32_t pair, uint32_t pairs, float frequency, size_t t
 }
 
 /* Cuts the tables of one rotary embedding from memory at *at, and fills them; with `memory` NULL counts bytes. */
-static void make_angles(const struct mx_kv_plan *plan, struct mx_kv_turns *angles, const float *inverse,
-                        uint8_t *memory, size_t *at)
+static void make_angles(const struct mx_kv_plan *plan, struct mx_kv_rope *angles, const float *inverse, uint8_t *memory,
+                        size_t *at)
 {
     const size_t tiles = plan->context / MX_KV_TILE + 1;
     const size_t floats[] = {tiles * 2, (size_t)4 * MX_KV_TILE_BLOCKS, (size_t)2 * MX_BLOCK, MX_BLOCK};
@@ -82,7 +82,7 @@ static size_t cut_tables(struct mx_kv_plan *plan, const struct mx_key_bias *key_
     for (uint32_t i = 0; i < plan->arch->layer_count; i++) {
         if (!has_bias(plan, i, key_bias)) continue;
         const uint8_t index = plan->layers[i].shape.rope_index;
-        struct mx_kv_turns *angles = &plan->angles[index];
+        struct mx_kv_rope *angles = &plan->angles[index];
         if (memory ? angles->tile != NULL : angles->pairs != 0) continue;
         angles->pairs = plan->arch->rope[index].dims / 2;
         angles->interleaved = plan->arch->rope[index].interleaved;
@@ -98,7 +98,7 @@ static size_t list_bytes(const struct kv_layer *layer)
 }
 static size_t heads_bytes(const struct kv_layer *layer)
 {
-    return mx_round_up(layer->shape.kv_heads * sizeof(struct mx_kv_turning), 64);
+    return mx_round_up(layer->shape.kv_heads * sizeof(struct mx_kv_rope_bias), 64);
 }
 
 mx_status kv_center_open(struct mx_kv_plan *plan, const struct mx_key_bias *key_bias, struct mx_error *err)
@@ -126,9 +126,9 @@ void kv_center_prepare(struct mx_sequence *sequence)
         const struct kv_layer *layer = &sequence->plan->layers[i];
         if (!layer->center.angles) continue;
         uint8_t *lists = (uint8_t *)sequence->lists + layer->center.lists_at, *pairs = lists + heads_bytes(layer);
-        struct mx_kv_turning *rotated = (struct mx_kv_turning *)(void *)lists;
+        struct mx_kv_rope_bias *rotated = (struct mx_kv_rope_bias *)(void *)lists;
         for (uint32_t head = 0; head < layer->shape.kv_heads; head++, pairs += list_bytes(layer)) {
-            rotated[head] = (struct mx_kv_turning){layer->center.angles, (uint16_t *)(void *)pairs, 0};
+            rotated[head] = (struct mx_kv_rope_bias){layer->center.angles, (uint16_t *)(void *)pairs, 0};
         }
         sequence->held[i].rotated = rotated;
     }
@@ -151,11 +151,11 @@ static double squared(double x)
 }
 
 /* Takes (a, b), rotated to position t, off the pair x, y of a key. */
-static void take_off(const struct mx_kv_turns *angles, uint32_t pair, uint32_t t, float a, float b, float *x, float *y)
+static void take_off(const struct mx_kv_rope *angles, uint32_t pair, uint32_t t, float a, float b, float *x, float *y)
 {
     const float *lane = angles->lane + (size_t)pair * 2 * MX_BLOCK + t % MX_BLOCK;
     float c, s;
-    mx_kv_turn(angles, pair, t / MX_BLOCK, &c, &s);
+    mx_kv_rope_angle(angles, pair, t / MX_BLOCK, &c, &s);
     const float cosine = c * lane[0] - s * lane[MX_BLOCK], sine = c * lane[MX_BLOCK] + s * lane[0];
     *x -= a * cosine - b * sine;
     *y -= b * cosine + a * sine;
@@ -180,7 +180,7 @@ static double spread(const struct moments *moments, uint32_t n)
 /* Energy by which n keys [n][dim] of a KV head spread about what they share, once the whole bias is taken off. */
 static double spread_of_keys(const struct kv_center *center, uint32_t head, const float *k, uint32_t n, uint32_t dim)
 {
-    const struct mx_kv_turns *angles = center->angles;
+    const struct mx_kv_rope *angles = center->angles;
     const float *bias = center->bias + (size_t)head * dim, factor = center->factor;
     double energy = 0;
     for (uint32_t p = 0; p < angles->pairs; p++) {
@@ -203,11 +203,11 @@ static double spread_of_keys(const struct kv_center *center, uint32_t head, cons
 }
 
 /* Lists the pairs in which what rotates of a KV head's offset is not zero. */
-static void list_pairs(struct mx_kv_turning *list, const float *rotated)
+static void list_pairs(struct mx_kv_rope_bias *list, const float *rotated)
 {
     list->count = 0;
-    for (uint32_t p = 0; p < list->turns->pairs; p++) {
-        const uint32_t i = mx_kv_pair_first(list->turns, p), j = mx_kv_pair_second(list->turns, p);
+    for (uint32_t p = 0; p < list->rope->pairs; p++) {
+        const uint32_t i = mx_kv_pair_first(list->rope, p), j = mx_kv_pair_second(list->rope, p);
         if (rotated[i] != 0 || rotated[j] != 0) list->pairs[list->count++] = (uint16_t)p;
     }
 }
@@ -215,9 +215,9 @@ static void list_pairs(struct mx_kv_turning *list, const float *rotated)
 /* Chooses the pairs of a KV head's bias that are taken off, into rotated [dim]: those of most energy, until at most
  * `left` stays. */
 static void choose_pairs(const struct kv_center *center, uint32_t head, uint32_t dim, double left, float *rotated,
-                         struct mx_kv_turning *list)
+                         struct mx_kv_rope_bias *list)
 {
-    const struct mx_kv_turns *angles = center->angles;
+    const struct mx_kv_rope *angles = center->angles;
     const float *bias = center->bias + (size_t)head * dim;
     double energy[MX_KV_MAX_DIM / 2], stays = 0;
     for (uint32_t p = 0; p < angles->pairs; p++) {
@@ -246,16 +246,16 @@ static void decide_head(struct mx_sequence *sequence, uint32_t index, uint32_t h
     const bool all = sequence->plan->setup.center == MX_CENTER_ON;
     float *mean = kv_offset_mean(sequence, layer) + (size_t)head * dim;
     if (layer->center.angles) {
-        struct mx_kv_turning *list = &sequence->held[index].rotated[head];
+        struct mx_kv_rope_bias *list = &sequence->held[index].rotated[head];
         float *rotated = kv_offset_rotated(sequence, layer) + (size_t)head * dim;
         const double left = all ? 0 : bias_left * spread_of_keys(&layer->center, head, k, n, dim);
         choose_pairs(&layer->center, head, dim, left, rotated, list);
         for (uint32_t f = 0; f < list->count; f++) {
             const uint32_t p = list->pairs[f];
-            const uint32_t i = mx_kv_pair_first(list->turns, p), j = mx_kv_pair_second(list->turns, p);
+            const uint32_t i = mx_kv_pair_first(list->rope, p), j = mx_kv_pair_second(list->rope, p);
             for (uint32_t t = 0; t < n; t++) {
                 float *key = k + (size_t)t * dim;
-                take_off(list->turns, p, t, rotated[i], rotated[j], &key[i], &key[j]);
+                take_off(list->rope, p, t, rotated[i], rotated[j], &key[i], &key[j]);
             }
         }
     }
@@ -330,11 +330,12 @@ void kv_center_add(const struct mx_sequence *sequence, uint32_t index, uint32_t 
         for (uint32_t t = 0; t < MX_BLOCK; t++) panel[i * MX_BLOCK + t] += shared;
     }
     if (!layer->center.angles) return;
-    sequence->plan->kernels->add_turned(panel, kv_offset_rotated(sequence, layer) + (size_t)head * dim, factor,
-                                        &sequence->held[index].rotated[head], b);
+    sequence->plan->kernels->add_rotated(panel, kv_offset_rotated(sequence, layer) + (size_t)head * dim, factor,
+                                         &sequence->held[index].rotated[head], b);
 }
 
-float kv_center_score(const struct mx_sequence *sequence, uint32_t index, uint32_t head, const float *q, float *waves)
+float kv_center_score(const struct mx_sequence *sequence, uint32_t index, uint32_t head, const float *q,
+                      float *rope_terms)
 {
     const struct kv_layer *layer = &sequence->plan->layers[index];
     if (!layer->center.centered) return 0;
@@ -343,13 +344,13 @@ float kv_center_score(const struct mx_sequence *sequence, uint32_t index, uint32
     float score = 0;
     for (uint32_t i = 0; i < dim; i++) score += q[i] * mean[i];
     if (!layer->center.angles) return score;
-    const struct mx_kv_turning *list = &sequence->held[index].rotated[head];
+    const struct mx_kv_rope_bias *list = &sequence->held[index].rotated[head];
     const float *rotated = kv_offset_rotated(sequence, layer) + (size_t)head * dim;
     for (uint32_t f = 0; f < list->count; f++) {
-        const uint32_t i = mx_kv_pair_first(list->turns, list->pairs[f]);
-        const uint32_t j = mx_kv_pair_second(list->turns, list->pairs[f]);
-        waves[2 * f] = q[i] * rotated[i] + q[j] * rotated[j];
-        waves[2 * f + 1] = q[j] * rotated[i] - q[i] * rotated[j];
+        const uint32_t i = mx_kv_pair_first(list->rope, list->pairs[f]);
+        const uint32_t j = mx_kv_pair_second(list->rope, list->pairs[f]);
+        rope_terms[2 * f] = q[i] * rotated[i] + q[j] * rotated[j];
+        rope_terms[2 * f + 1] = q[j] * rotated[i] - q[i] * rotated[j];
     }
     return score;
 }

@@ -49,8 +49,9 @@ void kv_center_settle(struct mx_sequence *sequence);
 void kv_center_add(const struct mx_sequence *sequence, uint32_t index, uint32_t head, uint64_t b, float factor,
                    float *panel);
 
-/* What a query q [k_dim] adds to its coded scores: returns <q, mean>, and writes `waves` [k_dim], which add_waves
- * (kernels/kv_kernels.h) makes into <q, R_t rotated>. */
-float kv_center_score(const struct mx_sequence *sequence, uint32_t index, uint32_t head, const float *q, float *waves);
+/* What a query q [k_dim] adds to its coded scores: returns <q, mean>, and writes `rope_terms` [k_dim], which
+ * add_rope_bias (kernels/kv_kernels.h) makes into <q, R_t rotated>. */
+float kv_center_score(const struct mx_sequence *sequence, uint32_t index, uint32_t head, const float *q,
+                      float *rope_terms);
 
 #endif

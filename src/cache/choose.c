@@ -96,7 +96,7 @@ static void score_tile(const struct choosing *job, struct kv_worker *worker, uin
     const uint8_t *keys = (const uint8_t *)key_block(job->sequence, job->layer, b);
     memset(worth, 0, blocks * MX_BLOCK * sizeof *worth);
     for (uint32_t head = 0; head < job->heads; head += ROWS_AT_ONCE) {
-        const uint32_t rows = (uint32_t)mx_smaller(job->heads - head, ROWS_AT_ONCE);
+        const uint32_t rows = (uint32_t)mx_min(job->heads - head, ROWS_AT_ONCE);
         kernels->scores(worker->w, keys, NULL, blocks, job->scratch->index_queries + head * mx_kv_query_bytes(dim),
                         rows, dim);
         for (uint32_t r = 0; r < rows; r++) {
@@ -111,12 +111,12 @@ static void choose_piece(void *context, int piece, int index)
 {
     const struct choosing *job = context;
     struct kv_worker *worker = &job->scratch->workers[index];
-    const uint64_t from = (uint64_t)piece * job->range, to = mx_smaller(from + job->range, job->position + 1);
+    const uint64_t from = (uint64_t)piece * job->range, to = mx_min(from + job->range, job->position + 1);
     struct kv_candidate *best = worker->candidates;
     size_t count = 0;
     float worth[MX_KV_TILE];
     for (uint64_t tile = from; tile < to; tile += MX_KV_TILE) {
-        const uint64_t end = mx_smaller(tile + MX_KV_TILE, to);
+        const uint64_t end = mx_min(tile + MX_KV_TILE, to);
         score_tile(job, worker, tile / MX_BLOCK, (uint32_t)((end - tile + MX_BLOCK - 1) / MX_BLOCK), worth);
         for (uint64_t t = tile; t < end; t++) {
             if (count == 2 * (size_t)job->top) {
@@ -127,7 +127,7 @@ static void choose_piece(void *context, int piece, int index)
         }
     }
     keep_best(best, count, job->top);
-    count = mx_smaller(count, job->top);
+    count = mx_min(count, job->top);
     memcpy(job->scratch->candidates + (size_t)piece * job->top, best, count * sizeof *best);
     job->scratch->candidate_count[piece] = (uint32_t)count;
 }
@@ -142,7 +142,7 @@ static void choose(struct choosing *job, const float *q, uint32_t *chosen)
                                                               q + (size_t)head * dim, dim, 0);
     }
     const uint64_t seen = job->position + 1, share = (seen + MOST_RANGES - 2) / (MOST_RANGES - 1);
-    job->range = mx_larger(mx_round_up(share, MX_KV_TILE), RANGE_TOKENS);
+    job->range = mx_max(mx_round_up(share, MX_KV_TILE), RANGE_TOKENS);
     const size_t pieces = (size_t)((seen + job->range - 1) / job->range);
     mx_pool_run(scratch->pool, (int)pieces, choose_piece, job);
     size_t count = 0;

@@ -29,13 +29,13 @@ struct kv_half {
 
 /* How the offset of a layer's keys is found (center.h). */
 struct kv_center {
-    bool centered;                    /* an offset may be taken off */
-    uint64_t at;                      /* in what the sequence owns: mean, then what is rotated */
-    bool rotates;                     /* room for the latter is there */
-    const float *bias;                /* [kv_heads][k_dim]: the model's; NULL: none is known */
-    float factor;                     /* of the bias */
-    const struct mx_kv_turns *angles; /* of its rotary embedding; NULL with `bias` */
-    uint64_t lists_at; /* in the sequence's lists: [kv_heads] of struct mx_kv_turning, then their pairs */
+    bool centered;                   /* an offset may be taken off */
+    uint64_t at;                     /* in what the sequence owns: mean, then what is rotated */
+    bool rotates;                    /* room for the latter is there */
+    const float *bias;               /* [kv_heads][k_dim]: the model's; NULL: none is known */
+    float factor;                    /* of the bias */
+    const struct mx_kv_rope *angles; /* of its rotary embedding; NULL with `bias` */
+    uint64_t lists_at; /* in the sequence's lists: [kv_heads] of struct mx_kv_rope_bias, then their pairs */
 };
 
 struct kv_layer {
@@ -68,7 +68,7 @@ struct mx_kv_plan {
     struct mx_hadamard *hadamards;
     uint32_t hadamard_count;
     float *signs;
-    struct mx_kv_turns angles[2]; /* of each arch->rope by which a bias rotates */
+    struct mx_kv_rope angles[2]; /* of each arch->rope by which a bias rotates */
     void *angle_tables;
 };
 
@@ -85,9 +85,9 @@ struct mx_kv_store {
 
 /* What a sequence knows of a layer that it holds. */
 struct kv_held {
-    uint64_t encoded;              /* blocks [0, encoded) have left fp16 (sinks excepted) */
-    bool decided;                  /* the offset of its keys is decided */
-    struct mx_kv_turning *rotated; /* [kv_heads]: the pairs of the offset that rotate; NULL: none can */
+    uint64_t encoded;                /* blocks [0, encoded) have left fp16 (sinks excepted) */
+    bool decided;                    /* the offset of its keys is decided */
+    struct mx_kv_rope_bias *rotated; /* [kv_heads]: the pairs of the offset that rotate; NULL: none can */
 };
 
 /* States that were put aside at `length`, in place number `slot`. */

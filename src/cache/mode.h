@@ -87,11 +87,12 @@ struct mx_kv_options {
     int32_t sink;   /* --kv-sink: first tokens kept in fp16; -1: the default */
     int32_t boundary_v; /* --turbo-boundary-v: V of the first and last so many layers in fp16 */
     enum mx_center center;
-    enum mx_scale_rule scale; /* of turbo codes; for experiments: the default is what measured best */
-    bool force;               /* --force-kv-mode: run what was asked, proven or not */
-    bool proven;              /* evidence of the model or its family graded the mode: it counts as proven */
-    bool coded_at_once; /* for measurements: a token is read through its codes from the start, by its own query too */
-    uint64_t sign_seed; /* for measurements: other signs than those in use; 0: MX_KV_SIGN_SEED */
+    enum mx_scale_rule scale;  /* of turbo codes; for experiments: the default is what measured best */
+    bool force;                /* --force-kv-mode: run what was asked, proven or not */
+    bool proven;               /* evidence of the model or its family graded the mode: it counts as proven */
+    bool quantize_immediately; /* for measurements: a token is read through its codes from the start, by its own query
+                                  too */
+    uint64_t sign_seed;        /* for measurements: other signs than those in use; 0: MX_KV_SIGN_SEED */
 };
 struct mx_kv_options mx_kv_options_default(void); /* fp16, -1, -1, 0, auto, unbiased, false, false, 0 */
 
@@ -103,7 +104,7 @@ struct mx_kv_setup {
     uint32_t recent, sink, boundary_v; /* effective, in tokens (whole blocks), tokens (whole blocks) and layers */
     enum mx_center center;
     enum mx_scale_rule scale;
-    bool forced, coded_at_once;
+    bool forced, quantize_immediately;
     uint64_t sign_seed;
     uint32_t applied_layers, cache_layers; /* "applied to N of M layers": layers that store something coded as the mode
                                               says (all of them under fp16), and layers that own a cache */

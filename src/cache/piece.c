@@ -114,10 +114,10 @@ static void score(const struct piece *piece, const struct span *span, uint32_t r
         piece->kernels->k[half->layout.repr].scores(w, codes, kv_scales(step->sequence, half, piece->head, b),
                                                     (uint32_t)blocks, piece->scratch->queries_coded + query, scored,
                                                     dim);
-        const struct mx_kv_turning *rotated = step->held->rotated;
+        const struct mx_kv_rope_bias *rotated = step->held->rotated;
         if (rotated && rotated[piece->head].count > 0) {
-            piece->kernels->add_waves(w, piece->scratch->waves + at * dim, dim, &rotated[piece->head], b,
-                                      (uint32_t)blocks, rows);
+            piece->kernels->add_rope_bias(w, piece->scratch->rope_terms + at * dim, dim, &rotated[piece->head], b,
+                                          (uint32_t)blocks, rows);
         }
     } else {
         const uint8_t *halves = piece->gathered ? piece->worker->rotary
@@ -215,9 +215,9 @@ static void attend_span(struct piece *piece, const struct span *span)
 {
     const struct kv_layer *layer = piece->step->layer;
     for (uint64_t b = span->from; b < span->to;) {
-        uint64_t blocks = mx_smaller(span->to - b, MX_KV_TILE_BLOCKS - b % MX_KV_TILE_BLOCKS);
-        blocks = mx_smaller(blocks, contiguous(&layer->k, span->form, b));
-        blocks = mx_smaller(blocks, contiguous(&layer->v, span->form, b));
+        uint64_t blocks = mx_min(span->to - b, MX_KV_TILE_BLOCKS - b % MX_KV_TILE_BLOCKS);
+        blocks = mx_min(blocks, contiguous(&layer->k, span->form, b));
+        blocks = mx_min(blocks, contiguous(&layer->v, span->form, b));
         attend_tile(piece, span, b, blocks);
         b += blocks;
     }
@@ -227,8 +227,8 @@ static void attend_span(struct piece *piece, const struct span *span)
 static void attend_blocks(struct piece *piece, uint32_t row, uint32_t rows, uint64_t from, uint64_t to, uint64_t recent)
 {
     const struct kv_layer *layer = piece->step->layer;
-    const uint64_t sinks = mx_larger(layer->k.layout.sinks, layer->v.layout.sinks);
-    const uint64_t ends[3] = {sinks, mx_larger(recent, sinks), to};
+    const uint64_t sinks = mx_max(layer->k.layout.sinks, layer->v.layout.sinks);
+    const uint64_t ends[3] = {sinks, mx_max(recent, sinks), to};
     static const enum kv_form forms[3] = {FORM_SINK, FORM_CODED, FORM_RECENT};
     for (int i = 0; i < 3; i++) {
         const uint64_t end = ends[i] < to ? ends[i] : to;
@@ -316,7 +316,7 @@ static void attend_gathered(struct piece *piece, const struct span *span, uint32
     float *acc = target(piece, span->form);
     turn_latents(piece, span, 0, blocks);
     for (uint32_t row = 0; row < span->rows; row += ROWS_AT_ONCE) {
-        const uint32_t rows = (uint32_t)mx_smaller(span->rows - row, ROWS_AT_ONCE);
+        const uint32_t rows = (uint32_t)mx_min(span->rows - row, ROWS_AT_ONCE);
         score(piece, span, row, rows, 0, blocks);
         score_latents(piece, span, row, rows, 0, blocks);
         for (uint32_t r = 0; r < rows; r++) {
@@ -331,7 +331,7 @@ static enum kv_form form_of(const struct piece *piece, uint32_t token, uint64_t 
 {
     const struct kv_layer *layer = piece->step->layer;
     const uint64_t b = token / MX_BLOCK;
-    if (b < mx_larger(layer->k.layout.sinks, layer->v.layout.sinks)) return FORM_SINK;
+    if (b < mx_max(layer->k.layout.sinks, layer->v.layout.sinks)) return FORM_SINK;
     return b < recent ? FORM_CODED : FORM_RECENT;
 }
 
@@ -375,23 +375,23 @@ void kv_attend_range(const struct mx_kv_scratch *scratch, const struct kv_step *
     }
     if (step->chosen) {
         const uint64_t begin = range * step->range;
-        attend_chosen(&piece, begin, mx_smaller(begin + step->range, step->shape->top));
+        attend_chosen(&piece, begin, mx_min(begin + step->range, step->shape->top));
         finish_range(scratch, &piece, range);
         return;
     }
     const uint64_t tile = step->first / MX_QUERY_TILE * MX_QUERY_TILE, last = step->first + step->n - 1;
     const uint64_t range_blocks = step->range / MX_BLOCK;
     const uint64_t from = (step->range_from + range) * range_blocks, to = from + range_blocks;
-    const uint64_t begin = mx_larger(from, kv_first_visible(step->shape, tile) / MX_BLOCK);
+    const uint64_t begin = mx_max(from, kv_first_visible(step->shape, tile) / MX_BLOCK);
 
     /* What is old for the aligned tile's first query is old for all of them: one pass. The rest, block of queries by
      * block. */
-    const uint64_t common = kv_first_recent(plan, tile / MX_BLOCK), common_end = mx_smaller(common, to);
+    const uint64_t common = kv_first_recent(plan, tile / MX_BLOCK), common_end = mx_min(common, to);
     if (begin < common_end) attend_blocks(&piece, 0, step->rows, begin, common_end, common);
-    const uint64_t rest = mx_larger(begin, common);
+    const uint64_t rest = mx_max(begin, common);
     for (uint64_t own = step->first / MX_BLOCK; own <= last / MX_BLOCK; own++) {
-        const uint64_t low = mx_larger(own * MX_BLOCK, step->first);
-        const uint64_t high = mx_smaller((own + 1) * MX_BLOCK, last + 1), end = mx_smaller(own + 1, to);
+        const uint64_t low = mx_max(own * MX_BLOCK, step->first);
+        const uint64_t high = mx_min((own + 1) * MX_BLOCK, last + 1), end = mx_min(own + 1, to);
         if (rest >= end) continue;
         attend_blocks(&piece, (uint32_t)(low - step->first) * step->group, (uint32_t)(high - low) * step->group, rest,
                       end, kv_first_recent(plan, own));

@@ -12,7 +12,7 @@ uint64_t kv_main_blocks(const struct mx_sequence *sequence, uint32_t layer, cons
 {
     const bool coded = half->layout.repr != MX_REPR_FP16;
     const uint64_t held = coded ? sequence->held[layer].encoded : held_blocks(sequence);
-    return half->layout.paged ? held : mx_smaller(half->layout.blocks, held);
+    return half->layout.paged ? held : mx_min(half->layout.blocks, held);
 }
 
 /* Codes, then scales, of the paged main blocks [0, blocks) of a KV head. */
@@ -20,11 +20,11 @@ static bool visit_pages(const struct mx_sequence *sequence, const struct kv_half
                         kv_visitor *visitor, void *context)
 {
     for (uint64_t b = 0; b < blocks; b += MX_PAGE_BLOCKS) {
-        const uint64_t count = mx_smaller(blocks - b, MX_PAGE_BLOCKS);
+        const uint64_t count = mx_min(blocks - b, MX_PAGE_BLOCKS);
         if (!visitor(context, kv_codes(sequence, half, head, b), count * half->code_bytes)) return false;
     }
     for (uint64_t b = 0; half->layout.page_scales > 0 && b < blocks; b += MX_PAGE_BLOCKS) {
-        const uint64_t count = mx_smaller(blocks - b, MX_PAGE_BLOCKS);
+        const uint64_t count = mx_min(blocks - b, MX_PAGE_BLOCKS);
         uint8_t *scales = (uint8_t *)kv_scales(sequence, half, head, b);
         if (!visitor(context, scales, count * mx_repr_scale_bytes(half->layout.repr))) return false;
     }
@@ -49,8 +49,8 @@ static bool visit_half(const struct mx_sequence *sequence, uint32_t index, const
             }
         }
         if (!coded) continue;
-        if (!visitor(context, own + layout->recent_at, mx_smaller(layout->recent, held) * half->fp16_bytes) ||
-            !visitor(context, own + layout->sinks_at, mx_smaller(layout->sinks, held) * half->fp16_bytes)) {
+        if (!visitor(context, own + layout->recent_at, mx_min(layout->recent, held) * half->fp16_bytes) ||
+            !visitor(context, own + layout->sinks_at, mx_min(layout->sinks, held) * half->fp16_bytes)) {
             return false;
         }
     }

@@ -202,7 +202,7 @@ mx_status mx_kv_resolve(struct mx_kv_setup *setup, const struct mx_kv_options *o
         setup->boundary_v = asked < half ? asked : half;
     }
     setup->scale = options->scale;
-    setup->coded_at_once = options->coded_at_once;
+    setup->quantize_immediately = options->quantize_immediately;
     setup->sign_seed = options->sign_seed ? options->sign_seed : MX_KV_SIGN_SEED;
     /* The first keys of a model that normalizes them do not stand for the later ones: measured, centering hurts there.
      */

@@ -10,7 +10,7 @@ struct needs {
     size_t k_dim, v_dim, heads, rows, all_rows, partials, query_bytes; /* rows: of one KV head; the next two of all */
     size_t latent_bytes, latent_dim, latent_rope;                      /* of one query; 0: no latent */
     size_t top, index_bytes; /* tokens that queries choose, at most; of an indexer's prepared queries */
-    bool waves;
+    bool rope_terms;
 };
 
 static struct needs find_needs(const struct mx_arch *arch, size_t tile)
@@ -20,25 +20,25 @@ static struct needs find_needs(const struct mx_arch *arch, size_t tile)
         const struct mx_kv_shape shape = mx_layer_kv_shape(&arch->layers[i]);
         if (shape.attention == MX_ATTENTION_NONE || shape.kv_heads == 0) continue;
         const size_t group = shape.heads / shape.kv_heads, one = MOST_RANGES * group;
-        const size_t many = RANGES_AT_TILE * tile * mx_smaller(group, GROUP_AT_TILE);
-        needs.k_dim = mx_larger(needs.k_dim, shape.k_dim);
-        needs.v_dim = mx_larger(needs.v_dim, shape.v_dim);
-        needs.heads = mx_larger(needs.heads, tile * shape.kv_heads);
-        needs.rows = mx_larger(needs.rows, tile * group);
-        needs.all_rows = mx_larger(needs.all_rows, shape.kv_heads * mx_round_up(tile * group, ROWS_ROUNDED));
-        needs.partials = mx_larger(needs.partials, shape.kv_heads * mx_larger(one, many));
-        needs.query_bytes = mx_larger(needs.query_bytes, mx_kv_query_bytes(shape.k_dim));
+        const size_t many = RANGES_AT_TILE * tile * mx_min(group, GROUP_AT_TILE);
+        needs.k_dim = mx_max(needs.k_dim, shape.k_dim);
+        needs.v_dim = mx_max(needs.v_dim, shape.v_dim);
+        needs.heads = mx_max(needs.heads, tile * shape.kv_heads);
+        needs.rows = mx_max(needs.rows, tile * group);
+        needs.all_rows = mx_max(needs.all_rows, shape.kv_heads * mx_round_up(tile * group, ROWS_ROUNDED));
+        needs.partials = mx_max(needs.partials, shape.kv_heads * mx_max(one, many));
+        needs.query_bytes = mx_max(needs.query_bytes, mx_kv_query_bytes(shape.k_dim));
         if (shape.attention == MX_ATTENTION_LATENT) {
             const uint32_t width = mx_kv_latent_group(shape.v_dim);
             const size_t parts = shape.v_dim / width * mx_kv_query_bytes(width);
-            needs.latent_dim = mx_larger(needs.latent_dim, shape.v_dim);
-            needs.latent_rope = mx_larger(needs.latent_rope, shape.k_dim);
-            needs.latent_bytes = mx_larger(needs.latent_bytes, mx_larger(parts, mx_kv_query_bytes(shape.v_dim)));
+            needs.latent_dim = mx_max(needs.latent_dim, shape.v_dim);
+            needs.latent_rope = mx_max(needs.latent_rope, shape.k_dim);
+            needs.latent_bytes = mx_max(needs.latent_bytes, mx_max(parts, mx_kv_query_bytes(shape.v_dim)));
         }
-        needs.top = mx_larger(needs.top, shape.top);
-        needs.index_bytes = mx_larger(needs.index_bytes, (size_t)arch->layers[i].attention.indexer.heads *
-                                                             mx_kv_query_bytes(shape.indexer_dim));
-        needs.waves |= mx_kv_rotates_bias(arch, i);
+        needs.top = mx_max(needs.top, shape.top);
+        needs.index_bytes = mx_max(needs.index_bytes, (size_t)arch->layers[i].attention.indexer.heads *
+                                                          mx_kv_query_bytes(shape.indexer_dim));
+        needs.rope_terms |= mx_kv_rotates_bias(arch, i);
     }
     return needs;
 }
@@ -55,10 +55,10 @@ static void *cut(uint8_t *block, size_t *at, size_t bytes)
 static size_t lay_out(struct mx_kv_scratch *scratch, const struct needs *needs, uint32_t chunk, int workers,
                       uint8_t *block, size_t at)
 {
-    const size_t dim = mx_larger(needs->k_dim, needs->v_dim), f = sizeof(float);
+    const size_t dim = mx_max(needs->k_dim, needs->v_dim), f = sizeof(float);
     const size_t rows = needs->all_rows;
     scratch->steps = cut(block, &at, scratch->most_tokens * sizeof *scratch->steps);
-    scratch->waves = cut(block, &at, needs->waves ? rows * needs->k_dim * f : 0);
+    scratch->rope_terms = cut(block, &at, needs->rope_terms ? rows * needs->k_dim * f : 0);
     scratch->queries_plain = cut(block, &at, rows * needs->query_bytes);
     scratch->queries_coded = cut(block, &at, rows * needs->query_bytes);
     scratch->latent_bytes = needs->latent_bytes;
@@ -97,7 +97,7 @@ static size_t lay_out(struct mx_kv_scratch *scratch, const struct needs *needs, 
 static size_t place(struct mx_kv_scratch *scratch, const struct mx_arch *arch, uint32_t chunk, int threads,
                     uint8_t *block)
 {
-    const size_t tile = mx_smaller(chunk, MX_QUERY_TILE);
+    const size_t tile = mx_min(chunk, MX_QUERY_TILE);
     const struct needs needs = find_needs(arch, tile);
     *scratch = (struct mx_kv_scratch){
         .most_tokens = tile, .most_rows = needs.all_rows, .most_partials = needs.partials, .most_heads = needs.heads};

@@ -158,8 +158,8 @@ static uint32_t pages_kept(const struct mx_sequence *sequence, uint64_t length)
     const struct mx_kv_plan *plan = sequence->plan;
     uint64_t blocks = paged_blocks(plan, length);
     for (uint32_t i = 0; plan->has_pages && i < plan->arch->layer_count; i++) {
-        const uint64_t encoded = mx_smaller(sequence->held[i].encoded, kv_first_recent(plan, length / MX_BLOCK));
-        if (plan->layers[i].owns && plan->layers[i].k.layout.paged) blocks = mx_larger(blocks, encoded);
+        const uint64_t encoded = mx_min(sequence->held[i].encoded, kv_first_recent(plan, length / MX_BLOCK));
+        if (plan->layers[i].owns && plan->layers[i].k.layout.paged) blocks = mx_max(blocks, encoded);
     }
     return (uint32_t)((blocks + MX_PAGE_BLOCKS - 1) / MX_PAGE_BLOCKS);
 }
@@ -169,7 +169,7 @@ static uint64_t first_written(const struct mx_sequence *sequence)
 {
     uint64_t first = sequence->length / MX_BLOCK;
     for (uint32_t i = 0; sequence->plan->coded && i < sequence->plan->arch->layer_count; i++) {
-        if (sequence->plan->layers[i].owns) first = mx_smaller(first, sequence->held[i].encoded);
+        if (sequence->plan->layers[i].owns) first = mx_min(first, sequence->held[i].encoded);
     }
     return first;
 }
@@ -187,7 +187,7 @@ static void copy_page(const struct mx_sequence *sequence, uint32_t page, uint8_t
             const struct mx_kv_half *layout = &half->layout;
             const uint64_t before = (uint64_t)page * MX_PAGE_BLOCKS, held = kv_main_blocks(sequence, i, half);
             if (!layout->paged || held <= before) continue;
-            const uint64_t blocks = mx_smaller(held - before, MX_PAGE_BLOCKS);
+            const uint64_t blocks = mx_min(held - before, MX_PAGE_BLOCKS);
             for (uint32_t head = 0; head < layout->heads; head++) {
                 const uint64_t codes = half->codes_at + head * layout->page_codes;
                 memcpy(to_memory + codes * to_slots + to * layout->page_codes,
@@ -299,14 +299,14 @@ static bool still_held(const struct mx_sequence *sequence, uint32_t index, const
 {
     const struct mx_kv_half *layout = &half->layout;
     const struct mx_kv_shape *shape = &sequence->plan->layers[index].shape;
-    const uint64_t reached = mx_larger(sequence->length, sequence->reached);
+    const uint64_t reached = mx_max(sequence->length, sequence->reached);
     const uint64_t newest = (reached - 1) / MX_BLOCK, last = (length - 1) / MX_BLOCK;
     const uint64_t first = kv_first_visible(shape, length) / MX_BLOCK;
     if (layout->repr == MX_REPR_FP16) return layout->paged || first > last || first + layout->blocks > newest;
     const uint64_t recent = kv_first_recent(sequence->plan, length / MX_BLOCK);
-    const uint64_t ring_first = mx_larger(recent, layout->sinks);
+    const uint64_t ring_first = mx_max(recent, layout->sinks);
     if (ring_first <= last && ring_first + layout->recent <= newest) return false;
-    const uint64_t encoded = mx_larger(sequence->held[index].encoded, kv_first_recent(sequence->plan, newest));
+    const uint64_t encoded = mx_max(sequence->held[index].encoded, kv_first_recent(sequence->plan, newest));
     return layout->paged || first >= recent || first + layout->blocks >= encoded;
 }
 
@@ -347,9 +347,9 @@ static void cut_back(struct mx_sequence *sequence, uint64_t length)
         return;
     }
     for (uint32_t i = 0; i < plan->arch->layer_count; i++) {
-        sequence->held[i].encoded = mx_smaller(sequence->held[i].encoded, recent);
+        sequence->held[i].encoded = mx_min(sequence->held[i].encoded, recent);
     }
-    sequence->reached = mx_larger(sequence->reached, sequence->length);
+    sequence->reached = mx_max(sequence->reached, sequence->length);
     sequence->length = length;
     sequence->stale = true;
     kv_marks_restore(sequence, sequence, length);
@@ -456,8 +456,8 @@ static uint64_t half_step_bytes(const struct mx_sequence *sequence, const struct
         return layer->shape.top * one / MX_BLOCK;
     }
     if (half->layout.repr == MX_REPR_FP16) return (end - first) * half->layout.heads * half->fp16_bytes;
-    const uint64_t end_coded = mx_smaller(kv_first_recent(sequence->plan, sequence->length / MX_BLOCK), end);
-    const uint64_t first_coded = mx_larger(first, half->layout.sinks);
+    const uint64_t end_coded = mx_min(kv_first_recent(sequence->plan, sequence->length / MX_BLOCK), end);
+    const uint64_t first_coded = mx_max(first, half->layout.sinks);
     const uint64_t coded = end_coded > first_coded ? end_coded - first_coded : 0;
     const uint64_t one =
         coded * mx_repr_block_bytes(half->layout.repr, half->layout.dim) + (end - first - coded) * half->fp16_bytes;

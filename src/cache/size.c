@@ -18,7 +18,7 @@ static uint64_t visible_blocks(const struct mx_kv_shape *shape, uint64_t context
 {
     const uint64_t all = context / MX_BLOCK;
     if (!has_window(shape)) return all;
-    return mx_smaller(all, ((uint64_t)shape->window - 1 + MX_BLOCK - 1) / MX_BLOCK + TILE_BLOCKS);
+    return mx_min(all, ((uint64_t)shape->window - 1 + MX_BLOCK - 1) / MX_BLOCK + TILE_BLOCKS);
 }
 
 uint32_t mx_kv_latent_group(uint32_t rank)
@@ -48,8 +48,8 @@ void mx_kv_half_layout(struct mx_kv_half *half, const struct mx_arch *arch, cons
     uint64_t scale_bytes = 0;
     if (half->repr != MX_REPR_FP16) {
         half->blocks = visible > recent + 1 ? visible - recent - 1 : 0;
-        half->recent = mx_smaller(visible, recent + TILE_BLOCKS);
-        if (shape.attention == MX_ATTENTION_FULL || latent) half->sinks = mx_smaller(visible, setup->sink / MX_BLOCK);
+        half->recent = mx_min(visible, recent + TILE_BLOCKS);
+        if (shape.attention == MX_ATTENTION_FULL || latent) half->sinks = mx_min(visible, setup->sink / MX_BLOCK);
         scale_bytes = mx_repr_scale_bytes(half->repr);
     }
     const uint64_t fp16_bytes = mx_repr_code_bytes(MX_REPR_FP16, half->dim);
@@ -123,7 +123,7 @@ uint64_t mx_kv_pages(const struct mx_arch *arch, const struct mx_kv_setup *setup
             mx_kv_half_layout(&half, arch, setup, i, (enum mx_kv_which)which, MX_CONTEXT_STEP);
             if (!half.paged) continue;
             const uint64_t blocks = half.repr == MX_REPR_FP16 ? held : held > recent + 1 ? held - recent - 1 : 0;
-            most = mx_larger(most, (blocks + MX_PAGE_BLOCKS - 1) / MX_PAGE_BLOCKS);
+            most = mx_max(most, (blocks + MX_PAGE_BLOCKS - 1) / MX_PAGE_BLOCKS);
         }
     }
     return most;

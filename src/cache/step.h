@@ -71,7 +71,7 @@ struct mx_kv_scratch {
     size_t step_count, token_count, row_count, partial_count, range_count, head_count; /* of this loop */
 
     /* Query rows of a KV head stand together: row = token of the step * group + head. */
-    float *waves;                           /* [rows][k_dim]: what rotates in coded scores; empty where no bias does */
+    float *rope_terms;                      /* [rows][k_dim]: what rotates in coded scores; empty where no bias does */
     uint8_t *queries_plain, *queries_coded; /* [rows]: prepared for fp16 blocks, and for coded ones */
     uint8_t *latents_plain, *latents_coded; /* the same of what meets a latent: [rows] of latent_bytes */
     size_t latent_bytes;                    /* of one query, all parts of the widest latent; 0: no layer holds one */

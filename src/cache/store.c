@@ -82,7 +82,7 @@ static bool charge(struct mx_kv_store *store, uint64_t bytes)
 {
     if (bytes > store->budget - store->used) return false;
     store->used += bytes;
-    store->peak = mx_larger(store->peak, store->used);
+    store->peak = mx_max(store->peak, store->used);
     return true;
 }
 

@@ -1,5 +1,5 @@
 /* Carrying a plan out: numbers in blocks of rows, so that memory stays small and an interruption is seen soon.
- * Next: plan.c decides what is written, companions.c what stands beside the weights. */
+ * Next: plan.c decides what is written, sidecars.c what stands beside the weights. */
 #include "checkpoint/quantize.h"
 
 #include <math.h>
@@ -10,11 +10,11 @@
 #include "base/arena.h"
 #include "checkpoint/affine.h"
 #include "checkpoint/checkpoint_impl.h"
-#include "checkpoint/companions.h"
 #include "checkpoint/float_modes.h"
 #include "checkpoint/floats.h"
 #include "checkpoint/place.h"
 #include "checkpoint/plan.h"
+#include "checkpoint/sidecars.h"
 #include "checkpoint/writer.h"
 #include "config/names.h"
 
@@ -226,7 +226,7 @@ static mx_status write_all(struct mx_checkpoint_writer *writer, const struct mx_
         MX_TRY(run_job(&run));
     }
     MX_TRY(mx_write_quantized_config(writer, source, quant, plan, err));
-    return mx_copy_companions(writer, source, err);
+    return mx_copy_sidecars(writer, source, err);
 }
 
 static void summarize(const struct mx_plan *plan, const struct mx_checkpoint *checkpoint,

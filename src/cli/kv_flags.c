@@ -25,7 +25,7 @@ mx_status mx_kv_flags_read(struct mx_kv_options *options, const struct mx_kv_fla
     options->center = (enum mx_center)flags->center;
     options->scale = (enum mx_scale_rule)flags->scale;
     options->force = flags->force;
-    options->coded_at_once = flags->all_coded;
+    options->quantize_immediately = flags->all_coded;
     options->sign_seed = (uint64_t)flags->sign_seed;
     const char *k = flags->type_k ? flags->type_k : environment("LLAMA_ARG_CACHE_TYPE_K");
     const char *v = flags->type_v ? flags->type_v : environment("LLAMA_ARG_CACHE_TYPE_V");

@@ -68,7 +68,7 @@ static uint64_t default_budget(const struct job *job, const struct mx_kv_setup *
     uint64_t left = less(machine.available, machine.available / 8);
     left = less(left, mx_workspace_bytes(arch, chunk, parallel, threads));
     left = less(left, mx_checkpoint_mapped_bytes(mx_model_checkpoint(mx_session_model(job->session))));
-    return mx_smaller(mx_larger(left, one), most);
+    return mx_min(mx_max(left, one), most);
 }
 
 static mx_status open_scheduler(struct job *job)

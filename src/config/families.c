@@ -1,4 +1,5 @@
-/* The table of model types (families/table.inc) and its look-up. families.h tells what the columns mean. */
+/* The table of model types (families/types_a_to_g.inc, types_h_to_z.inc) and its look-up. families.h tells what the
+ * columns mean. */
 #include "config/families.h"
 
 #include <stdlib.h>
@@ -30,7 +31,8 @@
     .o_bias = MX_NO, .mlp_bias = MX_NO, .theta = 1e6, .norm_eps = 1e-5, .names = &mx_names_llama
 
 static const struct mx_family families[] = {
-#include "config/families/table.inc"
+#include "config/families/types_a_to_g.inc"
+#include "config/families/types_h_to_z.inc"
 };
 enum { FAMILY_COUNT = sizeof families / sizeof *families };
 

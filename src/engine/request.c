@@ -48,7 +48,7 @@ static mx_status check_request(const struct mx_scheduler *scheduler, const struc
     }
     if (limit > scheduler->options.context || request->prompt_tokens > limit) {
         return mx_fail(err, MX_ERR_LIMIT, "the prompt has %zu tokens, the context holds %llu", request->prompt_tokens,
-                       (unsigned long long)mx_smaller(limit, scheduler->options.context));
+                       (unsigned long long)mx_min(limit, scheduler->options.context));
     }
     for (size_t i = 0; i < request->prompt_tokens; i++) {
         if (request->prompt[i] >= 0 && (uint32_t)request->prompt[i] < vocab) continue;

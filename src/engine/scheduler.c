@@ -116,7 +116,7 @@ static mx_status open_parts(struct mx_scheduler *scheduler, struct mx_error *err
         MX_TRY(open_lane(&scheduler->side, scheduler, side, rows < side ? rows : side, err));
         MX_TRY(mx_pass_open(&scheduler->pass, mx_session_model(session), scheduler->side.workspace, err));
     }
-    MX_TRY(mx_prefixes_open(&scheduler->prefixes, mx_larger(options->keep, KEPT_WAITING), err));
+    MX_TRY(mx_prefixes_open(&scheduler->prefixes, mx_max(options->keep, KEPT_WAITING), err));
     scheduler->running = calloc(options->parallel, sizeof(struct mx_running *));
     if (!scheduler->running) return mx_fail_memory(err, "a scheduler", options->parallel * sizeof *scheduler->running);
     return MX_OK;
@@ -276,7 +276,7 @@ static bool start(struct mx_scheduler *scheduler, struct mx_running *request, co
     if (mx_sequence_open(&request->sequence, scheduler->store, &why) != MX_OK) return false;
     if (from && mx_sequence_fork(request->sequence, from, served, NULL) != MX_OK) served = 0;
     request->fed = served;
-    const uint64_t first = mx_smaller(request->prompt - served, scheduler->options.chunk);
+    const uint64_t first = mx_min(request->prompt - served, scheduler->options.chunk);
     if (mx_sequence_reserve(request->sequence, first, &why) != MX_OK) {
         mx_sequence_close(request->sequence);
         request->sequence = NULL;
@@ -372,7 +372,7 @@ static size_t add_decoding(struct mx_scheduler *scheduler)
     for (size_t i = 0; i < scheduler->running_count; i++) {
         struct mx_running *request = scheduler->running[i];
         if (request->fed < request->prompt || request->ended) continue;
-        size_t n = mx_smaller(request->count - request->fed, REPLAY);
+        size_t n = mx_min(request->count - request->fed, REPLAY);
         if (tokens + n > scheduler->options.parallel) n = 1; /* room for all others */
         if (!reserve(scheduler, request, n)) {
             i = request->ended ? i : i - 1; /* parked: another has its place */
@@ -393,9 +393,9 @@ static size_t add_prompts(struct mx_lane *lane, size_t room, size_t most)
         struct mx_running *request = scheduler->running[i];
         if (request->fed >= request->prompt || request->ended) continue;
         const size_t end = request->stop > request->fed ? request->stop : request->prompt;
-        const size_t part = request->fed > 0 ? mx_smaller(end - request->fed, most) : end - request->fed;
-        const size_t n = mx_smaller(part, room - tokens);
-        const size_t least = mx_smaller(request->prompt, MX_LEAST_FIRST);
+        const size_t part = request->fed > 0 ? mx_min(end - request->fed, most) : end - request->fed;
+        const size_t n = mx_min(part, room - tokens);
+        const size_t least = mx_min(request->prompt, MX_LEAST_FIRST);
         if (request->fed == 0 && n < least && n < end) continue; /* its beginning goes in one piece */
         if (!reserve(scheduler, request, n)) {
             i = request->ended ? i : i - 1;
@@ -430,8 +430,8 @@ static void add_tally(struct mx_tally *tally, uint64_t tokens, double seconds)
 static void count_usage(struct mx_scheduler *scheduler)
 {
     const struct mx_kv_usage usage = mx_kv_store_usage(scheduler->store);
-    scheduler->stats.cache.shared = mx_larger(scheduler->stats.cache.shared, usage.shared);
-    scheduler->stats.cache.saved = mx_larger(scheduler->stats.cache.saved, usage.saved);
+    scheduler->stats.cache.shared = mx_max(scheduler->stats.cache.shared, usage.shared);
+    scheduler->stats.cache.saved = mx_max(scheduler->stats.cache.saved, usage.saved);
 }
 
 /* What was fed is held now; where others wait for a beginning, it is kept. */

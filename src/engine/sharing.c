@@ -4,7 +4,7 @@
 
 uint64_t mx_next_in_common(const struct mx_scheduler *scheduler, const struct mx_running *request, uint64_t beyond)
 {
-    const uint64_t least = mx_larger(mx_kv_plan_least_shared(scheduler->plan), MX_WORTH_SHARING);
+    const uint64_t least = mx_max(mx_kv_plan_least_shared(scheduler->plan), MX_WORTH_SHARING);
     uint64_t shortest = 0;
     for (const struct mx_running *other = scheduler->waiting; other; other = other->next) {
         const uint64_t same =
@@ -17,7 +17,7 @@ uint64_t mx_next_in_common(const struct mx_scheduler *scheduler, const struct mx
 
 bool mx_should_wait(const struct mx_scheduler *scheduler, const struct mx_running *request, uint64_t served)
 {
-    const uint64_t least = mx_larger(mx_kv_plan_least_shared(scheduler->plan), MX_WORTH_SHARING);
+    const uint64_t least = mx_max(mx_kv_plan_least_shared(scheduler->plan), MX_WORTH_SHARING);
     for (size_t i = 0; i < scheduler->running_count; i++) {
         const struct mx_running *other = scheduler->running[i];
         const uint64_t same =
@@ -36,11 +36,10 @@ const struct mx_sequence *mx_find_beginning(struct mx_scheduler *scheduler, cons
     for (size_t i = 0; i < scheduler->running_count; i++) {
         const struct mx_running *other = scheduler->running[i];
         if (other->passing) continue;
-        const size_t computed =
-            mx_smaller(other->prompt, other->fed); /* what was decoded may differ in its last bits */
+        const size_t computed = mx_min(other->prompt, other->fed); /* what was decoded may differ in its last bits */
         const uint64_t same = mx_tokens_alike(other->tokens, computed, request->tokens, mx_running_servable(request));
         const uint64_t nearest = mx_sequence_nearest(other->sequence, same);
-        *alike = mx_larger(*alike, same);
+        *alike = mx_max(*alike, same);
         if (nearest <= *length) continue;
         *length = nearest;
         best = other->sequence;

@@ -39,7 +39,7 @@ const char *mxj_type_name(const struct value *value)
 void mxj_fail_undefined(struct run *run, const struct value *value)
 {
     const struct value owner = {.kind = value->owner};
-    const int length = (int)mx_smaller(value->length, 200);
+    const int length = (int)mx_min(value->length, 200);
     const char *text = value->text ? value->text : "";
     const char *kind = value->owner == NONE ? "None" : mxj_type_name(&owner),
                *object = value->owner == NONE ? "" : " object";
@@ -152,7 +152,7 @@ bool mxj_equal(struct run *run, const struct value *a, const struct value *b)
 /* UTF-8 sorts as its characters do. */
 static int compare_text(const struct value *a, const struct value *b)
 {
-    const int order = memcmp(a->text, b->text, mx_smaller(a->length, b->length));
+    const int order = memcmp(a->text, b->text, mx_min(a->length, b->length));
     return order ? order : (a->length > b->length) - (a->length < b->length);
 }
 

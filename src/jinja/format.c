@@ -111,7 +111,7 @@ static struct spec read_spec(struct run *run, const struct value *text)
     }
     if (at < end) spec.conversion = *at++;
     if (at < end)
-        mxj_fail(run, MX_ERR_FORMAT, "Invalid format specifier '%.*s'", (int)mx_smaller(text->length, 80), text->text);
+        mxj_fail(run, MX_ERR_FORMAT, "Invalid format specifier '%.*s'", (int)mx_min(text->length, 80), text->text);
     if (spec.zero && !spec.align) {
         spec.align = '=';
         spec.fill = '0';
@@ -232,7 +232,7 @@ static struct value format_value(struct run *run, const struct value *value, con
         mxj_fail(run, MX_ERR_FORMAT, "unsupported format string passed to %s.__format__", mxj_type_name(value));
     if ((spec.conversion && spec.conversion != 's') || spec.sign || spec.alternate || spec.grouping ||
         (spec.align == '=' && !spec.zero))
-        mxj_fail(run, MX_ERR_FORMAT, "a format that texts don't have: '%.*s'", (int)mx_smaller(format->length, 80),
+        mxj_fail(run, MX_ERR_FORMAT, "a format that texts don't have: '%.*s'", (int)mx_min(format->length, 80),
                  format->text);
     struct value text = *value;
     if (spec.precision >= 0) text.length = mxj_char_offset(run, &text, (size_t)spec.precision);

@@ -207,7 +207,7 @@ const struct value *mxj_get_text(struct run *run, const struct dict *dict, const
 void mxj_add(struct run *run, struct build *build, const char *text, size_t length)
 {
     if (length > build->capacity - build->length) {
-        size_t capacity = mx_larger(2 * build->capacity, 32);
+        size_t capacity = mx_max(2 * build->capacity, 32);
         if (capacity - build->length < length) capacity = build->length + length;
         char *data = mxj_alloc(run, capacity);
         if (build->length) memcpy(data, build->data, build->length);

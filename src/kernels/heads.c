@@ -21,7 +21,7 @@ size_t mx_matmul_heads_scratch_bytes(size_t max_n, size_t max_cols, int threads)
     if (!many || !mx_mul_size(mx_product_scratch_bytes(max_cols) + mx_product_prepared_bytes(FEW, max_cols),
                               (size_t)threads, &few))
         return 0;
-    return mx_larger(few, many);
+    return mx_max(few, many);
 }
 
 /* One head, in one thread. */
@@ -42,7 +42,7 @@ static void head_piece(void *context, int head, int worker)
                                                .cols = matrix->cols,
                                                .group = (size_t)matrix->group,
                                                .first = first,
-                                               .last = mx_smaller(first + path->prepare_tokens, loop->n)};
+                                               .last = mx_min(first + path->prepare_tokens, loop->n)};
         path->prepare(&input);
     }
     const struct mx_product_piece piece = {.matrix = matrix,

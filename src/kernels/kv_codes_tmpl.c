@@ -296,17 +296,17 @@ static void rotate_back(float *x, const struct mx_kv_rotation *rotation)
 
 /* What rotates with the position: the rotation of pair p at position t is the complex number e^(i t frequency_p), a
  * product of numbers that stand in tables. */
-static void add_turned(float *x, const float *v, float factor, const struct mx_kv_turning *turning, uint64_t block)
+static void add_rotated(float *x, const float *v, float factor, const struct mx_kv_rope_bias *rope_bias, uint64_t block)
 {
-    const struct mx_kv_turns *turns = turning->turns;
-    for (uint32_t f = 0; f < turning->count; f++) {
-        const uint32_t pair = turning->pairs[f];
-        const uint32_t first = mx_kv_pair_first(turns, pair), second = mx_kv_pair_second(turns, pair);
+    const struct mx_kv_rope *rope = rope_bias->rope;
+    for (uint32_t f = 0; f < rope_bias->count; f++) {
+        const uint32_t pair = rope_bias->pairs[f];
+        const uint32_t first = mx_kv_pair_first(rope, pair), second = mx_kv_pair_second(rope, pair);
         float c, s;
-        mx_kv_turn(turns, pair, block, &c, &s);
+        mx_kv_rope_angle(rope, pair, block, &c, &s);
         const float a = factor * (v[first] * c - v[second] * s), b = factor * (v[second] * c + v[first] * s);
-        const lanes cosine = load(turns->lane + (size_t)pair * 2 * LANES);
-        const lanes sine = load(turns->lane + (size_t)pair * 2 * LANES + LANES);
+        const lanes cosine = load(rope->lane + (size_t)pair * 2 * LANES);
+        const lanes sine = load(rope->lane + (size_t)pair * 2 * LANES + LANES);
         store(x + first * LANES, load(x + first * LANES) + (a * cosine - b * sine));
         store(x + second * LANES, load(x + second * LANES) + (b * cosine + a * sine));
     }
@@ -348,7 +348,7 @@ void MX_AT_LEVEL(mx_kv_codes_fill)(struct mx_kv_kernels *kernels)
     kernels->store_v = store_v;
     kernels->rotate = rotate;
     kernels->rotate_back = rotate_back;
-    kernels->add_turned = add_turned;
+    kernels->add_rotated = add_rotated;
     kernels->softcap = softcap;
     kernels->add_slope = add_slope;
 }

@@ -39,9 +39,9 @@ struct mx_kv_rotation {
     uint32_t dim, base;
 };
 
-/* Cosines and sines of one rotary embedding. The turn at position 256 T + 16 j + i is the product of three, the middle
- * of block (T, j) standing between. */
-struct mx_kv_turns {
+/* Cosines and sines of one rotary embedding. The rotation at position 256 T + 16 j + i is the product of three, the
+ * middle of block (T, j) standing between. */
+struct mx_kv_rope {
     uint32_t pairs;
     bool interleaved;   /* pair p is coordinates 2 p and 2 p + 1; otherwise p and p + pairs */
     const float *tile;  /* [tiles][pairs][2]: cosine and sine of 256 T + 7.5 positions */
@@ -50,32 +50,32 @@ struct mx_kv_turns {
     const float *half;  /* [pairs][MX_BLOCK / 2][2]: cosine and sine of i + 0.5 positions */
 };
 
-/* The pairs of one head in which something turns. */
-struct mx_kv_turning {
-    const struct mx_kv_turns *turns;
+/* The pairs of one head in which the K bias rotates. */
+struct mx_kv_rope_bias {
+    const struct mx_kv_rope *rope;
     uint16_t *pairs; /* [count] */
     uint32_t count;
 };
 
-/* The turn of a pair in the middle of a block. */
-static inline void mx_kv_turn(const struct mx_kv_turns *turns, uint32_t pair, uint64_t block, float *cosine,
-                              float *sine)
+/* The rotation of a pair in the middle of a block. */
+static inline void mx_kv_rope_angle(const struct mx_kv_rope *rope, uint32_t pair, uint64_t block, float *cosine,
+                                    float *sine)
 {
-    const float *tile = turns->tile + (block / MX_KV_TILE_BLOCKS * turns->pairs + pair) * 2;
-    const float *within = turns->block + (size_t)pair * 4 * MX_KV_TILE_BLOCKS + block % MX_KV_TILE_BLOCKS * 2;
+    const float *tile = rope->tile + (block / MX_KV_TILE_BLOCKS * rope->pairs + pair) * 2;
+    const float *within = rope->block + (size_t)pair * 4 * MX_KV_TILE_BLOCKS + block % MX_KV_TILE_BLOCKS * 2;
     const float c = within[0], s = within[2 * MX_KV_TILE_BLOCKS];
     *cosine = tile[0] * c - tile[1] * s;
     *sine = tile[0] * s + tile[1] * c;
 }
 
 /* The coordinates of a pair. */
-static inline uint32_t mx_kv_pair_first(const struct mx_kv_turns *turns, uint32_t pair)
+static inline uint32_t mx_kv_pair_first(const struct mx_kv_rope *rope, uint32_t pair)
 {
-    return turns->interleaved ? 2 * pair : pair;
+    return rope->interleaved ? 2 * pair : pair;
 }
-static inline uint32_t mx_kv_pair_second(const struct mx_kv_turns *turns, uint32_t pair)
+static inline uint32_t mx_kv_pair_second(const struct mx_kv_rope *rope, uint32_t pair)
 {
-    return turns->interleaved ? 2 * pair + 1 : pair + turns->pairs;
+    return rope->interleaved ? 2 * pair + 1 : pair + rope->pairs;
 }
 
 /* Bytes of one prepared query (mx_k_kernels.prepare), a multiple of 64. */
@@ -128,14 +128,15 @@ struct mx_kv_kernels {
     void (*rotate)(float *x, const struct mx_kv_rotation *rotation);
     void (*rotate_back)(float *x, const struct mx_kv_rotation *rotation);
 
-    /* In place on the panel x of block `block`: adds factor * R_t v in the pairs that turn, where R_t is the rotation
+    /* In place on the panel x of block `block`: adds factor * R_t v in the pairs that rotate, where R_t is the rotation
      * of token t's position; v [dim]. */
-    void (*add_turned)(float *x, const float *v, float factor, const struct mx_kv_turning *turning, uint64_t block);
-    /* Adds to scores of `blocks` <= MX_KV_TILE_BLOCKS blocks from `block` on what turns with the position: w[r][16 b
-     * + t] += sum over f of waves[r][2 f] * cos + waves[r][2 f + 1] * sin of pair f at that position. Rows of waves are
-     * `stride` numbers apart. */
-    void (*add_waves)(float *w, const float *waves, size_t stride, const struct mx_kv_turning *turning, uint64_t block,
-                      uint32_t blocks, uint32_t rows);
+    void (*add_rotated)(float *x, const float *v, float factor, const struct mx_kv_rope_bias *rope_bias,
+                        uint64_t block);
+    /* Adds to scores of `blocks` <= MX_KV_TILE_BLOCKS blocks from `block` on what rotates with the position: w[r][16 b
+     * + t] += sum over f of rope_terms[r][2 f] * cos + rope_terms[r][2 f + 1] * sin of pair f at that position. Rows of
+     * rope_terms are `stride` numbers apart. */
+    void (*add_rope_bias)(float *w, const float *rope_terms, size_t stride, const struct mx_kv_rope_bias *rope_bias,
+                          uint64_t block, uint32_t blocks, uint32_t rows);
 
     /* w = cap * tanh(w / cap) over w[0 .. count), count a multiple of 16; -infinity stays. */
     void (*softcap)(float *w, uint32_t count, float cap);

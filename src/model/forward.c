@@ -294,7 +294,7 @@ static void take_rows(struct call *call, const struct mx_part *part, size_t toke
 static size_t first_wanted(const struct mx_part *part)
 {
     const size_t wanted = part->segment->n - part->segment->logits;
-    return mx_smaller(mx_larger(wanted, part->first), part->first + part->n);
+    return mx_min(mx_max(wanted, part->first), part->first + part->n);
 }
 
 /* Logits of parts of which many are wanted, a tile at a time. */
@@ -303,7 +303,7 @@ static void take_many(struct call *call, const struct mx_part *part)
     struct mx_workspace *workspace = call->run.workspace;
     const size_t hidden = call->run.arch->hidden, end = part->first + part->n;
     for (size_t token = first_wanted(part), count; token < end; token += count) {
-        count = mx_smaller(end - token, workspace->rows);
+        count = mx_min(end - token, workspace->rows);
         mx_norm_rows(&call->run, &call->run.model->weights.final_norm, count, workspace->normed,
                      workspace->x + (part->row + token - part->first) * hidden, hidden);
         make_logits(&call->run, count);
@@ -408,10 +408,10 @@ static size_t tokens_that_fit(const struct call *call, const struct mx_segment *
     const struct mx_kv_plan *plan = mx_sequence_plan(segment->sequence);
     const uint64_t length = mx_sequence_length(segment->sequence);
     const size_t left = segment->n - done;
-    const size_t together = mx_smaller(mx_smaller(left, FIRST_TOKENS), call->run.workspace->chunk);
+    const size_t together = mx_min(mx_min(left, FIRST_TOKENS), call->run.workspace->chunk);
     if (length == 0 && room < together) return 0;
-    const size_t fits = mx_smaller(left, room);
-    return mx_kv_plan_shares_layers(plan) ? mx_smaller(fits, MX_QUERY_TILE - length % MX_QUERY_TILE) : fits;
+    const size_t fits = mx_min(left, room);
+    return mx_kv_plan_shares_layers(plan) ? mx_min(fits, MX_QUERY_TILE - length % MX_QUERY_TILE) : fits;
 }
 
 /* Moves to the next segment that has tokens left, decoding ones first; NULL at the end. */

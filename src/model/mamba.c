@@ -42,7 +42,7 @@ static void scan(void *context, const struct mx_part *part, uint32_t piece)
     const struct mx_workspace *workspace = layer->run->workspace;
     const size_t head = piece / job->pieces, within = (size_t)(piece % job->pieces) * CHANNELS;
     const size_t states = job->mixer->state, first = head * job->share + within;
-    const size_t count = mx_smaller(CHANNELS, job->share - within);
+    const size_t count = mx_min(CHANNELS, job->share - within);
     float *state = mx_recurrent_state(layer, part) + first * states;
     float dt[CHANNELS], scratch[CHANNELS];
     for (size_t t = part->row; t < part->row + part->n; t++) {

@@ -39,7 +39,7 @@ struct mx_recurrent_widths mx_recurrent_widths(const struct mx_recurrence *mixer
         return (struct mx_recurrent_widths){{3 * inner, inner, inner}, inner};
     }
     case MX_RECURRENCE_RWKV: { /* channel mixing uses them, too */
-        const size_t width = mixer->rwkv.width, hidden = mixer->rwkv.hidden, wider = mx_larger(width, hidden);
+        const size_t width = mixer->rwkv.width, hidden = mixer->rwkv.hidden, wider = mx_max(width, hidden);
         return (struct mx_recurrent_widths){{3 * hidden, wider, wider, width}, width};
     }
     case MX_RECURRENCE_KIMI_DELTA: {
@@ -132,7 +132,7 @@ static void convolve(void *context, const struct mx_part *part, uint32_t piece)
     const struct convolving *job = context;
     const struct mx_recurrent_conv *conv = job->conv;
     const size_t first = (size_t)piece * MX_CONV_CHANNELS;
-    const size_t count = mx_smaller(MX_CONV_CHANNELS, conv->channels - first);
+    const size_t count = mx_min(MX_CONV_CHANNELS, conv->channels - first);
     const size_t kept = mx_layer_state_shape(&job->layer->run->arch->layers[job->layer->index]).conv / conv->channels;
     float *state = mx_recurrent_conv_state(job->layer, part) + first * kept;
     float *out = conv->out + part->row * conv->out_stride + first;

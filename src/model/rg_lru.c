@@ -18,7 +18,7 @@ static void recur(void *context, const struct mx_part *part, uint32_t piece)
     const struct unit *unit = context;
     const struct mx_recurrent_run *layer = unit->layer;
     const struct mx_workspace *workspace = layer->run->workspace;
-    const size_t first = (size_t)piece * CHANNELS, count = mx_smaller(CHANNELS, unit->width - first);
+    const size_t first = (size_t)piece * CHANNELS, count = mx_min(CHANNELS, unit->width - first);
     float *state = mx_recurrent_state(layer, part) + first;
     for (size_t t = part->row; t < part->row + part->n; t++) {
         float *x = workspace->mix[1] + t * unit->width + first, *in = workspace->mix[3] + 2 * t * unit->width + first;

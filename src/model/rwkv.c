@@ -49,7 +49,7 @@ static void recur(void *context, const struct mx_part *part, uint32_t piece)
     const struct mx_recurrent_run *layer = mix->layer;
     const struct mx_recurrence_weights *weights = layer->weights;
     const struct mx_workspace *workspace = layer->run->workspace;
-    const size_t first = (size_t)piece * CHANNELS, count = mx_smaller(CHANNELS, mix->width - first);
+    const size_t first = (size_t)piece * CHANNELS, count = mx_min(CHANNELS, mix->width - first);
     float *state = mx_recurrent_state(layer, part) + mix->hidden + 3 * first, out[CHANNELS], scratch[4 * CHANNELS];
     if (mx_recurrent_begins(part, part->row)) {
         memset(state, 0, 2 * count * sizeof *state);

@@ -68,7 +68,7 @@ static mx_status read_pieces(struct loader *loader, struct mx_found *found, size
     *out = mx_arena_array(loader->reader.arena, rows, cols * sizeof **out);
     if (!*out) return mx_fail_memory(loader->reader.err, mx_role_name(found->spec->role), rows * cols * sizeof **out);
     for (size_t first = 0, count; first < rows; first += count) {
-        count = mx_smaller(most, share - first % share);
+        count = mx_min(most, share - first % share);
         float *piece = *out + first * cols;
         for (size_t i = 0; i < count; i++) {
             for (size_t j = 0; j < cols; j++) piece[j * count + i] = values[(first + i) * cols + j];
@@ -150,17 +150,17 @@ static mx_status read_experts(struct loader *loader, struct mx_found *found, siz
 }
 
 /* What an earlier layer has read already. */
-static mx_status repeat(struct loader *loader, const struct mx_tensor_spec *spec, struct mx_place place)
+static mx_status repeat(struct loader *loader, const struct mx_tensor_spec *spec, struct mx_slot place)
 {
     static const size_t sizes[] = {
-        [MX_PLACE_LINEAR] = sizeof(struct mx_linear),
-        [MX_PLACE_NORM] = sizeof(struct mx_norm_weights),
-        [MX_PLACE_FLOATS] = sizeof(const float *),
-        [MX_PLACE_CONV] = sizeof(struct mx_conv_weights),
-        [MX_PLACE_DECAY] = sizeof(const float *),
-        [MX_PLACE_RATE] = sizeof(const float *),
-        [MX_PLACE_EACH] = 0,
-        [MX_PLACE_EXPERT] = 0,
+        [MX_SLOT_LINEAR] = sizeof(struct mx_linear),
+        [MX_SLOT_NORM] = sizeof(struct mx_norm_weights),
+        [MX_SLOT_FLOATS] = sizeof(const float *),
+        [MX_SLOT_CONV] = sizeof(struct mx_conv_weights),
+        [MX_SLOT_DECAY] = sizeof(const float *),
+        [MX_SLOT_RATE] = sizeof(const float *),
+        [MX_SLOT_EACH] = 0,
+        [MX_SLOT_EXPERT] = 0,
     };
     struct mx_layer_weights *layers = loader->weights->layers;
     const uint32_t owner = loader->reader.arch->layers[spec->layer].weights_of;
@@ -169,7 +169,7 @@ static mx_status repeat(struct loader *loader, const struct mx_tensor_spec *spec
         return mx_fail(loader->reader.err, MX_ERR_UNSUPPORTED, "the engine has no shared \"%s\"",
                        mx_role_name(spec->role));
     memcpy(to, (const unsigned char *)&layers[owner] + place.offset, sizes[place.kind]);
-    if (place.kind == MX_PLACE_LINEAR)
+    if (place.kind == MX_SLOT_LINEAR)
         loader->weights->step_bytes += mx_matrix_bytes(&((const struct mx_linear *)(const void *)to)->matrix);
     return MX_OK;
 }
@@ -187,29 +187,28 @@ static mx_status report(struct loader *loader, const struct mx_tensor_spec *spec
 static mx_status read_tensor(void *context, const struct mx_tensor_spec *spec)
 {
     struct loader *loader = context;
-    const struct mx_place place = mx_weights_place(spec->role);
+    const struct mx_slot place = mx_weights_slot(spec->role);
     unsigned char *base =
         spec->layer < 0 ? (unsigned char *)loader->weights : (unsigned char *)&loader->weights->layers[spec->layer];
     struct mx_found found;
     MX_TRY(report(loader, spec));
-    if (place.kind == MX_PLACE_NONE ||
-        (spec->count > 0) != (place.kind == MX_PLACE_EXPERT || place.kind == MX_PLACE_EACH))
+    if (place.kind == MX_SLOT_NONE || (spec->count > 0) != (place.kind == MX_SLOT_EXPERT || place.kind == MX_SLOT_EACH))
         return mx_fail(loader->reader.err, MX_ERR_UNSUPPORTED, "the engine has no block for the tensor \"%s\"",
                        mx_role_name(spec->role));
     if (spec->repeated) return repeat(loader, spec, place);
-    if (place.kind == MX_PLACE_LATENT) return read_latent(loader, spec, base + place.offset);
+    if (place.kind == MX_SLOT_LATENT) return read_latent(loader, spec, base + place.offset);
     MX_TRY(mx_reader_find(&loader->reader, spec, &found));
     switch (place.kind) {
-    case MX_PLACE_LINEAR: return read_linear(loader, &found, base + place.offset);
-    case MX_PLACE_NORM: return read_norm(loader, &found, base + place.offset);
-    case MX_PLACE_FLOATS: return read_floats(loader, &found, base + place.offset);
-    case MX_PLACE_CONV: return read_conv(loader, &found, base + place.offset);
-    case MX_PLACE_DECAY: return read_decay(loader, &found, base + place.offset);
-    case MX_PLACE_RATE: return read_rate(loader, &found, base + place.offset);
-    case MX_PLACE_EACH: return read_each(loader, &found, base + place.offset);
-    case MX_PLACE_EXPERT: return read_experts(loader, &found, place.offset);
-    case MX_PLACE_LATENT:
-    case MX_PLACE_NONE: break;
+    case MX_SLOT_LINEAR: return read_linear(loader, &found, base + place.offset);
+    case MX_SLOT_NORM: return read_norm(loader, &found, base + place.offset);
+    case MX_SLOT_FLOATS: return read_floats(loader, &found, base + place.offset);
+    case MX_SLOT_CONV: return read_conv(loader, &found, base + place.offset);
+    case MX_SLOT_DECAY: return read_decay(loader, &found, base + place.offset);
+    case MX_SLOT_RATE: return read_rate(loader, &found, base + place.offset);
+    case MX_SLOT_EACH: return read_each(loader, &found, base + place.offset);
+    case MX_SLOT_EXPERT: return read_experts(loader, &found, place.offset);
+    case MX_SLOT_LATENT:
+    case MX_SLOT_NONE: break;
     }
     return MX_OK;
 }
@@ -381,7 +380,7 @@ static mx_status make_slopes(struct loader *loader)
     const struct mx_arch *arch = loader->reader.arch;
     if (arch->positions != MX_POSITIONS_ALIBI) return MX_OK;
     uint32_t heads = 0, whole = 1;
-    for (uint32_t i = 0; i < arch->layer_count; i++) heads = mx_larger(heads, arch->layers[i].attention.heads);
+    for (uint32_t i = 0; i < arch->layer_count; i++) heads = mx_max(heads, arch->layers[i].attention.heads);
     while (2 * whole <= heads) whole *= 2;
     float *slopes = mx_arena_array(loader->reader.arena, heads, sizeof *slopes);
     if (!slopes) return mx_fail_memory(loader->reader.err, "ALiBi slopes", heads * sizeof *slopes);

@@ -1,7 +1,7 @@
 /* The weights of a model as the forward pass wants them: matrices in place in the mapped checkpoint where they lie
  * there as rows [rows, cols] (a part of a fused matrix does), converted copies where they don't (parts that alternate,
  * transposed matrices); norms, biases and other small arrays widened to f32. So the blocks see one form only. Which
- * tensor goes where is a table (weights_places.c). Internal to src/model.
+ * tensor goes where is a table (weights_slots.c). Internal to src/model.
  */
 #ifndef MX_MODEL_WEIGHTS_H
 #define MX_MODEL_WEIGHTS_H
@@ -155,23 +155,23 @@ struct mx_weights {
 };
 
 /* Where a tensor goes. */
-enum mx_place_kind {
-    MX_PLACE_NONE,   /* no block takes it */
-    MX_PLACE_LINEAR, /* a struct mx_linear */
-    MX_PLACE_NORM,   /* a struct mx_norm_weights */
-    MX_PLACE_FLOATS, /* a const float * */
-    MX_PLACE_CONV,   /* a struct mx_conv_weights */
-    MX_PLACE_DECAY,  /* a const float *: -exp of the numbers, rows of a matrix in pieces (Mamba) */
-    MX_PLACE_RATE,   /* a const float *: -8 softplus of the numbers (RG-LRU) */
-    MX_PLACE_LATENT, /* k_up and v_up of a struct mx_latent_weights */
-    MX_PLACE_EACH,   /* a struct mx_linear *, of `count` */
-    MX_PLACE_EXPERT, /* a struct mx_linear in each expert's struct mx_feed_forward_weights */
+enum mx_slot_kind {
+    MX_SLOT_NONE,   /* no block takes it */
+    MX_SLOT_LINEAR, /* a struct mx_linear */
+    MX_SLOT_NORM,   /* a struct mx_norm_weights */
+    MX_SLOT_FLOATS, /* a const float * */
+    MX_SLOT_CONV,   /* a struct mx_conv_weights */
+    MX_SLOT_DECAY,  /* a const float *: -exp of the numbers, rows of a matrix in pieces (Mamba) */
+    MX_SLOT_RATE,   /* a const float *: -8 softplus of the numbers (RG-LRU) */
+    MX_SLOT_LATENT, /* k_up and v_up of a struct mx_latent_weights */
+    MX_SLOT_EACH,   /* a struct mx_linear *, of `count` */
+    MX_SLOT_EXPERT, /* a struct mx_linear in each expert's struct mx_feed_forward_weights */
 };
-struct mx_place {
-    enum mx_place_kind kind;
+struct mx_slot {
+    enum mx_slot_kind kind;
     size_t offset; /* in struct mx_weights, struct mx_layer_weights or struct mx_feed_forward_weights */
 };
-struct mx_place mx_weights_place(enum mx_role role);
+struct mx_slot mx_weights_slot(enum mx_role role);
 
 /* Resolves all weights of `arch` in `checkpoint`, allocating in `arena`: every tensor of the description's list, no
  * other left over. */

@@ -157,7 +157,7 @@ static mx_status transpose(struct mx_reader *reader, const struct mx_found *foun
     uint8_t *data = copy_space(reader, rows, cols * size);
     if (!data) return mx_fail_memory(reader->err, "a transposed copy", rows * cols * size);
     for (size_t first = 0; first < rows; first += SQUARE) {
-        const size_t last = mx_smaller(first + SQUARE, rows);
+        const size_t last = mx_min(first + SQUARE, rows);
         for (size_t col = 0; col < cols; col++) {
             const uint8_t *from = stored->data + col * stored->cols * size;
             for (size_t row = first; row < last; row++)
@@ -390,7 +390,7 @@ mx_status mx_reader_floats(struct mx_reader *reader, const struct mx_found *foun
         return mx_fail_memory(reader->err, module, (size_t)found->spec->rows * sizeof **out);
     for (unsigned i = 0; mx_name_part(part, module, i); i++) { /* the last part takes, and must be, the rest */
         const bool last = !mx_name_part(next, module, i + 1);
-        const size_t left = length - taken, count = last ? left : mx_smaller(part_elements(reader, part), left);
+        const size_t left = length - taken, count = last ? left : mx_min(part_elements(reader, part), left);
         MX_TRY(read_whole(reader, part, count, *out + taken));
         taken += count;
     }

@@ -25,15 +25,15 @@ static void add_latent(struct widths *widths, const struct mx_attention *mixer)
 {
     const struct mx_latent *latent = &mixer->latent;
     const size_t held = (size_t)latent->kv_rank + latent->rope;
-    widths->q_latent = mx_larger(widths->q_latent, latent->q_rank);
-    widths->kv_latent = mx_larger(widths->kv_latent, held);
-    widths->absorbed = mx_larger(widths->absorbed, mixer->heads * held);
-    widths->latents = mx_larger(widths->latents, (size_t)mixer->heads * latent->kv_rank);
-    widths->latent_cols = mx_larger(widths->latent_cols, mx_larger(latent->kv_rank, latent->nope));
-    widths->cols = mx_larger(widths->cols, latent->q_rank);
-    widths->index_q = mx_larger(widths->index_q, (size_t)mixer->indexer.heads * mixer->indexer.dim);
-    widths->index_k = mx_larger(widths->index_k, mixer->indexer.dim);
-    widths->index_heads = mx_larger(widths->index_heads, mixer->indexer.heads);
+    widths->q_latent = mx_max(widths->q_latent, latent->q_rank);
+    widths->kv_latent = mx_max(widths->kv_latent, held);
+    widths->absorbed = mx_max(widths->absorbed, mixer->heads * held);
+    widths->latents = mx_max(widths->latents, (size_t)mixer->heads * latent->kv_rank);
+    widths->latent_cols = mx_max(widths->latent_cols, mx_max(latent->kv_rank, latent->nope));
+    widths->cols = mx_max(widths->cols, latent->q_rank);
+    widths->index_q = mx_max(widths->index_q, (size_t)mixer->indexer.heads * mixer->indexer.dim);
+    widths->index_k = mx_max(widths->index_k, mixer->indexer.dim);
+    widths->index_heads = mx_max(widths->index_heads, mixer->indexer.heads);
 }
 
 static struct widths widths_of(const struct mx_arch *arch)
@@ -41,33 +41,33 @@ static struct widths widths_of(const struct mx_arch *arch)
     const size_t inputs = (size_t)arch->layer_count * arch->layer_input_width;
     struct widths widths = {.cols = arch->hidden,
                             .expert = arch->hidden,
-                            .middle = mx_larger(inputs, arch->laurel_rank),
+                            .middle = mx_max(inputs, arch->laurel_rank),
                             .two_inputs = arch->expert_norms || arch->streams};
     for (uint32_t i = 0; i < arch->layer_count; i++) {
         const struct mx_attention *mixer = &arch->layers[i].attention;
         const struct mx_feed_forward *ffn = &arch->layers[i].feed_forward;
         const size_t k_dim = mixer->k_dim + (mixer->dynamic_mask ? (size_t)MX_MASK_DIMS : 0);
-        widths.q = mx_larger(widths.q, mixer->heads * k_dim);
+        widths.q = mx_max(widths.q, mixer->heads * k_dim);
         const size_t v_dim = (mixer->differential ? 2 : 1) * (size_t)mixer->v_dim;
         const bool latent = mixer->kind == MX_ATTENTION_LATENT;
         if (latent) add_latent(&widths, mixer);
-        widths.k = mx_larger(widths.k, latent ? mixer->latent.rope : mixer->kv_heads * k_dim);
-        widths.v = mx_larger(widths.v, latent ? mixer->latent.kv_rank : mixer->kv_heads * v_dim);
+        widths.k = mx_max(widths.k, latent ? mixer->latent.rope : mixer->kv_heads * k_dim);
+        widths.v = mx_max(widths.v, latent ? mixer->latent.kv_rank : mixer->kv_heads * v_dim);
         widths.late |= ffn->late;
-        widths.attended = mx_larger(widths.attended, mixer->heads * v_dim);
+        widths.attended = mx_max(widths.attended, mixer->heads * v_dim);
         if (mixer->gate != MX_GATE_NONE) widths.gates = widths.attended;
-        widths.middle = mx_larger(widths.middle, mx_larger(ffn->width, mx_larger(ffn->shared_width, ffn->dense_width)));
-        if (mixer->dynamic_mask) widths.middle = mx_larger(widths.middle, mixer->kv_heads);
-        if (mixer->experts) widths.expert = mx_larger(widths.expert, (size_t)mixer->kv_heads * mixer->k_dim);
+        widths.middle = mx_max(widths.middle, mx_max(ffn->width, mx_max(ffn->shared_width, ffn->dense_width)));
+        if (mixer->dynamic_mask) widths.middle = mx_max(widths.middle, mixer->kv_heads);
+        if (mixer->experts) widths.expert = mx_max(widths.expert, (size_t)mixer->kv_heads * mixer->k_dim);
         const struct mx_recurrent_widths mix = mx_recurrent_widths(&arch->layers[i].recurrence);
-        for (int m = 0; m < 4; m++) widths.mix[m] = mx_larger(widths.mix[m], mix.of[m]);
-        widths.cols = mx_larger(widths.cols, mix.cols);
+        for (int m = 0; m < 4; m++) widths.mix[m] = mx_max(widths.mix[m], mix.of[m]);
+        widths.cols = mx_max(widths.cols, mix.cols);
         widths.two_inputs |= arch->layers[i].block == MX_BLOCK_PARALLEL_TWO || mixer->wide_input;
         widths.wide |= mixer->wide_input;
-        widths.adapted = mx_larger(widths.adapted, mx_larger(3 * (size_t)mixer->adapter, ffn->adapter));
+        widths.adapted = mx_max(widths.adapted, mx_max(3 * (size_t)mixer->adapter, ffn->adapter));
     }
-    widths.cols = mx_larger(widths.cols, mx_larger(widths.attended, widths.middle));
-    widths.cols = mx_larger(widths.cols, mx_larger(widths.wide ? 2 * (size_t)arch->hidden : 0, widths.adapted));
+    widths.cols = mx_max(widths.cols, mx_max(widths.attended, widths.middle));
+    widths.cols = mx_max(widths.cols, mx_max(widths.wide ? 2 * (size_t)arch->hidden : 0, widths.adapted));
     return widths;
 }
 
@@ -117,8 +117,8 @@ static void *lay_out(struct mx_workspace *workspace, struct cursor *cursor, cons
     workspace->latents = take(cursor, n, widths.latents, sizeof(float));
     workspace->gates = take(cursor, n, widths.gates, sizeof(float));
     for (int i = 0; i < 4; i++) workspace->mix[i] = take(cursor, n, widths.mix[i], sizeof(float));
-    workspace->gate = take(cursor, mx_larger(n, used), widths.middle, sizeof(float));
-    workspace->up = take(cursor, mx_larger(n, used), widths.middle, sizeof(float));
+    workspace->gate = take(cursor, mx_max(n, used), widths.middle, sizeof(float));
+    workspace->up = take(cursor, mx_max(n, used), widths.middle, sizeof(float));
     for (uint8_t i = 0; i < arch->rope_count; i++) {
         const size_t pairs = arch->rope[i].dims / 2;
         workspace->cosine[i] = take(cursor, n, pairs, sizeof(float));
@@ -144,7 +144,7 @@ static void *lay_out(struct mx_workspace *workspace, struct cursor *cursor, cons
     }
     const size_t products = mx_matmul_scratch_bytes(n, widths.cols, threads);
     const size_t heads = widths.latent_cols ? mx_matmul_heads_scratch_bytes(n, widths.latent_cols, threads) : 1;
-    const size_t scratch = mx_larger(products, heads);
+    const size_t scratch = mx_max(products, heads);
     if (!products || !heads) cursor->overflow = true;
     workspace->machine.scratch = take(cursor, 1, 1, scratch);
     workspace->parts = take(cursor, n, 1, sizeof *workspace->parts);

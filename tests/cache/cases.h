@@ -19,11 +19,11 @@ struct test_case {
     enum mx_center center;
     double softcap;
     enum mx_cpu_level cpu;
-    float bias;         /* size of the numbers of a K bias that turns; 0: none */
+    float bias;         /* size of the numbers of a K bias that rotates; 0: none */
     uint32_t rope_dims; /* with a bias; 0: k_dim, all of it */
     bool interleaved;
     bool by_token; /* decode from the start; otherwise chunks of random sizes, then a few single tokens */
-    bool coded_at_once;
+    bool quantize_immediately;
     bool sinks, slopes; /* see case_terms */
 };
 
@@ -67,7 +67,7 @@ static inline void open_case(const struct test_case *c, struct model *model, str
     request.recent = c->recent;
     request.sink = c->sink;
     request.center = c->center;
-    request.coded_at_once = c->coded_at_once;
+    request.quantize_immediately = c->quantize_immediately;
     struct mx_kv_plan_options options = {
         .key_bias = c->bias > 0 ? &model->key_bias : NULL, .context = c->length + 8, .cpu = c->cpu};
     free(scratch);

@@ -11,7 +11,7 @@ struct inside_side {
     const struct mx_kv_rotation *rotation;
 };
 
-/* [kv_heads][k_dim] each; NULL where nothing is taken off, or nothing of it turns with the position. */
+/* [kv_heads][k_dim] each; NULL where nothing is taken off, or nothing of it rotates with the position. */
 struct inside_constant {
     const float *mean, *turned;
 };

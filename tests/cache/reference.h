@@ -84,7 +84,7 @@ static inline void reference_rotate(double *x, const struct mx_kv_rotation *rota
     for (uint32_t i = 0; i < dim; i++) x[i] = y[i] * (back ? rotation->signs[i] : 1) / sqrt(dim);
 }
 
-/* Adds sign * (mean + R_t turned) of a KV head to x, its turns found by cosines and sines of the whole angle. */
+/* Adds sign * (mean + R_t rotated) of a KV head to x, its angles found by cosines and sines of the whole angle. */
 static inline void reference_constant(const struct history *history, uint32_t head, uint64_t t, double sign, double *x)
 {
     const struct inside_constant constant = inside_constant(history->cache, history->layer);
@@ -192,7 +192,7 @@ static inline void reference_read(const struct history *history, enum mx_kv_whic
     const bool plain = reference_plain(setup, layer, position, t);
     const bool sink = layer->attention.kind == MX_ATTENTION_FULL && t < setup->sink;
     for (uint32_t i = 0; i < dim; i++) {
-        if (uncoded || (plain && (sink || !setup->coded_at_once)))
+        if (uncoded || (plain && (sink || !setup->quantize_immediately)))
             x[i] = fp16[i];
         else
             x[i] = plain ? clamp_fp16((float)coded[i]) : coded[i];

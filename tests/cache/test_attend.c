@@ -137,7 +137,7 @@ static double loss(enum mx_mode mode, uint32_t dim)
     c.k_dim = c.v_dim = dim;
     c.length = LENGTH;
     c.kv_heads = c.group = 1;
-    c.coded_at_once = true;
+    c.quantize_immediately = true;
     c.cpu = mx_cpu_detect();
     float *out[2], *q = make_queries(&c);
     for (int i = 0; i < 2; i++) {
@@ -274,14 +274,14 @@ static void softcap_and_centering(void **state)
 }
 
 /* For measurements, every token is read through its codes: its own query's, and before its block is whole. */
-static void coded_at_once(void **state)
+static void quantize_immediately(void **state)
 {
     for (int mode = 0; mode < MX_MODE_COUNT; mode++) {
         for (int by_token = 0; by_token < 2; by_token++) {
             struct test_case c = base;
             c.mode = (enum mx_mode)mode;
             c.by_token = by_token;
-            c.coded_at_once = true;
+            c.quantize_immediately = true;
             c.length = 203;
             run_levels(c);
             c.sink = 16;
@@ -475,7 +475,7 @@ int main(void)
         cmocka_unit_test(masks),
         cmocka_unit_test(sinks_and_slopes),
         cmocka_unit_test(softcap_and_centering),
-        cmocka_unit_test(coded_at_once),
+        cmocka_unit_test(quantize_immediately),
         cmocka_unit_test(shared_and_boundary_layers),
         cmocka_unit_test(threads_change_nothing),
         cmocka_unit_test(truncate_and_copy),

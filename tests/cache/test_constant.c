@@ -1,8 +1,8 @@
-/* cache/: the constant part of keys. A bias that turns with the position is exact in every mode, mask, pairing and CPU
- * level, and 4-bit keys with a large bias, fixed or turning, are as good as without. */
+/* cache/: the constant part of keys. A bias that rotates with the position is exact in every mode, mask, pairing and
+ * CPU level, and 4-bit keys with a large bias, fixed or rope_bias, are as good as without. */
 #include "cache/cases.h"
 
-/* A K bias that turns, in every mode and form of rotary positions. */
+/* A K bias that rope, in every mode and form of rotary positions. */
 static void turned_bias(void **state)
 {
     static const struct shape {
@@ -37,7 +37,7 @@ static void turned_bias(void **state)
 /* Mean error of attention in symmetric turbo4 against exact fp16 keys, on keys with a large constant, recent window
  * off.
  */
-static double error_with_bias(enum mx_center center, bool by_token, float bias, bool turns)
+static double error_with_bias(enum mx_center center, bool by_token, float bias, bool rotates)
 {
     struct test_case c = base;
     c.mode = MX_MODE_TURBO4;
@@ -45,7 +45,7 @@ static double error_with_bias(enum mx_center center, bool by_token, float bias, 
     c.length = 280;
     c.by_token = by_token;
     c.cpu = mx_cpu_detect();
-    c.bias = turns ? bias : 0;
+    c.bias = rotates ? bias : 0;
     struct mx_pool *pool;
     struct model model;
     struct mx_sequence *cache;
@@ -56,7 +56,7 @@ static double error_with_bias(enum mx_center center, bool by_token, float bias, 
     struct mx_random random = {17};
     const size_t numbers = (size_t)c.kv_heads * c.k_dim;
     float fixed[2 * 64];
-    for (size_t i = 0; i < numbers; i++) fixed[i] = turns ? 0 : bias * mx_random_normal(&random);
+    for (size_t i = 0; i < numbers; i++) fixed[i] = rotates ? 0 : bias * mx_random_normal(&random);
     for (size_t i = 0; i < c.length * numbers; i++) {
         h.k[i] = mx_random_normal(&random) + fixed[i % numbers];
         h.v[i] = mx_random_normal(&random);
@@ -67,7 +67,7 @@ static double error_with_bias(enum mx_center center, bool by_token, float bias, 
     reference_encode(&h, 0, c.length / MX_BLOCK);
     memcpy(h.k_coded, h.k_fp16, c.length * numbers * sizeof *h.k_coded); /* the error of K alone */
     float *q = make_queries(&c);
-    for (size_t i = 0; turns && i < c.length * numbers * c.group; i++) q[i] /= 20; /* sees many keys all the same */
+    for (size_t i = 0; rotates && i < c.length * numbers * c.group; i++) q[i] /= 20; /* sees many keys all the same */
     float *out = calloc(c.length * numbers * c.group, sizeof(float));
     for (uint64_t at = 0; at < c.length; at += by_token ? 1 : c.length) {
         feed(cache, &h, &c, q, out, at, at + (by_token ? 1 : c.length));
@@ -99,14 +99,14 @@ static void centering_saves_keys_with_a_bias(void **state)
     assert_true(on < 0.2 && late < 0.2 && off > 3 * on);
 }
 
-/* A bias of 20 times the keys' size that turns, and one a thousand times smaller that changes nothing. */
-static void centering_saves_keys_with_a_bias_that_turns(void **state)
+/* A bias of 20 times the keys' size that rope, and one a thousand times smaller that changes nothing. */
+static void centering_saves_keys_with_a_bias_that_rotates(void **state)
 {
     const double off = error_with_bias(MX_CENTER_OFF, false, 20, true);
     const double on = error_with_bias(MX_CENTER_AUTO, false, 20, true);
     const double late = error_with_bias(MX_CENTER_AUTO, true, 20, true);
     const double none = error_with_bias(MX_CENTER_AUTO, false, 1e-3f, true);
-    print_message("keys with a turning bias in turbo4, relative error: %.3f plain, %.3f centered, %.3f decided late; "
+    print_message("keys with a rope_bias bias in turbo4, relative error: %.3f plain, %.3f centered, %.3f decided late; "
                   "%.3f without bias\n",
                   off, on, late, none);
     assert_true(on < 1.1 * none && late < 1.1 * none && off > 10 * on);
@@ -117,7 +117,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(turned_bias),
         cmocka_unit_test(centering_saves_keys_with_a_bias),
-        cmocka_unit_test(centering_saves_keys_with_a_bias_that_turns),
+        cmocka_unit_test(centering_saves_keys_with_a_bias_that_rotates),
     };
     return cmocka_run_group_tests_name("the constant part of keys", tests, NULL, NULL);
 }

@@ -37,7 +37,7 @@ static struct mx_sequence *open_cache(struct fixture *f, enum mx_mode mode, int 
     return open_with(f, &request, context);
 }
 
-/* With `bias` the keys' bias turns. */
+/* With `bias` the keys' bias rotates. */
 static void open_fixture(struct fixture *f, enum mx_mode mode, bool bias)
 {
     assert_ok(mx_pool_open(&f->pool, 1, &err));

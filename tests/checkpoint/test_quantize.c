@@ -1,4 +1,4 @@
-/* checkpoint/quantize, and with it plan, writer and companions: what is written, and that a failure leaves nothing. */
+/* checkpoint/quantize, and with it plan, writer and sidecars: what is written, and that a failure leaves nothing. */
 #include "support.h"
 
 #include <dirent.h>
@@ -11,9 +11,9 @@
 #include "base/random.h"
 #include "checkpoint/affine.h"
 #include "checkpoint/checkpoint.h"
-#include "checkpoint/companions.h"
 #include "checkpoint/floats.h"
 #include "checkpoint/quantize.h"
+#include "checkpoint/sidecars.h"
 #include "checkpoint/writer.h"
 #include "files.h"
 

@@ -57,7 +57,7 @@ static void test_examples(void **state)
         assert_ok(mx_arch_open(&arch, path, &err));
         uint32_t kv_heads = 0;
         for (uint32_t k = 0; k < arch.layer_count; k++)
-            kv_heads = mx_larger(kv_heads, mx_layer_kv_shape(&arch.layers[k]).kv_heads);
+            kv_heads = mx_max(kv_heads, mx_layer_kv_shape(&arch.layers[k]).kv_heads);
         const uint64_t growth = mx_arch_cache_elements(&arch, 40001) - mx_arch_cache_elements(&arch, 40000);
         const struct mx_parameters count = mx_arch_parameters(&arch);
         if (arch.class_ != wanted->class_ || arch.layer_count != wanted->layers || arch.head_dim != wanted->head_dim ||

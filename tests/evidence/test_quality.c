@@ -147,7 +147,7 @@ static unsigned check_divergence(const struct subject *subject, double *drift)
     struct drawn results[FIGURES];
     for (size_t i = 0; i < FIGURES; i++) {
         wanted[i] = (struct mx_kv_options){
-            .mode = figures[i].mode, .scale = figures[i].scale, .force = true, .coded_at_once = true};
+            .mode = figures[i].mode, .scale = figures[i].scale, .force = true, .quantize_immediately = true};
     }
     compare(subject, wanted, FIGURES, results);
     cJSON *list = json_of(subject->expected, "kv-quality.json");

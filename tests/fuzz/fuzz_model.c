@@ -340,7 +340,7 @@ static void run_model(struct choices *choices, const struct mx_model *model)
     options.sink = one_in(choices, 2) ? (int32_t)choose(choices, 5) * 16 : -1;
     options.boundary_v = (int32_t)choose(choices, 3);
     options.center = (enum mx_center)choose(choices, 3);
-    options.coded_at_once = one_in(choices, 8);
+    options.quantize_immediately = one_in(choices, 8);
     const uint32_t chunk = 1 + choose(choices, 80), n = 1 + choose(choices, MAX_TOKENS);
     const enum mx_cpu_level cpu = (enum mx_cpu_level)choose(choices, (unsigned)mx_cpu_detect() + 1);
     const struct mx_workspace_options space = {.chunk = chunk, .rows = 1, .cpu = cpu, .pool = pool};

@@ -163,20 +163,20 @@ static void int8_is_within_half_a_step(void **state)
     }
 }
 
-/* Tables of turns at `pairs` frequencies, tiles of them up to position 65536. */
-struct turns_fixture {
+/* Angle tables at `pairs` frequencies, tiles of them up to position 65536. */
+struct rope_fixture {
     float frequency[MAX_DIM / 2];
     _Alignas(64) float tile[256 * MAX_DIM], block[2 * MAX_DIM * MX_BLOCK], lane[MAX_DIM * MX_BLOCK];
     _Alignas(64) float half[MAX_DIM / 2 * MX_BLOCK];
     uint16_t list[MAX_DIM / 2];
-    struct mx_kv_turns turns;
-    struct mx_kv_turning turning;
+    struct mx_kv_rope rope;
+    struct mx_kv_rope_bias rope_bias;
 };
 
-/* Two of three pairs turn, or all. */
-static void make_turns(struct turns_fixture *f, uint32_t pairs, bool interleaved, bool all)
+/* Two of three pairs rotate, or all. */
+static void make_rope(struct rope_fixture *f, uint32_t pairs, bool interleaved, bool all)
 {
-    f->turning.count = 0;
+    f->rope_bias.count = 0;
     for (uint32_t p = 0; p < pairs; p++) {
         const double frequency = (double)(f->frequency[p] = powf(0.8f, (float)p));
         for (uint32_t i = 0; i < 16; i++) {
@@ -190,45 +190,45 @@ static void make_turns(struct turns_fixture *f, uint32_t pairs, bool interleaved
             f->tile[(i * pairs + p) * 2] = (float)cos((256 * i + 7.5) * frequency);
             f->tile[(i * pairs + p) * 2 + 1] = (float)sin((256 * i + 7.5) * frequency);
         }
-        if (all || p % 3 != 1) f->list[f->turning.count++] = (uint16_t)p;
+        if (all || p % 3 != 1) f->list[f->rope_bias.count++] = (uint16_t)p;
     }
-    f->turns = (struct mx_kv_turns){pairs, interleaved, f->tile, f->block, f->lane, f->half};
-    f->turning.turns = &f->turns;
-    f->turning.pairs = f->list;
+    f->rope = (struct mx_kv_rope){pairs, interleaved, f->tile, f->block, f->lane, f->half};
+    f->rope_bias.rope = &f->rope;
+    f->rope_bias.pairs = f->list;
 }
 
 /* R_t v on panels and <q, R_t v> on scores against cosines and sines of the whole angle, on every level; on panels also
  * to the bit. */
-static void what_turns_is_exact(void **state)
+static void what_rotates_is_exact(void **state)
 {
-    static struct turns_fixture f;
+    static struct rope_fixture f;
     static float panel[MX_CPU_AVX512 + 1][MAX_DIM * MX_BLOCK], w[8 * MX_KV_TILE + GUARD];
     static const uint64_t blocks_at[] = {0, 1, 17, 250, 4079};
     for (int round = 0; round < 20; round++) {
         const uint32_t pairs = 1 + (uint32_t)round * 27 % 96, dim = 2 * pairs + (uint32_t)round % 3 * 8;
         const uint32_t blocks = 1 + (uint32_t)round * 5 % 16, rows = 1 + (uint32_t)round % 8;
         const uint64_t block = blocks_at[round % 5];
-        make_turns(&f, pairs, round % 2, round % 4 == 3);
-        float v[MAX_DIM], waves[8 * MAX_DIM];
+        make_rope(&f, pairs, round % 2, round % 4 == 3);
+        float v[MAX_DIM], rope_terms[8 * MAX_DIM];
         struct mx_random random = {(uint64_t)round};
         for (uint32_t i = 0; i < dim; i++) v[i] = mx_random_normal(&random);
-        for (uint32_t i = 0; i < 8 * MAX_DIM; i++) waves[i] = mx_random_normal(&random);
+        for (uint32_t i = 0; i < 8 * MAX_DIM; i++) rope_terms[i] = mx_random_normal(&random);
         for (int level = 0; level <= (int)mx_cpu_detect(); level++) {
             const struct mx_kv_kernels *kernels = mx_kv_kernels((enum mx_cpu_level)level);
             memset(panel[level], 0, sizeof panel[level]);
-            kernels->add_turned(panel[level], v, -2, &f.turning, block);
+            kernels->add_rotated(panel[level], v, -2, &f.rope_bias, block);
             assert_memory_equal(panel[level], panel[0], sizeof panel[0]);
             for (uint32_t i = 0; i < 8 * MX_KV_TILE + GUARD; i++) w[i] = 100;
-            kernels->add_waves(w, waves, MAX_DIM, &f.turning, block, blocks, rows);
+            kernels->add_rope_bias(w, rope_terms, MAX_DIM, &f.rope_bias, block, blocks, rows);
             for (uint32_t t = 0; t < blocks * MX_BLOCK; t++) {
                 double sum[8] = {0};
-                for (uint32_t n = 0; n < f.turning.count; n++) {
+                for (uint32_t n = 0; n < f.rope_bias.count; n++) {
                     const uint32_t p = f.list[n];
                     const uint32_t i = round % 2 ? 2 * p : p, j = round % 2 ? 2 * p + 1 : p + pairs;
                     const double angle = (double)(block * MX_BLOCK + t) * (double)f.frequency[p];
                     const double c = cos(angle), s = sin(angle);
                     for (uint32_t r = 0; r < rows; r++) {
-                        sum[r] += waves[r * MAX_DIM + 2 * n] * c + waves[r * MAX_DIM + 2 * n + 1] * s;
+                        sum[r] += rope_terms[r * MAX_DIM + 2 * n] * c + rope_terms[r * MAX_DIM + 2 * n + 1] * s;
                     }
                     if (t >= MX_BLOCK) continue;
                     assert_float_equal(panel[level][i * MX_BLOCK + t], -2 * (v[i] * c - v[j] * s), 1e-5);
@@ -434,7 +434,7 @@ int main(void)
         cmocka_unit_test(scale_rules),
         cmocka_unit_test(zeros_and_not_a_number),
         cmocka_unit_test(int8_is_within_half_a_step),
-        cmocka_unit_test(what_turns_is_exact),
+        cmocka_unit_test(what_rotates_is_exact),
         cmocka_unit_test(levels_agree_to_the_bit),
         cmocka_unit_test(values_become_keys),
         cmocka_unit_test(softmax_is_exact),

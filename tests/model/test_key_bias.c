@@ -43,7 +43,7 @@ static void check_rope(struct mx_rope rope)
     assert_ok(mx_sequence_fill_random(cache, 64, 1, &err));
 
     /* All of it is to be taken, whatever a cache would choose. */
-    struct mx_kv_turning *rotated = cache->held[1].rotated;
+    struct mx_kv_rope_bias *rotated = cache->held[1].rotated;
     float whole[HEADS * DIM];
     for (int i = 0; i < HEADS * DIM; i++) whole[i] = factor * model.bias[i];
     for (uint32_t p = 0; p < rope.dims / 2; p++) rotated[1].pairs[p] = (uint16_t)p;
@@ -54,7 +54,7 @@ static void check_rope(struct mx_rope rope)
         const uint64_t t = positions[n];
         memcpy(key, model.bias + DIM, sizeof key);
         turn_by_model(&rope, model.inverse, factor, t, key);
-        cache->plan->kernels->add_turned(panel, whole + DIM, 1, &rotated[1], t / MX_BLOCK);
+        cache->plan->kernels->add_rotated(panel, whole + DIM, 1, &rotated[1], t / MX_BLOCK);
         for (uint32_t i = 0; i < rope.dims; i++) {
             /* the model's angles are f32 products: half a unit in the last place of the largest, times |(a, b)| */
             const double tolerance = 4 * (1e-6 + (double)t * 0x1p-24);

@@ -2,7 +2,7 @@
  *
  *     mutate named LIST...                  the mutants that are written down in the lists (README.md gives the form)
  *     mutate random SEED COUNT FILE...      COUNT drawn from everything that can be changed in the files; their folders
- *                                           take turns, and so do the kinds of change
+ *                                           take rope, and so do the kinds of change
  *     mutate harmless LIST                  fails unless each line of the list is found in the sources
  *
  * Prints a line for each: name, file, line number, offset and length of the text that goes, what comes in its place,
@@ -408,7 +408,7 @@ static void find_statement(const struct source *source, int t)
 static void find_word(const struct source *source, int t)
 {
     static const char *const pairs[][2] = {
-        {"mx_smaller", "mx_larger"}, {"mx_min", "mx_max"}, {"fminf", "fmaxf"}, {"fmin", "fmax"}};
+        {"mx_min", "mx_max"}, {"mx_min", "mx_max"}, {"fminf", "fmaxf"}, {"fmin", "fmax"}};
     if (is(source, t, "true")) add(source, BOOLEAN, tokens[t].at, 4, "false");
     if (is(source, t, "false")) add(source, BOOLEAN, tokens[t].at, 5, "true");
     if ((is(source, t, "if") || is(source, t, "while")) && is(source, t + 1, "(")) find_condition(source, t);

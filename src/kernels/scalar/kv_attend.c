@@ -79,21 +79,21 @@ ACCUMULATE(int8, MX_REPR_INT8, mx_kv_decode_v_int8)
 ACCUMULATE(turbo4, MX_REPR_TURBO4, mx_kv_decode_v_turbo4)
 ACCUMULATE(turbo3, MX_REPR_TURBO3, mx_kv_decode_v_turbo3)
 
-/* A wave a cos + b sin, seen from a position where the turn is e^(i u), is (a cos u + b sin u) cos + (b cos u - a sin
- * u) sin: the vector levels rest on this (simd/kv_waves_tmpl.c). */
-static void add_waves(float *w, const float *waves, size_t stride, const struct mx_kv_turning *turning, uint64_t block,
-                      uint32_t blocks, uint32_t rows)
+/* A wave a cos + b sin, seen from a position where the rotation is e^(i u), is (a cos u + b sin u) cos + (b cos u - a
+ * sin u) sin: the vector levels rest on this (simd/kv_rope_bias_tmpl.c). */
+static void add_rope_bias(float *w, const float *rope_terms, size_t stride, const struct mx_kv_rope_bias *rope_bias,
+                          uint64_t block, uint32_t blocks, uint32_t rows)
 {
-    const struct mx_kv_turns *turns = turning->turns;
+    const struct mx_kv_rope *rope = rope_bias->rope;
     for (uint32_t r = 0; r < rows; r++) {
         for (uint32_t b = 0; b < blocks; b++) {
             float *to = w + (size_t)r * MX_KV_TILE + (size_t)b * LANES;
             lanes sum = {0};
-            for (uint32_t f = 0; f < turning->count; f++) {
-                const float *wave = waves + r * stride + (size_t)f * 2;
-                const float *lane = turns->lane + (size_t)turning->pairs[f] * 2 * LANES;
+            for (uint32_t f = 0; f < rope_bias->count; f++) {
+                const float *wave = rope_terms + r * stride + (size_t)f * 2;
+                const float *lane = rope->lane + (size_t)rope_bias->pairs[f] * 2 * LANES;
                 float c, s;
-                mx_kv_turn(turns, turning->pairs[f], block + b, &c, &s);
+                mx_kv_rope_angle(rope, rope_bias->pairs[f], block + b, &c, &s);
                 sum += (wave[0] * c + wave[1] * s) * load(lane) + (wave[1] * c - wave[0] * s) * load(lane + LANES);
             }
             store(to, load(to) + sum);
@@ -132,6 +132,6 @@ void mx_kv_attend_fill_scalar(struct mx_kv_kernels *kernels)
     kernels->v[MX_REPR_INT8].accumulate = accumulate_int8;
     kernels->v[MX_REPR_TURBO4].accumulate = accumulate_turbo4;
     kernels->v[MX_REPR_TURBO3].accumulate = accumulate_turbo3;
-    kernels->add_waves = add_waves;
+    kernels->add_rope_bias = add_rope_bias;
     kernels->softmax = softmax;
 }

@@ -1,8 +1,8 @@
 /* What stands beside the weights of a converted checkpoint: its config.json with the quantization written in, and the
  * tokenizer and other small files of the source.
  */
-#ifndef MX_CHECKPOINT_COMPANIONS_H
-#define MX_CHECKPOINT_COMPANIONS_H
+#ifndef MX_CHECKPOINT_SIDECARS_H
+#define MX_CHECKPOINT_SIDECARS_H
 
 #include "base/str.h"
 #include "checkpoint/plan.h"
@@ -19,6 +19,6 @@ mx_status mx_write_quantized_config(struct mx_checkpoint_writer *writer, const c
                                     const struct mx_quant *quant, const struct mx_plan *plan, struct mx_error *err);
 
 /* Copies tokenizer, templates, generation settings and licences. */
-mx_status mx_copy_companions(struct mx_checkpoint_writer *writer, const char *source, struct mx_error *err);
+mx_status mx_copy_sidecars(struct mx_checkpoint_writer *writer, const char *source, struct mx_error *err);
 
 #endif

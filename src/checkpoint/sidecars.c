@@ -1,5 +1,5 @@
 /* Files beside the weights. */
-#include "checkpoint/companions.h"
+#include "checkpoint/sidecars.h"
 
 #include <dirent.h>
 #include <errno.h>
@@ -43,7 +43,7 @@ static mx_status copy_file(struct mx_checkpoint_writer *writer, const char *sour
     return status;
 }
 
-mx_status mx_copy_companions(struct mx_checkpoint_writer *writer, const char *source, struct mx_error *err)
+mx_status mx_copy_sidecars(struct mx_checkpoint_writer *writer, const char *source, struct mx_error *err)
 {
     DIR *stream = opendir(source);
     if (!stream) return mx_fail(err, MX_ERR_IO, "%s: %s", source, strerror(errno));

@@ -5,18 +5,18 @@
 
 #define ENDS(kind, field)                                                                                              \
     {                                                                                                                  \
-        MX_PLACE_##kind, offsetof(struct mx_weights, field)                                                            \
+        MX_SLOT_##kind, offsetof(struct mx_weights, field)                                                             \
     }
 #define LAYER(kind, field)                                                                                             \
     {                                                                                                                  \
-        MX_PLACE_##kind, offsetof(struct mx_layer_weights, field)                                                      \
+        MX_SLOT_##kind, offsetof(struct mx_layer_weights, field)                                                       \
     }
 #define EXPERT(field)                                                                                                  \
     {                                                                                                                  \
-        MX_PLACE_EXPERT, offsetof(struct mx_feed_forward_weights, field)                                               \
+        MX_SLOT_EXPERT, offsetof(struct mx_feed_forward_weights, field)                                                \
     }
 
-static const struct mx_place places[MX_ROLE_COUNT] = {
+static const struct mx_slot places[MX_ROLE_COUNT] = {
     [MX_ROLE_EMBEDDING] = ENDS(LINEAR, embedding),
     [MX_ROLE_POSITIONS] = ENDS(LINEAR, positions),
     [MX_ROLE_EMBEDDING_NORM] = ENDS(NORM, embedding_norm),
@@ -177,7 +177,7 @@ static const struct mx_place places[MX_ROLE_COUNT] = {
     [MX_ROLE_SHARED_EXPERT_GATE] = LAYER(LINEAR, experts.shared_gate),
 };
 
-struct mx_place mx_weights_place(enum mx_role role)
+struct mx_slot mx_weights_slot(enum mx_role role)
 {
     return places[role];
 }
