@@ -291,8 +291,8 @@ static void evidence_overrides_rules(void **state)
     assert_int_equal(advice.lines[MX_RANGE_MEDIUM].suggested, MX_MODE_INT8);
 
     cells[1].plan.recent -= 16;
-    evidence.model.parameters =
-        7000000; /* a toy's speed at short contexts, where weights decide, is not this model's */
+    request.prefer_memory = false; /* a toy's speed at short contexts, where weights decide, is not this model's */
+    evidence.model.parameters = 7000000;
     assert_ok(mx_kv_advise(&advice, &arch, &request, &err));
     assert_false(advice.lines[MX_RANGE_SHORT].from_evidence);
     assert_true(advice.lines[MX_RANGE_MEDIUM].from_evidence);
