@@ -2,10 +2,10 @@
 # Several texts that decode together on the qwen3-0.6b shape (random weights, 4 bits), and a beginning that many prompts
 # have in common (the bundled model). Writes bench/results/parallel.txt. Runs of 1, 2, 4, 8 and 16 texts alternate, so
 # that a busy machine slows all alike; medians of the rounds are shown, and ratios are medians of each round's ratio.
-# usage: bench/parallel.sh [ROUNDS [OLD_PROGRAM]]     OLD_PROGRAM: another mlxcel, compared on one text in turns
+# usage: bench/parallel.sh [ROUNDS [OLD_PROGRAM [OLD_ROUNDS]]]     OLD_PROGRAM: another mlxcel, compared on one text
 set -euo pipefail
 cd "$(dirname "$0")/.."
-rounds=${1:-5} old=${2:-}
+rounds=${1:-5} old=${2:-} old_rounds=${3:-${1:-5}}
 build=build/release model=build/models/qwen3-0.6b-q4
 mkdir -p bench/results build/models
 [ -d "$model" ] || "$build/tools/make-checkpoint" qwen3-0.6b -o "$model" --bits 4 --group-size 64
@@ -74,7 +74,7 @@ deep() {
 alone() {
     local round depth mode which
     [ -n "$old" ] || return 0
-    for ((round = 0; round < rounds; round++)); do
+    for ((round = 0; round < old_rounds; round++)); do
         for depth in 0 4096 16384 32768; do
             for mode in fp16 int8 int8+turbo4 fp16+turbo4 fp16+turbo3 turbo4 turbo4-delegated; do
                 for which in "$old" "$build/mlxcel" "$build/mlxcel" "$old"; do
@@ -84,8 +84,9 @@ alone() {
         done
     done
     echo
-    echo "one text, decode, new over old in turns (old new new old): depth:mode, median of $rounds ratios"
+    echo "one text, decode, new over old in turns (old new new old): depth:mode, median of $old_rounds; then of all cells"
     medians <"$work/alone"
+    sed 's/^[^ ]*/all/' "$work/alone" | medians
 }
 common() {
     local text i
