@@ -55,14 +55,14 @@ static bool look_for(struct mx_reader *reader, const struct mx_tensor_spec *spec
     return false;
 }
 
-/* Whether a stack of experts' matrices can only be meant transposed: exporters of one family differ (Qwen3-VL's before
- * and after transformers 5). Where it is square, the layer's output matrices tell. */
+/* Whether a stack of experts' matrices is stored transposed. Exporters of one family differ (Qwen3-VL's before and
+ * after transformers 5), so its shape tells; where that is square, the shape of the layer's output matrices. */
 static bool lies_across(struct mx_reader *reader, const struct mx_found *found)
 {
     const struct mx_tensor_source *source = &found->source;
     const struct mx_tensor_spec *spec = found->spec;
-    if (!spec->count || source->each || source->flat || source->transposed) return false;
-    if (source->rows == spec->cols && spec->role != MX_ROLE_EXPERT_DOWN) {
+    if (!spec->count || source->each || source->flat) return source->transposed;
+    if (source->rows == spec->cols) {
         const struct mx_tensor_spec down = {.role = MX_ROLE_EXPERT_DOWN,
                                             .layer = spec->layer,
                                             .count = spec->count,
@@ -70,18 +70,20 @@ static bool lies_across(struct mx_reader *reader, const struct mx_found *found)
                                             .cols = spec->rows};
         struct mx_found other;
         char first[MX_NAME_SIZE];
-        return down.rows != down.cols && look_for(reader, &down, &other, first) && lies_across(reader, &other);
+        const bool tells = spec->role != MX_ROLE_EXPERT_DOWN && down.rows != down.cols;
+        return tells && look_for(reader, &down, &other, first) ? lies_across(reader, &other) : source->transposed;
     }
     const struct mx_tensor *tensor = mx_checkpoint_find(reader->checkpoint, source->module);
-    return tensor && tensor->rank == 3 && source->rows != spec->cols && tensor->shape[1] == spec->cols &&
-           tensor->shape[2] == source->rows;
+    if (!tensor || tensor->rank != 3) return source->transposed;
+    if (tensor->shape[1] == spec->cols && tensor->shape[2] == source->rows) return true;
+    return source->transposed && !(tensor->shape[1] == source->rows && tensor->shape[2] == spec->cols);
 }
 
 mx_status mx_reader_find(struct mx_reader *reader, const struct mx_tensor_spec *spec, struct mx_found *found)
 {
     char first[MX_NAME_SIZE];
     if (look_for(reader, spec, found, first)) {
-        found->source.transposed |= lies_across(reader, found);
+        found->source.transposed = lies_across(reader, found);
         return MX_OK;
     }
     return mx_checkpoint_missing(reader->checkpoint, first, reader->err);
