@@ -36,7 +36,7 @@ checked() { # cppcheck over every file, told that _Noreturn means it; a template
     for level in avx2 avx512; do
         printf '%s\n' "${units[@]}" | grep '_tmpl\.c$' | xargs cppcheck "${common[@]}" "-DMX_LEVEL=$level" \
             "-DMX_LEVEL_INDEX=MX_CPU_${level^^}" "-DMX_VECTOR_H=\"kernels/$level/vector.h\"" \
-            "-DMX_CODED_H=\"kernels/$level/kv_coded.h\"" || return 1
+            "-DMX_CODED_H=\"kernels/$level/kv_coded.h\"" "-DMX_TURN_H=\"kernels/$level/kv_turn.h\"" || return 1
     done
 }
 no_stray_bytes() { # tabs, trailing blanks, a missing last newline, text that is not UTF-8

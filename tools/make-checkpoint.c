@@ -161,7 +161,7 @@ static void add_matrices(struct tensors *t, const struct mx_tensor_source *sourc
 static void add_floats(struct tensors *t, const char *module, const char *bare, size_t rows, size_t cols, bool bias)
 {
     char part[MX_NAME_SIZE];
-    unsigned parts = 0;
+    unsigned parts = 1;
     while (mx_name_part(part, module, parts)) parts++;
     const size_t share = (rows + parts - 1) / parts;
     for (unsigned i = 0; mx_name_part(part, module, i); i++) {

@@ -245,8 +245,8 @@ static void gpt_oss_blocks(void **state)
     mx_checkpoint_close(checkpoint);
     for (int layer = 0; layer < 2; layer++) put_experts(copies, layer, &random);
     static const char *const quantization[FORMS] = {
-        "{ \"quantization_config\": {\"quant_method\": \"mxfp4\", \"modules_to_not_convert\": "
-        "[\"model.layers.*.self_attn\"]},",
+        ("{ \"quantization_config\": {\"quant_method\": \"mxfp4\", \"modules_to_not_convert\": "
+         "[\"model.layers.*.self_attn\"]},"),
         "{ \"quantization\": {\"mode\": \"mxfp4\", \"bits\": 4, \"group_size\": 32},", "{"};
     for (int form = 0; form < FORMS; form++) {
         char *config = replaced(config_of(DATA "gpt_oss"), "\"intermediate_size\": 24", "\"intermediate_size\": 32");

@@ -287,7 +287,7 @@ void mx_fill_zamba2(struct mx_build *build)
     const double low = mx_config_number(config, "time_step_min", 0, 1e9, 0.001);
     const bool adapted = mx_config_flag(config, "use_shared_attention_adapter|use_shared_attention_lora", false);
     const bool listed = mx_config_find(config, "layers_block_type|layer_types|hybrid_layer_ids") != NULL;
-    uint32_t uses = 0, block = 0, owners[MX_ARCH_MAX_LAYERS]; /* of the blocks: their first layers */
+    uint32_t uses = 0, block = 0, owners[MX_ARCH_MAX_LAYERS] = {0}; /* of the blocks: their first layers */
     if (!listed && arch->layer_count != 54) mx_config_need(config, "layers_block_type|hybrid_layer_ids", 1, 1);
     zamba_heads(build);
     if (!mx_config_flag(config, "use_mem_rope", false)) arch->rope_count = 0;
