@@ -82,7 +82,7 @@ static mx_status read_prompt(struct job *job, struct mx_str *text)
     }
     if (!options->prompt) return mx_read_text(options->file, text, job->err);
     mx_str_puts(text, options->prompt);
-    return MX_OK;
+    return mx_str_failed(text) ? mx_fail_memory(job->err, "the prompt", strlen(options->prompt)) : MX_OK;
 }
 
 static mx_status encode_prompt(struct job *job, const struct mx_str *text)

@@ -1,6 +1,7 @@
 /* `mlxcel tokenize`: what a text is as token ids, and what ids are as text. */
 #include <stddef.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include "base/file.h"
 #include "cli/chat_flags.h"
@@ -103,10 +104,12 @@ static mx_status read_input(const struct mx_cli *cli, const struct options *opti
     const char *folder;
     mx_status status = MX_OK;
     if (options->chat.chat) read = &turn;
-    if (options->text)
+    if (options->text) {
         mx_str_puts(read, options->text);
-    else if (!options->chat.messages)
+        if (mx_str_failed(read)) status = mx_fail_memory(err, "the text", strlen(options->text));
+    } else if (!options->chat.messages) {
         status = mx_read_text(options->file, read, err);
+    }
     if (status == MX_OK && options->chat.chat) {
         status = mx_conversation_read(&conversation, &options->chat, &turn, err);
         if (status == MX_OK) status = mx_model_folder(&options->engine, buffer, sizeof buffer, &folder, err);

@@ -137,6 +137,6 @@ mx_status mx_reply_end(struct mx_reply *reply, struct mx_error *err)
             mx_stop_finish(&reply->stop, emit, reply);
         }
     }
-    if (!mx_str_failed(&generation->text)) return MX_OK;
+    if (!mx_str_failed(&generation->text) && !mx_str_failed(&reply->stop.held)) return MX_OK;
     return mx_fail_memory(err, "the text", generation->text.length);
 }
