@@ -36,16 +36,19 @@ static void add_mixers(cJSON *one, const struct mx_arch *arch)
 }
 
 /* The cache modes that run as they are asked for. */
-static void add_modes(cJSON *one, const struct mx_arch *arch)
+static mx_status add_modes(cJSON *one, const struct mx_arch *arch, struct mx_error *err)
 {
     cJSON *list = cJSON_AddArrayToObject(one, "modes");
     for (enum mx_mode mode = 0; arch->runnable && mode < MX_MODE_COUNT; mode++) {
         struct mx_kv_options options = mx_kv_options_default();
         struct mx_kv_setup setup;
         options.mode = mode;
-        if (mx_kv_resolve(&setup, &options, arch, NULL) == MX_OK && setup.mode == mode)
+        const mx_status status = mx_kv_resolve(&setup, &options, arch, err);
+        if (status == MX_ERR_MEMORY) return status; /* any other: it does not run */
+        if (status == MX_OK && setup.mode == mode)
             cJSON_AddItemToArray(list, cJSON_CreateString(mx_mode_info(mode)->name));
     }
+    return MX_OK;
 }
 
 static mx_status print_json(const struct mx_family_entry *entries, size_t count, struct mx_error *err)
@@ -59,7 +62,7 @@ static mx_status print_json(const struct mx_family_entry *entries, size_t count,
         cJSON_AddStringToObject(one, "class", mx_class_name(entries[i].class_));
         cJSON_AddBoolToObject(one, "runs", status == MX_OK && arch.runnable);
         if (status == MX_OK && !arch.runnable) cJSON_AddStringToObject(one, "why", arch.not_runnable);
-        if (status == MX_OK) add_modes(one, &arch);
+        if (status == MX_OK) status = add_modes(one, &arch, err);
         if (status == MX_OK) add_mixers(one, &arch);
         cJSON_AddItemToArray(root, one);
         mx_arch_free(&arch);
