@@ -12,6 +12,7 @@
 #include "base/file.h"
 #include "base/units.h"
 #include "cli/output.h"
+#include "cli/process.h"
 #include "cli/table.h"
 #include "records/store.h"
 
@@ -19,16 +20,8 @@
 static bool find_shipped(char *path, size_t size)
 {
     static const char *const places[] = {"../../evidence", "../share/mlxcel/evidence"};
-    char program[1024];
-    const ssize_t length = readlink("/proc/self/exe", program, sizeof program - 1);
-    if (length <= 0) return false;
-    program[length] = '\0';
-    char *slash = strrchr(program, '/');
-    if (!slash) return false;
-    *slash = '\0';
-    for (size_t i = 0; i < sizeof places / sizeof *places; i++) {
-        if (snprintf(path, size, "%s/%s", program, places[i]) < (int)size && mx_is_directory(path)) return true;
-    }
+    for (size_t i = 0; i < sizeof places / sizeof *places; i++)
+        if (mx_process_beside(path, size, places[i]) && mx_is_directory(path)) return true;
     return false;
 }
 

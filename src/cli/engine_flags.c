@@ -12,7 +12,7 @@
 #include "cli/output.h"
 #include "cli/process.h"
 
-static const char bundled[] = "models/demo-llama-7m";
+#define BUNDLED "models/demo-llama-7m"
 static const size_t TEXT_LIMIT = (size_t)1 << 30; /* bytes of a text or token file */
 
 mx_status mx_model_folder(const struct mx_engine_flags *flags, char *buffer, size_t size, const char **folder,
@@ -27,19 +27,13 @@ mx_status mx_model_folder(const struct mx_engine_flags *flags, char *buffer, siz
         return fits ? MX_OK
                     : mx_fail(err, MX_ERR_ARGUMENT, "%s: a path of more than %zu bytes", flags->model, size - 1);
     }
-    snprintf(buffer, size, "%s", bundled);
+    snprintf(buffer, size, "%s", BUNDLED);
     if (mx_is_directory(buffer)) return MX_OK;
-    char program[3072];
-    const ssize_t length = readlink("/proc/self/exe", program, sizeof program - 1);
-    program[length > 0 ? length : 0] = '\0';
-    char *slash = strrchr(program, '/');
-    if (slash) *slash = '\0';
-    static const char *const places[] = {"../..", "../share/mlxcel"}; /* of build/PRESET/, of PREFIX/bin/ */
-    for (size_t i = 0; slash && i < 2; i++) {
-        snprintf(buffer, size, "%s/%s/%s", program, places[i], bundled);
-        if (mx_is_directory(buffer)) return MX_OK;
-    }
-    return mx_fail(err, MX_ERR_ARGUMENT, "the bundled model (%s) is not here; give a model's folder with -m", bundled);
+    static const char *const places[] = {"../../" BUNDLED,
+                                         "../share/mlxcel/" BUNDLED}; /* of build/PRESET/, of PREFIX/bin/ */
+    for (size_t i = 0; i < sizeof places / sizeof *places; i++)
+        if (mx_process_beside(buffer, size, places[i]) && mx_is_directory(buffer)) return MX_OK;
+    return mx_fail(err, MX_ERR_ARGUMENT, "the bundled model (" BUNDLED ") is not here; give a model's folder with -m");
 }
 
 mx_status mx_engine_open(struct mx_session **session, const struct mx_cli *cli, const struct mx_engine_flags *flags,

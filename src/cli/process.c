@@ -164,3 +164,12 @@ bool mx_process_wait_input(int descriptor)
         if (waiting[1].revents) (void)!read(wake[0], heard, sizeof heard); /* from a signal whose flag was lowered */
     }
 }
+
+bool mx_process_beside(char *path, size_t size, const char *name)
+{
+    const ssize_t length = readlink("/proc/self/exe", path, size);
+    if (length <= 0 || (size_t)length >= size) return false;
+    size_t folder = (size_t)length;
+    while (folder > 0 && path[folder - 1] != '/') folder--;
+    return folder > 0 && (size_t)snprintf(path + folder, size - folder, "%s", name) < size - folder;
+}

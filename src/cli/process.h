@@ -14,6 +14,7 @@
 
 #include <stdatomic.h>
 #include <stdbool.h>
+#include <stddef.h>
 
 /* To be called first. Descriptors 0 to 2 that are closed are opened, such that reading or writing them fails: else the
  * next file opened would be taken for them. `interrupted` is raised by signals, and may be lowered by who has heard. */
@@ -24,5 +25,9 @@ int mx_process_signal(void);
 
 /* Waits until there is something to read, or an end or error. False if the flag was raised before. */
 bool mx_process_wait_input(int descriptor);
+
+/* The path of `name` relative to the folder in which this program's file lies, into path [size]; false where that
+ * folder is not known or the path is too long. It says nothing of what is there. */
+bool mx_process_beside(char *path, size_t size, const char *name);
 
 #endif
