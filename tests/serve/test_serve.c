@@ -520,6 +520,11 @@ static void refuses_beyond_its_queue_and_drains(void **state)
         if (clients[i].status != 429) continue;
         busy++;
         assert_non_null(strstr(clients[i].head, "Retry-After:"));
+        char *said = client_read_body(&clients[i]);
+        const char *number = strstr(said, "\"message\": \"");
+        assert_non_null(number);
+        assert_in_range(atoi(number + strlen("\"message\": \"")), 1, ACCEPTED); /* the refused take no place */
+        free(said);
     }
     assert_true(busy > 0);
     kill(server.process, SIGTERM);
