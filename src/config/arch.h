@@ -133,6 +133,13 @@ enum mx_router_bias {
     MX_ROUTER_BIAS_SCORE,  /* an ordinary bias of the router's matrix (gpt-oss) */
 };
 
+/* What the output matrix is divided by before it is used. */
+enum mx_head_unit {
+    MX_HEAD_AS_IS,
+    MX_HEAD_UNIT_ROWS,    /* each row by its length (Baichuan 2) */
+    MX_HEAD_UNIT_COLUMNS, /* each column by its length (Ling's norm_head) */
+};
+
 struct mx_experts {
     uint32_t count, used; /* routed experts per layer, and how many each token takes */
     bool normalize;       /* the weights of the experts taken are divided by their sum */
@@ -190,6 +197,7 @@ struct mx_arch {
     bool no_final_norm;  /* the output matrix sees the last layer's sum as it is (OPT-350m) */
     bool head_dense;     /* a dense layer, its activation and a norm before the output matrix (ModernBERT) */
     bool head_dense_bias;
+    enum mx_head_unit head_unit;
     uint32_t text_limit; /* the model computes otherwise beyond so many tokens, which the engine does not; 0: none */
     uint32_t further_layers;  /* behind layer_count, that only guess more tokens (multi-token prediction) */
     bool residual_weights;    /* a weight per element for each residual (Doge) */

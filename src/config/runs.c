@@ -162,6 +162,16 @@ static const char *lacks_router_bias(enum mx_router_bias bias)
     return "router bias of that kind";
 }
 
+static const char *lacks_head_unit(enum mx_head_unit unit)
+{
+    switch (unit) {
+    case MX_HEAD_AS_IS:
+    case MX_HEAD_UNIT_ROWS:
+    case MX_HEAD_UNIT_COLUMNS: return NULL;
+    }
+    return "output matrix normalized in that way";
+}
+
 static void ask(struct mx_arch *arch, const char *lacks)
 {
     if (lacks) mx_arch_refuse(arch, "the engine has no %s", lacks);
@@ -290,6 +300,7 @@ void mx_arch_decide_runs(struct mx_arch *arch)
     ask(arch, lacks_qk_norm(arch->qk_norm));
     ask(arch, lacks_positions(arch->positions));
     ask(arch, lacks_router_bias(arch->experts.router_bias));
+    ask(arch, lacks_head_unit(arch->head_unit));
     for (uint8_t i = 0; i < arch->rope_count; i++) ask_rope(arch, &arch->rope[i]);
     for (uint32_t i = 0; i < arch->layer_count; i++) ask_layer(arch, &arch->layers[i]);
     refuse_if(arch, arch->attention_out_scale != 1 && (arch->qkv_bias || arch->o_bias),

@@ -219,17 +219,21 @@ static void embed_piece(void *context, size_t first, size_t last)
     }
 }
 
-struct cap {
+struct finish {
     const struct mx_run *run;
     float *logits;
 };
 
-static void cap_piece(void *context, size_t first, size_t last)
+static void finish_piece(void *context, size_t first, size_t last)
 {
-    const struct cap *job = context;
+    const struct finish *job = context;
     const struct mx_arch *arch = job->run->arch;
     float *logits = job->logits + first * arch->vocab;
     const size_t count = (last - first) * arch->vocab;
+    if (arch->head_unit == MX_HEAD_UNIT_ROWS) {
+        for (size_t i = 0; i < count; i += arch->vocab)
+            job->run->kernels->mul(logits + i, job->run->model->weights.head_scale, arch->vocab);
+    }
     if (arch->logit_scale != 1) job->run->kernels->scale(logits, (float)arch->logit_scale, count);
     if (arch->logit_softcap > 0) {
         job->run->kernels->scale(logits, (float)(1 / arch->logit_softcap), count);
@@ -256,11 +260,16 @@ static void make_logits(struct mx_run *run, size_t count)
     struct mx_workspace *workspace = run->workspace;
     if (run->arch->head_dense) run_head_dense(run, count);
     const struct mx_linear *head = &run->model->weights.head;
+    if (run->arch->head_unit == MX_HEAD_UNIT_COLUMNS) {
+        for (size_t i = 0; i < count; i++)
+            run->kernels->mul(workspace->normed + i * run->arch->hidden, run->model->weights.head_scale,
+                              run->arch->hidden);
+    }
     const struct mx_matmul_job job = {&head->matrix, head->bias, workspace->logits, head->matrix.rows, false};
     mx_matmul_many(&workspace->machine, &job, 1, workspace->normed, run->arch->hidden, count);
-    if (run->arch->logit_scale != 1 || run->arch->logit_softcap > 0) {
-        struct cap cap = {run, workspace->logits};
-        mx_rows(run->pool, count, cap_piece, &cap);
+    if (run->arch->logit_scale != 1 || run->arch->logit_softcap > 0 || run->arch->head_unit == MX_HEAD_UNIT_ROWS) {
+        struct finish finish = {run, workspace->logits};
+        mx_rows(run->pool, count, finish_piece, &finish);
     }
 }
 

@@ -392,6 +392,32 @@ static mx_status make_slopes(struct loader *loader)
     return MX_OK;
 }
 
+/* The lengths of the output matrix's rows or columns, which what comes out, or goes in, is divided by: the matrix
+ * itself stays where it lies. MLX's conversions are divided already: then the lengths are 1, but for rounding. */
+static mx_status measure_head(struct loader *loader)
+{
+    const struct mx_arch *arch = loader->reader.arch;
+    const struct mx_matrix *head = &loader->weights->head.matrix;
+    const bool rows = arch->head_unit == MX_HEAD_UNIT_ROWS;
+    if (arch->head_unit == MX_HEAD_AS_IS) return MX_OK;
+    const size_t count = rows ? head->rows : head->cols;
+    float *scale = mx_arena_array(loader->reader.arena, count, sizeof *scale);
+    double *squares = calloc(count, sizeof *squares);
+    float *row = malloc(head->cols * sizeof *row);
+    for (size_t i = 0; scale && squares && row && i < head->rows; i++) {
+        mx_matrix_row(head, i, row);
+        for (size_t j = 0; j < head->cols; j++) squares[rows ? i : j] += (double)row[j] * row[j];
+    }
+    for (size_t i = 0; scale && squares && row && i < count; i++) /* the references' guards against zeros */
+        scale[i] = (float)(1 / (rows ? fmax(sqrt(squares[i]), 1e-12) : sqrt(squares[i]) + 1e-7));
+    const bool done = scale && squares && row;
+    free(squares);
+    free(row);
+    if (!done) return mx_fail_memory(loader->reader.err, "the output matrix's lengths", count * sizeof *scale);
+    loader->weights->head_scale = scale;
+    return MX_OK;
+}
+
 static mx_status resolve(struct loader *loader)
 {
     const struct mx_arch *arch = loader->reader.arch;
@@ -404,6 +430,7 @@ static mx_status resolve(struct loader *loader)
     MX_TRY(mx_tensors_each(arch, read_tensor, loader));
     MX_TRY(make_slopes(loader));
     if (arch->tied) weights->head.matrix = weights->embedding.matrix;
+    MX_TRY(measure_head(loader));
     weights->converted_bytes = loader->reader.converted_bytes;
     return check_leftovers(&loader->reader, &weights->skipped);
 }

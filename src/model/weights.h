@@ -147,7 +147,8 @@ struct mx_weights {
     struct mx_norm_weights final_norm;
     struct mx_linear head_dense; /* [hidden, hidden]: before the output matrix */
     struct mx_norm_weights head_norm;
-    struct mx_linear head; /* [vocab, hidden]; the embedding itself where tied */
+    struct mx_linear head;   /* [vocab, hidden]; the embedding itself where tied */
+    const float *head_scale; /* 1 / length: of each row [vocab] or column [hidden], as arch.head_unit says; or NULL */
     struct mx_layer_weights *layers;
     uint64_t step_bytes;      /* of matrices that decoding one token reads */
     size_t skipped;           /* tensors of a wrapper's other parts (vision, audio): not read */

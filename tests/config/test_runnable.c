@@ -262,8 +262,11 @@ static void test_kin(void **state)
     mx_arch_free(&arch);
     arch = parse("{\"model_type\":\"baichuan\",\"max_position_embeddings\":4096,\"hidden_size\":64,"
                  "\"num_hidden_layers\":4,\"num_attention_heads\":4,\"intermediate_size\":96,\"vocab_size\":125696}");
-    assert_false(arch.runnable);
-    assert_non_null(strstr(arch.not_runnable, "normalized rows"));
+    assert_true(arch.runnable && arch.head_unit == MX_HEAD_UNIT_ROWS);
+    mx_arch_free(&arch);
+    arch = parse("{\"model_type\":\"bailing_moe\",\"norm_head\":true,\"num_experts\":8,\"num_experts_per_tok\":2," SIZES
+                 "}");
+    assert_true(arch.runnable && arch.head_unit == MX_HEAD_UNIT_COLUMNS);
     mx_arch_free(&arch);
     arch = parse("{\"model_type\":\"qwen\",\"seq_length\":2048," SIZES "}");
     assert_int_equal(arch.text_limit, 2048);

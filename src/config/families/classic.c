@@ -234,14 +234,13 @@ void mx_fill_chatglm(struct mx_build *build)
         arch->layers[i].attention.kv_heads = grouped ? build->kv_heads : build->heads;
 }
 
-/* 7B rotates; 13B, whose config gives no max_position_embeddings, takes slopes off its scores. Baichuan 2 normalizes
- * the rows of its output matrix. */
+/* 7B rotates; 13B, whose config gives no max_position_embeddings, takes slopes off its scores. Baichuan 2, known by its
+ * vocabulary or by the loss that it was trained with, normalizes the rows of its output matrix. */
 void mx_fill_baichuan(struct mx_build *build)
 {
     struct mx_arch *arch = build->arch;
     enum { SECOND = 125696 }; /* its vocabulary */
-    if (arch->vocab == SECOND)
-        mx_arch_refuse(arch, "the engine has no output matrix with normalized rows (Baichuan 2)");
+    if (arch->vocab == SECOND || mx_config_find(build->config, "z_loss_weight")) arch->head_unit = MX_HEAD_UNIT_ROWS;
     if (mx_config_find(build->config, "max_position_embeddings")) return;
     arch->positions = MX_POSITIONS_ALIBI;
     arch->rope_count = 0;

@@ -505,8 +505,7 @@ void mx_fill_solar_open(struct mx_build *build)
 void mx_fill_bailing(struct mx_build *build)
 {
     struct mx_arch *arch = build->arch;
-    if (mx_config_flag(build->config, "norm_head", false))
-        mx_arch_refuse(arch, "the engine has no output matrix with normalized rows");
+    if (mx_config_flag(build->config, "norm_head", false)) arch->head_unit = MX_HEAD_UNIT_COLUMNS;
     if (mx_config_flag(build->config, "multi_gate", false))
         mx_arch_refuse(arch, "the engine has no router per modality");
 }

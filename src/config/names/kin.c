@@ -41,7 +41,10 @@ const struct mx_names mx_names_bailing = {
             [MX_ROLE_K] = "",
             [MX_ROLE_V] = "",
             [MX_ROLE_O] = "attention.dense",
+            [MX_ROLE_Q_NORM] = "attention.query_layernorm",
+            [MX_ROLE_K_NORM] = "attention.key_layernorm",
             [MX_ROLE_ROUTER] = "mlp.gate|mlp.gate.gate_proj",
+            [MX_ROLE_ROUTER_BIAS] = "mlp.gate.expert_bias",
         },
     .fused =
         {
