@@ -111,7 +111,8 @@ void mx_build_experts(struct mx_build *build)
         experts->bias = arch->mlp_bias;
         experts->router_bias = family->router_bias;
         char scoring[32];
-        const bool said = mx_config_text(config, "scoring_func|expert_selection_fn|score_function", scoring, sizeof scoring);
+        const bool said =
+            mx_config_text(config, "scoring_func|expert_selection_fn|score_function", scoring, sizeof scoring);
         experts->sigmoid = said ? !strcmp(scoring, "sigmoid") : family->sigmoid;
         const uint32_t groups = mx_config_whole(config, "n_group|num_expert_group", 0, MX_ARCH_MAX_EXPERTS, 0);
         const uint32_t groups_used = mx_config_whole(config, "topk_group", 0, MX_ARCH_MAX_EXPERTS, 0);
