@@ -18,7 +18,8 @@ struct mx_bench_options {
     uint32_t repeat;          /* at least 1 */
     uint32_t parallel;        /* texts that decode together, each with a cache of its own at the depth; 0: 1 */
     bool fill_random;
-    double read_bandwidth;   /* bytes per second, where it is known already; 0: measured first */
+    double read_bandwidth;   /* bytes per second, where it is known already; 0: measured, the best before the run and
+                                after each depth */
     struct mx_kv_options kv; /* the mode is replaced by each of `modes` */
 };
 
@@ -37,7 +38,7 @@ struct mx_bench_cell {
 };
 
 struct mx_bench {
-    double read_bandwidth;       /* bytes per second */
+    double read_bandwidth;       /* bytes per second: the best of the run */
     struct mx_bench_cell *cells; /* [count]: depth by depth, in each the modes in the order given */
     size_t count;
 };
