@@ -23,19 +23,30 @@ static float *marked(const struct mx_sequence *sequence, const struct kv_mark *m
     return (float *)(void *)(sequence->own + plan->marks_at + mark->slot * plan->mark_bytes);
 }
 
-void mx_sequence_mark(struct mx_sequence *sequence)
+uint8_t *kv_marks_states(const struct mx_sequence *sequence, uint32_t index)
+{
+    return (uint8_t *)marked(sequence, &sequence->marks[index]);
+}
+
+void kv_marks_add(struct mx_sequence *sequence, uint64_t length, const void *states)
 {
     const struct mx_kv_plan *plan = sequence->plan;
-    if (!plan->states || !plan->marks || !sequence->length) return;
-    if (sequence->mark_count && sequence->marks[sequence->mark_count - 1].length == sequence->length) return;
     if (sequence->mark_count == plan->marks) {
         const struct kv_mark oldest = sequence->marks[0];
         memmove(sequence->marks, sequence->marks + 1, (plan->marks - 1) * sizeof oldest);
         sequence->marks[--sequence->mark_count] = oldest;
     }
     struct kv_mark *mark = &sequence->marks[sequence->mark_count++];
-    mark->length = sequence->length;
-    memcpy(marked(sequence, mark), states(sequence), plan->mark_bytes);
+    mark->length = length;
+    memcpy(marked(sequence, mark), states, plan->mark_bytes);
+}
+
+void mx_sequence_mark(struct mx_sequence *sequence)
+{
+    const struct mx_kv_plan *plan = sequence->plan;
+    if (!plan->states || !plan->marks || !sequence->length) return;
+    if (sequence->mark_count && sequence->marks[sequence->mark_count - 1].length == sequence->length) return;
+    kv_marks_add(sequence, sequence->length, states(sequence));
 }
 
 const struct kv_mark *kv_marks_find(const struct mx_sequence *sequence, uint64_t length)

@@ -12,6 +12,13 @@ const struct kv_mark *kv_marks_find(const struct mx_sequence *sequence, uint64_t
 /* The longest marked length that is at most `length`; 0: none. */
 uint64_t kv_marks_below(const struct mx_sequence *sequence, uint64_t length);
 
+/* The states that mark number `index` < mark_count holds, the oldest first: plan->mark_bytes. */
+uint8_t *kv_marks_states(const struct mx_sequence *sequence, uint32_t index);
+
+/* Remembers `states` (plan->mark_bytes) at `length`, which lies beyond every mark there is. The oldest mark makes room;
+ * the plan has room for one at least. */
+void kv_marks_add(struct mx_sequence *sequence, uint64_t length, const void *states);
+
 /* Makes the states of `to` those that `from` marked at `length`; nothing where it didn't. Both have plans of one shape.
  */
 void kv_marks_restore(struct mx_sequence *to, const struct mx_sequence *from, uint64_t length);

@@ -1,4 +1,5 @@
-/* Saved caches: a header, the token ids, one word per layer, then the regions (regions.h) as they are in memory.
+/* Saved caches: a header, the token ids, one word per layer, the lengths of marks, then the regions (regions.h) as they
+ * are in memory, then the states of each mark (marks.h). docs/formats.md has the table.
  *
  * All numbers are in the machine's byte order, which the header states. The checksum (XXH3, 64 bits) covers the whole
  * file but its own place. A change of any layout, codebook or rotation raises VERSION: old files are refused, not
@@ -7,11 +8,13 @@
 #include <string.h>
 #include <xxhash.h>
 
+#include "base/checked.h"
 #include "base/file.h"
 #include "cache/center.h"
+#include "cache/marks.h"
 #include "cache/regions.h"
 
-enum { VERSION = 6, ORDER = 0x01020304 };
+enum { VERSION = 7, ORDER = 0x01020304 };
 
 static const char magic[8] = "mxkvsave";
 
@@ -24,6 +27,7 @@ struct header {
     char plan[MX_KV_PLAN_NAME]; /* of MX_MODE_PLAN: its name; else zeros */
     uint64_t length, reached;   /* tokens; before it was cut back, which rings remember */
     uint32_t mode, recent, sink, boundary_v, center, layers;
+    uint32_t marks, unused; /* lengths that states were put aside at; 0 */
 };
 
 /* Encoded blocks, and whether the offset of keys is decided, of one layer. */
@@ -90,6 +94,7 @@ static struct header make_header(const struct mx_sequence *sequence, uint64_t fi
     header.boundary_v = sequence->plan->setup.boundary_v;
     header.center = (uint32_t)sequence->plan->setup.center;
     header.layers = sequence->plan->arch->layer_count;
+    header.marks = sequence->mark_count;
     return header;
 }
 
@@ -118,7 +123,13 @@ static void save_parts(const struct mx_sequence *sequence, const struct header *
         uint64_t packed = pack_layer(&sequence->held[i]);
         save_bytes(saving, (uint8_t *)&packed, sizeof packed);
     }
+    for (uint32_t i = 0; i < header->marks; i++) {
+        uint64_t length = sequence->marks[i].length;
+        save_bytes(saving, (uint8_t *)&length, sizeof length);
+    }
     kv_visit(sequence, save_bytes, saving);
+    for (uint32_t i = 0; i < header->marks; i++)
+        save_bytes(saving, kv_marks_states(sequence, i), sequence->plan->mark_bytes);
 }
 
 mx_status mx_sequence_save(const struct mx_sequence *sequence, const char *path, uint64_t fingerprint,
@@ -224,16 +235,50 @@ static bool is_possible(const struct mx_sequence *sequence, uint32_t layer)
            encoded <= kv_first_recent(sequence->plan, length / MX_BLOCK);
 }
 
+/* The lengths of marks ascend, within the text. */
+static mx_status check_marks(const struct mx_sequence *sequence, const struct header *header, const uint8_t *lengths,
+                             const char *path, struct mx_error *err)
+{
+    uint64_t before = 0;
+    for (uint32_t i = 0; i < header->marks; i++) {
+        uint64_t length;
+        memcpy(&length, lengths + i * sizeof length, sizeof length);
+        if (!sequence->plan->states || length <= before || length > header->length) {
+            return mx_fail(err, MX_ERR_FORMAT, "%s: claims states at %llu tokens, which a text of %llu can't have",
+                           path, (unsigned long long)length, (unsigned long long)header->length);
+        }
+        before = length;
+    }
+    return MX_OK;
+}
+
+/* Takes the marks over; where the plan remembers fewer, the newest. */
+static void load_marks(struct mx_sequence *sequence, uint32_t count, const uint8_t *lengths, const uint8_t *states)
+{
+    const uint64_t bytes = sequence->plan->mark_bytes;
+    for (uint32_t i = count - mx_min(count, sequence->plan->marks); i < count; i++) {
+        uint64_t length;
+        memcpy(&length, lengths + i * sizeof length, sizeof length);
+        kv_marks_add(sequence, length, states + i * bytes);
+    }
+}
+
 /* Fills the sequence from a file whose header and checksum hold. */
 static mx_status load_parts(struct mx_sequence *sequence, const struct mx_map *map, const struct header *header,
                             const char *path, int32_t **tokens, struct mx_error *err)
 {
-    const uint64_t fixed = sizeof *header + header->length * sizeof **tokens + header->layers * sizeof(uint64_t);
+    if (header->marks > MX_MARKS_MOST)
+        return mx_fail(err, MX_ERR_FORMAT, "%s: claims %u marks; at most %d are put aside", path, header->marks,
+                       MX_MARKS_MOST);
+    const uint64_t fixed =
+        sizeof *header + header->length * sizeof **tokens + (header->layers + header->marks) * sizeof(uint64_t);
     if (map->length < fixed) return mx_fail(err, MX_ERR_FORMAT, "%s: is cut short", path);
     const struct mx_kv_plan *plan = sequence->plan;
     const uint64_t room = header->length < plan->context ? header->length + 1 : header->length;
     MX_TRY(mx_sequence_reserve(sequence, room, err));
     const uint8_t *layers = map->data + sizeof *header + header->length * sizeof **tokens;
+    const uint8_t *lengths = layers + header->layers * sizeof(uint64_t);
+    MX_TRY(check_marks(sequence, header, lengths, path, err));
     sequence->length = header->length;
     sequence->reached = header->reached;
     for (uint32_t i = 0; i < header->layers; i++) {
@@ -248,6 +293,7 @@ static mx_status load_parts(struct mx_sequence *sequence, const struct mx_map *m
     }
     struct saving counting = {0};
     kv_visit(sequence, save_bytes, &counting);
+    counting.bytes += header->marks * plan->mark_bytes;
     if (map->length - fixed != counting.bytes) {
         return mx_fail(err, MX_ERR_FORMAT, "%s: holds %llu bytes of blocks, %llu are expected", path,
                        (unsigned long long)(map->length - fixed), (unsigned long long)counting.bytes);
@@ -257,6 +303,7 @@ static mx_status load_parts(struct mx_sequence *sequence, const struct mx_map *m
     memcpy(*tokens, map->data + sizeof *header, header->length * sizeof **tokens);
     struct loading loading = {map->data + fixed};
     kv_visit(sequence, load_bytes, &loading);
+    load_marks(sequence, header->marks, lengths, loading.at);
     kv_center_settle(sequence);
     return MX_OK;
 }

@@ -85,7 +85,8 @@ mx_status mx_sequence_fork(struct mx_sequence *to, const struct mx_sequence *fro
 
 /* Puts the recurrent states aside as they are, so that the text can be cut back to its present length later. The plan
  * says how many lengths are remembered; the oldest makes room. Copies mx_state_bytes(); does nothing where no layer has
- * a state. Neither save nor fork takes marks along. */
+ * a state. Saved files hold marks, of which the newest that the loading plan remembers come back; forks don't take any
+ * along. */
 void mx_sequence_mark(struct mx_sequence *sequence);
 
 /* Floats of a recurrent layer's state for this text, the recurrence's and then the convolution's as

@@ -4,6 +4,7 @@
 
 #include <dirent.h>
 #include <unistd.h>
+#include <xxhash.h>
 
 #define DATA "tests/data/families/"
 
@@ -246,13 +247,148 @@ static void files(void **state)
     each_recurrent(check_file);
 }
 
+/* Loads what is in `path` into a session with so many marks, goes back to `mark`, and answers as a text that was
+ * computed straight. */
+static void check_goes_back(const char *directory, const char *path, uint32_t marks, const float *expected)
+{
+    struct mx_error err;
+    struct text text = open_text(directory, marks);
+    float *got = malloc(text.vocab * sizeof *got);
+    int32_t prompt[FIRST + OTHER];
+    memcpy(prompt, text.ids, FIRST * sizeof *prompt);
+    memcpy(prompt + FIRST, text.ids + FIRST + MORE, OTHER * sizeof *prompt);
+    assert_ok(mx_session_load(text.session, path, &err));
+    const size_t kept = mx_session_rewind(text.session, prompt, FIRST + OTHER);
+    assert_int_equal(kept, marks < 2 ? 0 : FIRST); /* the newest of the file is behind MORE */
+    if (kept) {
+        feed(&text, FIRST + MORE, OTHER, got);
+        assert_memory_equal(got, expected, text.vocab * sizeof *got);
+    }
+    free(got);
+    close_text(&text);
+}
+
+/* A loaded text goes back as the one that was saved does, as far as its own plan remembers. */
+static void check_marks_in_file(const char *directory)
+{
+    struct mx_error err;
+    char path[] = "/tmp/mlxcel-states-XXXXXX", again[] = "/tmp/mlxcel-states-XXXXXX";
+    assert_true(close(mkstemp(path)) == 0 && close(mkstemp(again)) == 0);
+    float *expected = straight(directory);
+    struct text text = open_text(directory, 3), loaded = open_text(directory, 3);
+    feed(&text, 0, 3, NULL);
+    feed(&text, 3, FIRST - 3, NULL);
+    feed(&text, FIRST, MORE, NULL);
+    assert_ok(mx_session_save(text.session, path, &err));
+    feed(&loaded, 0, 7, NULL); /* a mark that must be gone */
+    assert_ok(mx_session_load(loaded.session, path, &err));
+    const struct mx_sequence *sequence = mx_session_sequence(loaded.session);
+    assert_int_equal(mx_sequence_nearest(sequence, FIRST + MORE - 1), FIRST);
+    assert_int_equal(mx_sequence_nearest(sequence, FIRST - 1), 3);
+    assert_int_equal(mx_sequence_nearest(sequence, 2), 0);
+    assert_ok(mx_session_save(loaded.session, again, &err));
+    char *bytes, *same;
+    size_t length, same_length;
+    assert_ok(mx_file_read(path, 64u << 20, &bytes, &length, &err));
+    assert_ok(mx_file_read(again, 64u << 20, &same, &same_length, &err));
+    assert_int_equal(length, same_length);
+    assert_memory_equal(bytes, same, length);
+    for (uint32_t marks = 0; marks <= 3; marks++) check_goes_back(directory, path, marks, expected);
+    free(bytes);
+    free(same);
+    free(expected);
+    close_text(&text);
+    close_text(&loaded);
+    unlink(path);
+    unlink(again);
+}
+
+static void marks_in_files(void **state)
+{
+    (void)state;
+    each_recurrent(check_marks_in_file);
+}
+
+/* Where a saved cache says how many marks it has (saved.c), and where their lengths begin. */
+enum { SUM_AT = 16, MARKS_AT = 40 + MX_KV_PLAN_NAME + 16 + 24, HEADER = MARKS_AT + 8 };
+
+/* Loads the bytes under the checksum that they have. */
+static mx_status load_bytes(struct mx_session *session, const char *path, char *bytes, size_t length,
+                            struct mx_error *error)
+{
+    struct mx_error err;
+    memset(bytes + SUM_AT, 0, sizeof(uint64_t));
+    const uint64_t sum = XXH3_64bits(bytes, length);
+    memcpy(bytes + SUM_AT, &sum, sizeof sum);
+    assert_ok(mx_file_write(path, bytes, length, &err));
+    return mx_session_load(session, path, error);
+}
+
+/* Files whose marks can't be are refused, whatever their checksum says. */
+static void forged_marks(void **state)
+{
+    (void)state;
+    struct mx_error err;
+    char path[] = "/tmp/mlxcel-states-XXXXXX";
+    assert_true(close(mkstemp(path)) == 0);
+    struct text text = open_text(DATA "lfm2", 2);
+    feed(&text, 0, FIRST, NULL);
+    feed(&text, FIRST, MORE, NULL);
+    assert_ok(mx_session_save(text.session, path, &err));
+    char *bytes;
+    size_t length;
+    assert_ok(mx_file_read(path, 64u << 20, &bytes, &length, &err));
+    uint32_t count;
+    memcpy(&count, bytes + MARKS_AT, sizeof count);
+    assert_int_equal(count, 2);
+    assert_ok(load_bytes(text.session, path, bytes, length, &err)); /* as it is */
+
+    char *lengths = bytes + HEADER + (FIRST + MORE) * sizeof(int32_t) +
+                    mx_session_arch(text.session)->layer_count * sizeof(uint64_t);
+    static const uint64_t forged[][2] = {{0, FIRST}, {FIRST, FIRST}, {FIRST, FIRST + MORE + 1}, {UINT64_MAX, FIRST}};
+    uint64_t saved[2];
+    memcpy(saved, lengths, sizeof saved);
+    assert_true(saved[0] == FIRST && saved[1] == FIRST + MORE);
+    for (size_t i = 0; i < sizeof forged / sizeof *forged; i++) {
+        memcpy(lengths, forged[i], sizeof forged[i]);
+        assert_fails(load_bytes(text.session, path, bytes, length, &err), MX_ERR_FORMAT, "claims states at");
+        assert_int_equal(mx_sequence_length(mx_session_sequence(text.session)), 0);
+    }
+    memcpy(lengths, saved, sizeof saved);
+    static const uint32_t counts[] = {0, 1, 3, MX_MARKS_MOST, MX_MARKS_MOST + 1, UINT32_MAX};
+    for (size_t i = 0; i < sizeof counts / sizeof *counts; i++) {
+        memcpy(bytes + MARKS_AT, &counts[i], sizeof count);
+        assert_int_equal(load_bytes(text.session, path, bytes, length, &err), MX_ERR_FORMAT);
+        assert_int_equal(mx_sequence_length(mx_session_sequence(text.session)), 0);
+    }
+    free(bytes);
+    close_text(&text);
+
+    text = open_text(DATA "qwen3", 2); /* a model without states has no marks */
+    feed(&text, 0, FIRST, NULL);
+    assert_ok(mx_session_save(text.session, path, &err));
+    assert_ok(mx_file_read(path, 64u << 20, &bytes, &length, &err));
+    const size_t at = HEADER + FIRST * sizeof(int32_t) + mx_session_arch(text.session)->layer_count * sizeof(uint64_t);
+    char *more = malloc(length + sizeof(uint64_t));
+    const uint64_t mark = FIRST;
+    memcpy(more, bytes, at);
+    memcpy(more + at, &mark, sizeof mark);
+    memcpy(more + at + sizeof mark, bytes + at, length - at);
+    assert_ok(load_bytes(text.session, path, bytes, length, &err));
+    count = 1;
+    memcpy(more + MARKS_AT, &count, sizeof count);
+    assert_fails(load_bytes(text.session, path, more, length + sizeof mark, &err), MX_ERR_FORMAT, "claims states at");
+    free(more);
+    free(bytes);
+    close_text(&text);
+    unlink(path);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(going_back),
-        cmocka_unit_test(old_marks_make_room),
-        cmocka_unit_test(forks),
-        cmocka_unit_test(files),
+        cmocka_unit_test(going_back), cmocka_unit_test(old_marks_make_room), cmocka_unit_test(forks),
+        cmocka_unit_test(files),      cmocka_unit_test(marks_in_files),      cmocka_unit_test(forged_marks),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
