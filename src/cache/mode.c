@@ -157,7 +157,7 @@ mx_status mx_mode_parse_split(const char *k, const char *v, enum mx_mode *mode, 
         *mode = splits[i].mode;
         return MX_OK;
     }
-    const char *use = k_type == SIDE_TURBO3 ? "3 bits are for V only: use K fp16 with V turbo3"
+    const char *use = k_type == SIDE_TURBO3 ? "3-bit keys are for plans (mlxcel calibrate): use K fp16 with V turbo3"
                       : v_type == SIDE_FP16 ? "a coded K needs a coded V: use K int8 with V int8 or turbo4"
                       : k_type == SIDE_INT8 ? "K int8 goes with V int8 or turbo4"
                       : k_type == SIDE_FP16 ? "K fp16 goes with V fp16, turbo4, turbo4-delegated or turbo3"

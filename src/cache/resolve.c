@@ -36,12 +36,13 @@ static enum mx_repr fitting(enum mx_repr asked, uint32_t dim)
 }
 
 /* What a layer stores of a mode's pair, protections aside. A latent is key and value in one: it takes turbo codes where
- * both sides ask for them, and what both can be is int8 otherwise. */
+ * both sides ask for 4 bits, and what both can be is int8 otherwise. */
 static struct mx_kv_pair fitting_pair(struct mx_kv_pair asked, const struct mx_arch *arch, uint32_t layer)
 {
     const struct mx_kv_shape shape = mx_layer_kv_shape(&arch->layers[layer]);
     if (shape.attention == MX_ATTENTION_LATENT && (is_turbo(asked.k) || is_turbo(asked.v))) {
-        const enum mx_repr both = asked.k == asked.v ? fitting(asked.v, shape.v_dim) : MX_REPR_INT8;
+        const enum mx_repr both =
+            asked.k == asked.v && asked.k == MX_REPR_TURBO4 ? fitting(asked.v, shape.v_dim) : MX_REPR_INT8;
         return (struct mx_kv_pair){both, both};
     }
     return (struct mx_kv_pair){fitting(asked.k, shape.k_dim), fitting(asked.v, shape.v_dim)};
@@ -102,7 +103,7 @@ static mx_status check_plan(const struct mx_kv_layers *layers, const struct mx_a
     for (uint32_t i = 0; i < arch->layer_count; i++) {
         const struct mx_kv_pair asked = mx_kv_layers_pair(layers, i), held = fitting_pair(asked, arch, i);
         if (!mx_layer_owns_cache(&arch->layers[i])) continue;
-        if (held.k == asked.k && held.v == asked.v && asked.k != MX_REPR_TURBO3) continue;
+        if (held.k == asked.k && held.v == asked.v) continue;
         return mx_fail(err, MX_ERR_ARGUMENT, "the cache plan asks for K %s and V %s in layer %u, which can't hold them",
                        mx_repr_name(asked.k), mx_repr_name(asked.v), i);
     }

@@ -144,6 +144,25 @@ static void encode_k_turbo4(uint8_t *out, uint16_t *scales, const float *x, uint
     }
 }
 
+static void encode_k_turbo3(uint8_t *out, uint16_t *scales, const float *x, uint32_t dim, enum mx_scale_rule rule)
+{
+    struct codes codes;
+    quantize_turbo(&codes, scales, x, dim, rule, &turbo3, 4);
+    memset(out, 0, mx_repr_code_bytes(MX_REPR_TURBO3, dim));
+    for (uint32_t group = 0; group * MX_KV_GROUP < mx_kv_padded_dim(dim); group++) {
+        const uint32_t width = mx_kv_group_width(dim, group), line = 4 * width; /* a half group's tokens share bytes */
+        uint8_t *pairs = out + group * 96, *thirds = pairs + line;
+        for (uint32_t i = 0; i < width; i++) {
+            const int8_t *code = codes.at[group * MX_KV_GROUP + i];
+            for (uint32_t t = 0; t < LANES; t++) {
+                const uint32_t value = (uint8_t)code[t], bit = 4 * t + i % 4, pair = i / 4 + bit / line * 2;
+                pairs[bit % line] |= (uint8_t)((value & 3) << 2 * pair);
+                thirds[i / 4 * 8 + bit / 8] |= (uint8_t)(value >> 2 << bit % 8);
+            }
+        }
+    }
+}
+
 static void encode_v_int8(uint8_t *out, uint16_t *scales, const float *x, uint32_t dim, enum mx_scale_rule rule)
 {
     struct codes codes;
@@ -338,6 +357,8 @@ void MX_AT_LEVEL(mx_kv_codes_fill)(struct mx_kv_kernels *kernels)
     kernels->k[MX_REPR_INT8].decode = mx_kv_decode_k_int8;
     kernels->k[MX_REPR_TURBO4].encode = encode_k_turbo4;
     kernels->k[MX_REPR_TURBO4].decode = mx_kv_decode_k_turbo4;
+    kernels->k[MX_REPR_TURBO3].encode = encode_k_turbo3;
+    kernels->k[MX_REPR_TURBO3].decode = mx_kv_decode_k_turbo3;
     kernels->v[MX_REPR_INT8].encode = encode_v_int8;
     kernels->v[MX_REPR_INT8].decode = mx_kv_decode_v_int8;
     kernels->v[MX_REPR_TURBO4].encode = encode_v_turbo4;

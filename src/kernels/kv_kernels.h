@@ -117,7 +117,7 @@ struct mx_v_kernels {
 };
 
 struct mx_kv_kernels {
-    struct mx_k_kernels k[MX_REPR_COUNT]; /* turbo3 is for V only: its K row is empty; fp16 has no `encode` */
+    struct mx_k_kernels k[MX_REPR_COUNT]; /* fp16 has no `encode` */
     struct mx_v_kernels v[MX_REPR_COUNT];
 
     /* One token's numbers into lane `lane` of an fp16 block, clamped to +-65504. NaN stays. x unaligned. */

@@ -9,6 +9,9 @@
  *   int8 V    per group of 16 coordinates four lines, one per 4 tokens: byte 4 i + t, signed
  *   turbo4 K  per 8 coordinates one line: byte 4 t + i holds coordinate i in its low, i + 4 in its high four bits
  *   turbo4 V  per group two lines, one per 8 tokens: byte 4 i + t holds token t in its low, t + 4 in its high four bits
+ *   turbo3 K  per 16 coordinates one line of low bit pairs: byte 4 t + i holds coordinates i, i + 4, i + 8, i + 12 in
+ * its pairs of bits, lowest first; then four masks, one per 4 coordinates, whose bit 4 t + i is the code's third bit.
+ * Of 8 coordinates half a line, whose byte 4 t + i holds i, i + 4 of token t, then those of token t + 8, and two masks
  *   turbo3 V  per group one line of low bit pairs: byte 4 i + t holds tokens t, t + 4, t + 8, t + 12 in its pairs of
  *             bits, lowest first; then four masks, one per 4 tokens, whose bit 4 i + t is the code's third bit
  *

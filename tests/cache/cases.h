@@ -6,13 +6,14 @@
 #include "support.h"
 
 #include "base/random.h"
+#include "cache/hadamard.h"
 #include "cache/reference.h"
 
 static struct mx_error err;
 static struct mx_kv_scratch *scratch; /* of the case that was opened last */
 
 struct test_case {
-    enum mx_mode mode;
+    enum mx_mode mode; /* a plan: 3 bits on both sides, or int8 where a head can't be rotated */
     enum mx_attention_kind attention;
     uint32_t window, k_dim, v_dim, kv_heads, group, length;
     int recent, sink;
@@ -49,6 +50,11 @@ static inline struct mx_kv_terms case_terms(const struct test_case *c)
     return (struct mx_kv_terms){c->sinks ? sinks : NULL, c->slopes ? slopes : NULL};
 }
 
+static inline enum mx_repr three_bits(uint32_t dim)
+{
+    return dim <= MX_KV_TURBO_MAX_DIM && mx_hadamard_exists(dim) ? MX_REPR_TURBO3 : MX_REPR_INT8;
+}
+
 static inline void open_case(const struct test_case *c, struct model *model, struct mx_pool *pool,
                              struct mx_sequence **cache, uint32_t chunk)
 {
@@ -64,6 +70,9 @@ static inline void open_case(const struct test_case *c, struct model *model, str
     if (c->bias > 0) model_bias(model, c->rope_dims ? c->rope_dims : c->k_dim, c->interleaved, c->bias);
     struct mx_kv_options request = mx_kv_options_default();
     request.mode = c->mode;
+    request.layers.count = 2;
+    for (uint32_t i = 0; i < 2; i++)
+        mx_kv_layers_set(&request.layers, i, (struct mx_kv_pair){three_bits(c->k_dim), three_bits(c->v_dim)});
     request.recent = c->recent;
     request.sink = c->sink;
     request.center = c->center;

@@ -6,7 +6,7 @@
 static void odd_lengths(void **state)
 {
     static const uint32_t lengths[] = {1, 15, 16, 17, 255, 1031};
-    for (int mode = 0; mode < MX_MODE_COUNT; mode++) {
+    for (int mode = 0; mode <= MX_MODE_PLAN; mode++) {
         for (size_t i = 0; i < sizeof lengths / sizeof *lengths; i++) {
             struct test_case c = base;
             c.mode = (enum mx_mode)mode;
@@ -22,7 +22,7 @@ static void odd_lengths(void **state)
 
 static void long_sequence(void **state)
 {
-    for (int mode = 0; mode < MX_MODE_COUNT; mode++) {
+    for (int mode = 0; mode <= MX_MODE_PLAN; mode++) {
         struct test_case c = base;
         c.mode = (enum mx_mode)mode;
         c.length = SANITIZED ? 2049 : 4097;
@@ -86,7 +86,7 @@ static void every_token_is_seen_once(void **state)
         enum mx_attention_kind attention;
         uint32_t window;
     } masks[] = {{MX_ATTENTION_FULL, 0}, {MX_ATTENTION_SLIDING, 1500}, {MX_ATTENTION_CHUNKED, 1500}};
-    for (int mode = 0; mode < MX_MODE_COUNT; mode++) {
+    for (int mode = 0; mode <= MX_MODE_PLAN; mode++) {
         for (int level = 0; level <= (int)mx_cpu_detect(); level++) {
             for (int i = 0; i < 6; i++) {
                 if (SANITIZED && (mode + level + i) % 6) continue;
@@ -108,7 +108,7 @@ static void head_sizes(void **state)
 {
     static const uint32_t dims[] = {32,  40, 48, 56, 72, 80, 88, 96, 104, 112, 120, 128, 160, 192,
                                     256, 4,  12, 16, 20, 24, 28, 33, 92,  320, 384, 512, 640};
-    for (int mode = 0; mode < MX_MODE_COUNT; mode++) {
+    for (int mode = 0; mode <= MX_MODE_PLAN; mode++) {
         for (size_t i = 0; i < sizeof dims / sizeof *dims; i++) {
             struct test_case c = base;
             c.mode = (enum mx_mode)mode;
@@ -192,7 +192,7 @@ static void wide_heads_lose_no_more(void **state)
 static void groups(void **state)
 {
     static const uint32_t sizes[] = {1, 3, 4, 5, 7, 8, 11, 16, 40};
-    for (int mode = 0; mode < MX_MODE_COUNT; mode++) {
+    for (int mode = 0; mode <= MX_MODE_PLAN; mode++) {
         for (size_t i = 0; i < sizeof sizes / sizeof *sizes; i++) {
             struct test_case c = base;
             c.mode = (enum mx_mode)mode;
@@ -207,7 +207,7 @@ static void groups(void **state)
 static void masks(void **state)
 {
     static const uint32_t windows[] = {1, 7, 16, 50, 100, 128, 200};
-    for (int mode = 0; mode < MX_MODE_COUNT; mode++) {
+    for (int mode = 0; mode <= MX_MODE_PLAN; mode++) {
         for (size_t i = 0; i < sizeof windows / sizeof *windows; i++) {
             for (int attention = MX_ATTENTION_SLIDING; attention <= MX_ATTENTION_CHUNKED; attention++) {
                 struct test_case c = base;
@@ -229,7 +229,7 @@ static void masks(void **state)
  * windows, over several ranges. */
 static void sinks_and_slopes(void **state)
 {
-    for (int mode = 0; mode < MX_MODE_COUNT; mode++) {
+    for (int mode = 0; mode <= MX_MODE_PLAN; mode++) {
         for (int which = 1; which < 4; which++) {
             struct test_case c = base;
             c.mode = (enum mx_mode)mode;
@@ -257,7 +257,7 @@ static void sinks_and_slopes(void **state)
 
 static void softcap_and_centering(void **state)
 {
-    for (int mode = 0; mode < MX_MODE_COUNT; mode++) {
+    for (int mode = 0; mode <= MX_MODE_PLAN; mode++) {
         for (int center = MX_CENTER_OFF; center <= MX_CENTER_AUTO; center++) {
             struct test_case c = base;
             c.mode = (enum mx_mode)mode;
@@ -276,7 +276,7 @@ static void softcap_and_centering(void **state)
 /* For measurements, every token is read through its codes: its own query's, and before its block is whole. */
 static void quantize_immediately(void **state)
 {
-    for (int mode = 0; mode < MX_MODE_COUNT; mode++) {
+    for (int mode = 0; mode <= MX_MODE_PLAN; mode++) {
         for (int by_token = 0; by_token < 2; by_token++) {
             struct test_case c = base;
             c.mode = (enum mx_mode)mode;
@@ -338,7 +338,7 @@ static void shared_and_boundary_layers(void **state)
 /* The same tokens through 1 and 3 threads: the same bits. */
 static void threads_change_nothing(void **state)
 {
-    for (int mode = 0; mode < MX_MODE_COUNT; mode++) {
+    for (int mode = 0; mode <= MX_MODE_PLAN; mode++) {
         struct test_case c = base;
         c.mode = (enum mx_mode)mode;
         c.length = 1200;
@@ -373,7 +373,7 @@ static void threads_change_nothing(void **state)
 /* Going back and feeding the same tokens again gives the same bits, and so does a copy. */
 static void truncate_and_copy(void **state)
 {
-    for (int mode = 0; mode < MX_MODE_COUNT; mode++) {
+    for (int mode = 0; mode <= MX_MODE_PLAN; mode++) {
         struct test_case c = base;
         c.mode = (enum mx_mode)mode;
         c.recent = -1;

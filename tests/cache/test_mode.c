@@ -70,7 +70,7 @@ static void split_flags(void **state)
         assert_ok(mx_mode_parse_split(good[i].k, good[i].v, &mode, &err));
         assert_int_equal(mode, good[i].mode);
     }
-    assert_fails(mx_mode_parse_split("turbo3", "turbo3", &mode, &err), MX_ERR_ARGUMENT, "3 bits are for V only");
+    assert_fails(mx_mode_parse_split("turbo3", "turbo3", &mode, &err), MX_ERR_ARGUMENT, "3-bit keys are for plans");
     assert_fails(mx_mode_parse_split("turbo4", NULL, &mode, &err), MX_ERR_ARGUMENT, "a coded K needs a coded V");
     assert_fails(mx_mode_parse_split("int8", "turbo3", &mode, &err), MX_ERR_ARGUMENT, "K int8 goes with");
     assert_fails(mx_mode_parse_split("fp16", "int8", &mode, &err), MX_ERR_ARGUMENT, "K fp16 goes with");

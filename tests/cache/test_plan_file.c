@@ -106,12 +106,22 @@ static void a_model_holds_it(void **state)
     assert_int_equal(mx_cache_bytes(&arch, &setup, 8192), mx_cache_bytes(&arch, &uniform, 8192));
     assert_true(setup.recent == uniform.recent && setup.sink == uniform.sink && setup.center == uniform.center);
 
-    kv.mode = MX_MODE_PLAN;
+    kv.mode = MX_MODE_PLAN; /* 3 bits on both sides, of 2 heads */
+    for (uint32_t i = 0; i < 2; i++)
+        mx_kv_layers_set(&kv.layers, i, (struct mx_kv_pair){MX_REPR_TURBO3, MX_REPR_TURBO3});
+    assert_ok(mx_kv_resolve(&setup, &kv, &arch, &err));
+    assert_int_equal(mx_cache_marginal_bytes(&arch, &setup), 2 * 2 * 2 * (64 * 3 / 8 + 2));
+
     kv.layers.count = 3;
     assert_fails(mx_kv_resolve(&setup, &kv, &arch, &err), MX_ERR_ARGUMENT, "for 3 layers, this model has 2");
     kv.layers.count = 2;
     model.layers[1].attention.k_dim = model.layers[1].attention.v_dim = 1000;
     mx_kv_layers_set(&kv.layers, 1, (struct mx_kv_pair){MX_REPR_TURBO4, MX_REPR_TURBO4});
+    assert_fails(mx_kv_resolve(&setup, &kv, &arch, &err), MX_ERR_ARGUMENT, "layer 1, which can't hold them");
+    model.layers[1].attention.kind = MX_ATTENTION_LATENT; /* takes 4 bits, not 3 */
+    model.layers[1].attention.latent = (struct mx_latent){.kv_rank = 512, .rope = 64};
+    assert_ok(mx_kv_resolve(&setup, &kv, &arch, &err));
+    mx_kv_layers_set(&kv.layers, 1, (struct mx_kv_pair){MX_REPR_TURBO3, MX_REPR_TURBO3});
     assert_fails(mx_kv_resolve(&setup, &kv, &arch, &err), MX_ERR_ARGUMENT, "layer 1, which can't hold them");
 }
 

@@ -46,11 +46,6 @@ static float decoded_at(const float *x, int side, uint32_t i, uint32_t t, uint32
     return side ? x[t * dim + i] : x[i * MX_BLOCK + t];
 }
 
-static bool has(int side, enum mx_repr repr)
-{
-    return side || repr != MX_REPR_TURBO3;
-}
-
 /* Mean squared error of Gaussian vectors of one size, relative to their variance. */
 static double gaussian_error_at(enum mx_repr repr, uint32_t dim, enum mx_scale_rule rule)
 {
@@ -122,7 +117,6 @@ static void zeros_and_not_a_number(void **state)
     const struct mx_kv_kernels *scalar = mx_kv_kernels(MX_CPU_SCALAR);
     for (int side = 0; side < 2; side++) {
         for (size_t r = 0; r < 3; r++) {
-            if (!has(side, coded[r])) continue;
             float x[40 * MX_BLOCK], y[40 * MX_BLOCK];
             uint8_t codes[MAX_CODES];
             uint16_t scales[MX_BLOCK];
@@ -137,6 +131,27 @@ static void zeros_and_not_a_number(void **state)
                 assert_true(decoded_at(y, side, i, 3, 40) == 0);
                 assert_true(isfinite(decoded_at(y, side, i, 7, 40)));
             }
+        }
+    }
+}
+
+/* The same numbers as keys and as values: one definition of scales and codes, two layouts. */
+static void both_sides_decode_alike(void **state)
+{
+    const struct mx_kv_kernels *scalar = mx_kv_kernels(MX_CPU_SCALAR);
+    for (size_t n = 0; n < DIM_COUNT * 3; n++) {
+        const uint32_t dim = dims[n / 3];
+        static float x[MAX_DIM * MX_BLOCK], y[2][MAX_DIM * MX_BLOCK];
+        make_panel(x, dim, n);
+        for (int side = 0; side < 2; side++) {
+            uint8_t codes[MAX_CODES];
+            uint16_t scales[MX_BLOCK];
+            encode(scalar, side, coded[n % 3], codes, scales, x, dim, MX_SCALE_UNBIASED);
+            decode(scalar, side, coded[n % 3], y[side], codes, scales, dim);
+        }
+        for (uint32_t t = 0; t < MX_BLOCK; t++) {
+            for (uint32_t i = 0; i < dim; i++)
+                assert_true(decoded_at(y[0], 0, i, t, dim) == decoded_at(y[1], 1, i, t, dim));
         }
     }
 }
@@ -257,7 +272,6 @@ static void levels_agree_to_the_bit(void **state)
             make_panel(x, dim, d + 10);
             for (int side = 0; side < 2; side++) {
                 for (size_t r = 0; r < 3; r++) {
-                    if (!has(side, coded[r])) continue;
                     uint8_t codes[2][MAX_CODES + GUARD];
                     uint16_t scales[2][MX_BLOCK];
                     memset(codes, 0xa5, sizeof codes);
@@ -365,7 +379,7 @@ static void products(void **state)
                 for (uint32_t i = 0; i < rows * dim; i++) q[i] = mx_random_normal(&random);
                 /* float32 sums, or queries and weights of 16 bits */
                 const double tolerance = level == MX_CPU_SCALAR || repr == MX_REPR_FP16 ? 2e-6 : 5e-4;
-                for (int side = repr == MX_REPR_TURBO3; side < 2; side++) {
+                for (int side = 0; side < 2; side++) {
                     const size_t bytes = mx_repr_code_bytes((enum mx_repr)repr, dim);
                     for (uint32_t b = 0; b < BLOCKS; b++) {
                         make_panel(x, dim, 100 * d + b);
@@ -433,6 +447,7 @@ int main(void)
         cmocka_unit_test(gaussian_error),
         cmocka_unit_test(scale_rules),
         cmocka_unit_test(zeros_and_not_a_number),
+        cmocka_unit_test(both_sides_decode_alike),
         cmocka_unit_test(int8_is_within_half_a_step),
         cmocka_unit_test(what_rotates_is_exact),
         cmocka_unit_test(levels_agree_to_the_bit),

@@ -88,37 +88,52 @@ MX_INLINE __m256 join_pairs(__m256i a, __m256i b)
 /* Sums stay in registers for so many quads (of tokens, or of coordinates) at a time, with `rows` (1, 2 or 4) rows. */
 #define QUADS(rows) ((rows) == 4 ? 2 : 4)
 
+MX_INLINE __m128i open_keys(const uint8_t *codes, const enum mx_repr repr, const int parts, const int part,
+                            const int quad)
+{
+    if (repr == MX_REPR_TURBO3) return kv_open_turbo3_keys(codes, 4 * parts, part, quad);
+    const __m128i packed = kv_load16(codes + 16 * quad);
+    return repr == MX_REPR_TURBO4 ? kv_turbo4_levels(packed, part) : _mm_xor_si128(packed, _mm_set1_epi8((char)0x80));
+}
+
+/* 4 * parts coordinates of a block, for quads of its tokens from `first` on, onto sum [rows][quads]; `numbers` are the
+ * first query's at these coordinates. */
+MX_INLINE void score_line(__m256i *sum, const uint8_t *codes, const uint8_t *numbers, size_t query_bytes,
+                          const enum mx_repr repr, const int parts, const int first, const int rows)
+{
+    const int quads = QUADS(rows);
+    _mm_prefetch((const char *)codes + AHEAD, _MM_HINT_T0);
+    MX_UNROLL
+    for (int part = 0; part < parts; part++) {
+        __m256i q[4];
+        MX_UNROLL
+        for (int r = 0; r < rows; r++) {
+            q[r] = four_int16((const int16_t *)(const void *)(numbers + (size_t)r * query_bytes) + 4 * part);
+        }
+        MX_UNROLL
+        for (int t = 0; t < quads; t++) {
+            const __m128i x = open_keys(codes, repr, parts, part, first + t);
+            MX_UNROLL
+            for (int r = 0; r < rows; r++) sum[quads * r + t] = multiply_add(sum[quads * r + t], x, q[r]);
+        }
+    }
+}
+
 /* Tokens 4 * first .. of one block for `rows` (a constant) queries. */
 MX_INLINE void score_quads(float *w, const uint8_t *codes, const uint16_t *scales, const uint8_t *queries, uint32_t dim,
                            const enum mx_repr repr, const bool add, const int first, const int rows)
 {
     const size_t query_bytes = mx_kv_query_bytes(dim);
     const uint8_t *numbers = queries + sizeof(struct int_query);
-    const int parts = repr == MX_REPR_TURBO4 ? 2 : 1, quads = QUADS(rows);
-    const size_t lines = mx_repr_code_bytes(repr, dim) / 64;
+    const int parts = repr == MX_REPR_TURBO3 ? 4 : repr == MX_REPR_TURBO4 ? 2 : 1, quads = QUADS(rows);
+    const size_t line = repr == MX_REPR_TURBO3 ? 96 : 64, bytes = mx_repr_code_bytes(repr, dim);
     __m256i sum[8]; /* [rows][quads] */
     MX_UNROLL
     for (int i = 0; i < quads * rows; i++) sum[i] = _mm256_setzero_si256();
-    for (size_t line = 0; line < lines; line++, codes += 64) {
-        _mm_prefetch((const char *)codes + AHEAD, _MM_HINT_T0);
-        MX_UNROLL
-        for (int part = 0; part < parts; part++) {
-            __m256i q[4];
-            MX_UNROLL
-            for (int r = 0; r < rows; r++) {
-                const uint8_t *p = numbers + (size_t)r * query_bytes;
-                q[r] = four_int16((const int16_t *)(const void *)p + 4 * (line * (size_t)parts + (size_t)part));
-            }
-            MX_UNROLL
-            for (int t = 0; t < quads; t++) {
-                const __m128i packed = kv_load16(codes + 16 * (first + t));
-                const __m128i x = repr == MX_REPR_TURBO4 ? kv_turbo4_levels(packed, part)
-                                                         : _mm_xor_si128(packed, _mm_set1_epi8((char)0x80));
-                MX_UNROLL
-                for (int r = 0; r < rows; r++) sum[quads * r + t] = multiply_add(sum[quads * r + t], x, q[r]);
-            }
-        }
+    for (size_t at = 0; at + line <= bytes; at += line, codes += line, numbers += 8 * parts) {
+        score_line(sum, codes, numbers, query_bytes, repr, parts, first, rows);
     }
+    if (repr == MX_REPR_TURBO3 && bytes % line) score_line(sum, codes, numbers, query_bytes, repr, 2, first, rows);
     MX_UNROLL
     for (int pair = 0; pair < quads; pair += 2) {
         const int token = 4 * (first + pair);

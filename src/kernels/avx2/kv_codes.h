@@ -31,6 +31,16 @@ MX_INLINE __m128i kv_turbo3_levels(__m128i pairs, int j, uint16_t thirds)
     return _mm_shuffle_epi8(kv_load16(levels), _mm_or_si128(low, four));
 }
 
+/* Four coordinates (from 4 * part on) of `width` (16, or 8 in a tail) by four tokens (from 4 * quad on) of a turbo3 K
+ * block, signed byte 4 t + i. */
+MX_INLINE __m128i kv_open_turbo3_keys(const uint8_t *p, const int width, const int part, const int quad)
+{
+    uint16_t thirds;
+    memcpy(&thirds, p + 4 * width + 8 * part + 2 * quad, sizeof thirds);
+    if (width == 16) return kv_turbo3_levels(kv_load16(p + 16 * quad), part, thirds);
+    return kv_turbo3_levels(kv_load16(p + quad % 2 * 16), part + quad / 2 * 2, thirds);
+}
+
 /* Four coordinates (from 4 * quarter on) of a V group by four tokens (from 4 * j on), signed byte 4 i + t. `line` is
  * 64, or 32 in a group of 8. */
 MX_INLINE __m128i kv_open_v(const uint8_t *p, const enum mx_repr repr, size_t line, size_t quarter, const int j)

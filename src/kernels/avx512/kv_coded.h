@@ -1,4 +1,4 @@
-/* Attention on the codes, with VNNI: int8 and turbo4 keys, int8, turbo4 and turbo3 values.
+/* Attention on the codes, with VNNI.
  *
  * vpdpbusd multiplies four unsigned by four signed bytes and adds them to a 32-bit lane. A query (and a row of weights)
  * is carried as a high and a low byte, 16 bits in all, so two such products make one at full precision. Keys are
@@ -72,59 +72,100 @@ MX_INLINE __m512i broadcast_four(const uint8_t *p)
     return _mm512_set1_epi32(four);
 }
 
+/* What score_blocks sums: `count` blocks for `rows` queries (both constants). */
+struct score_sums {
+    __m512i high[8], low[8]; /* [rows][count] */
+    const uint8_t *query[8];
+};
+
+/* Four coordinates of each block, x [count], times those of each query, which stand at byte `at` of it. */
+MX_INLINE void add_four_coordinates(struct score_sums *sums, const __m512i *x, size_t at, const int rows,
+                                    const int count)
+{
+    MX_UNROLL
+    for (int r = 0; r < rows; r++) {
+        const uint8_t *q = sums->query[r] + at;
+        const __m512i q_high = broadcast_four(q), q_low = broadcast_four(q + 4);
+        MX_UNROLL
+        for (int b = 0; b < count; b++) {
+            sums->high[r * count + b] = add_products(sums->high[r * count + b], x[b], q_high);
+            sums->low[r * count + b] = add_products(sums->low[r * count + b], x[b], q_low);
+        }
+    }
+}
+
+/* Eight coordinates of int8 or turbo4 blocks, the i-th eight of each. Lines are prefetched from later blocks, `ahead`
+ * bytes away: int8 from the same place there, turbo4 in their order in memory (docs/speed.md). */
+MX_INLINE void score_eight(struct score_sums *sums, const uint8_t *codes, size_t block, size_t ahead, size_t i,
+                           const int rows, const int count, const enum mx_repr repr)
+{
+    const __m512i table = _mm512_xor_si512(kv_turbo4_table(), _mm512_set1_epi8((char)0x80));
+    MX_UNROLL
+    for (int j = 0; j < 2; j++) { /* four coordinates each */
+        __m512i x[4];
+        MX_UNROLL
+        for (int b = 0; b < count; b++) {
+            const uint8_t *p = codes + (size_t)b * block + i * (repr == MX_REPR_TURBO4 ? 64 : 128);
+            if (repr == MX_REPR_INT8) p += 64 * j;
+            x[b] = _mm512_loadu_si512(p);
+            if (repr == MX_REPR_INT8) {
+                _mm_prefetch((const char *)p + ahead, _MM_HINT_T0);
+                continue;
+            }
+            const size_t in_order = (i * (size_t)count + (size_t)b) * 64;
+            if (j == 0) _mm_prefetch((const char *)codes + ahead + in_order, _MM_HINT_T0);
+            x[b] = _mm512_shuffle_epi8(table, j == 0 ? kv_low_nibbles(x[b]) : kv_high_nibbles(x[b]));
+        }
+        add_four_coordinates(sums, x, i * 16 + 8 * (size_t)j, rows, count);
+    }
+}
+
+/* Sixteen coordinates of turbo3 blocks, the i-th sixteen of each: four
+ * `parts` of four, or two. */
+MX_INLINE void score_turbo3(struct score_sums *sums, const uint8_t *codes, size_t block, size_t ahead, size_t i,
+                            const int rows, const int count, const int parts)
+{
+    const __m512i table = _mm512_xor_si512(kv_turbo3_table(), _mm512_set1_epi8((char)0x80));
+    MX_UNROLL
+    for (int line = 0; line < 3 * count; line += 2) /* 96 bytes each */
+        _mm_prefetch((const char *)codes + ahead + i * 96 * (size_t)count + 32 * (size_t)line, _MM_HINT_T0);
+    MX_UNROLL
+    for (int j = 0; j < parts; j++) {
+        __m512i x[4];
+        MX_UNROLL
+        for (int b = 0; b < count; b++) {
+            const uint8_t *p = codes + (size_t)b * block + i * 96;
+            x[b] = _mm512_shuffle_epi8(table, kv_open_turbo3_keys(p, (size_t)j, parts == 2));
+        }
+        add_four_coordinates(sums, x, i * 32 + 8 * (size_t)j, rows, count);
+    }
+}
+
 /* `count` blocks for `rows` queries (both constants): rows * count * 2 sums are under way at once, which hides the
- * latency of the products, and a part of a query that is loaded serves all blocks. Lines are prefetched from later
- * blocks, at least AHEAD bytes away: int8 from the same place there, turbo4 in their order in memory (docs/speed.md).
- */
+ * latency of the products, and a part of a query that is loaded serves all blocks. Lines are prefetched at least AHEAD
+ * bytes away. */
 MX_INLINE void score_blocks(float *w, const uint8_t *codes, const uint16_t *scales, const uint8_t *queries,
                             uint32_t dim, const int rows, const int count, const enum mx_repr repr, const bool add)
 {
     const size_t query_bytes = mx_kv_query_bytes(dim), block = mx_repr_code_bytes(repr, dim);
     const size_t ahead = (AHEAD / (block * (size_t)count) + 1) * block * (size_t)count;
-    const size_t eight = repr == MX_REPR_TURBO4 ? 64 : 128; /* bytes of 8 coordinates of a block */
-    const __m512i table = _mm512_xor_si512(kv_turbo4_table(), _mm512_set1_epi8((char)0x80));
-    __m512i high[8], low[8]; /* [rows][count] */
-    const uint8_t *query[8], *line[4];
+    struct score_sums sums;
     MX_UNROLL
     for (int r = 0; r < rows; r++) {
         const struct int_query *header = (const void *)(queries + (size_t)r * query_bytes);
-        query[r] = (const uint8_t *)(header + 1);
+        sums.query[r] = (const uint8_t *)(header + 1);
         MX_UNROLL
         for (int b = 0; b < count; b++) {
-            high[r * count + b] = _mm512_set1_epi32(header->high_start);
-            low[r * count + b] = _mm512_set1_epi32(header->low_start);
+            sums.high[r * count + b] = _mm512_set1_epi32(header->high_start);
+            sums.low[r * count + b] = _mm512_set1_epi32(header->low_start);
         }
     }
-    MX_UNROLL
-    for (int b = 0; b < count; b++) line[b] = codes + (size_t)b * block;
-    for (size_t i = 0; i < (dim + 7) / 8; i++) {
-        MX_UNROLL
-        for (int j = 0; j < 2; j++) { /* four coordinates each */
-            __m512i x[4];
-            MX_UNROLL
-            for (int b = 0; b < count; b++) {
-                const uint8_t *p = line[b] + i * eight;
-                if (repr == MX_REPR_INT8) p += 64 * j;
-                x[b] = _mm512_loadu_si512(p);
-                if (repr == MX_REPR_INT8) {
-                    _mm_prefetch((const char *)p + ahead, _MM_HINT_T0);
-                    continue;
-                }
-                const size_t in_order = (i * (size_t)count + (size_t)b) * 64;
-                if (j == 0) _mm_prefetch((const char *)codes + ahead + in_order, _MM_HINT_T0);
-                x[b] = _mm512_shuffle_epi8(table, j == 0 ? kv_low_nibbles(x[b]) : kv_high_nibbles(x[b]));
-            }
-            MX_UNROLL
-            for (int r = 0; r < rows; r++) {
-                const uint8_t *q = query[r] + i * 16 + 8 * j;
-                const __m512i q_high = broadcast_four(q), q_low = broadcast_four(q + 4);
-                MX_UNROLL
-                for (int b = 0; b < count; b++) {
-                    high[r * count + b] = add_products(high[r * count + b], x[b], q_high);
-                    low[r * count + b] = add_products(low[r * count + b], x[b], q_low);
-                }
-            }
-        }
+    const size_t eights = (dim + 7) / 8;
+    if (repr == MX_REPR_TURBO3) {
+        for (size_t i = 0; i < eights / 2; i++) score_turbo3(&sums, codes, block, ahead, i, rows, count, 4);
+        if (eights % 2) score_turbo3(&sums, codes, block, ahead, eights / 2, rows, count, 2);
+    } else {
+        for (size_t i = 0; i < eights; i++) score_eight(&sums, codes, block, ahead, i, rows, count, repr);
     }
     MX_UNROLL
     for (int b = 0; b < count; b++) {
@@ -132,9 +173,9 @@ MX_INLINE void score_blocks(float *w, const uint8_t *codes, const uint16_t *scal
         MX_UNROLL
         for (int r = 0; r < rows; r++) {
             const struct int_query *header = (const void *)(queries + (size_t)r * query_bytes);
-            const __m512 high_sum = _mm512_cvtepi32_ps(high[r * count + b]);
+            const __m512 high_sum = _mm512_cvtepi32_ps(sums.high[r * count + b]);
             const __m512 sum =
-                _mm512_fmadd_ps(high_sum, _mm512_set1_ps(256.0f), _mm512_cvtepi32_ps(low[r * count + b]));
+                _mm512_fmadd_ps(high_sum, _mm512_set1_ps(256.0f), _mm512_cvtepi32_ps(sums.low[r * count + b]));
             const __m512 factor = _mm512_mul_ps(scale, _mm512_set1_ps(header->scale));
             float *to = w + r * MX_KV_TILE + b * MX_BLOCK;
             const __m512 bias = _mm512_set1_ps(header->bias);

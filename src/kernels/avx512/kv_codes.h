@@ -29,6 +29,23 @@ MX_INLINE __m512i kv_high_nibbles(__m512i x)
     return _mm512_and_si512(_mm512_srli_epi16(x, 4), _mm512_set1_epi8(15));
 }
 
+/* Coordinates 4 j .. 4 j + 3 of 16 of a turbo3 K block as signed bytes: byte 4 t + i is coordinate 4 j + i of token t.
+ * `tail`: there are 8. */
+MX_INLINE __m512i kv_open_turbo3_keys(const uint8_t *p, const size_t j, int tail)
+{
+    uint64_t high;
+    memcpy(&high, p + (tail ? 32 : 64) + 8 * j, sizeof high);
+    __m512i pairs;
+    if (tail) {
+        const __m512i both = _mm512_broadcast_i64x4(_mm256_loadu_si256((const __m256i *)(const void *)p));
+        pairs = _mm512_mask_srli_epi64(both, 0xf0, both, 4); /* tokens from 8 on */
+    } else {
+        pairs = _mm512_loadu_si512(p);
+    }
+    const __m512i low = _mm512_and_si512(_mm512_srli_epi16(pairs, (unsigned)(2 * j)), _mm512_set1_epi8(3));
+    return _mm512_mask_add_epi8(low, high, low, _mm512_set1_epi8(4));
+}
+
 /* Tokens 4 j .. 4 j + 3 of one V group of a block as signed bytes: byte 4 i + t is coordinate i of the group, token
  * 4 j + t. `tail`: the group has 8 coordinates, the upper half of the vector is zero codes. */
 MX_INLINE __m512i kv_open_quad(const uint8_t *p, const size_t j, enum mx_repr repr, int tail)

@@ -74,6 +74,7 @@ static void accumulate(float *acc, size_t stride, const uint8_t *codes, const ui
 SCORES(fp16, MX_REPR_FP16, mx_kv_decode_fp16)
 SCORES(int8, MX_REPR_INT8, mx_kv_decode_k_int8)
 SCORES(turbo4, MX_REPR_TURBO4, mx_kv_decode_k_turbo4)
+SCORES(turbo3, MX_REPR_TURBO3, mx_kv_decode_k_turbo3)
 ACCUMULATE(fp16, MX_REPR_FP16, mx_kv_decode_fp16)
 ACCUMULATE(int8, MX_REPR_INT8, mx_kv_decode_v_int8)
 ACCUMULATE(turbo4, MX_REPR_TURBO4, mx_kv_decode_v_turbo4)
@@ -121,13 +122,15 @@ static float softmax(float *w, uint32_t count, float *max, float *sum)
 
 void mx_kv_attend_fill_scalar(struct mx_kv_kernels *kernels)
 {
-    for (int repr = 0; repr < MX_REPR_COUNT; repr++) kernels->k[repr].prepare = repr == MX_REPR_TURBO3 ? NULL : prepare;
+    for (int repr = 0; repr < MX_REPR_COUNT; repr++) kernels->k[repr].prepare = prepare;
     kernels->k[MX_REPR_FP16].scores = scores_fp16;
     kernels->k[MX_REPR_INT8].scores = scores_int8;
     kernels->k[MX_REPR_TURBO4].scores = scores_turbo4;
+    kernels->k[MX_REPR_TURBO3].scores = scores_turbo3;
     kernels->k[MX_REPR_FP16].add_scores = add_scores_fp16;
     kernels->k[MX_REPR_INT8].add_scores = add_scores_int8;
     kernels->k[MX_REPR_TURBO4].add_scores = add_scores_turbo4;
+    kernels->k[MX_REPR_TURBO3].add_scores = add_scores_turbo3;
     kernels->v[MX_REPR_FP16].accumulate = accumulate_fp16;
     kernels->v[MX_REPR_INT8].accumulate = accumulate_int8;
     kernels->v[MX_REPR_TURBO4].accumulate = accumulate_turbo4;

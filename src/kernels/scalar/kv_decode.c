@@ -1,6 +1,8 @@
 /* Codes back to numbers, in plain C for every level: the definition of what a code is worth. Layouts: kv_repr.h. */
 #include "kernels/scalar/kv_decode.h"
 
+#include <stdbool.h>
+
 #include "base/half.h"
 #include "kernels/kv_codebook.h"
 #include "kernels/kv_repr.h"
@@ -35,6 +37,23 @@ void mx_kv_decode_k_turbo4(float *x, const uint8_t *codes, const uint16_t *scale
         const int shift = i % 8 < 4 ? 0 : 4;
         for (int t = 0; t < MX_BLOCK; t++) {
             x[i * MX_BLOCK + t] = (float)turbo4[(line[4 * t] >> shift) & 15] * scale[t];
+        }
+    }
+}
+
+void mx_kv_decode_k_turbo3(float *x, const uint8_t *codes, const uint16_t *scales, uint32_t dim)
+{
+    float scale[MX_BLOCK];
+    for (int t = 0; t < MX_BLOCK; t++) scale[t] = mx_f32_from_f16(scales[t]);
+    for (uint32_t i = 0; i < dim; i++) {
+        const uint32_t group = i / MX_KV_GROUP, quad = i % MX_KV_GROUP / 4;
+        const bool half = mx_kv_group_width(dim, group) < MX_KV_GROUP;
+        const uint8_t *pairs = codes + group * 96, *thirds = pairs + (half ? 32 : 64) + quad * 8;
+        for (uint32_t t = 0; t < MX_BLOCK; t++) {
+            const uint32_t bit = 4 * t + i % 4, byte = half ? bit % 32 : bit;
+            const uint32_t low = (uint32_t)pairs[byte] >> 2 * (half ? quad + t / 8 * 2 : quad) & 3;
+            const uint32_t high = (uint32_t)thirds[bit / 8] >> bit % 8 & 1;
+            x[i * MX_BLOCK + t] = (float)turbo3[low | high << 2] * scale[t];
         }
     }
 }

@@ -9,6 +9,7 @@
 void mx_kv_decode_fp16(float *x, const uint8_t *codes, const uint16_t *scales, uint32_t dim);
 void mx_kv_decode_k_int8(float *x, const uint8_t *codes, const uint16_t *scales, uint32_t dim);
 void mx_kv_decode_k_turbo4(float *x, const uint8_t *codes, const uint16_t *scales, uint32_t dim);
+void mx_kv_decode_k_turbo3(float *x, const uint8_t *codes, const uint16_t *scales, uint32_t dim);
 void mx_kv_decode_v_int8(float *x, const uint8_t *codes, const uint16_t *scales, uint32_t dim);
 void mx_kv_decode_v_turbo4(float *x, const uint8_t *codes, const uint16_t *scales, uint32_t dim);
 void mx_kv_decode_v_turbo3(float *x, const uint8_t *codes, const uint16_t *scales, uint32_t dim);

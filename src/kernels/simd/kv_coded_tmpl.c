@@ -43,6 +43,18 @@ static void add_scores_turbo4(float *w, const uint8_t *codes, const uint16_t *sc
     scores(w, codes, scales, blocks, queries, rows, dim, MX_REPR_TURBO4, true);
 }
 
+static void scores_turbo3(float *w, const uint8_t *codes, const uint16_t *scales, uint32_t blocks, const void *queries,
+                          uint32_t rows, uint32_t dim)
+{
+    scores(w, codes, scales, blocks, queries, rows, dim, MX_REPR_TURBO3, false);
+}
+
+static void add_scores_turbo3(float *w, const uint8_t *codes, const uint16_t *scales, uint32_t blocks,
+                              const void *queries, uint32_t rows, uint32_t dim)
+{
+    scores(w, codes, scales, blocks, queries, rows, dim, MX_REPR_TURBO3, true);
+}
+
 MX_INLINE void accumulate(float *acc, size_t stride, const uint8_t *codes, const uint16_t *scales, uint32_t blocks,
                           const float *w, uint32_t rows, uint32_t dim, const enum mx_repr repr, const uint32_t most)
 {
@@ -81,6 +93,9 @@ void MX_AT_LEVEL(mx_kv_coded_fill)(struct mx_kv_kernels *kernels)
     kernels->k[MX_REPR_TURBO4].prepare = prepare_int;
     kernels->k[MX_REPR_TURBO4].scores = scores_turbo4;
     kernels->k[MX_REPR_TURBO4].add_scores = add_scores_turbo4;
+    kernels->k[MX_REPR_TURBO3].prepare = prepare_int;
+    kernels->k[MX_REPR_TURBO3].scores = scores_turbo3;
+    kernels->k[MX_REPR_TURBO3].add_scores = add_scores_turbo3;
     kernels->v[MX_REPR_INT8].accumulate = accumulate_int8;
     kernels->v[MX_REPR_TURBO4].accumulate = accumulate_turbo4;
     kernels->v[MX_REPR_TURBO3].accumulate = accumulate_turbo3;
