@@ -9,6 +9,7 @@
 #include "evidence/perplexity.h"
 #include "evidence/retrieval.h"
 #include "records/grade.h"
+#include "records/record.h"
 
 #define LLAMA "tests/data/families/llama"
 enum { TOKENS = 48, WINDOW = 20 };
@@ -302,15 +303,17 @@ static void test_greedy(void **state)
     kv[1].mode = MX_MODE_TURBO4;
     kv[1].force = true;
     double length = 0, same = 0;
+    int equal[WINDOWS], shortest = MADE, at_last = 0;
     for (int window = 0; window < WINDOWS; window++) {
         for (int i = 0; i < 2; i++) continue_by_hand(session, &kv[i], ids + window * LONG, LONG, made[i], MADE);
-        int equal = 0;
-        while (equal < MADE && made[0][equal] == made[1][equal]) equal++;
-        length += equal / (double)WINDOWS;
-        same += (equal == MADE) / (double)WINDOWS;
+        equal[window] = 0;
+        while (equal[window] < MADE && made[0][equal[window]] == made[1][equal[window]]) equal[window]++;
+        length += equal[window] / (double)WINDOWS;
+        same += (equal[window] == MADE) / (double)WINDOWS;
+        if (equal[window] < shortest) shortest = equal[window];
     }
     const struct mx_windows windows = {.tokens = ids, .count = WINDOWS * LONG + 1, .length = LONG};
-    const struct mx_compare_options options = {windows, kv, 2, MADE};
+    struct mx_compare_options options = {windows, kv, 2, MADE};
     struct mx_comparison results[2];
     double reference;
     assert_ok(mx_compare_run(session, &options, NULL, results, &reference, &err));
@@ -319,6 +322,82 @@ static void test_greedy(void **state)
     assert_true(length < MADE); /* or this test would see nothing */
     assert_float_equal(results[1].greedy_same, same, 1e-12);
     assert_float_equal(results[1].greedy_length, length, 1e-9);
+    options.greedy = (uint32_t)shortest + 1; /* so that one parts at the last token */
+    assert_ok(mx_compare_run(session, &options, NULL, results, &reference, &err));
+    for (int window = 0; window < WINDOWS; window++) at_last += equal[window] == shortest;
+    assert_float_equal(results[1].greedy_same, 1 - at_last / (double)WINDOWS, 1e-12);
+    mx_session_close(session);
+}
+
+static void put_text(struct mx_ids *ids, const struct mx_session *session, const char *text)
+{
+    struct mx_error err;
+    assert_ok(mx_tokenizer_encode(mx_session_tokenizer(session), text, strlen(text), false, ids, &err));
+}
+
+static void put_ids(struct mx_ids *ids, const int32_t *from, size_t count)
+{
+    struct mx_error err;
+    for (size_t i = 0; i < count; i++) assert_ok(mx_ids_append(ids, from[i], &err));
+}
+
+/* The text with five keys hidden in it and the text with one, written down anew: their identity tells. */
+static void test_haystacks(void **state)
+{
+    (void)state;
+    enum { LENGTH = 600 };
+    static const char *const words[] = {"quartz", "maple", "harbor", "violet", "copper"};
+    static const size_t depths[] = {5, 25, 50, 75, 95};
+    struct mx_error err;
+    struct mx_session *session;
+    size_t count;
+    int32_t *text = ids_of_file("tests/data/trained/val.tokens", &count);
+    const struct mx_session_options open = {.cpu = mx_cpu_detect(), .text = true};
+    assert_ok(mx_session_open(&session, "models/demo-llama-7m", &open, NULL, &err));
+    struct mx_ids all = {0};
+    for (size_t stack = 0; stack < 2; stack++) {
+        const size_t keys = stack == 0 ? 5 : 1;
+        struct mx_random random = {stack + 1};
+        struct mx_ids sentences[5] = {{0}}, tail = {0}, begin = {0};
+        size_t hidden = 0, asked = 0;
+        for (size_t k = 0; k < keys; k++) {
+            char line[160];
+            const unsigned number = 10000 + (unsigned)(mx_random_u64(&random) % 90000);
+            snprintf(line, sizeof line, "\nThe pass key for %s is %u. Remember it.\n", words[stack + k], number);
+            put_text(&sentences[k], session, line);
+            hidden += sentences[k].count;
+            tail.count = 0;
+            snprintf(line, sizeof line, "\nWhat is the pass key for %s? The pass key for %s is", words[stack + k],
+                     words[stack + k]);
+            put_text(&tail, session, line);
+            snprintf(line, sizeof line, " %u", number);
+            put_text(&tail, session, line);
+            if (tail.count > asked) asked = tail.count;
+        }
+        assert_ok(mx_tokenizer_encode(mx_session_tokenizer(session), "", 0, true, &begin, &err));
+        const size_t filler = LENGTH - begin.count - hidden - asked;
+        const int32_t *from = text + (count - filler) * stack / 2;
+        put_ids(&all, begin.data, begin.count);
+        for (size_t k = 0, at = 0; k <= keys; k++) {
+            const size_t to = k < keys ? filler * depths[k] / 100 : filler;
+            put_ids(&all, from + at, to - at);
+            if (k < keys) put_ids(&all, sentences[k].data, sentences[k].count);
+            at = to;
+        }
+        for (size_t k = 0; k < keys; k++) mx_ids_free(&sentences[k]);
+        mx_ids_free(&tail);
+        mx_ids_free(&begin);
+    }
+    char expected[17];
+    mx_record_text(expected, all.data, all.count);
+    const struct mx_kv_options kv = mx_kv_options_default();
+    const struct mx_retrieval_options options = {
+        .tokens = text, .count = count, .length = LENGTH, .haystacks = 2, .modes = &kv, .mode_count = 1};
+    struct mx_retrieval result;
+    assert_ok(mx_retrieval_run(session, &options, NULL, &result, &err));
+    assert_string_equal(result.text, expected);
+    mx_ids_free(&all);
+    free(text);
     mx_session_close(session);
 }
 
@@ -367,7 +446,8 @@ int main(void)
         cmocka_unit_test(test_perplexity), cmocka_unit_test(test_windows),
         cmocka_unit_test(test_comparison), cmocka_unit_test(test_comparison_by_hand),
         cmocka_unit_test(test_bench),      cmocka_unit_test(test_passkey_file),
-        cmocka_unit_test(test_greedy),     cmocka_unit_test(test_retrieval),
+        cmocka_unit_test(test_greedy),     cmocka_unit_test(test_haystacks),
+        cmocka_unit_test(test_retrieval),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
