@@ -4,7 +4,9 @@
 # that scripts/test.sh asan makes; the sources stay as they are.
 # usage: scripts/mutants.sh [named [PATTERN...]]       every mutant that is written down, or those whose names match
 #        scripts/mutants.sh part SECONDS               a part of them, another for each commit, for so long
-#        scripts/mutants.sh random SEED COUNT [FILE...]    drawn from all that can be changed (in these files)
+#        scripts/mutants.sh random SEED COUNT [FILE...]    drawn from all that can be changed (in these files); the survivors
+#                                              are added to tests/mutants/survived.txt, to be answered
+#        scripts/mutants.sh again              what is in survived.txt, and writes bench/results/mutants.txt
 # JOBS=N runs N at once (default: the number of processors); PRESET=release starts from another build: quicker, and blind
 # to what only a sanitizer sees.
 set -uo pipefail
@@ -17,7 +19,7 @@ shift || true
 
 # ---- the build to start from, and what is known of it ----
 
-# A name, a folder, the seconds that it may take and a command for each test, quickest first.
+# A name, a folder, the processor's seconds that it may take and a command for each test, quickest first.
 list_tests() {
     local folder name command cost
     for folder in "$build"/tests/*/; do
@@ -27,7 +29,7 @@ list_tests() {
                 cost=$(awk -v name="$name" '$1 == name { print $3 }' "$work/costs")
                 cost=${cost:-5}
                 printf '%s\t%s\t%s\t%s\t%s\n' "$cost" "$name" "$(basename "$folder")" \
-                    "$(awk -v cost="$cost" 'BEGIN { print int(20 + 5 * cost) }')" "$command"
+                    "$(awk -v cost="$cost" 'BEGIN { print int(20 + 10 * cost) }')" "$command"
             done
     done | sort -g | cut -f 2-
 }
@@ -46,7 +48,41 @@ prepare() {
         /^[^ ].*: #deps/ { object = substr($1, 1, length($1) - 1) }
         /^    / { sub(/^    (\.\.\/\.\.\/)?/, ""); sub("^" top, ""); if (/^(src|include)\//) print $0 "\t" object }' >"$work/deps"
     (cd "$build" && ninja -t query libmlxcel.a) | sed -nE 's/^    ([^|]*\.o)$/\1/p' >"$work/members"
+    list_reach >"$work/reach"
     cp "$build/tests/mutants/mutate" "$work/mutate"
+    fast_linker=
+    if command -v ld.gold >/dev/null; then fast_linker=-fuse-ld=gold; fi
+    export fast_linker
+}
+
+# Each test and each object that is linked into a program of its own: all that its outcome can depend on. An archive's
+# member is in a program where its names are.
+list_reach() {
+    local programs program name command word
+    programs=$(cut -f 4- "$work/tests" | grep -oE "\"$build/[^\"]*\"" | tr -d '"' | sort -u |
+        while read -r program; do [ -f "$program" ] && [ -x "$program" ] && echo "$program"; done)
+    { # shellcheck disable=SC2086 # programs have no blanks in their names
+        (cd "$build" && xargs nm -A --defined-only <"$work/members") | sed -nE 's/^([^:]*):[0-9a-f]* [A-Z] (.*)$/\2\t\1/p'
+        echo
+        nm -A --defined-only $programs | sed -nE 's/^([^:]*):[0-9a-f]* [A-Za-z] (.*)$/\2\t\1/p'
+    } | awk -F '\t' -v build="$build/" '
+        NF == 0 { linked = 1; next }
+        !linked { object[$1] = $2; next }
+        $1 in object && !(($2, object[$1]) in seen) { seen[$2, object[$1]]; print $2 "\t" object[$1] }' >"$work/holds"
+    for program in $programs; do
+        for word in $(cd "$build" && ninja -t commands "${program#"$build/"}" | tail -n 1); do
+            [[ $word == *.o ]] && printf '%s\t%s\n' "$program" "$word"
+        done
+    done >>"$work/holds"
+    awk -F '\t' '
+        NR == FNR { holds[$1] = holds[$1] "\n" $2; next }
+        {
+            n = split($4, words, "\"")
+            for (i = 1; i <= n; i++) {
+                m = split(holds[words[i]], objects, "\n")
+                for (j = 2; j <= m; j++) print $1 "\t" objects[j]
+            }
+        }' "$work/holds" "$work/tests" | sort -u
 }
 
 # ---- one mutant ----
@@ -72,13 +108,14 @@ link_mutant() { # PROGRAM
         [[ $object == *.o && -f $here/$object ]] && command=${command/$object/$here/$object}
     done
     command=${command/ libmlxcel.a/ $here/libmlxcel.a}
-    command=${command/ -o / -Wl,-S -o }
+    command=${command/ -o / $fast_linker -Wl,-S -o }
     command=${command/ -o $1 / -o "$here/$1" }
     mkdir -p "$(dirname "$here/$1")"
     (cd "$build" && eval "$command") 2>>"$here/log"
 }
 
-# Runs one test with mutated programs in place of the build's. Fails where the test does, or runs for ever.
+# Runs one test with mutated programs in place of the build's. Fails where the test does, or runs for ever: on the
+# processor, which doesn't depend on what else the machine does, or, waiting for something, by the clock.
 run_test() { # SECONDS COMMAND...
     local command=() word program limit=$1
     shift
@@ -92,7 +129,7 @@ run_test() { # SECONDS COMMAND...
         fi
         command+=("$word")
     done
-    TMPDIR=$here timeout -k 5 "$limit" "${command[@]}" >>"$here/log" 2>&1 </dev/null
+    (ulimit -t "$limit" && TMPDIR=$here timeout -k 5 $((200 + 10 * limit)) "${command[@]}") >>"$here/log" 2>&1 </dev/null
 }
 
 # A line for a mutant: killed (by which test), survived, harmless, or broken (it does not compile).
@@ -122,11 +159,18 @@ judge() { # NAME FILE LINE OFFSET LENGTH TO TESTS BEFORE AFTER
         folder=$(echo "$file" | cut -d / -f 2)
         while IFS=$'\t' read -r test _ limit command; do
             eval "run_test $limit $command" && continue
-            if [ $? = 200 ]; then status=broken; else status=killed by=$test; fi
+            case $? in
+            200) status=broken ;;
+            124 | 137 | 152) status=killed by=$test,time ;;
+            *) status=killed by=$test ;;
+            esac
             break
         done < <(if [ "$7" = - ]; then
-            awk -F '\t' -v folder="$folder" '$2 == folder' "$work/tests"
-            awk -F '\t' -v folder="$folder" '$2 != folder' "$work/tests"
+            awk -F '\t' -v file="$file" 'FILENAME ~ /deps$/ { if ($1 == file) object[$2]; next }
+                FILENAME ~ /reach$/ { if ($2 in object) seeing[$1]; next }
+                $1 in seeing' "$work/deps" "$work/reach" "$work/tests" >"$here/tests-of"
+            awk -F '\t' -v folder="$folder" '$2 == folder' "$here/tests-of"
+            awk -F '\t' -v folder="$folder" '$2 != folder' "$here/tests-of"
         else
             for test in $7; do
                 awk -F '\t' -v test="$test" '$1 == test' "$work/tests"
