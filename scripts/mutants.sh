@@ -160,6 +160,7 @@ judge() { # NAME FILE LINE OFFSET LENGTH TO TESTS BEFORE AFTER
         while IFS=$'\t' read -r test _ limit command; do
             eval "run_test $limit $command" && continue
             case $? in
+            77) continue ;; # skipped
             200) status=broken ;;
             124 | 137 | 152) status=killed by=$test,time ;;
             *) status=killed by=$test ;;
