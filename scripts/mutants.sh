@@ -8,7 +8,7 @@
 #                                              are added to tests/mutants/survived.txt, to be answered
 #        scripts/mutants.sh again              what is in survived.txt, and writes bench/results/mutants.txt
 # JOBS=N runs N at once (default: the number of processors); PRESET=release starts from another build: quicker, and blind
-# to what only a sanitizer sees.
+# to what only a sanitizer sees. QUICK=SECONDS leaves out tests of other folders that take longer: for a first look.
 set -uo pipefail
 cd "$(dirname "$0")/.." || exit
 preset=${PRESET:-asan}
@@ -94,7 +94,7 @@ compile_mutant() { # FILE OBJECT
     command=${command/ -Werror / }
     command=${command/ -I/ -I"$here/src" -I}
     command=${command/ -o $2 / -o "$here/$2" }
-    command=${command/-c $top\/$1/-c $here\/$1}
+    command=${command/-c $top\/$1/-O1 -g0 -c $here\/$1}
     mkdir -p "$(dirname "$here/$2")"
     (cd "$build" && eval "$command") 2>>"$here/log"
 }
@@ -171,7 +171,7 @@ judge() { # NAME FILE LINE OFFSET LENGTH TO TESTS BEFORE AFTER
                 FILENAME ~ /reach$/ { if ($2 in object) seeing[$1]; next }
                 $1 in seeing' "$work/deps" "$work/reach" "$work/tests" >"$here/tests-of"
             awk -F '\t' -v folder="$folder" '$2 == folder' "$here/tests-of"
-            awk -F '\t' -v folder="$folder" '$2 != folder' "$here/tests-of"
+            awk -F '\t' -v folder="$folder" -v most="${QUICK:-1e9}" '$2 != folder && ($3 - 20) / 10 < most' "$here/tests-of"
         else
             for test in $7; do
                 awk -F '\t' -v test="$test" '$1 == test' "$work/tests"
