@@ -4,18 +4,13 @@
     attention-reference.py FOLDER            how far the folder's logits.f32 is from these, without and with rounding
     attention-reference.py FOLDER -o FILE    writes the logits with keys and values rounded to fp16
 
-FOLDER holds config.json, model.safetensors (bf16), reference.json and logits.f32. The scores of Gemma 4 are not scaled,
-and BitNet normalizes what attention gives: the rounding of the cache grows on its way out, and the tests compare with
-FILE.
+FOLDER is a golden's (golden.py). The scores of Gemma 4 are not scaled, and BitNet normalizes what attention gives: the
+rounding of the cache grows on its way out, and the tests compare with FILE.
 """
-import array, json, math, struct, sys
+import math
 
-folder = sys.argv[1]
-config = json.load(open(folder + '/config.json'))
-reference = json.load(open(folder + '/reference.json'))
-with open(folder + '/model.safetensors', 'rb') as file:
-    header = json.loads(file.read(struct.unpack('<Q', file.read(8))[0]))
-    data = file.read()
+from golden import compare, config, flat, header, plus, product, reference
+
 gemma = config['model_type'] == 'gemma4_text'
 hidden, layers, heads = config['hidden_size'], config['num_hidden_layers'], config['num_attention_heads']
 width = config.get('hidden_size_per_layer_input') or 0
@@ -30,8 +25,7 @@ def cut(values, shape):
 
 
 def tensor(name):
-    first, last = header[name]['data_offsets']
-    return cut([struct.unpack('<f', b'\0\0' + data[i:i + 2])[0] for i in range(first, last, 2)], header[name]['shape'])
+    return cut(flat(name), header[name]['shape'])
 
 
 tensors = {name: tensor(name) for name in header if name != '__metadata__'}
@@ -39,14 +33,6 @@ tensors = {name: tensor(name) for name in header if name != '__metadata__'}
 
 def weight(name):
     return tensors[name + '.weight']
-
-
-def product(w, x):
-    return [sum(a * b for a, b in zip(row, x)) for row in w]
-
-
-def plus(x, y):
-    return [a + b for a, b in zip(x, y)]
 
 
 def norm(x, w=None):
@@ -58,10 +44,6 @@ def activate(x):
     if not gemma:
         return max(x, 0) ** 2
     return x / 2 * (1 + math.tanh(math.sqrt(2 / math.pi) * (x + 0.044715 * x ** 3)))
-
-
-def half(x):
-    return struct.unpack('<e', struct.pack('<e', x))[0]
 
 
 def rotate(x, position, theta, planes):
@@ -177,12 +159,4 @@ def logits(rounding):
     return [cap * math.tanh(a / cap) for a in out] if cap else out
 
 
-def distance(x, y):
-    return math.sqrt(sum((a - b) ** 2 for a, b in zip(x, y)) / sum(b * b for b in y))
-
-
-given = array.array('f', open(folder + '/logits.f32', 'rb').read())
-rounded = logits(half)
-print(f'{folder}: {distance(logits(lambda x: x), given):.1e} from logits.f32, with a cache in fp16 {distance(rounded, given):.1e}')
-if len(sys.argv) > 3:
-    open(sys.argv[3], 'wb').write(array.array('f', rounded).tobytes())
+compare(logits)

@@ -4,27 +4,18 @@
     zamba-reference.py FOLDER            how far the folder's logits.f32 is from these, without and with rounding
     zamba-reference.py FOLDER -o FILE    writes the logits with keys and values rounded to fp16
 
-FOLDER holds config.json, model.safetensors (bf16), reference.json and logits.f32. The shared blocks of these models add
-nothing to the stream, so that the rounding of the cache reaches the output undamped: the tests compare with FILE.
+FOLDER is a golden's (golden.py). The shared blocks of these models add nothing to the stream, so that the rounding of the
+cache reaches the output undamped: the tests compare with FILE.
 """
-import array, json, math, struct, sys
+import math
 
-folder = sys.argv[1]
-config = json.load(open(folder + '/config.json'))
-reference = json.load(open(folder + '/reference.json'))
-with open(folder + '/model.safetensors', 'rb') as file:
-    header = json.loads(file.read(struct.unpack('<Q', file.read(8))[0]))
-    data = file.read()
+from golden import compare, config, flat, header, plus, product, reference
+
 second = config['model_type'] == 'zamba2'
 hidden, heads = config['hidden_size'], config['num_attention_heads']
 inner, states = hidden * config['mamba_expand'], config['mamba_d_state']
 ssm_heads, rank = config['n_mamba_heads'], config.get('mamba_dt_rank')
 dim, share = 2 * hidden // heads, inner // ssm_heads
-
-
-def flat(name):
-    first, last = header[name]['data_offsets']
-    return [struct.unpack('<f', b'\0\0' + data[i:i + 2])[0] for i in range(first, last, 2)]
 
 
 def rows(values, cols):
@@ -33,14 +24,6 @@ def rows(values, cols):
 
 def matrix(name):
     return rows(flat(name + '.weight'), header[name + '.weight']['shape'][-1])
-
-
-def product(w, x):
-    return [sum(a * b for a, b in zip(row, x)) for row in w]
-
-
-def plus(x, y):
-    return [a + b for a, b in zip(x, y)]
 
 
 def norm(x, w):
@@ -58,10 +41,6 @@ def gelu(x):
 
 def softplus(x):
     return math.log1p(math.exp(x))
-
-
-def half(x):
-    return struct.unpack('<e', struct.pack('<e', x))[0]
 
 
 def rotate(x, position):
@@ -172,12 +151,4 @@ def logits(rounding):
     return [a for x in stream for a in product(table, norm(x, flat('model.final_layernorm.weight')))]
 
 
-def distance(x, y):
-    return math.sqrt(sum((a - b) ** 2 for a, b in zip(x, y)) / sum(b * b for b in y))
-
-
-given = array.array('f', open(folder + '/logits.f32', 'rb').read())
-rounded = logits(half)
-print(f'{folder}: {distance(logits(lambda x: x), given):.1e} from logits.f32, with a cache in fp16 {distance(rounded, given):.1e}')
-if len(sys.argv) > 3:
-    open(sys.argv[3], 'wb').write(array.array('f', rounded).tobytes())
+compare(logits)
