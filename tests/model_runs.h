@@ -78,6 +78,17 @@ static inline float *logits_of(struct mx_session *session, const int32_t *ids, s
     return collected.logits;
 }
 
+/* |a - b| / |b| */
+static inline double distance(const float *a, const float *b, size_t count)
+{
+    double difference = 0, size = 0;
+    for (size_t i = 0; i < count; i++) {
+        difference += pow((double)a[i] - b[i], 2);
+        size += pow(b[i], 2);
+    }
+    return sqrt(difference / size);
+}
+
 static inline size_t argmax_of(const float *logits, size_t vocab)
 {
     size_t best = 0;

@@ -240,16 +240,6 @@ static void test_experts_forms(void **state)
 
 /* --- quantized weights --- */
 
-static double distance(const float *a, const float *b, size_t n)
-{
-    double difference = 0, size = 0;
-    for (size_t i = 0; i < n; i++) {
-        difference += ((double)a[i] - b[i]) * ((double)a[i] - b[i]);
-        size += (double)b[i] * b[i];
-    }
-    return sqrt(difference / size);
-}
-
 /* Sets one scale of a quantized model to NaN, in the file. */
 static void poison(const char *directory)
 {

@@ -59,17 +59,6 @@ static void close_reference(struct reference *reference)
     free(reference->logits);
 }
 
-/* |a - b| / |b| */
-static double distance(const float *a, const float *b, size_t count)
-{
-    double difference = 0, size = 0;
-    for (size_t i = 0; i < count; i++) {
-        difference += pow((double)a[i] - b[i], 2);
-        size += pow(b[i], 2);
-    }
-    return sqrt(difference / size);
-}
-
 /* How far the cache's fp16 alone moves the reference. Where that is more than the bound below, the golden holds what
  * tools/zamba-reference.py or tools/attention-reference.py computed with keys and values rounded, and that takes the
  * place of the reference. */

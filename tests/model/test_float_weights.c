@@ -14,16 +14,6 @@ static struct mx_error err;
 
 /* ---- comparing ---- */
 
-static double distance(const float *a, const float *b, size_t count)
-{
-    double difference = 0, size = 0;
-    for (size_t i = 0; i < count; i++) {
-        difference += pow((double)a[i] - b[i], 2);
-        size += pow(b[i], 2);
-    }
-    return sqrt(difference / size);
-}
-
 /* Plain C decodes and then does the same; vector levels add up in f32 and, in E2M1, take the input as 16-bit integers.
  */
 static void assert_same_model(const char *what, const char *coded, const char *plain)
