@@ -97,6 +97,7 @@ static void grades_each_mode(void **state)
     const char *row = strstr(mx_str_text(&text), "| turbo4 | 132 ");
     assert_non_null(row);
     assert_memory_equal(strchr(row, '\n') - strlen(" failed |"), " failed |", strlen(" failed |"));
+    assert_memory_not_equal(strchr(row, '\n'), "\n|--", 4); /* that stands below the heading alone */
     row = strstr(mx_str_text(&text), "| fp16 | 512 ");
     assert_non_null(row);
     assert_memory_equal(strchr(row, '\n') - strlen(" near-lossless |"), " near-lossless |", strlen(" near-lossless |"));
