@@ -4,9 +4,9 @@
 # that scripts/test.sh asan makes; the sources stay as they are.
 # usage: scripts/mutants.sh [named [PATTERN...]]       every mutant that is written down, or those whose names match
 #        scripts/mutants.sh part SECONDS               a part of them, another for each commit, for so long
-#        scripts/mutants.sh random SEED COUNT [FILE...]    drawn from all that can be changed (in these files); the survivors
-#                                              are added to tests/mutants/survived.txt, to be answered
-#        scripts/mutants.sh again              what is in survived.txt, and writes bench/results/mutants.txt
+#        scripts/mutants.sh random SEED COUNT [FILE...]    drawn from all that can be changed (in these files); survivors are
+#                                              added to tests/mutants/drawn.txt, to be answered
+#        scripts/mutants.sh again              those survivors, and writes bench/results/mutants.txt
 # JOBS=N runs N at once (default: the number of processors); PRESET=release starts from another build: quicker, and blind
 # to what only a sanitizer sees. QUICK=SECONDS leaves out tests of other folders that take longer: for a first look.
 set -uo pipefail
@@ -14,6 +14,8 @@ cd "$(dirname "$0")/.." || exit
 preset=${PRESET:-asan}
 top=$PWD build=$PWD/build/$preset work=$PWD/build/mutants
 harmless=tests/mutants/harmless.txt
+drawn=tests/mutants/drawn.txt # what random runs drew and which of it survived them
+answers=bench/results/mutants.txt
 kind=${1:-named}
 shift || true
 
@@ -61,9 +63,10 @@ list_reach() {
     local programs program name command word
     programs=$(cut -f 4- "$work/tests" | grep -oE "\"$build/[^\"]*\"" | tr -d '"' | sort -u |
         while read -r program; do [ -f "$program" ] && [ -x "$program" ] && echo "$program"; done)
-    { # shellcheck disable=SC2086 # programs have no blanks in their names
+    {
         (cd "$build" && xargs nm -A --defined-only <"$work/members") | sed -nE 's/^([^:]*):[0-9a-f]* [A-Z] (.*)$/\2\t\1/p'
         echo
+        # shellcheck disable=SC2086 # names of programs have no blanks
         nm -A --defined-only $programs | sed -nE 's/^([^:]*):[0-9a-f]* [A-Za-z] (.*)$/\2\t\1/p'
     } | awk -F '\t' -v build="$build/" '
         NF == 0 { linked = 1; next }
@@ -129,7 +132,12 @@ run_test() { # SECONDS COMMAND...
         fi
         command+=("$word")
     done
-    (ulimit -t "$limit" && TMPDIR=$here timeout -k 5 $((200 + 10 * limit)) "${command[@]}") >>"$here/log" 2>&1 </dev/null
+    (ulimit -t "$limit" && TMPDIR=$here exec timeout -k 5 $((200 + 10 * limit)) "${command[@]}") >>"$here/log" 2>&1 </dev/null &
+    local pid=$! status
+    wait "$pid"
+    status=$?
+    kill -- "-$pid" 2>/dev/null # what a test that failed has left running: timeout leads a group of its own
+    return "$status"
 }
 
 # A line for a mutant: killed (by which test), survived, harmless, or broken (it does not compile).
@@ -182,6 +190,37 @@ judge() { # NAME FILE LINE OFFSET LENGTH TO TESTS BEFORE AFTER
     [ "$status" = survived ] || rm -rf "$here"
 }
 
+# ---- what is written down ----
+
+# Adds a line with what a random run found, and its survivors, to the list of those to answer.
+note_drawn() {
+    awk -F '\t' -v run="random $seed $count" -v how="at $(git rev-parse --short HEAD), PRESET=$preset QUICK=${QUICK:-}" '
+        { count[$1]++ }
+        $1 == "survived" { sub(/:[0-9]*$/, "", $3); lines = lines $3 "\t" $5 "\t" $6 "\n" }
+        END {
+            printf "\n# %s %s: %d run, %d killed, %d survived, %d harmless, %d did not compile\n%s", run, how, NR,
+                count["killed"], count["survived"], count["harmless"], count["broken"], lines
+        }' "$work/results" >>"$drawn"
+}
+
+# Writes what became of each survivor.
+write_answers() {
+    awk -F '\t' -v list="$drawn" -v command="PRESET=$preset $0 again" '
+        BEGIN { print "# What became of the mutants that survived random runs (tests/mutants/README.md).\n# " command }
+        FILENAME != list { split($2, name, "-"); status[name[2]] = $1; by[name[2]] = $4; next }
+        /^#? *random/ { sub(/^# /, ""); runs = runs $0 "\n" }
+        /^(#|$| )/ { next }
+        {
+            what = status[FNR] == "" ? "rewritten" : status[FNR]
+            count[what]++
+            lines = lines what "\t" by[FNR] "\t" $1 "\t" $2 "\t" $3 "\n"
+        }
+        END {
+            printf "\n%s\nsurvivors: %d killed now, %d harmless, %d in lines that were rewritten, %d survived\n\n%s", runs,
+                count["killed"], count["harmless"], count["rewritten"], count["survived"], lines
+        }' "$work/results" "$drawn" >"$answers"
+}
+
 if [ "$kind" = judge ]; then # one line of the tool, from xargs below
     if [ -z "${DEADLINE:-}" ] || [ "$(date +%s)" -lt "$DEADLINE" ]; then
         IFS=$'\37' read -r -a line < <(tr '\t' '\37' <<<"$1") # tabs side by side would count as one
@@ -205,6 +244,10 @@ part)
         END { for (i = 0; i < NR; i++) print lines[(start + i) % NR + 1] }' "$work/all" >"$work/mutants"
     export DEADLINE=$(($(date +%s) + ${1:-100}))
     ;;
+again)
+    "$work/mutate" harmless "$harmless" || exit 1
+    "$work/mutate" again "$drawn" >"$work/mutants" || exit 1
+    ;;
 random)
     "$work/mutate" harmless "$harmless" || exit 1
     seed=$1 count=$2
@@ -214,7 +257,7 @@ random)
     "$work/mutate" random "$seed" "$count" "$@" >"$work/mutants" || exit 1
     ;;
 *)
-    echo "usage: $0 [named [PATTERN...] | part SECONDS | random SEED COUNT [FILE...]]" >&2
+    echo "usage: $0 [named [PATTERN...] | part SECONDS | random SEED COUNT [FILE...] | again]" >&2
     exit 2
     ;;
 esac
@@ -224,6 +267,10 @@ unknown=$(cut -f 7 "$work/mutants" | tr ' ' '\n' | sort -u | grep -vxF -e - -f <
 tr '\n' '\0' <"$work/mutants" | xargs -0 -P "${JOBS:-$(nproc)}" -n 1 "$0" judge | tee "$work/results" |
     awk -F '\t' '$1 == "survived" { printf "SURVIVED %s %s: %s  ==>  %s\n", $2, $3, $5, $6; fflush() }
                  $1 == "broken" && $2 !~ /^[0-9]+-/ { printf "BROKEN %s does not compile\n", $2; fflush() }'
+case $kind in
+random) note_drawn ;;
+again) write_answers ;;
+esac
 awk -F '\t' -v kind="$kind" -v all="$(wc -l <"$work/mutants")" '
     { count[$1]++ }
     $1 == "broken" && $2 !~ /^[0-9]+-/ { bad++ }

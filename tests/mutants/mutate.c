@@ -4,6 +4,7 @@
  *     mutate random SEED COUNT FILE...      COUNT drawn from everything that can be changed in the files; their folders
  *                                           take rope, and so do the kinds of change
  *     mutate harmless LIST                  fails unless each line of the list is found in the sources
+ *     mutate again LIST                     those of the list's lines that are still in the sources, named again-LINE
  *
  * Prints a line for each: name, file, line number, offset and length of the text that goes, what comes in its place,
  * tests, the line before and after; between tabs, with C's escapes. Exits 1, after a line for each that is wrong. */
@@ -154,28 +155,66 @@ static bool named(const char *list)
     return finish_entry(&entry) && good;
 }
 
-/* ---- harmless ones: "file: before -> after: why" ---- */
+/* ---- lists of "file<TAB>before<TAB>after", with C's escapes; comments, and what is indented, aside ---- */
 
-static bool harmless(const char *list)
+/* Takes the escapes out, in place. */
+static void unescape(char *text)
+{
+    char *to = text;
+    for (; *text; text++) {
+        if (*text == '\\' && text[1]) {
+            text++;
+            *to++ = *text == 'n' ? '\n' : *text == 't' ? '\t' : *text;
+        } else {
+            *to++ = *text;
+        }
+    }
+    *to = '\0';
+}
+
+/* Calls `each` with the number of each line of the list, its source, and where in it the text before is: NULL: nowhere.
+ * Returns whether all calls did. */
+static bool read_list(const char *list, bool (*each)(int line, const struct source *source, const char *at,
+                                                     size_t length, const char *to))
 {
     FILE *file = fopen(list, "r");
     if (!file) die("cannot open", list);
     bool good = true;
-    char line[2 * MAX_LINE];
-    while (fgets(line, sizeof line, file)) {
-        if (*line == '#' || *line == '\n' || *line == ' ') continue; /* a reason is indented */
+    char line[4 * MAX_LINE];
+    for (int number = 1; fgets(line, sizeof line, file); number++) {
+        line[strcspn(line, "\n")] = '\0';
+        if (*line == '#' || *line == '\0' || *line == ' ') continue;
         char *before = strchr(line, '\t'), *after = before ? strchr(before + 1, '\t') : NULL;
         if (!after) die("is not file, before, after between tabs", line);
         *before++ = *after++ = '\0';
+        unescape(before);
+        unescape(after);
         struct source source = read_source(line);
-        if (!strstr(source.text, before)) {
-            fprintf(stderr, "mutate: %s: is no longer in %s: %s\n", list, line, before);
-            good = false;
-        }
+        const char *at = strstr(source.text, before);
+        good = each(number, &source, at, strlen(before), after) && good;
         free(source.text);
     }
     fclose(file);
     return good;
+}
+
+static bool check_harmless(int line, const struct source *source, const char *at, size_t length, const char *to)
+{
+    (void)length;
+    if (!at) fprintf(stderr, "mutate: line %d: is no longer in %s; it became: %s\n", line, source->path, to);
+    return at;
+}
+
+static bool print_again(int line, const struct source *source, const char *at, size_t length, const char *to)
+{
+    if (!at) return true;
+    char name[32];
+    struct mutant mutant = {.source = source, .at = (size_t)(at - source->text), .length = length};
+    if (strlen(to) >= MAX_LINE) die("is too long", to);
+    strcpy(mutant.to, to);
+    snprintf(name, sizeof name, "again-%d", line);
+    print_mutant(name, &mutant, "-");
+    return true;
 }
 
 /* ---- random mutants ---- */
@@ -490,12 +529,14 @@ static void print_random(uint64_t seed, size_t count, const struct source *sourc
 
 int main(int argc, char **argv)
 {
-    if (argc < 3) die("give named, random or harmless, and files", "usage");
+    if (argc < 3) die("give named, random, harmless or again, and files", "usage");
     bool good = true;
     if (strcmp(argv[1], "named") == 0) {
         for (int i = 2; i < argc; i++) good = named(argv[i]) && good;
     } else if (strcmp(argv[1], "harmless") == 0) {
-        good = harmless(argv[2]);
+        good = read_list(argv[2], check_harmless);
+    } else if (strcmp(argv[1], "again") == 0) {
+        good = read_list(argv[2], print_again);
     } else if (strcmp(argv[1], "random") == 0 && argc > 4) {
         static struct source sources[MAX_FILES];
         const size_t count = (size_t)(argc - 4);
@@ -508,7 +549,7 @@ int main(int argc, char **argv)
         for (size_t i = 0; i < count; i++) free(sources[i].text);
         free(found);
     } else {
-        die("is not named, random or harmless", argv[1]);
+        die("is not named, random, harmless or again", argv[1]);
     }
     return good ? 0 : 1;
 }
