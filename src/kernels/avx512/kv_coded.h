@@ -10,13 +10,15 @@
 #ifndef MX_KERNELS_AVX512_KV_CODED_H
 #define MX_KERNELS_AVX512_KV_CODED_H
 
+#include <math.h>
+
 #include "kernels/avx512/kv_codes.h"
 #include "kernels/kv_kernels.h"
 
 enum {
     AHEAD = 4096, /* bytes, at least, that lines are prefetched ahead */
-    SCORE_ROWS = 8,
-    SUM_ROWS = 8,
+    SCORE_ROWS = 4,
+    SUM_ROWS = 4,
     SUM_ROWS_TURBO3 = SUM_ROWS,
 };
 
@@ -199,32 +201,41 @@ MX_INLINE void score_rows(float *w, const uint8_t *codes, const uint16_t *scales
     }
 }
 
-/* Rows of weights times scales as bytes: weight * scale = (256 * high + low) * unit. */
+/* Rows of weights times scales: weight * scale = (256 * high + low) * unit, for every 4 tokens their high and then their
+ * low bytes. */
 struct int_weights {
-    uint8_t high[8][MX_KV_TILE], low[8][MX_KV_TILE];
+    uint8_t bytes[8][2 * MX_KV_TILE];
     float unit[8];
 };
 
 MX_INLINE void prepare_weights(struct int_weights *out, const float *w, const uint16_t *scales, uint32_t blocks,
                                const int rows)
 {
-    for (int r = 0; r < rows; r++) {
-        __m512 product[MX_KV_TILE_BLOCKS], largest = _mm512_setzero_ps(), poison = _mm512_setzero_ps();
+    static const uint8_t by_four[64] = { /* second bytes, then first bytes, of four numbers of 32 bits after another */
+        1,  5,  9,  13, 0,  4,  8,  12, 17, 21,  25,  29,  16, 20,  24,  28,  33, 37,  41,  45,  32,  36,
+        40, 44, 49, 53, 57, 61, 48, 52, 56, 60,  65,  69,  73, 77,  64,  68,  72, 76,  81,  85,  89,  93,
+        80, 84, 88, 92, 97, 101, 105, 109, 96, 100, 104, 108, 113, 117, 121, 125, 112, 116, 120, 124};
+    const __m512i order = _mm512_loadu_si512(by_four);
+    __m512 scale[MX_KV_TILE_BLOCKS + 1];
+    for (uint32_t b = 0; b < blocks; b++) scale[b] = vf_widen((const uint8_t *)(scales + b * MX_BLOCK), MX_F16);
+    for (int r = 0; r < rows; r++, w += MX_KV_TILE) {
+        __m512 product[MX_KV_TILE_BLOCKS + 1], largest = _mm512_setzero_ps();
+        __m512i all = _mm512_setzero_si512(); /* of NaN and infinity a conversion makes the lowest number */
         for (uint32_t b = 0; b < blocks; b++) {
-            const __m512 scale = vf_widen((const uint8_t *)(scales + b * MX_BLOCK), MX_F16);
-            product[b] = _mm512_mul_ps(_mm512_loadu_ps(w + r * MX_KV_TILE + b * MX_BLOCK), scale);
+            product[b] = _mm512_mul_ps(_mm512_loadu_ps(w + b * MX_BLOCK), scale[b]);
             largest = _mm512_max_ps(product[b], largest);
-            poison = _mm512_fmadd_ps(product[b], _mm512_setzero_ps(), poison);
         }
+        product[blocks] = _mm512_setzero_ps();
         const float top = _mm512_reduce_max_ps(largest);
         const __m512 inverse = _mm512_set1_ps(top > 0 ? 65535.0f / top : 0.0f);
-        for (uint32_t b = 0; b < blocks; b++) {
-            const __m512i value = _mm512_cvtps_epi32(_mm512_mul_ps(product[b], inverse));
-            _mm_storeu_si128((__m128i *)(void *)(out->high[r] + b * MX_BLOCK),
-                             _mm512_cvtepi32_epi8(_mm512_srli_epi32(value, 8)));
-            _mm_storeu_si128((__m128i *)(void *)(out->low[r] + b * MX_BLOCK), _mm512_cvtepi32_epi8(value));
+        for (uint32_t b = 0; b < blocks; b += 2) {
+            const __m512i first = _mm512_cvtps_epi32(_mm512_mul_ps(product[b], inverse));
+            const __m512i second = _mm512_cvtps_epi32(_mm512_mul_ps(product[b + 1], inverse));
+            all = _mm512_ternarylogic_epi32(all, first, second, 0xfe);
+            _mm512_storeu_si512(out->bytes[r] + (size_t)b * 2 * MX_BLOCK,
+                                _mm512_permutex2var_epi8(first, order, second));
         }
-        out->unit[r] = top / 65535.0f + _mm512_reduce_add_ps(poison);
+        out->unit[r] = _mm512_movepi32_mask(all) ? NAN : top / 65535.0f;
     }
 }
 
@@ -252,8 +263,8 @@ MX_INLINE const uint8_t *sum_groups(float *acc, size_t stride, const uint8_t *co
             for (int g = 0; g < count; g++) values[g] = kv_open_quad(p + (size_t)g * group_bytes, j, repr, tail);
             MX_UNROLL
             for (int r = 0; r < rows; r++) {
-                const __m512i w_high = broadcast_four(w->high[r] + t + 4 * j);
-                const __m512i w_low = broadcast_four(w->low[r] + t + 4 * j);
+                const __m512i w_high = broadcast_four(w->bytes[r] + 2 * t + 8 * j);
+                const __m512i w_low = broadcast_four(w->bytes[r] + 2 * t + 8 * j + 4);
                 MX_UNROLL
                 for (int g = 0; g < count; g++) {
                     high[g * rows + r] = add_products(high[g * rows + r], w_high, values[g]);
