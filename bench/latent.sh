@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
-# Attention on a latent: alone, beside the bandwidth; in a model of DeepSeek-V2-Lite's shape (9 of its 27 layers, random
-# weights at 4 bits), mode beside mode; and with an indexer that chooses 2048 tokens, beside the same model without one.
+# Attention on a latent: alone, beside the bandwidth and what the multiply-adds allow; in a model of DeepSeek-V2-Lite's
+# shape (9 of its 27 layers, random weights at 4 bits), mode beside mode; and with an indexer that chooses 2048 tokens,
+# beside the same model without one.
 # Writes bench/results/latent.txt.
 # usage: bench/latent.sh
 set -euo pipefail
@@ -27,8 +28,8 @@ show() { # TITLE COMMAND...
 {
     echo "# bench/latent.sh"
     echo "# $(sed -n 's/^model name[^:]*: //p;T;q' /proc/cpuinfo), $(nproc) cpus, $(date +%F), $("$build/mlxcel" --version), load $(cut -d' ' -f1 /proc/loadavg)"
-    show "attention alone, the heads of DeepSeek-V2-Lite and of V3" bench --kernel --latent 64 --head-dim 512 \
-        --group 16,128 --depth 32768 --modes fp16,int8,turbo4 --repeat 15
+    printf '\nattention alone, the heads of DeepSeek-V2-Lite and of V3: bench_latent 15\n'
+    "$build/bench/bench_latent" 15
     show "DeepSeek-V2-Lite, 9 of 27 layers" bench -m "$models/deepseek-v2-lite-q4" --depth 0,4096,32768 --fill random \
         --modes fp16,int8,turbo4 --force-kv-mode --prefill 0 --decode 4 --repeat 15
     for type in deepseek_v3 deepseek_v32; do

@@ -441,6 +441,34 @@ static void products(void **state)
     free(queries);
 }
 
+/* A token that is not a number is seen in every sum, whatever its weight. */
+static void no_number_is_summed_away(void **state)
+{
+    enum { DIM = 40, BLOCKS = 3, ROWS = 5 };
+    static float x[DIM * MX_BLOCK], w[ROWS * MX_KV_TILE], acc[ROWS * DIM];
+    static uint8_t codes[BLOCKS * MAX_CODES + 8192];
+    uint16_t scales[BLOCKS * MX_BLOCK];
+    for (int level = MX_CPU_SCALAR; level <= (int)mx_cpu_detect(); level++) {
+        const struct mx_kv_kernels *kernels = mx_kv_kernels((enum mx_cpu_level)level);
+        for (size_t r = 0; r < 3; r++) {
+            for (int poisoned = 0; poisoned < BLOCKS + 2; poisoned++) { /* a block, none, all weights of a row */
+                for (uint32_t b = 0; b < BLOCKS; b++) {
+                    make_panel(x, DIM, b);
+                    if ((int)b == poisoned) x[9 * MX_BLOCK + 4] = NAN;
+                    encode(kernels, 1, coded[r], codes + b * mx_repr_code_bytes(coded[r], DIM), scales + b * MX_BLOCK,
+                           x, DIM, MX_SCALE_UNBIASED);
+                }
+                for (uint32_t i = 0; i < ROWS * MX_KV_TILE; i++)
+                    w[i] = poisoned == BLOCKS + 1 && i / MX_KV_TILE == 2 ? NAN : (float)(i % 5);
+                memset(acc, 0, sizeof acc);
+                kernels->v[coded[r]].accumulate(acc, DIM, codes, scales, BLOCKS, w, ROWS, DIM);
+                for (uint32_t i = 0; i < ROWS * DIM; i++)
+                    assert_int_equal(isnan(acc[i]), poisoned < BLOCKS || (poisoned > BLOCKS && i / DIM == 2));
+            }
+        }
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -454,6 +482,7 @@ int main(void)
         cmocka_unit_test(values_become_keys),
         cmocka_unit_test(softmax_is_exact),
         cmocka_unit_test(products),
+        cmocka_unit_test(no_number_is_summed_away),
     };
     return cmocka_run_group_tests_name("kernels of the KV cache", tests, NULL, NULL);
 }

@@ -201,8 +201,8 @@ MX_INLINE void score_rows(float *w, const uint8_t *codes, const uint16_t *scales
     }
 }
 
-/* Rows of weights times scales: weight * scale = (256 * high + low) * unit, for every 4 tokens their high and then their
- * low bytes. */
+/* Rows of weights times scales: weight * scale = (256 * high + low) * unit, for every 4 tokens their high and then
+ * their low bytes. */
 struct int_weights {
     uint8_t bytes[8][2 * MX_KV_TILE];
     float unit[8];
@@ -211,10 +211,11 @@ struct int_weights {
 MX_INLINE void prepare_weights(struct int_weights *out, const float *w, const uint16_t *scales, uint32_t blocks,
                                const int rows)
 {
-    static const uint8_t by_four[64] = { /* second bytes, then first bytes, of four numbers of 32 bits after another */
-        1,  5,  9,  13, 0,  4,  8,  12, 17, 21,  25,  29,  16, 20,  24,  28,  33, 37,  41,  45,  32,  36,
-        40, 44, 49, 53, 57, 61, 48, 52, 56, 60,  65,  69,  73, 77,  64,  68,  72, 76,  81,  85,  89,  93,
-        80, 84, 88, 92, 97, 101, 105, 109, 96, 100, 104, 108, 113, 117, 121, 125, 112, 116, 120, 124};
+    static const uint8_t by_four[64] = {/* second bytes, then first bytes, of four numbers of 32 bits after another */
+                                        1,  5,   9,   13,  0,  4,   8,   12,  17,  21,  25,  29,  16,  20,  24,  28,
+                                        33, 37,  41,  45,  32, 36,  40,  44,  49,  53,  57,  61,  48,  52,  56,  60,
+                                        65, 69,  73,  77,  64, 68,  72,  76,  81,  85,  89,  93,  80,  84,  88,  92,
+                                        97, 101, 105, 109, 96, 100, 104, 108, 113, 117, 121, 125, 112, 116, 120, 124};
     const __m512i order = _mm512_loadu_si512(by_four);
     __m512 scale[MX_KV_TILE_BLOCKS + 1];
     for (uint32_t b = 0; b < blocks; b++) scale[b] = vf_widen((const uint8_t *)(scales + b * MX_BLOCK), MX_F16);
