@@ -249,6 +249,7 @@ static mx_status open_talk(struct mx_talk *talk, struct mx_error *err)
     if (options->system) mx_str_puts(&talk->system, options->system);
     if (options->load) MX_TRY(mx_talk_load(talk, options->load, err));
     MX_TRY(mx_talk_begin(talk, err));
+    if (options->load) mx_talk_load_cache(talk, options->load);
     return mx_str_failed(&talk->system) ? mx_fail_memory(err, "the system's text", 0) : MX_OK;
 }
 

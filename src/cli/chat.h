@@ -51,5 +51,8 @@ mx_status mx_talk_begin(struct mx_talk *talk, struct mx_error *err);
 mx_status mx_talk_command(struct mx_talk *talk, const char *line, struct mx_error *err);
 /* Reads a conversation that /save or an API's client wrote, in place of what was said. */
 mx_status mx_talk_load(struct mx_talk *talk, const char *path, struct mx_error *err);
+/* Takes the cache that /save kept beside that file, if there is one that belongs to this model and mode; says so in a
+ * note where it doesn't. The cache then holds nothing, and the conversation is computed once more. */
+void mx_talk_load_cache(struct mx_talk *talk, const char *path);
 
 #endif

@@ -45,7 +45,40 @@ static mx_status do_undo(struct mx_talk *talk, const char *argument, struct mx_e
     return MX_OK;
 }
 
-static mx_status do_save(struct mx_talk *talk, const char *argument, struct mx_error *err)
+/* Where the cache of a conversation is kept that is kept in `path`. */
+static mx_status cache_path(struct mx_str *out, const char *path, struct mx_error *err)
+{
+    mx_str_puts(out, path);
+    mx_str_puts(out, ".cache");
+    return mx_str_failed(out) ? mx_fail_memory(err, "a path", strlen(path)) : MX_OK;
+}
+
+static mx_status save_cache(struct mx_talk *talk, const char *path, struct mx_error *err)
+{
+    struct mx_str file = {0};
+    size_t held;
+    mx_session_tokens(talk->session, &held);
+    if (!held) return MX_OK;
+    mx_status status = cache_path(&file, path, err);
+    if (status == MX_OK) status = mx_session_save(talk->session, mx_str_text(&file), err);
+    if (status == MX_OK) printf("%zu turns; %s holds the cache, %zu tokens\n", talk->count, mx_str_text(&file), held);
+    mx_str_free(&file);
+    return status;
+}
+
+void mx_talk_load_cache(struct mx_talk *talk, const char *path)
+{
+    struct mx_str file = {0};
+    struct mx_error err = {0};
+    mx_session_clear(talk->session);
+    mx_status status = cache_path(&file, path, &err);
+    if (status == MX_OK && mx_is_file(mx_str_text(&file)))
+        status = mx_session_load(talk->session, mx_str_text(&file), &err);
+    if (status != MX_OK) mx_print_note(talk->cli, "%s; the next turn computes the conversation once more", err.message);
+    mx_str_free(&file);
+}
+
+static mx_status save_messages(struct mx_talk *talk, const char *argument, struct mx_error *err)
 {
     struct mx_str text = {0};
     mx_str_puts(&text, "{\"messages\": ");
@@ -59,6 +92,12 @@ static mx_status do_save(struct mx_talk *talk, const char *argument, struct mx_e
     mx_writer_abort(&writer);
     mx_str_free(&text);
     return status;
+}
+
+static mx_status do_save(struct mx_talk *talk, const char *argument, struct mx_error *err)
+{
+    MX_TRY(save_messages(talk, argument, err));
+    return save_cache(talk, argument, err);
 }
 
 /* A message's content as a text: a string, or a list of parts of type "text". */
@@ -136,6 +175,7 @@ mx_status mx_talk_load(struct mx_talk *talk, const char *path, struct mx_error *
 static mx_status do_load(struct mx_talk *talk, const char *argument, struct mx_error *err)
 {
     MX_TRY(mx_talk_load(talk, argument, err));
+    mx_talk_load_cache(talk, argument);
     printf("%zu turns\n", talk->count);
     return MX_OK;
 }
@@ -195,7 +235,7 @@ static const struct slash commands[] = {
     {"/system", "TEXT", "what the system says first; - for nothing; alone: show it", do_system},
     {"/undo", NULL, "take the last turn and its answer back", do_undo},
     {"/reset", NULL, "forget what was said", do_reset},
-    {"/save", "FILE", "keep the conversation, as JSON that APIs take", do_save},
+    {"/save", "FILE", "keep the conversation, as JSON that APIs take, and its cache", do_save},
     {"/load", "FILE", "go on with one that was kept", do_load},
     {"/mode", "MODE", "keep K and V in another mode from now on; alone: show it", do_mode},
     {"/stats", NULL, "tokens, times and memory of the last answer", do_stats},

@@ -111,7 +111,9 @@ static mx_status begin(struct job *job)
 {
     const struct options *options = job->options;
     const struct mx_arch *arch = mx_session_arch(job->session);
-    struct mx_session_begin begin = {.context = (uint64_t)options->context, .kv = job->kv, .force = options->force};
+    const uint32_t marks = options->save_cache || options->load_cache ? 2 : 0; /* else nobody goes back */
+    struct mx_session_begin begin = {
+        .context = (uint64_t)options->context, .marks = marks, .kv = job->kv, .force = options->force};
     if (!begin.context) {
         begin.context = job->prompt.count + (uint64_t)options->tokens;
         if (arch->max_context && begin.context > arch->max_context) begin.context = arch->max_context;
@@ -217,6 +219,7 @@ static mx_status generate(struct job *job)
     struct mx_generate_options generate = mx_reply_options(&options->sampler, options->tokens);
     generate.text = options->json ? NULL : show;
     generate.constraint = job->form;
+    generate.again = options->save_cache != NULL;
     generate.context = job;
     const struct mx_progress progress = mx_progress_bar(job->cli);
     MX_TRY(mx_generate(job->session, job->prompt.data, job->prompt.count, &generate, &progress, &job->generation,

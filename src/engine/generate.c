@@ -32,15 +32,19 @@ static mx_status decode(struct mx_session *session, struct mx_reply *reply, floa
     }
 }
 
-static mx_status prefill(struct mx_session *session, const int32_t *prompt, size_t n,
-                         const struct mx_progress *progress, struct mx_generation *generation, float **logits,
-                         struct mx_error *err)
+static mx_status prefill(struct mx_session *session, struct mx_reply *reply, const int32_t *prompt, size_t n,
+                         const struct mx_progress *progress, float **logits, struct mx_error *err)
 {
+    struct mx_generation *generation = reply->generation;
     generation->prompt_tokens = n;
-    generation->reused_tokens = mx_session_rewind(session, prompt, n);
+    size_t at = generation->reused_tokens = mx_session_rewind(session, prompt, n);
     const double start = mx_seconds();
-    const mx_status status = mx_session_feed(session, prompt + generation->reused_tokens, n - generation->reused_tokens,
-                                             logits, progress, err);
+    mx_status status = MX_OK;
+    if (reply->options->again && n - at > 1 && mx_session_state_bytes(session)) {
+        status = mx_session_feed(session, prompt + at, n - 1 - at, NULL, progress, err);
+        at = n - 1;
+    }
+    if (status == MX_OK) status = mx_session_feed(session, prompt + at, n - at, logits, progress, err);
     generation->prefill_seconds = mx_seconds() - start;
     return status;
 }
@@ -51,7 +55,7 @@ static mx_status run(struct mx_session *session, struct mx_reply *reply, const i
     struct mx_generation *generation = reply->generation;
     float *logits = NULL;
     const struct mx_experts_use begun = mx_workspace_experts(mx_session_workspace(session));
-    const mx_status status = prefill(session, prompt, n, progress, generation, &logits, err);
+    const mx_status status = prefill(session, reply, prompt, n, progress, &logits, err);
     generation->prefill_experts = experts_since(session, &begun);
     if (status == MX_ERR_INTERRUPTED) {
         generation->finish = MX_FINISH_INTERRUPTED;

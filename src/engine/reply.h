@@ -28,6 +28,8 @@ struct mx_generate_options {
     /* What the text must look like; borrowed, one for each reply, which begins it. NULL: anything. The reply ends
      * (MX_FINISH_END) when nothing can follow. */
     struct mx_constraint *constraint;
+    bool again; /* this prompt will be asked again: where states can't be cut back its last token is fed by itself, so
+                   that a mark (mx_session_begin) stands before it; mx_generate alone */
     bool specials; /* special tokens are part of the text, as they are spelled */
     /* Receives the text as it is made, whole characters only; may be NULL. */
     void (*text)(void *context, const char *text, size_t length);

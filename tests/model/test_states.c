@@ -2,6 +2,8 @@
  * goldens; a text that went another way must answer bit for bit as one that was computed straight. */
 #include "model_runs.h"
 
+#include "engine/generate.h"
+
 #include <dirent.h>
 #include <unistd.h>
 #include <xxhash.h>
@@ -309,6 +311,52 @@ static void marks_in_files(void **state)
     each_recurrent(check_marks_in_file);
 }
 
+/* What a prompt is answered with, and how much of it was in the cache. */
+static size_t ask(const struct text *text, bool again, struct mx_ids *answer)
+{
+    struct mx_error err;
+    struct mx_generation generation;
+    struct mx_generate_options options = {.max_tokens = MORE, .again = again};
+    options.sampler = mx_sampler_options_default();
+    assert_ok(mx_generate(text->session, text->ids, FIRST, &options, NULL, &generation, &err));
+    *answer = generation.tokens;
+    generation.tokens = (struct mx_ids){0};
+    const size_t reused = generation.reused_tokens;
+    mx_generation_free(&generation);
+    return reused;
+}
+
+/* A prompt that will be asked again costs its last token then, also from a file, and is answered the same. */
+static void check_again(const char *directory)
+{
+    struct mx_error err;
+    char path[] = "/tmp/mlxcel-states-XXXXXX";
+    assert_int_equal(close(mkstemp(path)), 0);
+    struct text plain = open_text(directory, 2), text = open_text(directory, 2), loaded = open_text(directory, 2);
+    struct mx_ids answers[4];
+    assert_int_equal(ask(&plain, false, &answers[0]), 0);
+    assert_int_equal(ask(&text, true, &answers[1]), 0);
+    assert_ok(mx_session_save(text.session, path, &err));
+    assert_int_equal(ask(&text, true, &answers[2]), FIRST - 1);
+    assert_ok(mx_session_load(loaded.session, path, &err));
+    assert_int_equal(ask(&loaded, false, &answers[3]), FIRST - 1);
+    for (int i = 0; i < 4; i++) {
+        assert_int_equal(answers[i].count, answers[0].count);
+        assert_memory_equal(answers[i].data, answers[0].data, answers[0].count * sizeof *answers[0].data);
+    }
+    for (int i = 0; i < 4; i++) mx_ids_free(&answers[i]);
+    close_text(&plain);
+    close_text(&text);
+    close_text(&loaded);
+    unlink(path);
+}
+
+static void asked_again(void **state)
+{
+    (void)state;
+    each_recurrent(check_again);
+}
+
 /* Where a saved cache says how many marks it has (saved.c), and where their lengths begin. */
 enum { SUM_AT = 16, MARKS_AT = 40 + MX_KV_PLAN_NAME + 16 + 24, HEADER = MARKS_AT + 8 };
 
@@ -387,8 +435,9 @@ static void forged_marks(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(going_back), cmocka_unit_test(old_marks_make_room), cmocka_unit_test(forks),
-        cmocka_unit_test(files),      cmocka_unit_test(marks_in_files),      cmocka_unit_test(forged_marks),
+        cmocka_unit_test(going_back),   cmocka_unit_test(old_marks_make_room), cmocka_unit_test(forks),
+        cmocka_unit_test(files),        cmocka_unit_test(marks_in_files),      cmocka_unit_test(asked_again),
+        cmocka_unit_test(forged_marks),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
