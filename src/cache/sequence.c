@@ -468,6 +468,7 @@ uint64_t mx_sequence_step_bytes(const struct mx_sequence *sequence)
 {
     uint64_t bytes = 0;
     for (uint32_t i = 0; i < sequence->plan->arch->layer_count; i++) {
+        bytes += sequence->plan->layers[i].state_floats * sizeof(float);
         if (sequence->plan->layers[i].shape.attention == MX_ATTENTION_NONE) continue;
         const struct kv_layer *layer = &sequence->plan->layers[sequence->plan->layers[i].owner];
         bytes += half_step_bytes(sequence, layer, &layer->k) + half_step_bytes(sequence, layer, &layer->v);

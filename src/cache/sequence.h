@@ -106,7 +106,8 @@ mx_status mx_sequence_save(const struct mx_sequence *sequence, const char *path,
 mx_status mx_sequence_load(struct mx_sequence *sequence, const char *path, uint64_t fingerprint, int32_t **tokens,
                            struct mx_error *err);
 
-/* Bytes that one decode step reads of the cache at its present length, all layers: for the floor in benchmarks. */
+/* Bytes that one decode step reads of the cache at its present length and of recurrent states, all layers: for the
+ * floor in benchmarks. (It writes the states, too, which the floor leaves out.) */
 uint64_t mx_sequence_step_bytes(const struct mx_sequence *sequence);
 
 #endif
