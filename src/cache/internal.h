@@ -74,12 +74,14 @@ struct mx_kv_plan {
 
 struct mx_kv_store {
     const struct mx_kv_plan *plan;
-    uint64_t budget, used, peak;
+    uint64_t budget, used, peak, owned; /* owned: of `used`, what is no page */
     bool single;
     uint8_t *memory;    /* half by half, KV head by KV head: all pages' codes, or scales, side by side */
     uint64_t reserved;  /* bytes of address space */
     uint32_t slots;     /* pages that the address space has room for; the budget may allow fewer */
     atomic_uint *holds; /* [slots]: sequences that hold the page; 0: free */
+    bool *touched;      /* [slots]: the page was taken before, so it has memory of the machine's */
+    uint64_t touched_count;
     pthread_mutex_t mutex;
 };
 

@@ -18,7 +18,10 @@ static mx_status reserve_memory(struct mx_kv_store *store, struct mx_error *err)
     const uint64_t pages = store->budget / page, most = pages < MOST_SLOTS ? pages : MOST_SLOTS;
     store->slots = (uint32_t)(store->single ? most : 2 * most + SPARE_SLOTS);
     store->holds = calloc(store->slots + 1, sizeof *store->holds);
-    if (!store->holds) return mx_fail_memory(err, "the pages of KV caches", store->slots * sizeof *store->holds);
+    store->touched = calloc(store->slots + 1, sizeof *store->touched);
+    if (!store->holds || !store->touched) {
+        return mx_fail_memory(err, "the pages of KV caches", store->slots * sizeof *store->holds);
+    }
     if (store->slots == 0 || page > SIZE_MAX / store->slots) return MX_OK; /* no page will be had */
     store->reserved = page * store->slots;
     void *memory =
@@ -54,6 +57,7 @@ void mx_kv_store_close(struct mx_kv_store *store)
     if (!store) return;
     if (store->memory) munmap(store->memory, store->reserved);
     free(store->holds);
+    free(store->touched);
     pthread_mutex_destroy(&store->mutex);
     free(store);
 }
@@ -90,6 +94,7 @@ bool kv_store_charge(struct mx_kv_store *store, uint64_t bytes)
 {
     pthread_mutex_lock(&store->mutex);
     const bool fits = charge(store, bytes);
+    if (fits) store->owned += bytes;
     pthread_mutex_unlock(&store->mutex);
     return fits;
 }
@@ -98,6 +103,7 @@ void kv_store_discharge(struct mx_kv_store *store, uint64_t bytes)
 {
     pthread_mutex_lock(&store->mutex);
     store->used -= bytes;
+    store->owned -= bytes;
     pthread_mutex_unlock(&store->mutex);
 }
 
@@ -106,13 +112,22 @@ static bool is_free(const struct mx_kv_store *store, uint32_t slot)
     return slot < store->slots && atomic_load_explicit(&store->holds[slot], memory_order_relaxed) == 0;
 }
 
-/* Where a text begins: the middle of the largest gap, so that the text before the gap can grow, too. */
-static uint32_t find_beginning(const struct mx_kv_store *store)
+/* Whether a page may be taken that never was. The machine gave memory to all others and keeps it there, so that no more
+ * pages are ever touched than the budget has room for. */
+static bool fresh_fits(const struct mx_kv_store *store)
+{
+    const uint64_t committed = store->touched_count * store->plan->page_bytes + store->owned;
+    return committed <= store->budget && store->plan->page_bytes <= store->budget - committed;
+}
+
+/* Where a text begins: the middle of the largest gap, so that the text before the gap can grow, too; of pages that were
+ * touched before, or of any. */
+static uint32_t find_beginning(const struct mx_kv_store *store, bool touched)
 {
     uint32_t best = 0, best_length = 0;
     for (uint32_t slot = 0; slot < store->slots;) {
         uint32_t end = slot;
-        while (is_free(store, end)) end++;
+        while (is_free(store, end) && (store->touched[end] || !touched)) end++;
         if (end - slot > best_length) {
             best = slot;
             best_length = end - slot;
@@ -123,15 +138,24 @@ static uint32_t find_beginning(const struct mx_kv_store *store)
     return best == 0 ? 0 : best + best_length / 2;
 }
 
+/* A page behind another one if that can be had; else one that has its memory already. */
+static uint32_t find_slot(const struct mx_kv_store *store, uint32_t after)
+{
+    const bool fresh = fresh_fits(store);
+    if (after != UINT32_MAX && is_free(store, after + 1) && (fresh || store->touched[after + 1])) return after + 1;
+    const uint32_t slot = find_beginning(store, true);
+    return slot == UINT32_MAX && fresh ? find_beginning(store, false) : slot;
+}
+
 uint32_t kv_store_take(struct mx_kv_store *store, uint32_t after)
 {
     pthread_mutex_lock(&store->mutex);
     uint32_t slot = UINT32_MAX;
-    if (store->memory && store->plan->page_bytes <= store->budget - store->used) {
-        slot = after != UINT32_MAX && is_free(store, after + 1) ? after + 1 : find_beginning(store);
-    }
+    if (store->memory && store->plan->page_bytes <= store->budget - store->used) slot = find_slot(store, after);
     if (slot != UINT32_MAX) {
         charge(store, store->plan->page_bytes);
+        store->touched_count += !store->touched[slot];
+        store->touched[slot] = true;
         atomic_store_explicit(&store->holds[slot], 1, memory_order_release);
     }
     pthread_mutex_unlock(&store->mutex);

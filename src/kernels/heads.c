@@ -42,7 +42,8 @@ static void head_piece(void *context, int head, int worker)
                                                .cols = matrix->cols,
                                                .group = (size_t)matrix->group,
                                                .first = first,
-                                               .last = mx_min(first + path->prepare_tokens, loop->n)};
+                                               .last = mx_min(first + path->prepare_tokens, loop->n),
+                                               .last_col = matrix->cols};
         path->prepare(&input);
     }
     const struct mx_product_piece piece = {.matrix = matrix,

@@ -70,6 +70,7 @@ struct loop {
     size_t piece_rows[LOOP_JOBS];
     int first_piece[LOOP_JOBS + 1];
     int count;
+    size_t prepare_parts; /* that the columns of a preparation are cut into */
     const float *x;
     size_t x_stride, first_token, n; /* of this pass; x is already at the first token */
     void *prepared;
@@ -82,7 +83,9 @@ static void prepare_piece(void *context, int piece, int worker)
     const struct loop *loop = context;
     const struct mx_product_path *path = loop->paths[0];
     const struct mx_matrix *matrix = loop->jobs[0]->matrix;
-    const size_t first = (size_t)piece * path->prepare_tokens, end = first + path->prepare_tokens;
+    const size_t parts = loop->prepare_parts, part = (size_t)piece % parts;
+    const size_t first = (size_t)piece / parts * path->prepare_tokens, end = first + path->prepare_tokens;
+    const size_t unit = matrix->group ? (size_t)matrix->group : 1, units = matrix->cols / unit;
     const struct mx_product_input input = {
         .prepared = loop->prepared,
         .x = loop->x,
@@ -92,6 +95,8 @@ static void prepare_piece(void *context, int piece, int worker)
         .group = (size_t)matrix->group,
         .first = first,
         .last = end < loop->n ? end : loop->n,
+        .first_col = units * part / parts * unit,
+        .last_col = part + 1 < parts ? units * (part + 1) / parts * unit : matrix->cols,
     };
     path->prepare(&input);
 }
@@ -153,8 +158,10 @@ static void run_loop(struct loop *loop, bool gemm)
     }
     const struct mx_product_path *path = loop->paths[0];
     if (path->prepare) {
-        const size_t pieces = (loop->n + path->prepare_tokens - 1) / path->prepare_tokens;
-        mx_pool_run(loop->machine->pool, (int)pieces, prepare_piece, loop);
+        const size_t tiles = (loop->n + path->prepare_tokens - 1) / path->prepare_tokens;
+        const size_t threads = (size_t)mx_pool_threads(loop->machine->pool);
+        loop->prepare_parts = loop->n > 1 && tiles < threads ? threads : 1;
+        mx_pool_run(loop->machine->pool, (int)(tiles * loop->prepare_parts), prepare_piece, loop);
     }
     mx_pool_run(loop->machine->pool, loop->first_piece[loop->count], rows_piece, loop);
 }

@@ -52,13 +52,13 @@ struct mx_product_piece {
     void *scratch; /* mx_product_scratch_bytes(cols), aligned to 64, of this thread */
 };
 
-/* Rearranges tokens [first, last) of x, which start at a multiple of `prepare_tokens`, for rows(). `group` is the
- * matrix's. Pieces of different tokens are prepared by different threads. */
+/* Rearranges columns [first_col, last_col), whole groups, of tokens [first, last) of x, which start at a multiple of
+ * `prepare_tokens`, for rows(). `group` is the matrix's. Different pieces are prepared by different threads. */
 struct mx_product_input {
     void *prepared; /* of the whole product */
     const float *x;
     size_t x_stride, n, cols, group;
-    size_t first, last;
+    size_t first, last, first_col, last_col;
 };
 
 struct mx_product_path {

@@ -531,7 +531,10 @@ ROWS(nvfp4, NVFP4)
 #define KERNELS(name, values)                                                                                          \
     (struct mx_product_kernels)                                                                                        \
     {                                                                                                                  \
-        .gemv = {.rows = gemv_##name, .prepare = gemv_prepare_##values, .prepare_tokens = 1, .by_group = true},        \
+        .gemv = {.rows = gemv_##name,                                                                                  \
+                 .prepare = gemv_prepare_##values,                                                                     \
+                 .prepare_tokens = MX_GEMV_TILE,                                                                       \
+                 .by_group = true},                                                                                    \
         .gemm = {.rows = gemm_##name,                                                                                  \
                  .prepare = gemm_prepare_##values,                                                                     \
                  .prepare_tokens = TILE_TOKENS,                                                                        \

@@ -29,17 +29,16 @@ MX_INLINE size_t number_size(const int number)
     return number == E4M3 ? 1 : mx_dtype_size((enum mx_dtype)number);
 }
 
+/* Column by column in tiles of tokens, the last one filled up with zeros. */
 MX_INLINE void prepare(const struct mx_product_input *input, size_t tile)
 {
-    for (size_t t = input->first; t < input->last; t++) {
-        const float *x = input->x + t * input->x_stride;
-        float *to = (float *)input->prepared + t / tile * tile * input->cols + t % tile;
-        for (size_t c = 0; c < input->cols; c++) to[c * tile] = x[c];
-    }
-    if (input->last < input->n) return;
-    for (size_t t = input->n; t % tile; t++) { /* the last tile is filled up */
-        float *to = (float *)input->prepared + t / tile * tile * input->cols + t % tile;
-        for (size_t c = 0; c < input->cols; c++) to[c * tile] = 0;
+    for (size_t t = input->first; t < input->last; t += tile) {
+        const size_t count = input->n - t < tile ? input->n - t : tile;
+        float *to = (float *)input->prepared + t * input->cols + input->first_col * tile;
+        for (size_t c = input->first_col; c < input->last_col; c++, to += tile) {
+            for (size_t i = 0; i < count; i++) to[i] = input->x[(t + i) * input->x_stride + c];
+            for (size_t i = count; i < tile; i++) to[i] = 0;
+        }
     }
 }
 
@@ -349,7 +348,7 @@ ROWS(e4m3, E4M3)
 #define KERNELS(name)                                                                                                  \
     (struct mx_product_kernels)                                                                                        \
     {                                                                                                                  \
-        .gemv = {.rows = gemv_##name, .prepare = gemv_prepare, .prepare_tokens = 1},                                   \
+        .gemv = {.rows = gemv_##name, .prepare = gemv_prepare, .prepare_tokens = GEMV_PLAIN_TOKENS},                   \
         .gemm = {.rows = gemm_##name, .prepare = gemm_prepare, .prepare_tokens = TILE_TOKENS},                         \
         .gemv_tokens = GEMV_PLAIN_TOKENS                                                                               \
     }

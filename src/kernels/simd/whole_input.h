@@ -40,28 +40,40 @@ MX_INLINE uint32_t pair_of(const uint32_t *whole, size_t c, size_t j, size_t val
     return (whole[c + j] & 0xffff) | whole[c + values + j] << 16;
 }
 
-/* Tiles of `most` tokens, the last one of `last`, which may be fewer. */
+/* One group of one token into its lane of a tile of `tile` tokens. */
+MX_INLINE void prepare_group(uint32_t *pairs, float *scale, float *sum, const float *x, size_t group, size_t values,
+                             size_t tile)
+{
+    uint32_t whole[128], packed[64];
+    *scale = quantize_group(whole, sum, x, group);
+    for (size_t c = 0, i = 0; c < group; c += 2 * values) {
+        for (size_t j = 0; j < values; j++) packed[i++] = pair_of(whole, c, j, values);
+    }
+    for (size_t i = 0; i < group / 2; i++) pairs[i * tile] = packed[i];
+}
+
+/* Tiles of `most` tokens, the last one of `last`, which may be fewer, filled up with zeros. Group by group: the lanes
+ * of a pair share a cache line, which all of a tile's tokens then fill while it is near. */
 MX_INLINE void prepare_tiles(const struct mx_product_input *input, size_t values, size_t most, size_t last)
 {
     const size_t cols = input->cols, group = input->group, groups = cols / group;
     const size_t begin = (input->n - 1) / most * most; /* of the last tile */
-    uint32_t whole[128];
-    for (size_t t = input->first; t < input->last; t++) {
-        const size_t tile = t < begin ? most : last;
-        const float *x = input->x + t * input->x_stride;
-        uint32_t *pairs = (uint32_t *)input->prepared + tile_units(cols, group, t / most * most) + t % most;
+    for (size_t t = input->first; t < input->last; t += most) {
+        const size_t tile = t < begin ? most : last, count = t < begin ? most : input->n - t;
+        uint32_t *pairs = (uint32_t *)input->prepared + tile_units(cols, group, t);
         float *scales = (float *)(void *)(pairs + tile * (cols / 2)), *sums = scales + tile * groups;
-        for (size_t g = 0; g < groups; g++) {
-            scales[g * tile] = quantize_group(whole, &sums[g * tile], x + g * group, group);
-            for (size_t c = 0; c < group; c += 2 * values) {
-                for (size_t j = 0; j < values; j++, pairs += tile) *pairs = pair_of(whole, c, j, values);
+        for (size_t g = input->first_col / group; g < input->last_col / group; g++) {
+            uint32_t *to = pairs + g * tile * (group / 2);
+            float *scale = scales + g * tile, *sum = sums + g * tile;
+            for (size_t i = 0; i < count; i++) {
+                const float *x = input->x + (t + i) * input->x_stride + g * group;
+                prepare_group(to + i, &scale[i], &sum[i], x, group, values, tile);
+            }
+            for (size_t i = count; i < tile; i++) {
+                for (size_t c = 0; c < group / 2; c++) to[c * tile + i] = 0;
+                scale[i] = sum[i] = 0;
             }
         }
-    }
-    if (input->last < input->n) return;
-    uint32_t *pairs = (uint32_t *)input->prepared + tile_units(cols, group, begin);
-    for (size_t t = input->n - begin; t < last; t++) { /* the last tile is filled up */
-        for (size_t i = t; i < tile_units(cols, group, last); i += last) pairs[i] = 0;
     }
 }
 
@@ -86,7 +98,8 @@ MX_INLINE void prepare_vectors(const struct mx_product_input *input, size_t valu
     for (size_t t = input->first; t < input->last; t++) {
         uint32_t *pairs = (uint32_t *)input->prepared + t * vector_units(input->cols, group, values);
         float *scales = (float *)(void *)(pairs + vector_pairs(input->cols, values)), *sums = scales + groups + LANES;
-        for (size_t g = 0, word = 0; g < groups; g++) {
+        size_t word = input->first_col / (2 * values);
+        for (size_t g = input->first_col / group; g < input->last_col / group; g++) {
             scales[g] = quantize_group(whole, &sums[g], input->x + t * input->x_stride + g * group, group);
             for (size_t c = 0; c < group; c += 2 * values, word++) {
                 uint32_t *to = pairs + word / LANES * LANES * values + word % LANES;
