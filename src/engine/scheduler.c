@@ -19,9 +19,9 @@ enum {
     LOOK_AHEAD = 256,      /* of those that wait, how many are looked at for one that can start */
 };
 
-/* How long a step may feed prompts while texts are being decoded, in times of what it decodes for: nobody's text stands
- * still for longer than a few tokens take. */
-static const double SIDE_SHARE = 3;
+/* How long a step may feed prompts while texts are being decoded, in times of what steps decode for: nobody's text
+ * stands still for longer than a few tokens take. */
+static const double SIDE_SHARE = 2.5;
 
 /* --- opening --- */
 
@@ -500,15 +500,15 @@ static mx_status start_pass(struct mx_scheduler *scheduler, struct mx_error *err
     return MX_OK;
 }
 
-/* A layer runs whole: where it takes longer than a step may, the next pass is to have fewer tokens, and more where it
- * is done in no time. */
+/* A layer runs whole, so the next pass is to have as many tokens as let a step run some layers of it: one that takes
+ * twice its time, because the machine had something else to do, then costs nobody more than what is allowed. */
 static void adapt_part(struct mx_scheduler *scheduler, double allowed)
 {
     const uint32_t layers = mx_session_arch(scheduler->session)->layer_count;
     const double layer = scheduler->pass_seconds / layers;
-    if (layer > allowed && scheduler->part > LEAST_PART)
+    if (2 * layer > allowed && scheduler->part > LEAST_PART)
         scheduler->part /= 2;
-    else if (3 * layer < allowed && scheduler->part < side_chunk(&scheduler->options))
+    else if (5 * layer < allowed && scheduler->part < side_chunk(&scheduler->options))
         scheduler->part *= 2;
 }
 
@@ -530,7 +530,7 @@ static mx_status run_pass(struct mx_scheduler *scheduler, double seconds, bool d
     scheduler->pass_seconds += spent;
     if (!ended) return MX_OK;
     leave_pass(scheduler);
-    if (seconds > 0) adapt_part(scheduler, seconds);
+    if (decodes) adapt_part(scheduler, SIDE_SHARE * scheduler->decode_seconds);
     if (status == MX_ERR_NOT_A_NUMBER) {
         settle_after_bad(side, &why);
         return MX_OK;
@@ -550,15 +550,17 @@ static mx_status run_pass(struct mx_scheduler *scheduler, double seconds, bool d
 
 /* --- a step --- */
 
-/* What a step's tokens take as a rule: one that took long for a reason of its own is not to be followed by as long a
- * pass. */
+/* What a step's tokens take as a rule: those that took long for a reason of their own are not to be followed by as long
+ * passes, so it rises more slowly than it falls. */
 static void note_decode_seconds(struct mx_scheduler *scheduler, double latest)
 {
     const double before = scheduler->decode_seconds;
     if (before == 0)
         scheduler->decode_seconds = latest;
+    else if (latest < before)
+        scheduler->decode_seconds += (latest - before) / 4;
     else
-        scheduler->decode_seconds += ((latest < 2 * before ? latest : 2 * before) - before) / 8;
+        scheduler->decode_seconds += ((latest < 2 * before ? latest : 2 * before) - before) / 16;
 }
 
 /* Feeds what is in the lane of all, all at once. */
@@ -608,8 +610,10 @@ mx_status mx_scheduler_step(struct mx_scheduler *scheduler, struct mx_error *err
     double seconds = 0;
     if (all->part_count > 0) MX_TRY(run_all(scheduler, tokens, decodes, &seconds, err));
     if (scheduler->passing) {
-        const double share = all->part_count > 0 ? SIDE_SHARE * scheduler->decode_seconds : -1;
-        MX_TRY(run_pass(scheduler, share, all->part_count > 0, err));
+        /* Where the tokens took longer than they do as a rule, the prompts have less. */
+        const double whole = (1 + SIDE_SHARE) * scheduler->decode_seconds;
+        const double left = whole > seconds ? whole - seconds : 0;
+        MX_TRY(run_pass(scheduler, all->part_count > 0 ? left : -1, all->part_count > 0, err));
     }
     end_ended(scheduler);
     return MX_OK;

@@ -79,13 +79,13 @@ MX_INLINE void score_blocks(float *w, const uint16_t *k, const float *queries, u
     }
 }
 
-/* All blocks; two at a time where there are registers for a number of each query to serve both. */
+/* All blocks; two at a time where there are registers for it: a number of each query then serves both. */
 MX_INLINE void score_rows(float *w, const uint16_t *k, uint32_t blocks, const float *queries, uint32_t dim,
                           const bool add, const int rows)
 {
     const size_t block = (size_t)dim * MX_BLOCK;
     uint32_t b = 0;
-    if (rows == SCORE_ROWS && BLOCKS_AT_ONCE == 2) {
+    if (BLOCKS_AT_ONCE == 2) {
         for (; b + 2 <= blocks; b += 2) score_blocks(w + b * MX_BLOCK, k + b * block, queries, dim, rows, 2, add);
     }
     for (; b < blocks; b++) score_blocks(w + b * MX_BLOCK, k + b * block, queries, dim, rows, 1, add);
