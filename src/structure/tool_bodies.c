@@ -99,6 +99,7 @@ static bool read_object(struct mx_tool_parser *parser, struct mx_span text, cons
 {
     static const char *const keys[] = {"arguments", "parameters"};
     const cJSON *function = mx_json_get(object, "function"), *name = mx_json_get(object, "name");
+    if (!name) name = mx_json_get(object, "tool_name");
     if (cJSON_IsObject(function)) return read_object(parser, member_text(text, "function"), function, known);
     if (!cJSON_IsString(name)) return false;
     const struct mx_span called = {name->valuestring, strlen(name->valuestring)};
@@ -160,6 +161,15 @@ bool mx_tool_read_mistral(struct mx_tool_parser *parser, const char *body, size_
     struct mx_span before = name;
     if (cut(&before, "[CALL_ID]", &id)) name = id;
     return mx_tool_add(parser, trim(name), trim(rest));
+}
+
+bool mx_tool_read_headed(struct mx_tool_parser *parser, const char *body, size_t length)
+{
+    struct mx_span rest = {body, length}, head;
+    if (!cut(&rest, "<|message|>", &head)) return false;
+    size_t name = 0;
+    while (name < head.length && !is_space(head.text[name]) && head.text[name] != '<') name++;
+    return mx_tool_add(parser, (struct mx_span){head.text, name}, trim(rest));
 }
 
 bool mx_tool_read_deepseek(struct mx_tool_parser *parser, const char *body, size_t length)

@@ -15,7 +15,7 @@ struct mx_span {
 bool mx_tool_add(struct mx_tool_parser *parser, struct mx_span name, struct mx_span arguments);
 const cJSON *mx_tool_of(const struct mx_tool_parser *parser, struct mx_span name); /* its "function"; NULL: unknown */
 
-/* {"name": ..., "arguments" or "parameters": {...}}, several of them, or lists of them. */
+/* {"name" or "tool_name": ..., "arguments" or "parameters": {...}}, several of them, or lists of them. */
 bool mx_tool_read_objects(struct mx_tool_parser *parser, const char *body, size_t length);
 /* The same of tools that are known only. */
 bool mx_tool_read_known_objects(struct mx_tool_parser *parser, const char *body, size_t length);
@@ -25,6 +25,8 @@ bool mx_tool_read_mistral(struct mx_tool_parser *parser, const char *body, size_
 bool mx_tool_read_parameters(struct mx_tool_parser *parser, const char *body, size_t length);
 /* NAME<arg_key>KEY</arg_key><arg_value>VALUE</arg_value>... */
 bool mx_tool_read_arg_keys(struct mx_tool_parser *parser, const char *body, size_t length);
+/* NAME and more of a message's head, <|message|>, {...} */
+bool mx_tool_read_headed(struct mx_tool_parser *parser, const char *body, size_t length);
 /* DeepSeek's: begin marks, "function" or the name, a separator, the name or the arguments, end marks. */
 bool mx_tool_read_deepseek(struct mx_tool_parser *parser, const char *body, size_t length);
 

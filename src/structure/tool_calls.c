@@ -19,6 +19,7 @@ struct mx_tool_parser {
     struct mx_tool_events events;
     struct mx_str held; /* not yet handed out */
     size_t searched;    /* bytes of a body in which no end is */
+    const char *until;  /* ends what is hidden; NULL: nothing is */
     bool inside;        /* `held` begins with `open` */
     bool begun;         /* something other than white space came */
     bool called;        /* a call was handed out */
@@ -154,12 +155,58 @@ static size_t without_space(const struct mx_str *text, size_t length)
     return length;
 }
 
+/* The quiet mark at `at`: NULL where none stands there. *open: more of the text may make it another. */
+static const struct mx_tool_quiet *quiet_at(const struct mx_tool_parser *parser, size_t at, bool *open)
+{
+    *open = false;
+    for (const struct mx_tool_quiet *quiet = parser->format->quiet; quiet->mark; quiet++) {
+        const size_t matched = match(&parser->held, at, quiet->mark);
+        if (matched == strlen(quiet->mark)) return quiet;
+        if (!matched) continue;
+        *open = true;
+        return quiet;
+    }
+    return NULL;
+}
+
+/* The first place that may be a quiet mark; the length: there is none. */
+static size_t find_quiet(const struct mx_tool_parser *parser)
+{
+    size_t first = parser->held.length;
+    for (const struct mx_tool_quiet *quiet = parser->format->quiet; quiet->mark; quiet++) {
+        const size_t at = find(&parser->held, quiet->mark);
+        if (at < first) first = at;
+    }
+    return first;
+}
+
+/* What a mark hides, up to where that ends. True: look again. */
+static bool scan_hidden(struct mx_tool_parser *parser)
+{
+    const char *until = parser->until;
+    const size_t at = find(&parser->held, until),
+                 matched = at < parser->held.length ? match(&parser->held, at, until) : 0;
+    const bool whole = matched == strlen(until);
+    drop(parser, whole ? at + matched : at);
+    if (whole) parser->until = NULL;
+    return whole;
+}
+
 /* Text in front of a marked call. True: look again. */
 static bool scan_marked(struct mx_tool_parser *parser)
 {
     struct mx_str *held = &parser->held;
     const char *open = parser->format->open;
-    const size_t at = find(held, open);
+    const size_t at = find(held, open), quiet = find_quiet(parser);
+    if (quiet < at) {
+        bool more;
+        const struct mx_tool_quiet *mark = quiet_at(parser, quiet, &more);
+        emit(parser, more ? without_space(held, quiet) : quiet);
+        if (more) return false;
+        drop(parser, strlen(mark->mark));
+        parser->until = mark->until;
+        return true;
+    }
     const bool whole = at < held->length && match(held, at, open) == strlen(open);
     const size_t sure = without_space(held, at);
     if (!whole) {
@@ -307,7 +354,9 @@ static bool scan_tail(struct mx_tool_parser *parser)
 static void scan(struct mx_tool_parser *parser)
 {
     for (bool again = true; again && parser->held.length > 0;) {
-        if (parser->inside)
+        if (parser->until)
+            again = scan_hidden(parser);
+        else if (parser->inside)
             again = scan_body(parser);
         else if (parser->called && *parser->format->open)
             again = scan_tail(parser);
@@ -326,6 +375,7 @@ void mx_tool_parser_feed(struct mx_tool_parser *parser, const char *text, size_t
 
 mx_status mx_tool_parser_finish(struct mx_tool_parser *parser, struct mx_error *err)
 {
+    if (parser->until) mx_str_clear(&parser->held);
     if (!parser->failed && parser->held.length) {
         /* A form that closes with a mark may have ended before it came. */
         const size_t opened = strlen(parser->format->open);

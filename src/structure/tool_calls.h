@@ -22,6 +22,11 @@ enum {
 
 struct mx_tool_parser;
 
+/* Marks in a reply that are no text: `mark` goes, and where `until` is said, all behind it up to the end of that. */
+struct mx_tool_quiet {
+    const char *mark, *until;
+};
+
 /* A form in which models write calls. */
 struct mx_tool_format {
     const char *name;        /* "hermes" */
@@ -33,12 +38,14 @@ struct mx_tool_format {
     /* Reads the calls in what stands between; false: these are none. */
     bool (*read)(struct mx_tool_parser *parser, const char *body, size_t length);
     /* How a call is forced: the text before the name, between it and the arguments, behind these. The first begins with
-     * `open`. */
+     * `open`, quiet marks aside. */
     const char *before, *between, *behind; /* NULL: arguments are no JSON there, so a call can't be forced */
     /* The marks that the above consist of, up to a NULL: where a tokenizer has them as special tokens, they are asked
      * for and shown as such. */
-    const char *marks[7];
+    const char *marks[8];
     bool short_ids; /* templates of this form take ids of nine letters and digits only */
+    /* Marks around texts, which are not shown, up to one that is NULL; of those that begin alike the longer first. */
+    struct mx_tool_quiet quiet[9];
 };
 
 /* The form that the text of a chat template shows; NULL: none that is known. */

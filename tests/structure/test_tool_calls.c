@@ -136,6 +136,31 @@ static const struct form_case cases[] = {
     {"<TOOLCALL>", "a<TOOLCALL>[{\"name\": \"now\", \"arguments\": {}}]</TOOLCALL>b",
      "a\xc2\xabnow {}\xc2\xbb"
      "b"},
+    /* harmony */
+    {"<|channel|><|call|>",
+     "<|channel|>analysis<|message|>It {is} to=functions.now<|end|><|start|>assistant<|channel|>commentary "
+     "to=functions.weather <|constrain|>json<|message|>{\"city\": \"Rom\"}<|call|>",
+     "\xc2\xabweather {\"city\": \"Rom\"}\xc2\xbb"},
+    {"<|channel|><|call|>", "<|start|>assistant to=functions.now<|channel|>commentary json<|message|>{\"a\": 1}",
+     "\xc2\xabnow {\"a\": 1}\xc2\xbb"},
+    {"<|channel|><|call|>",
+     "<|channel|>commentary<|message|>I look.<|end|><|start|>assistant<|channel|>commentary to=functions.now "
+     "<|constrain|>json<|message|>{}<|call|><|start|>assistant<|channel|>final<|message|>At <|x noon.<|return|>",
+     "I look.\xc2\xabnow {}\xc2\xbb"
+     "At <|x noon."},
+    {"<|channel|><|call|>", "<|channel|>commentary to=functions.now <|message|>no", " to=functions.now <|message|>no"},
+    {"<|channel|><|call|>", "<|channel|>final<|message|>a <|chan", "a <|chan"},
+    {"<|channel|><|call|>", "<|channel|>analysis<|message|>never ending <|en", ""},
+    /* Cohere */
+    {"<|START_ACTION|>",
+     "<|START_THINKING|>I look.<|END_THINKING|><|START_ACTION|>[\n    {\"tool_call_id\": \"0\", \"tool_name\": "
+     "\"weather\", \"parameters\": {\"city\": \"Rom\"}},\n    {\"tool_call_id\": \"1\", \"tool_name\": \"now\", "
+     "\"parameters\": {}}\n]<|END_ACTION|>",
+     "\xc2\xabweather {\"city\": \"Rom\"}\xc2\xbb\xc2\xabnow {}\xc2\xbb"},
+    {"<|START_ACTION|>", "<|START_THINKING|>Hm<|END_THINKING|><|START_RESPONSE|>It rains.<|END_RESPONSE|>",
+     "It rains."},
+    {"<|START_ACTION|>", "<|START_ACTION|>[{\"tool_name\": 3}]<|END_ACTION|>",
+     "<|START_ACTION|>[{\"tool_name\": 3}]<|END_ACTION|>"},
 };
 
 static void on_text(void *context, const char *text, size_t length)
@@ -222,7 +247,10 @@ static void test_templates(void **state)
                                                {"[TOOL_CALLS] + [ARGS]", "mistral-args"},
                                                {"\"parameters\": ", NULL},
                                                {"Environment: ipython \"parameters\": ", "llama"},
-                                               {"<|python_tag|>", "llama"}};
+                                               {"<|python_tag|>", "llama"},
+                                               {"<|channel|> <|call|>", "harmony"},
+                                               {"<|channel|>", NULL},
+                                               {"<|START_ACTION|>", "action"}};
     for (size_t i = 0; i < sizeof templates / sizeof *templates; i++) {
         const struct mx_tool_format *format = mx_tool_format_of(templates[i][0], strlen(templates[i][0]));
         assert_string_equal(format ? format->name : "none", templates[i][1] ? templates[i][1] : "none");
@@ -236,7 +264,7 @@ static void test_templates(void **state)
         mx_str_printf(&reply, "%snow%s{\"a\": 1}%s", format->before, format->between, format->behind);
         read_reply(&out, format, tools, reply.data, reply.length, NULL);
         assert_string_equal(mx_str_text(&out), "\xc2\xabnow {\"a\": 1}\xc2\xbb");
-        assert_memory_equal(format->before, format->open, strlen(format->open));
+        assert_non_null(strstr(format->before, format->open));
         cJSON_Delete(tools);
         mx_str_free(&reply);
         mx_str_free(&out);
@@ -278,6 +306,18 @@ static void test_shuffled(void **state)
                                          "<arg_key>",
                                          "</arg_key>",
                                          "<arg_value>",
+                                         "<|channel|>",
+                                         "analysis",
+                                         "commentary",
+                                         "<|message|>",
+                                         "<|end|>",
+                                         "<|start|>assistant",
+                                         " to=functions.",
+                                         "<|call|>",
+                                         "<|START_ACTION|>",
+                                         "<|END_ACTION|>",
+                                         "<|START_THINKING|>",
+                                         "<|END_THINKING|>",
                                          "\xc3",
                                          "<"};
     struct mx_random random = {4};
