@@ -8,10 +8,8 @@ cd "$(dirname "$0")/.."
 rounds=${1:-3} soak=${2:-600}
 build=build/release model=build/models/qwen3-0.6b-q4-ids results=bench/results/serve.txt
 mkdir -p bench/results build/models
-work=$(mktemp -d)
-: >"$work/out"
-server=
-trap 'if [ -n "$server" ]; then kill "$server" 2>/dev/null || true; fi; rm -rf "$work"' EXIT
+# shellcheck source=bench/serving.sh
+. bench/serving.sh
 
 # Random weights know no words: a tokenizer that gives each id a word of its own, so that each token is text.
 if [ ! -d "$model" ]; then
@@ -25,24 +23,6 @@ if [ ! -d "$model" ]; then
     }' >"$model/tokenizer.json"
 fi
 
-start() { # FLAG...
-    "$build/mlxcel" serve -m "$model" --port 0 --log none "$@" >"$work/out" 2>"$work/err" &
-    server=$!
-    for ((i = 0; i < 300; i++)); do
-        grep -q listening "$work/out" && break
-        kill -0 "$server" || { cat "$work/err" >&2; exit 1; }
-        sleep 0.1
-    done
-    port=$(sed 's/.*://' "$work/out")
-}
-stop() {
-    kill "$server"
-    wait "$server" || { echo "the server ended with $?" >&2; exit 1; }
-    server=
-}
-load() { "$build/bench/serve_load" "$port" "$@"; }
-value() { tr ' ' '\n' <<<"$1" | grep -A1 "^$2\$" | tail -1; }
-metric() { curl -s "http://127.0.0.1:$port/metrics" | awk -v name="mlxcel_$1" '$1 == name { print $2 }'; }
 median() { sort -g | awk '{ v[NR] = $1 } END { print NR % 2 ? v[(NR + 1) / 2] : (v[NR / 2] + v[NR / 2 + 1]) / 2 }'; }
 
 together() {
@@ -50,7 +30,7 @@ together() {
     echo
     echo "16 clients, 1024 tokens in common, 32 of their own, 128 to make; one such client alone (prefix warm in both)"
     echo "tokens/s alone, of all together, ratio"
-    start --parallel 16 --ctx 8192
+    start -m "$model" --parallel 16 --ctx 8192
     load --clients 1 --make 2 >/dev/null
     for ((round = 0; round < rounds; round++)); do
         one=$(load --clients 1)
@@ -68,7 +48,7 @@ pauses() {
     echo
     echo "pauses of streams while a prompt of 4096 tokens comes in, beside one's mean time for a token alone"
     for clients in 1 4; do
-        start --parallel 16 --ctx 8192
+        start -m "$model" --parallel 16 --ctx 8192
         alone=$(value "$(load --clients "$clients" --common 0 --own 256 --make 48)" gap_mean_s)
         beside=$(load --clients "$clients" --common 0 --own 256 --make 1200 --intrude 4096)
         echo "$clients streams: a token takes $alone s; beside the prompt: median $(value "$beside" beside_median_s), 99 of 100" \
@@ -82,25 +62,14 @@ pauses() {
 crowd() {
     echo
     echo "200 clients, 4 run, 32 wait: those beyond get a 429, all others their answer"
-    start --parallel 4 --queue 32 --ctx 2048
+    start -m "$model" --parallel 4 --queue 32 --ctx 2048
     load --clients 200 --common 256 --own 8 --make 16
     stop
 }
 soaked() {
-    local before after
     echo
-    echo "$soak s of 16 clients (the bundled model), a third of the answers given up at random"
-    "$build/mlxcel" serve --port 0 --log none --parallel 8 --ctx 2048 >"$work/out" 2>"$work/err" &
-    server=$!
-    until grep -q listening "$work/out"; do sleep 0.1; done
-    port=$(sed 's/.*://' "$work/out")
-    load --clients 16 --common 256 --own 64 --make 64 --soak 20 >/dev/null # fills the budget with beginnings
-    before=$(metric resident_bytes)
-    load --clients 16 --common 256 --own 64 --make 64 --soak "$soak"
-    until [ "$(metric sequences_running)" = 0 ]; do sleep 0.1; done
-    after=$(metric resident_bytes)
-    echo "resident before $before after $after; running $(metric sequences_running) failed $(metric failed_total)"
-    stop
+    echo "$soak s of 16 clients (the bundled model), a third of the answers given up at random (bench/soak.sh)"
+    bench/soak.sh "$soak"
 }
 modes() {
     local mode
@@ -110,7 +79,7 @@ modes() {
         "$build/mlxcel" bench -m "$model" --fill random --force-kv-mode --repeat 1 --csv --depth 8192 --modes "$mode" \
             --prefill 0 --decode 8 --parallel 8 | awk -F, -v mode="$mode" '
             NR == 1 { for (i = 1; i <= NF; i++) at[$i] = i; next } { printf "%s %s ", mode, $at["decode_tok_s"] }'
-        start --parallel 8 --ctx 8192 --memory 2GB --kv-cache-mode "$mode" --force-kv-mode
+        start -m "$model" --parallel 8 --ctx 8192 --memory 2GB --kv-cache-mode "$mode" --force-kv-mode
         sed -nE 's/.* hold ([0-9]+) texts of.*/\1/p' "$work/err"
         stop
     done

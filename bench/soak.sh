@@ -1,0 +1,37 @@
+#!/usr/bin/env bash
+# A soak of `mlxcel serve` with the bundled model: 16 clients with a beginning in common, prompts of any length, a third of
+# the answers given up at a random token. At the end nothing runs or waits, no request has failed, every one was counted,
+# and resident memory is what it was when the caches were full; else it fails.
+# usage: bench/soak.sh [SECONDS [BUILD_DIR]]      (default: 600 build/release; build/asan finds more)
+set -euo pipefail
+cd "$(dirname "$0")/.."
+seconds=${1:-600} build=${2:-build/release}
+export ASAN_OPTIONS=${ASAN_OPTIONS:-quarantine_size_mb=4:malloc_context_size=4} # what is freed is not to be kept
+# shellcheck source=bench/serving.sh
+. bench/serving.sh
+
+soak() { load --clients 16 --common 256 --own 256 --make 64 --soak "$1"; }
+idle() {
+    for ((i = 0; i < 300; i++)); do
+        [ "$(metric sequences_running)$(metric queue)" = 00 ] && return
+        sleep 0.1
+    done
+    echo "after 30 s without clients $(metric sequences_running) run and $(metric queue) wait" >&2
+    exit 1
+}
+
+start --parallel 8 --queue 16 --ctx 2048 --memory 48MB
+soak 20 >/dev/null # fills the budget with beginnings
+idle
+before=$(metric resident_bytes)
+said=$(soak "$seconds")
+idle
+after=$(metric resident_bytes)
+echo "$said"
+echo "resident before $before after $after; cache $(metric 'cache_bytes{mode="fp16"}') of" \
+    "$(metric 'cache_budget_bytes{mode="fp16"}'); parked $(metric parkings_total), cancelled $(metric cancelled_total)," \
+    "failed $(metric failed_total)"
+[ "$(value "$said" failed)" = 0 ] && [ "$(metric failed_total)" = 0 ] || { echo "requests have failed" >&2; exit 1; }
+[ "$(value "$said" served)" -gt 0 ] && [ "$(value "$said" given_up)" -gt 0 ] || { echo "nobody was served" >&2; exit 1; }
+((after < before + before / 20)) || { echo "resident memory has grown" >&2; exit 1; }
+stop
