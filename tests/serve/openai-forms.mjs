@@ -1,15 +1,9 @@
-// OpenAI's own client against the server: calls of tools and answers of a given form. argv as for openai.mjs.
+// OpenAI's own client against the server: calls of tools and answers of a given form.
 import assert from "node:assert/strict";
-import { createRequire } from "node:module";
-import { join } from "node:path";
-import { pathToFileURL } from "node:url";
+import { OpenAI, client, model, test } from "./openai-harness.mjs";
 
-const [, , baseURL, folder] = process.argv;
-const require = createRequire(join(folder, "package.json"));
-const { default: OpenAI } = await import(pathToFileURL(require.resolve("openai")).href);
-const client = new OpenAI({ baseURL, apiKey: "a-secret-key", maxRetries: 0 });
 const messages = [{ role: "user", content: "How is the weather in Bern?" }];
-const settings = { model: "demo-llama-7m", messages, temperature: 0, max_tokens: 120 };
+const settings = { model, messages, temperature: 0, max_tokens: 120 };
 const weather = {
   type: "function",
   function: {
@@ -36,17 +30,6 @@ const person = {
   additionalProperties: false,
 };
 const response_format = { type: "json_schema", json_schema: { name: "person", strict: true, schema: person } };
-let passed = 0;
-
-async function test(name, body) {
-  try {
-    await body();
-    passed++;
-  } catch (error) {
-    console.error(`${name}: ${error.stack}`);
-    process.exitCode = 1;
-  }
-}
 
 function checkWeather(text) {
   const { city, days, ...rest } = JSON.parse(text);
@@ -128,5 +111,3 @@ await test("errors", async () => {
   await assert.rejects(bad({ tools: [weather], tool_choice: named("later") }), OpenAI.BadRequestError);
   await assert.rejects(bad({ tool_choice: "required" }), OpenAI.BadRequestError);
 });
-
-console.log(`openai: ${passed} passed, ${process.exitCode ? 1 : 0} failed, 0 skipped`);

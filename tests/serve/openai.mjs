@@ -1,32 +1,15 @@
-// OpenAI's own client against the server: argv is its base URL and the folder that holds the package.
+// OpenAI's own client against the server: chat, completions, streams, errors.
 import assert from "node:assert/strict";
-import { createRequire } from "node:module";
-import { join } from "node:path";
-import { pathToFileURL } from "node:url";
+import { OpenAI, apiKey, baseURL, client, model, test } from "./openai-harness.mjs";
 
-const [, , baseURL, folder] = process.argv;
-const require = createRequire(join(folder, "package.json"));
-const { default: OpenAI } = await import(pathToFileURL(require.resolve("openai")).href);
-const client = new OpenAI({ baseURL, apiKey: "a-secret-key", maxRetries: 0 });
 const messages = [{ role: "user", content: "What is a file?" }];
-const settings = { model: "demo-llama-7m", messages, temperature: 0, max_tokens: 12 };
-let passed = 0;
-
-async function test(name, body) {
-  try {
-    await body();
-    passed++;
-  } catch (error) {
-    console.error(`${name}: ${error.stack}`);
-    process.exitCode = 1;
-  }
-}
+const settings = { model, messages, temperature: 0, max_tokens: 12 };
 
 let said;
 await test("models", async () => {
   const list = await client.models.list();
-  assert.deepEqual(list.data.map((model) => model.id), ["demo-llama-7m"]);
-  assert.equal((await client.models.retrieve("demo-llama-7m")).object, "model");
+  assert.deepEqual(list.data.map((model) => model.id), [model]);
+  assert.equal((await client.models.retrieve(model)).object, "model");
 });
 await test("chat", async () => {
   const answer = await client.chat.completions.create(settings);
@@ -76,7 +59,7 @@ await test("parts, developer, stop", async () => {
   assert.ok(!answer.choices[0].message.content.includes("e"));
 });
 await test("completions", async () => {
-  const answer = await client.completions.create({ model: "demo-llama-7m", prompt: "The file system", max_tokens: 5, temperature: 0 });
+  const answer = await client.completions.create({ model, prompt: "The file system", max_tokens: 5, temperature: 0 });
   assert.ok(answer.choices[0].text.length > 0);
   assert.equal(answer.usage.completion_tokens, 5);
 });
@@ -87,7 +70,7 @@ await test("cancel", async () => {
   }
   const root = baseURL.replace(/\/v1$/, "");
   for (let i = 0; i < 100; i++) {
-    const metrics = await (await fetch(`${root}/metrics`, { headers: { Authorization: "Bearer a-secret-key" } })).text();
+    const metrics = await (await fetch(`${root}/metrics`, { headers: { Authorization: `Bearer ${apiKey}` } })).text();
     if (/^mlxcel_sequences_running 0$/m.test(metrics)) return;
     await new Promise((wake) => setTimeout(wake, 100));
   }
@@ -99,8 +82,7 @@ await test("errors", async () => {
   await fails(client.chat.completions.create({ ...settings, temperature: -1 }), OpenAI.BadRequestError, (e) => e.param === "temperature");
   await fails(client.chat.completions.create({ ...settings, messages: [{ role: "user", content: "word ".repeat(9000) }] }),
     OpenAI.BadRequestError, (e) => e.code === "context_length_exceeded");
-  await fails(client.embeddings.create({ model: "demo-llama-7m", input: "x" }), OpenAI.APIError, (e) => e.status === 501);
+  await fails(client.embeddings.create({ model, input: "x" }), OpenAI.APIError, (e) => e.status === 501);
   const stranger = new OpenAI({ baseURL, apiKey: "not-the-key", maxRetries: 0 });
   await fails(stranger.models.list(), OpenAI.AuthenticationError, (e) => e.code === "invalid_api_key");
 });
-console.log(`openai: ${passed} passed, ${process.exitCode ? 1 : 0} failed, 0 skipped`);
