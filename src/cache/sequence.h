@@ -7,7 +7,8 @@
  * first tokens (sinks), the offset of its keys, recurrent and convolution states.
  *
  * A store has one budget in bytes for all its sequences. Its address space is reserved at once; memory is committed as
- * texts grow, stays, and is never more than the budget (and what is owned by sequences that began after that). Stores are thread-safe; a sequence belongs to one thread at a time.
+ * texts grow, stays, and is never more than the budget (and what is owned by sequences that began after that). Stores
+ * are thread-safe; a sequence belongs to one thread at a time.
  */
 #ifndef MX_CACHE_SEQUENCE_H
 #define MX_CACHE_SEQUENCE_H
