@@ -1,5 +1,6 @@
 /* `mlxcel eval`: what each cache mode changes in a model's predictions, graded, and kept as records. */
 #include <math.h>
+#include <stdio.h>
 #include <string.h>
 
 #include "cache/plan_file.h"
@@ -74,6 +75,7 @@ struct job {
     struct mx_comparison results[MX_WHOLE_LIST][MODES];
     uint32_t haystacks;
     struct mx_retrieval found[MX_WHOLE_LIST][MODES]; /* with haystacks */
+    char kept[MX_WHOLE_LIST][MX_USER_CACHE_PATH];    /* files of finished windows; "": none */
 };
 
 /* NULL where nothing was asked. */
@@ -100,6 +102,12 @@ static void add_retrieval_json(cJSON *cell, const struct mx_retrieval *found)
     add_error_json(cell, "retrieval", share, sqrt(share * (1 - share) / found->prompts));
     cJSON_AddNumberToObject(cell, "retrieval_fp16", (double)found->right_fp16 / found->prompts);
     cJSON_AddNumberToObject(cell, "prompts", found->prompts);
+    cJSON_AddStringToObject(cell, "retrieval_form", found->chat ? "chat" : "plain");
+    if (found->asked_together) {
+        cJSON_AddNumberToObject(cell, "retrieval_together", (double)found->right_together / found->asked_together);
+        cJSON_AddNumberToObject(cell, "retrieval_together_fp16",
+                                (double)found->right_together_fp16 / found->asked_together);
+    }
     cJSON *depths = cJSON_AddArrayToObject(cell, "retrieval_by_depth");
     for (size_t i = 0; i < MX_RETRIEVAL_DEPTHS; i++) {
         if (!found->prompts_at[i]) continue;
@@ -269,10 +277,11 @@ static mx_status measure(struct job *job, struct mx_error *err)
     const struct mx_progress progress = mx_progress_bar(job->cli);
     for (size_t c = 0; c < job->context_count; c++) {
         const struct mx_windows windows = windows_of(job, c);
-        const struct mx_compare_options compare = {.windows = windows,
-                                                   .modes = job->modes,
-                                                   .count = job->mode_count,
-                                                   .greedy = (uint32_t)job->options->greedy};
+        struct mx_compare_options compare = {.windows = windows,
+                                             .modes = job->modes,
+                                             .count = job->mode_count,
+                                             .greedy = (uint32_t)job->options->greedy};
+        compare.kept = mx_record_kept_path(job->kept[c], job->session, &compare);
         MX_TRY(mx_compare_run(job->session, &compare, &progress, job->results[c], &job->reference[c], err));
         const struct mx_retrieval_options retrieval = {.tokens = windows.tokens,
                                                        .count = windows.count,
@@ -286,6 +295,8 @@ static mx_status measure(struct job *job, struct mx_error *err)
                                             &job->results[c][m], found_of(job, c, m), err));
     }
     mx_progress_bar_end();
+    for (size_t c = 0; c < job->context_count; c++)
+        if (job->kept[c][0]) (void)remove(job->kept[c]);
     for (size_t m = 0; m < job->mode_count; m++) mx_note_kv_setup(job->cli, &job->results[0][m].setup);
     return job->options->json ? print_json(job, err) : print_table(job, err);
 }
@@ -316,6 +327,8 @@ static mx_status run_job(struct job *job, struct mx_error *err)
     }
     MX_TRY(open_records(job, err));
     const mx_status status = measure(job, err);
+    if (status == MX_ERR_INTERRUPTED)
+        mx_print_note(job->cli, "finished windows are kept; the same command goes on with the rest");
     mx_record_run_close(&job->recording);
     return status;
 }
@@ -349,7 +362,8 @@ const struct mx_command mx_command_eval = {
     .about = "Compares each mode's predictions with those through an fp16 cache, on the same tokens:\n"
              "perplexity, KL divergence in nats, first choice, the right token's probability; +- is one\n"
              "standard error. greedy same: windows that go on as with fp16; keys: hidden numbers found.\n"
-             "Modes run as asked, proven or not. Records go to the store: mlxcel report.\n",
+             "Modes run as asked, proven or not. Records go to the store: mlxcel report. Ended by Ctrl-C, the\n"
+             "same command goes on after the last finished window.\n",
     .flags = flags,
     .examples = {"mlxcel eval -f text.txt --ctx 1024,4096",
                  "mlxcel eval -m DIR -f text.txt --modes int8,int8+turbo4 --no-record --json"},

@@ -227,6 +227,19 @@ void mx_record_windows_text(char text[17], const struct mx_windows *windows, siz
     mx_record_text(text, windows->tokens, count * windows->length + 1);
 }
 
+const char *mx_record_kept_path(char path[MX_USER_CACHE_PATH], const struct mx_session *session,
+                                const struct mx_compare_options *compare)
+{
+    const struct mx_windows *windows = &compare->windows;
+    uint64_t of[MX_MODE_COUNT + 6] = {mx_model_fingerprint(mx_session_model(session)), windows->length, windows->limit,
+                                      compare->greedy,
+                                      XXH3_64bits(windows->tokens, windows->count * sizeof *windows->tokens)};
+    char name[32];
+    for (size_t i = 0; i < compare->count && i <= MX_MODE_COUNT; i++) of[5 + i] = 1 + (uint64_t)compare->modes[i].mode;
+    snprintf(name, sizeof name, "measured-%016" PRIx64, XXH3_64bits(of, sizeof of));
+    return mx_user_cache_path(path, name) ? path : NULL;
+}
+
 mx_status mx_record_run_comparison(struct mx_record_run *run, const struct mx_cli *cli, const struct mx_arch *arch,
                                    const struct mx_windows *windows, const struct mx_comparison *result,
                                    const struct mx_retrieval *retrieval, struct mx_error *err)

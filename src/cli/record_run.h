@@ -3,6 +3,7 @@
 #ifndef MX_CLI_RECORD_RUN_H
 #define MX_CLI_RECORD_RUN_H
 
+#include "base/user_cache.h"
 #include "cli/store_flags.h"
 #include "engine/session.h"
 #include "evidence/bench.h"
@@ -65,6 +66,11 @@ enum mx_grade mx_record_grade(const struct mx_comparison *result, const struct m
 
 /* The identity of the tokens that `count` windows read. */
 void mx_record_windows_text(char text[17], const struct mx_windows *windows, size_t count);
+
+/* Where a comparison of these modes on this text keeps its finished windows (mx_compare_options.kept), into path; NULL
+ * where there is no home folder. */
+const char *mx_record_kept_path(char path[MX_USER_CACHE_PATH], const struct mx_session *session,
+                                const struct mx_compare_options *compare);
 
 /* "mlxcel eval -f text.txt", the beginning of a command that reads a text, without the folders that the text lies in:
  * exactly one of the two is not NULL. */

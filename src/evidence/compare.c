@@ -5,7 +5,9 @@
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
+#include <xxhash.h>
 
+#include "evidence/kept.h"
 #include "evidence/likelihood.h"
 #include "kernels/dense.h"
 
@@ -129,27 +131,99 @@ static mx_status continue_window(struct comparing *job, const struct mx_progress
     return MX_OK;
 }
 
-static mx_status run_windows(struct comparing *job, const struct mx_windows *windows,
+/* All that the figures depend on. */
+static uint64_t key_of(const struct comparing *job, const struct mx_windows *windows)
+{
+    struct {
+        uint64_t model, version, text, windows, length, greedy, step, modes, cpu;
+    } key = {
+        .model = mx_model_fingerprint(mx_session_model(job->session)),
+        .version = XXH3_64bits(MLXCEL_VERSION, sizeof MLXCEL_VERSION),
+        .text = XXH3_64bits(windows->tokens, (job->window_count * windows->length + 1) * sizeof *windows->tokens),
+        .windows = job->window_count,
+        .length = windows->length,
+        .greedy = job->greedy_count,
+        .step = job->step,
+        .cpu = (uint64_t)mx_session_cpu(job->session),
+    };
+    for (size_t i = 0; i < job->mode_count; i++) {
+        const struct mx_kv_setup *setup = mx_sequence_setup(job->modes[i].sequence);
+        char name[MX_KV_PLAN_NAME];
+        const char *text = mx_kv_setup_name(setup, name);
+        const uint64_t of[] = {key.modes,
+                               setup->recent,
+                               setup->sink,
+                               setup->boundary_v,
+                               setup->center,
+                               setup->scale,
+                               setup->sign_seed,
+                               setup->quantize_immediately,
+                               XXH3_64bits(text, strlen(text))};
+        key.modes = XXH3_64bits(of, sizeof of);
+    }
+    return XXH3_64bits(&key, sizeof key);
+}
+
+enum { SIDE_PARTS = 6 };
+
+/* What a finished window leaves: how many there are, and of each side its figures. Freed by the caller. */
+static struct mx_kept_part *parts_of(struct comparing *job, size_t *count)
+{
+    const size_t predictions = job->window_count * job->length;
+    struct mx_kept_part *parts = calloc(2 + SIDE_PARTS * job->mode_count, sizeof *parts), *next = parts;
+    if (!parts) return NULL;
+    *next++ = (struct mx_kept_part){&job->window, sizeof job->window};
+    *next++ = (struct mx_kept_part){&job->fp16.nll, sizeof job->fp16.nll};
+    for (size_t i = 0; i < job->mode_count; i++) {
+        struct side *side = &job->modes[i];
+        *next++ = (struct mx_kept_part){&side->nll, sizeof side->nll};
+        *next++ = (struct mx_kept_part){&side->worst_change, sizeof side->worst_change};
+        *next++ = (struct mx_kept_part){&side->kl_count, sizeof side->kl_count};
+        *next++ = (struct mx_kept_part){side->kl, predictions * sizeof *side->kl};
+        *next++ =
+            (struct mx_kept_part){side->tallies, job->window_count * MX_COMPARE_STRETCHES * sizeof *side->tallies};
+        *next++ = (struct mx_kept_part){side->greedy_equal, job->window_count * sizeof *side->greedy_equal};
+    }
+    *count = (size_t)(next - parts);
+    return parts;
+}
+
+static mx_status run_window(struct comparing *job, const struct mx_windows *windows, const struct mx_progress *progress,
+                            struct mx_error *err)
+{
+    const int32_t *first = windows->tokens + job->window * windows->length;
+    mx_sequence_clear(job->fp16.sequence);
+    for (size_t i = 0; i < job->mode_count; i++) mx_sequence_clear(job->modes[i].sequence);
+    for (size_t done = 0, n; done < windows->length; done += n) {
+        n = windows->length - done < job->step ? windows->length - done : job->step;
+        if (mx_progress_interrupted(progress)) return mx_fail(err, MX_ERR_INTERRUPTED, "interrupted");
+        job->done = done;
+        job->targets = first + done + 1;
+        MX_TRY(feed(job, &job->fp16, first + done, n, err));
+        for (size_t i = 0; i < job->mode_count; i++) MX_TRY(feed(job, &job->modes[i], first + done, n, err));
+        mx_progress_report(progress, "comparing",
+                           ((double)job->window + (double)(done + n) / windows->length) / (double)job->window_count);
+    }
+    return continue_window(job, progress, err);
+}
+
+static mx_status run_windows(struct comparing *job, const struct mx_compare_options *options,
                              const struct mx_progress *progress, struct mx_error *err)
 {
-    for (size_t window = 0; window < job->window_count; window++) {
-        const int32_t *first = windows->tokens + window * windows->length;
-        mx_sequence_clear(job->fp16.sequence);
-        for (size_t i = 0; i < job->mode_count; i++) mx_sequence_clear(job->modes[i].sequence);
-        for (size_t done = 0, n; done < windows->length; done += n) {
-            n = windows->length - done < job->step ? windows->length - done : job->step;
-            if (mx_progress_interrupted(progress)) return mx_fail(err, MX_ERR_INTERRUPTED, "interrupted");
-            job->window = window;
-            job->done = done;
-            job->targets = first + done + 1;
-            MX_TRY(feed(job, &job->fp16, first + done, n, err));
-            for (size_t i = 0; i < job->mode_count; i++) MX_TRY(feed(job, &job->modes[i], first + done, n, err));
-            mx_progress_report(progress, "comparing",
-                               ((double)window + (double)(done + n) / windows->length) / (double)job->window_count);
-        }
-        MX_TRY(continue_window(job, progress, err));
+    const struct mx_windows *windows = &options->windows;
+    const uint64_t key = options->kept ? key_of(job, windows) : 0;
+    size_t count = 0;
+    struct mx_kept_part *parts = options->kept ? parts_of(job, &count) : NULL;
+    if (options->kept && !parts) return mx_fail_memory(err, "what is kept", 0);
+    if (parts) mx_kept_read(options->kept, key, parts, count);
+    mx_status status = MX_OK;
+    while (status == MX_OK && job->window < job->window_count) {
+        status = run_window(job, windows, progress, err);
+        job->window++;
+        if (status == MX_OK && parts) status = mx_kept_write(options->kept, key, parts, count, err);
     }
-    return MX_OK;
+    free(parts);
+    return status;
 }
 
 static int compare_floats(const void *a, const void *b)
@@ -349,7 +423,7 @@ mx_status mx_compare_run(struct mx_session *session, const struct mx_compare_opt
     MX_TRY(mx_session_begin(session, &begin, err));
     job.fp16.sequence = mx_session_sequence(session);
     mx_status status = open_sides(&job, options->modes, err);
-    if (status == MX_OK) status = run_windows(&job, windows, progress, err);
+    if (status == MX_OK) status = run_windows(&job, options, progress, err);
     if (status == MX_OK) {
         *reference_nll = job.fp16.nll / (double)(window_count * windows->length);
         for (size_t i = 0; i < options->count; i++) summarize(&job, &job.modes[i], &results[i]);

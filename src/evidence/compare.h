@@ -34,6 +34,9 @@ struct mx_compare_options {
     const struct mx_kv_options *modes; /* [count] */
     size_t count;
     uint32_t greedy; /* tokens by which each window is continued, the likeliest each; 0: it is not */
+    /* A file in which each finished window's figures are kept, fp16's among them: the same comparison, begun again,
+     * goes on with the next window. It stays; whoever named it removes it. NULL: nothing is kept. */
+    const char *kept;
 };
 
 /* Compares modes in one pass: a stretch of text through the fp16 cache, then through each mode's, so that fp16's logits

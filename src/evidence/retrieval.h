@@ -1,6 +1,8 @@
 /* Retrieval: numbers are hidden in a long text, at several depths, and asked for at its end; the model's greedy answer
  * is right when it is the number's tokens. Haystacks hide five keys and one key in turns: of several the right one must
- * be told from the others. What is hidden and asked is made here; the text is the caller's. */
+ * be told from the others, and, where the text is long enough, all are asked for in one answer. With the model's chat
+ * template, text and question are the user's message and the answer is begun for the assistant; a model without one
+ * goes on with plain text. What is hidden and asked is made here; the text is the caller's. */
 #ifndef MX_EVIDENCE_RETRIEVAL_H
 #define MX_EVIDENCE_RETRIEVAL_H
 
@@ -23,7 +25,10 @@ struct mx_retrieval {
     struct mx_kv_setup setup;            /* what ran */
     uint32_t prompts, right, right_fp16; /* the last: of the same prompts through an fp16 cache */
     uint32_t prompts_at[MX_RETRIEVAL_DEPTHS], right_at[MX_RETRIEVAL_DEPTHS];
-    char text[17]; /* of all haystacks: mx_record_text's */
+    uint32_t asked_together, right_together, right_together_fp16; /* keys that one answer had to give with others, not
+                                                                     among `prompts`, and those that it gave */
+    bool chat;                                                    /* by the chat template */
+    char text[17];                                                /* of all haystacks: mx_record_text's */
 };
 
 /* results [mode_count]. The session must have its tokenizer; it is begun anew. MX_ERR_ARGUMENT where the length leaves

@@ -401,6 +401,74 @@ static void test_haystacks(void **state)
     mx_session_close(session);
 }
 
+static atomic_bool stop;
+static double first_report, stop_at;
+
+static void stop_there(void *context, const char *what, double done)
+{
+    (void)context;
+    (void)what;
+    if (first_report == 0) first_report = done;
+    if (done >= stop_at) atomic_store(&stop, true);
+}
+
+/* A comparison that was ended goes on after its last whole window, to the same figures, and to nobody else's. */
+static void test_goes_on(void **state)
+{
+    (void)state;
+    struct mx_error err;
+    int32_t *ids = reference_ids();
+    struct mx_session *session = open_llama();
+    struct mx_kv_options modes[2] = {mx_kv_options_default(), mx_kv_options_default()};
+    modes[1].mode = MX_MODE_INT8;
+    struct mx_compare_options options = {
+        .windows = {.tokens = ids, .count = TOKENS, .length = WINDOW}, .modes = modes, .count = 2, .greedy = 8};
+    struct mx_comparison whole[2], pieces[2];
+    double reference, again;
+    const struct mx_progress progress = {stop_there, NULL, &stop};
+    assert_ok(mx_compare_run(session, &options, NULL, whole, &reference, &err));
+    options.kept = "/tmp/mlxcel-test-kept";
+    remove(options.kept);
+    stop_at = 0.75; /* in the second of two windows */
+    assert_int_equal(mx_compare_run(session, &options, &progress, pieces, &again, &err), MX_ERR_INTERRUPTED);
+    atomic_store(&stop, false);
+    stop_at = 2;
+    modes[1].recent = 16; /* another comparison */
+    first_report = 0;
+    assert_ok(mx_compare_run(session, &options, &progress, pieces, &again, &err));
+    assert_true(first_report <= 0.5);
+    modes[1].recent = -1;
+    remove(options.kept);
+    stop_at = 0.75;
+    assert_int_equal(mx_compare_run(session, &options, &progress, pieces, &again, &err), MX_ERR_INTERRUPTED);
+    atomic_store(&stop, false);
+    stop_at = 2;
+    first_report = 0;
+    assert_ok(mx_compare_run(session, &options, &progress, pieces, &again, &err));
+    assert_true(first_report > 0.5);
+    assert_true(again == reference);
+    for (int i = 0; i < 2; i++) {
+        assert_true(pieces[i].kl_mean == whole[i].kl_mean && pieces[i].kl_p99 == whole[i].kl_p99);
+        assert_true(pieces[i].nll == whole[i].nll && pieces[i].top1 == whole[i].top1);
+        assert_true(pieces[i].kl_mean_se == whole[i].kl_mean_se);
+        assert_true(pieces[i].worst_change == whole[i].worst_change);
+        assert_true(pieces[i].greedy_length == whole[i].greedy_length);
+    }
+    FILE *file = fopen(options.kept, "r+b"); /* one bit of what is kept is not as it was */
+    assert_non_null(file);
+    fseek(file, 60, SEEK_SET);
+    const int byte = fgetc(file);
+    fseek(file, 60, SEEK_SET);
+    fputc(byte ^ 1, file);
+    fclose(file);
+    first_report = 0;
+    assert_ok(mx_compare_run(session, &options, &progress, pieces, &again, &err));
+    assert_true(first_report <= 0.5 && again == reference);
+    remove(options.kept);
+    mx_session_close(session);
+    free(ids);
+}
+
 /* The bundled model finds what is hidden; asked of the same prompts, fp16 and the modes are counted alike. */
 static void test_retrieval(void **state)
 {
@@ -429,9 +497,18 @@ static void test_retrieval(void **state)
         }
         assert_int_equal(prompts, results[i].prompts);
         assert_int_equal(right, results[i].right);
+        assert_int_equal(results[i].asked_together, 10);
+        assert_true(results[i].right_together >= 8);
+        assert_int_equal(results[i].right_together_fp16, results[0].right_together);
+        assert_false(results[i].chat);
         assert_string_equal(results[i].text, results[0].text);
     }
     assert_int_equal(results[1].setup.mode, MX_MODE_INT8);
+    assert_ok(mx_session_use_template(session, "tests/serve/plain.jinja", &err));
+    struct mx_retrieval chat[2];
+    assert_ok(mx_retrieval_run(session, &options, NULL, chat, &err));
+    assert_true(chat[0].chat && chat[0].prompts == 11 && chat[0].right >= 6);
+    assert_string_not_equal(chat[0].text, results[0].text);
     options.length = 100;
     assert_fails(mx_retrieval_run(session, &options, NULL, results, &err), MX_ERR_ARGUMENT, "too little text");
     options.length = 60000;
@@ -447,7 +524,7 @@ int main(void)
         cmocka_unit_test(test_comparison), cmocka_unit_test(test_comparison_by_hand),
         cmocka_unit_test(test_bench),      cmocka_unit_test(test_passkey_file),
         cmocka_unit_test(test_greedy),     cmocka_unit_test(test_haystacks),
-        cmocka_unit_test(test_retrieval),
+        cmocka_unit_test(test_retrieval),  cmocka_unit_test(test_goes_on),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
