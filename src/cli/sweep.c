@@ -161,6 +161,24 @@ static mx_status keep(struct sweep *sweep, const struct mx_record_set *set, cons
     return mx_ranks_receive(&sweep->ranks, false, &sweep->recording, &sweep->counts, err);
 }
 
+/* Tokens by which a window is continued: no further than the model was made for. */
+static uint32_t greedy_within(const struct sweep *sweep, uint32_t context)
+{
+    const uint64_t own = mx_session_arch(sweep->session)->max_context, asked = (uint64_t)sweep->options->greedy;
+    return (uint32_t)(own ? mx_min(asked, own - context) : asked);
+}
+
+/* Beyond the context that a model was made for, its predictions through fp16 say nothing either. */
+static bool is_beyond(struct sweep *sweep, uint32_t context)
+{
+    const uint64_t own = mx_session_arch(sweep->session)->max_context;
+    if (!own || context <= own) return false;
+    mx_print_note(sweep->cli, "%s is left out: the model is made for %llu tokens", sweep->label,
+                  (unsigned long long)own);
+    sweep->counts.left_out += sweep->mode_count;
+    return true;
+}
+
 static mx_status measure_quality(struct sweep *sweep, uint32_t context, struct mx_error *err)
 {
     struct cell cells[MX_MODE_COUNT];
@@ -170,6 +188,7 @@ static mx_status measure_quality(struct sweep *sweep, uint32_t context, struct m
     char what[96], text[17];
     size_t count, windows_count;
     double reference;
+    if (is_beyond(sweep, context)) return MX_OK;
     const uint32_t fit = context < TEXT_TOKENS ? TEXT_TOKENS / context : 1;
     const struct mx_windows windows = {.tokens = sweep->ids.data,
                                        .count = sweep->ids.count,
@@ -177,13 +196,15 @@ static mx_status measure_quality(struct sweep *sweep, uint32_t context, struct m
                                        .limit = sweep->options->windows ? (size_t)sweep->options->windows : fit};
     MX_TRY(mx_windows_count(&windows, &windows_count, err));
     mx_record_windows_text(text, &windows, windows_count);
-    const uint32_t greedy = (uint32_t)sweep->options->greedy;
+    const uint32_t greedy = greedy_within(sweep, context);
     snprintf(what, sizeof what, "quality ctx %u text %s greedy %u keys %u", context, text, greedy, sweep->haystacks);
     MX_TRY(list_cells(sweep, what, cells, &count, err));
     for (size_t i = 0; i < count; i++) modes[i] = options_of(cells[i].mode);
     if (count == 0) return MX_OK;
     const struct mx_progress progress = {report_unit, sweep, sweep->cli->interrupted};
-    const struct mx_compare_options compare = {windows, modes, count, greedy};
+    char kept[MX_USER_CACHE_PATH];
+    struct mx_compare_options compare = {.windows = windows, .modes = modes, .count = count, .greedy = greedy};
+    compare.kept = mx_record_kept_path(kept, sweep->session, &compare);
     const struct mx_retrieval_options keys = {
         sweep->ids.data, sweep->ids.count, context, sweep->haystacks, modes, count};
     MX_TRY(mx_compare_run(sweep->session, &compare, &progress, results, &reference, err));
@@ -196,6 +217,7 @@ static mx_status measure_quality(struct sweep *sweep, uint32_t context, struct m
         if (sweep->haystacks) mx_record_set_add_retrieval(&set, sweep->cli, &found[i]);
         MX_TRY(keep(sweep, &set, cells[i].job, err));
     }
+    if (compare.kept) (void)remove(compare.kept);
     return MX_OK;
 }
 
