@@ -62,7 +62,8 @@ struct mx_advise_options {
     uint64_t context;     /* tokens to plan for; 0: 4096, or the model's own limit if that is smaller */
     uint32_t batch;       /* sequences held at once; at least 1 */
     uint64_t budget;      /* bytes of memory; 0: what this machine has available */
-    const char *evidence; /* a folder of measurements, or a store (docs/evidence.md); NULL: the rules alone */
+    const char *evidence; /* a folder of measurements, or a store (docs/evidence.md); NULL: what came with the library;
+                             "none": the rules alone */
     bool prefer_memory;   /* of measured modes that passed, the smallest instead of the fastest */
 };
 MX_API struct mx_advise_options mx_advise_options_default(void);
@@ -139,8 +140,9 @@ struct mx_seq_options {
     size_t size;
     uint64_t context; /* tokens of the text, prompt and answers together; 0: 4096, or the model's limit if smaller */
     /* "fp16", "int8", "int8+turbo4", ... (docs/turbo-kv-cache.md); a plan file that `mlxcel calibrate` wrote, a path
-     * with a slash or that ends in ".json"; or "advised": what mx_advise suggests for this context on this machine by
-     * its rules. NULL: fp16. */
+     * with a slash or that ends in ".json"; or "advised": what mx_advise suggests for this context on this machine.
+     * "turbo4" runs where the measurements that came with the library graded it at least acceptable on the model's
+     * family or kin for this context, else "fp16+turbo4" does (mx_seq_facts says why). NULL: fp16. */
     const char *cache_mode;
     int32_t recent;          /* newest tokens kept in fp16; -1: the mode's default */
     int32_t sink;            /* first tokens kept in fp16; -1: the mode's default */

@@ -11,6 +11,19 @@ static uint64_t activation_bytes(const struct mx_arch *arch, const struct mx_adv
     return mx_workspace_bytes(arch, MX_MODEL_CHUNK, rows, threads);
 }
 
+static struct mx_kv_advice_request kv_request(const struct mx_model_advice *advice,
+                                              const struct mx_advise_request *request, char storage[96])
+{
+    return (struct mx_kv_advice_request){.evidence = request->evidence,
+                                         .machine = request->machine->cpu,
+                                         .name = advice->subject.name,
+                                         .parameters = advice->subject.count,
+                                         .weights = mx_subject_storage(&advice->subject, storage),
+                                         .rules = request->rules,
+                                         .bar = request->bar,
+                                         .prefer_memory = request->prefer_memory};
+}
+
 static mx_status check(struct mx_model_advice *advice, const struct mx_advise_request *request, struct mx_error *err)
 {
     const struct mx_arch *arch = &advice->subject.arch;
@@ -22,6 +35,12 @@ static mx_status check(struct mx_model_advice *advice, const struct mx_advise_re
         .available = request->budget ? request->budget : request->machine->available,
         .activations = activation_bytes(arch, request),
     };
+    char storage[96];
+    struct mx_mode_evidence found;
+    const struct mx_kv_advice_request kv = kv_request(advice, request, storage);
+    struct mx_kv_options *options = &advice->request.kv;
+    if (options->proof == MX_PROOF_NONE)
+        options->proof = mx_turbo4_proof(options, advice->request.context, arch, &kv, &found);
     MX_TRY(mx_estimate(&advice->estimate, &advice->subject, &advice->request, err));
     return mx_estimate_remedy(&advice->remedy, &advice->subject, &advice->request, err);
 }
@@ -32,13 +51,8 @@ static mx_status advise(struct mx_model_advice *advice, const struct mx_advise_r
     const struct mx_weights_request weights = {
         .estimate = advice->request, .bandwidth = request->bandwidth, .machine = request->machine};
     MX_TRY(mx_weights_advise(&advice->weights, &advice->subject, &weights, err));
-    const struct mx_kv_advice_request kv = {.evidence = request->evidence,
-                                            .machine = request->machine->cpu,
-                                            .name = advice->subject.name,
-                                            .parameters = advice->subject.count,
-                                            .rules = request->rules,
-                                            .bar = request->bar,
-                                            .prefer_memory = request->prefer_memory};
+    char storage[96];
+    const struct mx_kv_advice_request kv = kv_request(advice, request, storage);
     MX_TRY(mx_kv_advise(&advice->kv, &advice->subject.arch, &kv, err));
     advice->plan = mx_plan_evidence(&advice->subject.arch, &kv, &advice->plan_evidence);
     for (int range = 0; range < MX_RANGE_COUNT; range++) { /* beyond the model's own context only where asked for */

@@ -26,28 +26,33 @@ mx_status mx_take_advice(struct mx_kv_options *options, const char *directory, u
     MX_TRY(mx_model_advise(&advice, directory, &request, err));
     const struct mx_kv_advice_line *line = &advice.kv.lines[mx_range_of(context)];
     options->mode = line->suggested;
-    options->proven = line->unproven; /* evidence passed it */
-    snprintf(reason, 256, "%s, as advised for %llu tokens: %.200s", mx_mode_info(line->suggested)->name,
-             (unsigned long long)context, line->reason);
+    options->proof = line->from_evidence ? MX_PROOF_PASSED : MX_PROOF_NONE;
+    snprintf(reason, 256, "%s, as advised for %llu tokens%s: %.190s", mx_mode_info(line->suggested)->name,
+             (unsigned long long)context, line->from_evidence ? "" : " by rule, nothing like it was measured",
+             line->reason);
     mx_model_advice_close(&advice);
     return MX_OK;
 }
 
-mx_status mx_evidence_proves(struct mx_kv_options *options, const char *directory, uint64_t context,
-                             const struct mx_evidence_set *evidence, char reason[256], struct mx_error *err)
+mx_status mx_take_evidence(struct mx_kv_options *options, const char *directory, uint64_t context,
+                           const struct mx_evidence_set *evidence, char reason[256], struct mx_error *err)
 {
     struct mx_subject subject;
-    MX_TRY(mx_subject_open(&subject, directory, err));
-    const struct mx_kv_advice_request request = {
-        .evidence = evidence, .name = subject.name, .parameters = subject.count, .bar = MX_GRADE_ACCEPTABLE};
-    const struct mx_mode_evidence found = mx_mode_evidence(options->mode, context, &subject.arch, &request);
+    struct mx_mode_evidence found;
+    char storage[96];
     reason[0] = '\0';
-    if (found.quality && found.kin >= MX_KIN_FAMILY && found.quality->grade <= request.bar) {
-        options->proven = true;
-        snprintf(reason, 256, "%s was graded %s on %.60s, %.60s, %s", mx_mode_info(options->mode)->name,
-                 mx_grade_name(found.quality->grade), found.evidence->model.name, found.evidence->machine,
-                 found.evidence->date);
-    }
+    if (options->mode != MX_MODE_TURBO4 || options->force) return MX_OK;
+    MX_TRY(mx_subject_open(&subject, directory, err));
+    const struct mx_kv_advice_request request = {.evidence = evidence,
+                                                 .name = subject.name,
+                                                 .parameters = subject.count,
+                                                 .weights = mx_subject_storage(&subject, storage)};
+    options->proof = mx_turbo4_proof(options, context, &subject.arch, &request, &found);
+    if (options->proof != MX_PROOF_NONE)
+        snprintf(reason, 256, "%s was graded %s at %llu tokens on %s%.60s, %.60s, %s",
+                 mx_mode_info(options->mode)->name, mx_grade_name(found.quality->grade),
+                 (unsigned long long)found.quality->context, found.kin == MX_KIN_LIKE ? "a relative, " : "",
+                 found.evidence->model.name, found.evidence->machine, found.evidence->date);
     mx_subject_close(&subject);
     return MX_OK;
 }

@@ -18,9 +18,9 @@ bool mx_is_advised(const char *mode_name); /* NULL is not */
 mx_status mx_take_advice(struct mx_kv_options *options, const char *directory, uint64_t context,
                          const struct mx_evidence_set *evidence, char reason[256], struct mx_error *err);
 
-/* Where evidence of the model or its family grades options->mode at least acceptable in the range of `context`, lets it
- * run though the resolver's own list does not prove it (options->proven), and says so in `reason`; else that is "". */
-mx_status mx_evidence_proves(struct mx_kv_options *options, const char *directory, uint64_t context,
-                             const struct mx_evidence_set *evidence, char reason[256], struct mx_error *err);
+/* Before symmetric turbo4 is resolved: sets options->proof to what evidence says of it for this model and `context`
+ * (mx_turbo4_proof), and `reason` to one line that says whose; else, and for all other modes, it is "". */
+mx_status mx_take_evidence(struct mx_kv_options *options, const char *directory, uint64_t context,
+                           const struct mx_evidence_set *evidence, char reason[256], struct mx_error *err);
 
 #endif

@@ -8,6 +8,7 @@
 #include <string.h>
 #include <sys/stat.h>
 
+#include "advisor/shipped.h"
 #include "base/file.h"
 #include "records/exchange.h"
 #include "records/store.h"
@@ -176,6 +177,13 @@ mx_status mx_evidence_parse(struct mx_evidence_set *set, const char *text, size_
     const char *slash = strrchr(name, '/');
     struct source source = {set, slash ? slash + 1 : name, set->count};
     return finish(&source, mx_exchange_parse(text, length, name, take, &source, err));
+}
+
+mx_status mx_evidence_add_shipped(struct mx_evidence_set *set, struct mx_error *err)
+{
+    for (const struct mx_shipped *file = mx_shipped; file->name; file++)
+        MX_TRY(mx_evidence_parse(set, file->text, file->length, file->name, err));
+    return MX_OK;
 }
 
 static mx_status read_file(struct mx_evidence_set *set, const char *path, struct mx_error *err)

@@ -57,6 +57,8 @@ struct mx_evidence_set {
  * database). A path that leads nowhere is MX_ERR_IO; a file that is damaged, of another version or no evidence at all
  * is ignored and noted in the set. The set starts zeroed, and is to be closed after a failure too. */
 mx_status mx_evidence_add(struct mx_evidence_set *set, const char *path, struct mx_error *err);
+/* Adds what came with this build (shipped.h). */
+mx_status mx_evidence_add_shipped(struct mx_evidence_set *set, struct mx_error *err);
 /* Adds the records of one file's text, or fails: `name` starts every message. */
 mx_status mx_evidence_parse(struct mx_evidence_set *set, const char *text, size_t length, const char *name,
                             struct mx_error *err);

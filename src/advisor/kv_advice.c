@@ -37,11 +37,13 @@ uint64_t mx_range_end(enum mx_range range, const struct mx_arch *arch)
     return limit >= from && (limit < to || range == MX_RANGE_LONG) ? limit : to;
 }
 
-/* The setup that runs for a plain request of `mode`. */
-static mx_status resolve(struct mx_kv_setup *setup, enum mx_mode mode, const struct mx_arch *arch, struct mx_error *err)
+/* The setup that runs for a plain request of `mode`, whose proof is that evidence passed it. */
+static mx_status resolve(struct mx_kv_setup *setup, enum mx_mode mode, bool passed, const struct mx_arch *arch,
+                         struct mx_error *err)
 {
     struct mx_kv_options options = mx_kv_options_default();
     options.mode = mode;
+    options.proof = passed ? MX_PROOF_PASSED : MX_PROOF_NONE;
     return mx_kv_resolve(setup, &options, arch, err);
 }
 
@@ -57,14 +59,14 @@ static mx_status apply_rule(struct mx_kv_advice_line *line, const struct mx_kv_r
                             struct mx_error *err)
 {
     struct mx_kv_setup setup;
-    MX_TRY(resolve(&setup, rule->suggested, arch, err));
+    MX_TRY(resolve(&setup, rule->suggested, false, arch, err));
     line->suggested = setup.mode;
     if (setup.mode == rule->suggested)
         snprintf(line->reason, sizeof line->reason, "%s", rule->reason);
     else
         snprintf(line->reason, sizeof line->reason, "%s", setup.reason);
     for (int i = 0; i < rule->alternative_count; i++) { /* those that run as they are on this model */
-        MX_TRY(resolve(&setup, rule->alternatives[i], arch, err));
+        MX_TRY(resolve(&setup, rule->alternatives[i], false, arch, err));
         if (setup.mode == rule->alternatives[i]) add_alternative(line, setup.mode);
     }
     return MX_OK;
@@ -76,8 +78,8 @@ static enum mx_kin kin_of(const struct mx_evidence *evidence, const struct mx_ar
     return mx_evidence_kin(evidence, arch, request->name, request->parameters);
 }
 
-/* How well evidence fits: by kinship, measured on this machine's processor, nearest in size, newest. Positive if a is
- * better than b. */
+/* How well evidence fits: by kinship, measured on this machine's processor, weights stored alike, nearest in size,
+ * newest. Positive if a is better than b. */
 static int compare_evidence(const struct mx_evidence *a, const struct mx_evidence *b, const struct mx_arch *arch,
                             const struct mx_kv_advice_request *request)
 {
@@ -86,6 +88,9 @@ static int compare_evidence(const struct mx_evidence *a, const struct mx_evidenc
     const bool a_here = request->machine && !strcmp(a->machine, request->machine);
     const bool b_here = request->machine && !strcmp(b->machine, request->machine);
     if (a_here != b_here) return a_here ? 1 : -1;
+    const bool a_alike = request->weights && !strcmp(a->model.weights, request->weights);
+    const bool b_alike = request->weights && !strcmp(b->model.weights, request->weights);
+    if (a_alike != b_alike) return a_alike ? 1 : -1;
     const double size = log((double)request->parameters + 1);
     const double a_far = fabs(log((double)a->model.parameters + 1) - size),
                  b_far = fabs(log((double)b->model.parameters + 1) - size);
@@ -155,6 +160,48 @@ struct mx_mode_evidence mx_mode_evidence(enum mx_mode mode, uint64_t context, co
     }
     if (best.evidence) best.kin = kin_of(best.evidence, arch, request);
     return best;
+}
+
+/* Whether a cell speaks for a setup: its mode, protected no better. */
+static bool covers(const struct mx_evidence_cell *cell, const struct mx_kv_setup *setup)
+{
+    return cell->mode == setup->mode && cell->plan.recent <= setup->recent && cell->plan.sink <= setup->sink &&
+           cell->plan.boundary_v <= setup->boundary_v && !strcmp(cell->plan.center, mx_center_name(setup->center));
+}
+
+/* The worst that one source graded in the range; NULL: it graded nothing there. */
+static const struct mx_evidence_cell *find_worst(const struct mx_evidence *evidence, const struct mx_kv_setup *setup,
+                                                 enum mx_range range)
+{
+    const struct mx_evidence_cell *worst = NULL;
+    for (size_t i = 0; i < evidence->cell_count; i++) {
+        const struct mx_evidence_cell *cell = &evidence->cells[i];
+        if (cell->grade == MX_GRADE_NONE || !in_range(cell, range) || !covers(cell, setup)) continue;
+        if (!worst || cell->grade > worst->grade) worst = cell;
+    }
+    return worst;
+}
+
+enum mx_proof mx_turbo4_proof(const struct mx_kv_options *options, uint64_t context, const struct mx_arch *arch,
+                              const struct mx_kv_advice_request *request, struct mx_mode_evidence *found)
+{
+    struct mx_kv_options forced = *options;
+    struct mx_kv_setup setup;
+    struct mx_error ignored;
+    *found = (struct mx_mode_evidence){0};
+    forced.mode = MX_MODE_TURBO4;
+    forced.force = true;
+    if (!request->evidence) return MX_PROOF_NONE;
+    if (mx_kv_resolve(&setup, &forced, arch, &ignored) != MX_OK) return MX_PROOF_NONE;
+    for (size_t i = 0; i < request->evidence->count; i++) {
+        const struct mx_evidence *one = &request->evidence->items[i];
+        if (kin_of(one, arch, request) == MX_KIN_NONE) continue;
+        const struct mx_evidence_cell *worst = find_worst(one, &setup, mx_range_of(context));
+        if (!worst || (found->evidence && compare_evidence(one, found->evidence, arch, request) <= 0)) continue;
+        *found = (struct mx_mode_evidence){.evidence = one, .kin = kin_of(one, arch, request), .quality = worst};
+    }
+    if (!found->quality) return MX_PROOF_NONE;
+    return found->quality->grade <= MX_GRADE_ACCEPTABLE ? MX_PROOF_PASSED : MX_PROOF_FAILED;
 }
 
 /* A mode that passed in one file and range. fp16 always passes and is the measure of speed. */
@@ -240,10 +287,7 @@ static mx_status apply_evidence(struct mx_kv_advice_line *line, const struct mx_
     }
     if (!measured) return MX_OK; /* fp16 alone is no comparison: the rules speak */
     const struct candidate chosen = candidates[best];
-    struct mx_kv_setup setup;
-    MX_TRY(resolve(&setup, chosen.mode, arch, err));
     line->suggested = chosen.mode;
-    line->unproven = setup.mode != chosen.mode;
     line->from_evidence = true;
     line->evidence = evidence;
     line->kin = kin_of(evidence, arch, request);
@@ -304,9 +348,8 @@ static mx_status consult_evidence(struct mx_kv_advice_line *line, enum mx_range 
 static mx_status count_savings(struct mx_kv_advice_line *line, const struct mx_arch *arch, struct mx_error *err)
 {
     struct mx_kv_setup plain, setup;
-    MX_TRY(resolve(&plain, MX_MODE_FP16, arch, err));
-    MX_TRY(resolve(&setup, line->suggested, arch, err));
-    if (line->unproven) (void)resolve_forced(&setup, line->suggested, arch); /* it was, to be suggested */
+    MX_TRY(resolve(&plain, MX_MODE_FP16, false, arch, err));
+    MX_TRY(resolve(&setup, line->suggested, line->from_evidence, arch, err));
     const uint64_t before = mx_cache_bytes(arch, &plain, line->end), after = mx_cache_bytes(arch, &setup, line->end);
     line->bytes_saved = before > after ? before - after : 0;
     return MX_OK;

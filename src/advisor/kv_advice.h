@@ -1,7 +1,7 @@
 /* Which KV-cache mode to try, for each range of context lengths: by the rules while nothing was measured for the
  * family, by evidence of the model, its family or its kin. Advice never applies itself and never touches weights; fp16
- * stays the default. A mode that no layer of this model can hold is never suggested; one that is unproven for its
- * family only where evidence passed it. docs/advisor.md has the rules.
+ * stays the default. A mode that no layer of this model can hold is never suggested; symmetric turbo4 only where
+ * evidence passed it: no rule does. docs/advisor.md has the rules.
  */
 #ifndef MX_ADVISOR_KV_ADVICE_H
 #define MX_ADVISOR_KV_ADVICE_H
@@ -35,7 +35,6 @@ struct mx_kv_advice_line {
     bool reachable;                       /* the model was made for contexts of this range */
     bool shown;                           /* to be told: reachable, or asked for (advise.c) */
     bool from_evidence;                   /* otherwise by the rules */
-    bool unproven;                        /* evidence passed it, yet the resolver runs it only when forced */
     const struct mx_evidence *evidence;   /* if from_evidence; lives as long as the set */
     enum mx_kin kin;                      /* of the model that was measured */
     const struct mx_evidence_cell *cell;  /* quality of the suggested mode; NULL for fp16, and where not measured */
@@ -51,6 +50,7 @@ struct mx_kv_advice_request {
     const char *machine;                    /* this machine's processor: its own measurements come first; may be NULL */
     const char *name;                       /* of the model; may be NULL */
     uint64_t parameters;                    /* of the model: of several relatives the nearest in size speaks */
+    const char *weights; /* how it is stored (mx_subject_storage): like ones come first; may be NULL */
     enum mx_rules rules;
     enum mx_grade bar;  /* the least grade that passes, MX_GRADE_NEAR_LOSSLESS to MX_GRADE_ACCEPTABLE */
     bool prefer_memory; /* of what passed, the smallest instead of the fastest */
@@ -68,6 +68,11 @@ struct mx_mode_evidence {
 };
 struct mx_mode_evidence mx_mode_evidence(enum mx_mode mode, uint64_t context, const struct mx_arch *arch,
                                          const struct mx_kv_advice_request *request);
+
+/* Whether 4-bit keys are good enough for symmetric turbo4 with the protections of `options`: what the nearest evidence
+ * says that graded the mode in the range of `context`, protected no better. *found is that evidence. */
+enum mx_proof mx_turbo4_proof(const struct mx_kv_options *options, uint64_t context, const struct mx_arch *arch,
+                              const struct mx_kv_advice_request *request, struct mx_mode_evidence *found);
 
 /* The best that was measured of plans (calibrate) for this very model: of those that reach the bar the one with the
  * fewest bytes per token; NULL where there is none. */

@@ -8,7 +8,6 @@ enum kind {
     KIND_RECURRENT, /* no layer keeps keys and values */
     KIND_LATENT,    /* some layer keeps a latent */
     KIND_ODD_HEADS, /* measured: no layer can hold turbo codes; conservative: some head is no power of two */
-    KIND_ALLOWED,   /* 4-bit keys passed for this family */
     KIND_OTHER,
     KINDS
 };
@@ -47,18 +46,6 @@ static const struct mx_kv_rule measured_odd[MX_RANGE_COUNT] = {
     {MX_MODE_INT8, {0}, 0, "no layer of this model can hold turbo codes; int8 halves what each step reads"},
 };
 
-static const struct mx_kv_rule measured_allowed[MX_RANGE_COUNT] = {
-    SHORT,
-    {MX_MODE_INT8_TURBO4,
-     {MX_MODE_INT8},
-     1,
-     "measured here as close to fp16 as fp16+turbo4 is, with 2.6 times fewer bytes than fp16 and faster than either"},
-    {MX_MODE_TURBO4,
-     {MX_MODE_INT8_TURBO4, MX_MODE_INT8},
-     2,
-     "this family's keys bear 4 bits: a quarter of the bytes, where reading the cache dominates"},
-};
-
 static const struct mx_kv_rule measured_other[MX_RANGE_COUNT] = {
     SHORT,
     {MX_MODE_INT8_TURBO4,
@@ -84,15 +71,6 @@ static const struct mx_kv_rule careful_odd[MX_RANGE_COUNT] = {
             "exact keys keep attention sharp; values bear 4 bits"                                                      \
     }
 
-static const struct mx_kv_rule careful_allowed[MX_RANGE_COUNT] = {
-    SHORT,
-    EXACT_KEYS,
-    {MX_MODE_TURBO4,
-     {MX_MODE_FP16_TURBO4},
-     1,
-     "this family's keys bear 4 bits: a quarter of the bytes, where reading the cache dominates"},
-};
-
 static const struct mx_kv_rule careful_other[MX_RANGE_COUNT] = {
     SHORT,
     EXACT_KEYS,
@@ -103,8 +81,8 @@ static const struct mx_kv_rule careful_other[MX_RANGE_COUNT] = {
 };
 
 static const struct mx_kv_rule *const tables[][KINDS] = {
-    [MX_RULES_MEASURED] = {recurrent, latent, measured_odd, measured_allowed, measured_other},
-    [MX_RULES_CONSERVATIVE] = {recurrent, latent, careful_odd, careful_allowed, careful_other},
+    [MX_RULES_MEASURED] = {recurrent, latent, measured_odd, measured_other},
+    [MX_RULES_CONSERVATIVE] = {recurrent, latent, careful_odd, careful_other},
 };
 
 static const struct mx_mode_figures figures[MX_MODE_COUNT] = {
@@ -150,7 +128,7 @@ static enum kind kind_of(enum mx_rules rules, const struct mx_arch *arch)
     }
     if (!any) return KIND_RECURRENT;
     if (rules == MX_RULES_CONSERVATIVE ? uneven : !turbo) return KIND_ODD_HEADS;
-    return mx_kv_turbo4_allowed(arch->model_type) ? KIND_ALLOWED : KIND_OTHER;
+    return KIND_OTHER;
 }
 
 const struct mx_kv_rule *mx_kv_rule_of(enum mx_rules rules, const struct mx_arch *arch, enum mx_range range)

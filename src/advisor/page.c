@@ -44,6 +44,8 @@ mx_status mx_page_fill(struct mx_page_row rows[MX_MODE_COUNT], const struct mx_s
         one.kv.mode = (enum mx_mode)mode;
         if (request->kv.mode == MX_MODE_PLAN) one.kv.recent = one.kv.sink = -1; /* those were the plan's */
         one.kv.force = request->kv.force && request->kv.mode == one.kv.mode;
+        struct mx_mode_evidence found;
+        one.kv.proof = mx_turbo4_proof(&one.kv, request->context, arch, evidence, &found);
         MX_TRY(mx_estimate(&row->estimate, subject, &one, err));
         const struct mx_kv_setup *plain = &rows[MX_MODE_FP16].estimate.setup, *setup = &row->estimate.setup;
         row->evidence = mx_mode_evidence(setup->mode, request->context, arch, evidence);

@@ -69,8 +69,10 @@ mx_status mx_advise(const char *path, const struct mx_advise_options *given, str
     struct mx_evidence_set evidence = {0};
     struct mx_machine machine;
     struct mx_model_advice model;
-    if (options->evidence) {
-        mx_status read = mx_evidence_add(&evidence, options->evidence, err);
+    const bool none = options->evidence && !strcmp(options->evidence, "none");
+    if (!none) {
+        mx_status read = options->evidence ? mx_evidence_add(&evidence, options->evidence, err)
+                                           : mx_evidence_add_shipped(&evidence, err);
         if (read == MX_OK && evidence.ignored_count)
             read = mx_fail(err, MX_ERR_FORMAT, "%s", evidence.ignored[0]); /* nobody would hear a note */
         if (read != MX_OK) {
@@ -85,7 +87,7 @@ mx_status mx_advise(const char *path, const struct mx_advise_options *given, str
         .batch = options->batch,
         .kv = mx_kv_options_default(),
         .budget = options->budget,
-        .evidence = options->evidence ? &evidence : NULL,
+        .evidence = none ? NULL : &evidence,
         .prefer_memory = options->prefer_memory,
         .bar = MX_GRADE_HIGH,
     };

@@ -80,11 +80,18 @@ static mx_status cache_options(struct mx_seq *seq, struct mx_kv_options *kv, str
     kv->center = options->center < 0 ? MX_CENTER_AUTO : options->center ? MX_CENTER_ON : MX_CENTER_OFF;
     kv->force = options->force_mode;
     seq->requested = NULL;
-    if (!mx_is_advised(options->cache_mode)) {
-        return options->cache_mode ? mx_kv_options_take(kv, options->cache_mode, err) : MX_OK;
-    }
-    seq->requested = MX_ADVISED;
-    return mx_take_advice(kv, seq->llm->directory, seq->limit, NULL, seq->reason, err);
+    const bool advised = mx_is_advised(options->cache_mode);
+    if (advised) seq->requested = MX_ADVISED;
+    if (options->cache_mode && !advised) MX_TRY(mx_kv_options_take(kv, options->cache_mode, err));
+    if (!advised && (kv->mode != MX_MODE_TURBO4 || kv->force)) return MX_OK;
+    struct mx_evidence_set evidence = {0};
+    mx_status status = mx_evidence_add_shipped(&evidence, err);
+    const char *folder = seq->llm->directory;
+    if (status == MX_OK)
+        status = advised ? mx_take_advice(kv, folder, seq->limit, &evidence, seq->reason, err)
+                         : mx_take_evidence(kv, folder, seq->limit, &evidence, seq->reason, err);
+    mx_evidence_close(&evidence);
+    return status;
 }
 
 static mx_status check_memory(const struct mx_seq *seq, const struct mx_kv_setup *setup, struct mx_error *err)

@@ -79,6 +79,13 @@ const char *mx_kv_layers_name(const struct mx_kv_layers *layers, char *name);
 struct mx_kv_options;
 mx_status mx_kv_layers_check(const struct mx_kv_options *options, uint64_t model, struct mx_error *err);
 
+/* What evidence says of 4-bit keys on a model (mx_turbo4_proof in advisor/kv_advice.h). */
+enum mx_proof {
+    MX_PROOF_NONE,   /* nothing: unproven */
+    MX_PROOF_PASSED, /* graded at least acceptable */
+    MX_PROOF_FAILED,
+};
+
 /* What the user asked for. */
 struct mx_kv_options {
     enum mx_mode mode;
@@ -89,12 +96,12 @@ struct mx_kv_options {
     enum mx_center center;
     enum mx_scale_rule scale;  /* of turbo codes; for experiments: the default is what measured best */
     bool force;                /* --force-kv-mode: run what was asked, proven or not */
-    bool proven;               /* evidence of the model or its family graded the mode: it counts as proven */
+    enum mx_proof proof;       /* of symmetric turbo4, which runs unforced only where it passed */
     bool quantize_immediately; /* for measurements: a token is read through its codes from the start, by its own query
                                   too */
     uint64_t sign_seed;        /* for measurements: other signs than those in use; 0: MX_KV_SIGN_SEED */
 };
-struct mx_kv_options mx_kv_options_default(void); /* fp16, -1, -1, 0, auto, unbiased, false, false, 0 */
+struct mx_kv_options mx_kv_options_default(void); /* fp16, -1, -1, 0, auto, unbiased, false, none, false, 0 */
 
 /* What will run, and why. Filled by the one resolver that engine, banner, JSON and advisor share. */
 struct mx_kv_setup {
@@ -124,8 +131,5 @@ const char *mx_kv_setup_name(const struct mx_kv_setup *setup, char *name);
  * where the layer can't take them (its heads are too wide, no rotation is known for their dimension, or its cache is
  * latent), and V in fp16 in boundary layers. Layers without a cache of their own report fp16. */
 struct mx_kv_pair mx_kv_layer_pair(const struct mx_kv_setup *setup, const struct mx_arch *arch, uint32_t layer);
-
-/* True where symmetric turbo4 has passed its gate for this model type: an entry is a whole name, or ends at '_'. */
-bool mx_kv_turbo4_allowed(const char *model_type);
 
 #endif

@@ -6,22 +6,11 @@
 #include "cache/hadamard.h"
 #include "cache/mode.h"
 #include "cache/size.h"
-#include "config/families.h"
 
 enum {
     DEFAULT_SINK = 4, /* tokens, for modes with turbo codes: attention sinks have outlying norms */
     MAX_PROTECTED = 1 << 20,
 };
-
-bool mx_kv_turbo4_allowed(const char *model_type)
-{
-    const struct mx_family *family = mx_family_find(model_type);
-    if (!family) { /* a wrapper's type stands for that of the text model in it */
-        const char *inner = mx_family_inner_type(model_type);
-        family = inner ? mx_family_find(inner) : NULL;
-    }
-    return family && family->turbo4;
-}
 
 static bool is_turbo(enum mx_repr repr)
 {
@@ -111,7 +100,8 @@ static mx_status check_plan(const struct mx_kv_layers *layers, const struct mx_a
 }
 
 /* Chooses setup->mode and setup->reason. */
-static mx_status choose(struct mx_kv_setup *setup, const struct mx_arch *arch, bool proven, struct mx_error *err)
+static mx_status choose(struct mx_kv_setup *setup, const struct mx_arch *arch, enum mx_proof proof,
+                        struct mx_error *err)
 {
     char why[128];
     if (setup->cache_layers == 0) {
@@ -120,12 +110,13 @@ static mx_status choose(struct mx_kv_setup *setup, const struct mx_arch *arch, b
     }
     const bool turbo = is_turbo(mx_mode_info(setup->mode)->k) || is_turbo(mx_mode_info(setup->mode)->v);
     if (!turbo) return MX_OK;
-    if (setup->mode == MX_MODE_TURBO4 && !proven && !mx_kv_turbo4_allowed(arch->model_type)) {
+    if (setup->mode == MX_MODE_TURBO4 && proof != MX_PROOF_PASSED) {
+        const char *word = proof == MX_PROOF_FAILED ? "measured as too coarse" : "unproven";
         if (setup->forced) {
-            snprintf(setup->reason, sizeof setup->reason, "turbo4 is forced: unproven for model type %.60s",
+            snprintf(setup->reason, sizeof setup->reason, "turbo4 is forced: %s for model type %.60s", word,
                      arch->model_type);
         } else {
-            snprintf(why, sizeof why, "4-bit keys are unproven for model type %.60s", arch->model_type);
+            snprintf(why, sizeof why, "4-bit keys are %s for model type %.60s", word, arch->model_type);
             replace(setup, MX_MODE_FP16_TURBO4, why);
         }
     }
@@ -184,7 +175,7 @@ mx_status mx_kv_resolve(struct mx_kv_setup *setup, const struct mx_kv_options *o
         MX_TRY(check_plan(&options->layers, arch, err));
         setup->layers = options->layers;
     }
-    MX_TRY(choose(setup, arch, options->proven, err));
+    MX_TRY(choose(setup, arch, options->proof, err));
 
     const struct mx_mode_info *info = mx_mode_info(setup->mode);
     struct used used = {info->k != MX_REPR_FP16, info->k != MX_REPR_FP16 || info->v != MX_REPR_FP16,

@@ -12,24 +12,14 @@
 #include "base/file.h"
 #include "base/units.h"
 #include "cli/output.h"
-#include "cli/process.h"
 #include "cli/table.h"
 #include "records/store.h"
-
-/* Where the measurements that came with the program lie; false if nowhere. */
-static bool find_shipped(char *path, size_t size)
-{
-    static const char *const places[] = {"../../evidence", "../share/mlxcel/evidence"};
-    for (size_t i = 0; i < sizeof places / sizeof *places; i++)
-        if (mx_process_beside(path, size, places[i]) && mx_is_directory(path)) return true;
-    return false;
-}
 
 static mx_status add_default(struct mx_evidence_set *set, struct mx_error *err)
 {
     char path[PATH_MAX];
     struct mx_error ignored;
-    if (find_shipped(path, sizeof path)) MX_TRY(mx_evidence_add(set, path, err));
+    MX_TRY(mx_evidence_add_shipped(set, err));
     if (mx_store_path(path, sizeof path, &ignored) != MX_OK || faccessat(AT_FDCWD, path, F_OK, 0) != 0) return MX_OK;
     return mx_evidence_add(set, path, err);
 }
@@ -111,14 +101,20 @@ const char *mx_remedy_text(const struct mx_remedy *remedy, char buffer[256])
     return buffer;
 }
 
-mx_status mx_check_memory(const char *path, uint64_t context, const struct mx_kv_options *kv, struct mx_error *err)
+mx_status mx_check_memory(const struct mx_cli *cli, const char *path, uint64_t context, const struct mx_kv_options *kv,
+                          struct mx_error *err)
 {
     struct mx_machine machine;
     struct mx_model_advice advice;
     char text[256], need[16], have[16], missing[16], count[32];
     mx_machine_probe(&machine);
-    const struct mx_advise_request request = {.machine = &machine, .context = context, .batch = 1, .kv = *kv};
-    MX_TRY(mx_model_check(&advice, path, &request, err));
+    struct mx_evidence_set evidence;
+    MX_TRY(mx_evidence_open(&evidence, NULL, cli, err));
+    const struct mx_advise_request request = {
+        .machine = &machine, .context = context, .batch = 1, .kv = *kv, .evidence = &evidence};
+    const mx_status checked = mx_model_check(&advice, path, &request, err);
+    mx_evidence_close(&evidence);
+    MX_TRY(checked);
     const struct mx_estimate *estimate = &advice.estimate;
     mx_status status = MX_OK;
     if (estimate->fits == MX_FIT_NO)

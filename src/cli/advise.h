@@ -77,7 +77,8 @@ mx_status mx_recommend(const struct mx_cli *cli, const struct mx_advise_flags *f
 
 /* For `generate --estimate-memory`: fails with MX_ERR_LIMIT, saying by how much and what would fit, if the model does
  * not fit this machine with this context (0: the default) and mode. Loads no weights. */
-mx_status mx_check_memory(const char *path, uint64_t context, const struct mx_kv_options *kv, struct mx_error *err);
+mx_status mx_check_memory(const struct mx_cli *cli, const char *path, uint64_t context, const struct mx_kv_options *kv,
+                          struct mx_error *err);
 
 /* What a model is, in words: its class, or why it has none. Static. */
 const char *mx_kind_text(const struct mx_arch *arch);
@@ -106,8 +107,8 @@ cJSON *mx_inspect_json(const struct mx_adviser *adviser, const struct mx_model_a
  * they are not here. */
 const char *mx_try_command(const struct mx_model_advice *advice, enum mx_mode mode, char *buffer, size_t size);
 
-/* Adds the measurements to go by: of `given`; where it is NULL those that came with the program (beside its sources or
- * installed) and those in the user's own store. Says in notes which files were of no use. */
+/* Adds the measurements to go by: of `given`; where it is NULL those that came with the program
+ * and those in the user's own store. Says in notes which files were of no use. */
 mx_status mx_evidence_open(struct mx_evidence_set *set, const char *given, const struct mx_cli *cli,
                            struct mx_error *err);
 

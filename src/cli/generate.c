@@ -278,7 +278,7 @@ static mx_status advise(struct job *job, bool *done)
         return mx_recommend(job->cli, &advice, (char *const[]){(char *)folder}, 1, job->err);
     }
     if (options->force) return MX_OK;
-    return mx_check_memory(folder, (uint64_t)options->context, &job->kv, job->err);
+    return mx_check_memory(job->cli, folder, (uint64_t)options->context, &job->kv, job->err);
 }
 
 static mx_status run(struct mx_cli *cli, const void *given, struct mx_error *err)

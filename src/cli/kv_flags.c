@@ -55,7 +55,7 @@ mx_status mx_kv_flags_advise(struct mx_kv_options *options, const struct mx_kv_f
     MX_TRY(mx_model_folder(engine, model, sizeof model, &folder, err));
     MX_TRY(mx_evidence_open(&evidence, NULL, cli, err));
     const mx_status status = advised ? mx_take_advice(options, folder, context, &evidence, reason, err)
-                                     : mx_evidence_proves(options, folder, context, &evidence, reason, err);
+                                     : mx_take_evidence(options, folder, context, &evidence, reason, err);
     mx_evidence_close(&evidence);
     if (status == MX_OK && reason[0]) mx_print_note(cli, "%s", reason);
     return status;

@@ -91,7 +91,6 @@ struct mx_family {
     bool incomplete;         /* parameters are counted roughly */
 
     /* Of other programs' conversions and of measurements. */
-    bool turbo4;    /* symmetric turbo4 passed the quality gate on models of this type */
     bool mlx_names; /* MLX calls its tensors as Hugging Face does, but for the stacking of experts */
     enum mx_mlx_router mlx_router;
 };

@@ -19,14 +19,12 @@ static const struct mx_kv_advice_request rules_alone = {.parameters = 7000000000
 static const struct mx_kv_advice_request careful = {.parameters = 7000000000, .rules = MX_RULES_CONSERVATIVE};
 
 /* The table of docs/advisor.md. */
-static enum mx_mode expected(enum mx_rules rules, enum mx_class class_, const char *type, uint32_t head_dim,
-                             enum mx_range range)
+static enum mx_mode expected(enum mx_rules rules, enum mx_class class_, uint32_t head_dim, enum mx_range range)
 {
     const bool power = (head_dim & (head_dim - 1)) == 0, turbo = head_dim <= 512 && mx_hadamard_exists(head_dim);
     if (range == MX_RANGE_SHORT || class_ == MX_CLASS_RECURRENT) return MX_MODE_FP16;
     if (class_ == MX_CLASS_MLA) return MX_MODE_INT8;
     if (rules == MX_RULES_CONSERVATIVE ? !power : !turbo) return MX_MODE_INT8;
-    if (range == MX_RANGE_LONG && mx_kv_turbo4_allowed(type)) return MX_MODE_TURBO4;
     return rules == MX_RULES_CONSERVATIVE ? MX_MODE_FP16_TURBO4 : MX_MODE_INT8_TURBO4;
 }
 
@@ -59,7 +57,7 @@ static void each_line(void (*check)(enum mx_rules rules, const struct mx_arch *a
 static void check_rule(enum mx_rules rules, const struct mx_arch *arch, enum mx_range range,
                        const struct mx_kv_advice_line *line)
 {
-    const enum mx_mode wanted = expected(rules, arch->class_, arch->model_type, arch->head_dim, range);
+    const enum mx_mode wanted = expected(rules, arch->class_, arch->head_dim, range);
     if (line->suggested != wanted)
         fail_msg("%s, head dimension %u, range %d: %s, not %s", arch->model_type, arch->head_dim, range,
                  mx_mode_info(line->suggested)->name, mx_mode_info(wanted)->name);
@@ -82,18 +80,17 @@ static void check_careful(enum mx_rules rules, const struct mx_arch *arch, enum 
                           const struct mx_kv_advice_line *line)
 {
     if (rules != MX_RULES_CONSERVATIVE) return;
-    static const enum mx_mode five[] = {MX_MODE_FP16, MX_MODE_INT8, MX_MODE_FP16_TURBO4, MX_MODE_TURBO4,
-                                        MX_MODE_FP16_TURBO3};
+    static const enum mx_mode known[] = {MX_MODE_FP16, MX_MODE_INT8, MX_MODE_FP16_TURBO4, MX_MODE_FP16_TURBO3};
     enum mx_mode told[1 + MX_MAX_ALTERNATIVES] = {line->suggested};
     for (int i = 0; i < line->alternative_count; i++) told[1 + i] = line->alternatives[i];
     for (int i = 0; i <= line->alternative_count; i++) {
         bool one_of_them = false;
-        for (int k = 0; k < 5; k++) one_of_them |= told[i] == five[k];
+        for (int k = 0; k < 4; k++) one_of_them |= told[i] == known[k];
         assert_true(one_of_them);
         const bool turbo = told[i] != MX_MODE_FP16 && told[i] != MX_MODE_INT8;
         if (arch->head_dim & (arch->head_dim - 1)) assert_false(turbo);
         if (arch->class_ == MX_CLASS_MLA || arch->class_ == MX_CLASS_RECURRENT) assert_false(turbo);
-        if (told[i] == MX_MODE_TURBO4) assert_true(mx_kv_turbo4_allowed(arch->model_type));
+        assert_int_not_equal(told[i], MX_MODE_TURBO4); /* that takes evidence */
     }
     if (range == MX_RANGE_SHORT) assert_int_equal(line->suggested, MX_MODE_FP16);
 }
@@ -145,13 +142,6 @@ static void alternatives_are_the_table(void **state)
     assert_ok(mx_kv_advise(&advice, &arch, &rules_alone, &err));
     assert_int_equal(advice.lines[MX_RANGE_LONG].alternative_count, 1);
     assert_int_equal(advice.lines[MX_RANGE_LONG].alternatives[0], MX_MODE_INT8);
-    arch = plain_arch(MX_CLASS_HYBRID, "qwen3_5", 256, rows, LAYERS);
-    assert_ok(mx_kv_advise(&advice, &arch, &rules_alone, &err));
-    assert_int_equal(advice.lines[MX_RANGE_LONG].alternative_count, 2);
-    assert_int_equal(advice.lines[MX_RANGE_LONG].alternatives[0], MX_MODE_INT8_TURBO4);
-    assert_ok(mx_kv_advise(&advice, &arch, &careful, &err));
-    assert_int_equal(advice.lines[MX_RANGE_LONG].alternative_count, 1);
-    assert_int_equal(advice.lines[MX_RANGE_LONG].alternatives[0], MX_MODE_FP16_TURBO4);
 }
 
 /* K and V of different widths, or wider heads in some layers. */
@@ -279,10 +269,9 @@ static void evidence_overrides_rules(void **state)
     assert_int_equal(advice.lines[MX_RANGE_SHORT].suggested, MX_MODE_INT8);
     assert_int_equal(advice.lines[MX_RANGE_MEDIUM].suggested, MX_MODE_INT8_TURBO4);
 
-    request.bar = MX_GRADE_ACCEPTABLE; /* turbo4 passes now: evidence proves what the resolver's list does not */
+    request.bar = MX_GRADE_ACCEPTABLE; /* turbo4 passes now */
     assert_ok(mx_kv_advise(&advice, &arch, &request, &err));
     assert_int_equal(advice.lines[MX_RANGE_MEDIUM].suggested, MX_MODE_TURBO4);
-    assert_true(advice.lines[MX_RANGE_MEDIUM].unproven);
     assert_int_equal(advice.lines[MX_RANGE_MEDIUM].cell->grade, MX_GRADE_ACCEPTABLE);
     assert_true(advice.lines[MX_RANGE_MEDIUM].bytes_saved > advice.lines[MX_RANGE_MEDIUM].end * LAYERS * 2 * 128);
     request.bar = MX_GRADE_HIGH;
@@ -379,6 +368,41 @@ static void one_failure_in_a_range_is_a_failure(void **state)
     assert_ptr_equal(mx_mode_evidence(MX_MODE_INT8, 8192, &arch, &request).quality, &cells[0]);
 }
 
+/* Symmetric turbo4 runs where the nearest model that was graded in the range passed, protected no better. */
+static void evidence_proves_4_bit_keys(void **state)
+{
+    (void)state;
+    struct mx_evidence_cell family[] = {CELL(MX_MODE_TURBO4, 8192, 1.4, 0.002), CELL(MX_MODE_TURBO4, 16384, 1.4, 0.01)};
+    struct mx_evidence_cell kin[] = {CELL(MX_MODE_TURBO4, 8192, 1.4, 0.5), CELL(MX_MODE_TURBO4, 2048, 1.4, 0.0001)};
+    struct mx_evidence items[] = {evidence_of(kin, 2), evidence_of(family, 2)};
+    struct mx_evidence_set set = {.items = items, .count = 2};
+    const struct mx_kv_advice_request request = {.evidence = &set, .parameters = 8000000000, .weights = "bf16"};
+    struct mx_layer rows[LAYERS];
+    struct mx_arch arch = plain_arch(MX_CLASS_STANDARD, "llama", 128, rows, LAYERS);
+    struct mx_kv_options options = mx_kv_options_default();
+    struct mx_mode_evidence found;
+    strcpy(items[0].model.type, "mistral");
+    strcpy(items[0].model.weights, "bf16");
+    assert_int_equal(mx_turbo4_proof(&options, 8192, &arch, &request, &found), MX_PROOF_PASSED);
+    assert_ptr_equal(found.quality, &family[1]); /* the worst of the range */
+    assert_int_equal(found.kin, MX_KIN_FAMILY);
+    assert_int_equal(mx_turbo4_proof(&options, 4096, &arch, &request, &found), MX_PROOF_PASSED);
+    assert_int_equal(found.kin, MX_KIN_LIKE); /* the family was not measured there */
+    assert_int_equal(mx_turbo4_proof(&options, 40000, &arch, &request, &found), MX_PROOF_NONE);
+    options.recent = 0; /* measured with 64 */
+    assert_int_equal(mx_turbo4_proof(&options, 8192, &arch, &request, &found), MX_PROOF_NONE);
+    options.recent = 256;
+    assert_int_equal(mx_turbo4_proof(&options, 8192, &arch, &request, &found), MX_PROOF_PASSED);
+    snprintf(arch.model_type, sizeof arch.model_type, "qwen2");
+    assert_int_equal(mx_turbo4_proof(&options, 8192, &arch, &request, &found),
+                     MX_PROOF_FAILED); /* like weights first */
+    items[0].model.weights[0] = '\0';
+    strcpy(items[1].model.weights, "bf16");
+    assert_int_equal(mx_turbo4_proof(&options, 8192, &arch, &request, &found), MX_PROOF_PASSED);
+    arch.head_dim = 64;
+    assert_int_equal(mx_turbo4_proof(&options, 8192, &arch, &request, &found), MX_PROOF_NONE);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -392,6 +416,7 @@ int main(void)
         cmocka_unit_test(the_nearest_evidence_speaks),
         cmocka_unit_test(kinship_comes_first),
         cmocka_unit_test(one_failure_in_a_range_is_a_failure),
+        cmocka_unit_test(evidence_proves_4_bit_keys),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

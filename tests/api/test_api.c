@@ -383,24 +383,33 @@ static void forks_saves_and_loads(void **state)
 
 static void says_what_runs(void **state)
 {
-    struct mx_seq *seq = open_seq("turbo4", 256);
+    struct mx_seq *seq = open_seq("turbo4", 256); /* what came with the library proves it on this family */
     struct mx_seq_facts facts = {sizeof facts};
     assert_ok(mx_seq_facts(seq, &facts, &err));
     assert_string_equal(facts.requested_mode, "turbo4");
-    assert_string_equal(facts.cache_mode, "fp16+turbo4");
-    assert_non_null(strstr(facts.reason, "unproven"));
+    assert_string_equal(facts.cache_mode, "turbo4");
+    assert_non_null(strstr(facts.reason, "turbo4 was graded high at 4096 tokens on llama"));
     assert_int_equal(facts.length, 0);
     assert_int_equal(facts.context, 256);
+    mx_seq_close(seq);
+    seq = open_seq("turbo4", 40000); /* nothing was measured so far out */
+    assert_ok(mx_seq_facts(seq, &facts, &err));
+    assert_string_equal(facts.cache_mode, "fp16+turbo4");
+    assert_non_null(strstr(facts.reason, "unproven"));
     mx_seq_close(seq);
     seq = open_seq("advised", 16384);
     assert_ok(mx_seq_facts(seq, &facts, &err));
     assert_string_equal(facts.requested_mode, "advised");
-    assert_non_null(strstr(facts.reason, "advised for 16384 tokens"));
+    assert_non_null(strstr(facts.reason, "advised for 16384 tokens: decodes"));
     struct mx_advise_options options = mx_advise_options_default();
     struct mx_advice advice = {sizeof advice};
     options.context = 16384;
     assert_ok(mx_advise(model, &options, &advice, &err));
     assert_string_equal(facts.cache_mode, advice.ranges[1].suggested);
+    assert_true(advice.ranges[1].from_evidence);
+    options.evidence = "none";
+    assert_ok(mx_advise(model, &options, &advice, &err));
+    assert_false(advice.ranges[1].from_evidence);
     mx_seq_close(seq);
     struct mx_seq_options wrong = mx_seq_options_default();
     wrong.cache_mode = "q8_0";

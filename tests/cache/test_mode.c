@@ -21,6 +21,17 @@ static struct mx_kv_setup resolve(enum mx_mode mode, bool force)
     return setup;
 }
 
+/* The same unforced, where evidence passed 4-bit keys. */
+static struct mx_kv_setup resolve_proven(enum mx_mode mode)
+{
+    struct mx_kv_options options = mx_kv_options_default();
+    struct mx_kv_setup setup;
+    options.mode = mode;
+    options.proof = MX_PROOF_PASSED;
+    assert_ok(mx_kv_resolve(&setup, &options, &model.arch, &err));
+    return setup;
+}
+
 static void names_and_aliases(void **state)
 {
     static const struct {
@@ -124,22 +135,33 @@ static void resolver_rules(void **state)
     assert_int_equal(resolve(MX_MODE_INT8_TURBO4, false).mode, MX_MODE_INT8);
     assert_non_null(strstr(resolve(MX_MODE_INT8_TURBO4, false).reason, "key and value in one"));
     assert_int_equal(resolve(MX_MODE_INT8, false).mode, MX_MODE_INT8);
-    assert_int_equal(resolve(MX_MODE_TURBO4, false).mode, MX_MODE_TURBO4);
-    assert_int_equal(resolve(MX_MODE_TURBO4, false).applied_layers, 4);
-    snprintf(model.arch.model_type, sizeof model.arch.model_type, "deepseek_v2"); /* nothing was measured on it */
+    assert_int_equal(resolve_proven(MX_MODE_TURBO4).mode, MX_MODE_TURBO4);
+    assert_int_equal(resolve_proven(MX_MODE_TURBO4).applied_layers, 4);
     assert_int_equal(resolve(MX_MODE_TURBO4, false).mode, MX_MODE_INT8);
 }
 
-static void allowlist_matches_whole_words(void **state)
+/* No model type is trusted with 4-bit keys by its name. */
+static void evidence_alone_proves_4_bit_keys(void **state)
 {
-    assert_true(mx_kv_turbo4_allowed("qwen3_5"));
-    assert_true(mx_kv_turbo4_allowed("qwen3_5_moe"));
-    assert_true(mx_kv_turbo4_allowed("qwen3_5_text"));
-    assert_true(mx_kv_turbo4_allowed("qwen3_next"));
-    assert_false(mx_kv_turbo4_allowed("qwen3"));
-    assert_false(mx_kv_turbo4_allowed("qwen3_50"));
-    assert_false(mx_kv_turbo4_allowed("qwen3_nextgen"));
-    assert_false(mx_kv_turbo4_allowed(""));
+    static const char *const types[] = {"qwen3_5", "qwen3_next", "llama", ""};
+    for (size_t i = 0; i < sizeof types / sizeof *types; i++) {
+        model_init(&model, types[i], 4, 8, 2, 128);
+        assert_int_equal(resolve(MX_MODE_TURBO4, false).mode, MX_MODE_FP16_TURBO4);
+        assert_non_null(strstr(resolve(MX_MODE_TURBO4, false).reason, "4-bit keys are unproven for model type"));
+        assert_int_equal(resolve_proven(MX_MODE_TURBO4).mode, MX_MODE_TURBO4);
+        assert_string_equal(resolve_proven(MX_MODE_TURBO4).reason, "");
+    }
+    struct mx_kv_options options = mx_kv_options_default();
+    struct mx_kv_setup setup;
+    options.mode = MX_MODE_TURBO4;
+    options.proof = MX_PROOF_FAILED;
+    assert_ok(mx_kv_resolve(&setup, &options, &model.arch, &err));
+    assert_int_equal(setup.mode, MX_MODE_FP16_TURBO4);
+    assert_non_null(strstr(setup.reason, "measured as too coarse"));
+    options.force = true;
+    assert_ok(mx_kv_resolve(&setup, &options, &model.arch, &err));
+    assert_int_equal(setup.mode, MX_MODE_TURBO4);
+    assert_non_null(strstr(setup.reason, "forced: measured as too coarse"));
 }
 
 static void protections(void **state)
@@ -235,7 +257,7 @@ static void bytes_per_token(void **state)
         if (!mx_hadamard_exists(d)) continue;
         model_init(&model, "qwen3_next", 3, 4, 2, d);
         for (int mode = 0; mode < MX_MODE_COUNT; mode++) {
-            const struct mx_kv_setup setup = resolve((enum mx_mode)mode, false);
+            const struct mx_kv_setup setup = resolve_proven((enum mx_mode)mode);
             assert_int_equal(mx_cache_marginal_bytes(&model.arch, &setup), 3 * 2 * k_and_v[mode]);
         }
     }
@@ -270,7 +292,7 @@ static void latent_bytes(void **state)
     assert_int_equal(mx_cache_bytes(&model.arch, &setup, 1000), 1024 * 2 * 576);
     setup = resolve(MX_MODE_INT8, false);
     assert_int_equal(mx_cache_marginal_bytes(&model.arch, &setup), 512 + 8 * 2 + 2 * 64);
-    const struct mx_kv_setup turbo4 = resolve(MX_MODE_TURBO4, false);
+    const struct mx_kv_setup turbo4 = resolve_proven(MX_MODE_TURBO4);
     assert_int_equal(mx_cache_marginal_bytes(&model.arch, &turbo4), 512 / 2 + 2 + 2 * 64);
     model.layers[0].attention.indexer.dim = 128;
     assert_int_equal(mx_cache_marginal_bytes(&model.arch, &setup), 512 + 8 * 2 + 2 * 64 + 2 * 128);
@@ -343,7 +365,7 @@ int main(void)
         cmocka_unit_test(names_and_aliases),
         cmocka_unit_test(split_flags),
         cmocka_unit_test(resolver_rules),
-        cmocka_unit_test(allowlist_matches_whole_words),
+        cmocka_unit_test(evidence_alone_proves_4_bit_keys),
         cmocka_unit_test(protections),
         cmocka_unit_test(each_layer_gets_what_it_can_hold),
         cmocka_unit_test(bytes_per_token),
