@@ -41,14 +41,13 @@ mx_status mx_take_evidence(struct mx_kv_options *options, const char *directory,
     struct mx_mode_evidence found;
     char storage[96];
     reason[0] = '\0';
-    if (options->mode != MX_MODE_TURBO4 || options->force) return MX_OK;
     MX_TRY(mx_subject_open(&subject, directory, err));
     const struct mx_kv_advice_request request = {.evidence = evidence,
                                                  .name = subject.name,
                                                  .parameters = subject.count,
                                                  .weights = mx_subject_storage(&subject, storage)};
     options->proof = mx_turbo4_proof(options, context, &subject.arch, &request, &found);
-    if (options->proof != MX_PROOF_NONE)
+    if (options->proof != MX_PROOF_NONE && options->mode == MX_MODE_TURBO4 && !options->force)
         snprintf(reason, 256, "%s was graded %s at %llu tokens on %s%.60s, %.60s, %s",
                  mx_mode_info(options->mode)->name, mx_grade_name(found.quality->grade),
                  (unsigned long long)found.quality->context, found.kin == MX_KIN_LIKE ? "a relative, " : "",

@@ -18,8 +18,8 @@ bool mx_is_advised(const char *mode_name); /* NULL is not */
 mx_status mx_take_advice(struct mx_kv_options *options, const char *directory, uint64_t context,
                          const struct mx_evidence_set *evidence, char reason[256], struct mx_error *err);
 
-/* Before symmetric turbo4 is resolved: sets options->proof to what evidence says of it for this model and `context`
- * (mx_turbo4_proof), and `reason` to one line that says whose; else, and for all other modes, it is "". */
+/* Before modes are resolved: sets options->proof to what evidence says of symmetric turbo4 for this model and `context`
+ * (mx_turbo4_proof). `reason`: where that is the mode, and not forced, one line that says whose evidence; else "". */
 mx_status mx_take_evidence(struct mx_kv_options *options, const char *directory, uint64_t context,
                            const struct mx_evidence_set *evidence, char reason[256], struct mx_error *err);
 

@@ -255,6 +255,7 @@ static mx_status run(struct mx_cli *cli, const void *given, struct mx_error *err
     modes[0] = bench.kv.mode;
     bench.mode_count = 1;
     if (options->modes) MX_TRY(mx_mode_list_parse(options->modes, modes, &bench.mode_count, err));
+    MX_TRY(mx_kv_flags_prove(&bench.kv, modes, bench.mode_count, cli, &options->engine, longest, err));
     if (options->modes && bench.kv.mode == MX_MODE_PLAN) modes[bench.mode_count++] = MX_MODE_PLAN;
     struct mx_session *session;
     MX_TRY(mx_engine_open(&session, cli, &options->engine, false, err));

@@ -44,11 +44,9 @@ mx_status mx_kv_flags_read(struct mx_kv_options *options, const struct mx_kv_fla
     return MX_OK;
 }
 
-mx_status mx_kv_flags_advise(struct mx_kv_options *options, const struct mx_kv_flags *flags, const struct mx_cli *cli,
-                             const struct mx_engine_flags *engine, uint64_t context, struct mx_error *err)
+static mx_status consult(struct mx_kv_options *options, bool advised, const struct mx_cli *cli,
+                         const struct mx_engine_flags *engine, uint64_t context, struct mx_error *err)
 {
-    const bool advised = mx_is_advised(flags->mode);
-    if (!advised && (options->mode != MX_MODE_TURBO4 || options->force)) return MX_OK;
     char model[4096], reason[256];
     const char *folder;
     struct mx_evidence_set evidence;
@@ -59,6 +57,24 @@ mx_status mx_kv_flags_advise(struct mx_kv_options *options, const struct mx_kv_f
     mx_evidence_close(&evidence);
     if (status == MX_OK && reason[0]) mx_print_note(cli, "%s", reason);
     return status;
+}
+
+mx_status mx_kv_flags_advise(struct mx_kv_options *options, const struct mx_kv_flags *flags, const struct mx_cli *cli,
+                             const struct mx_engine_flags *engine, uint64_t context, struct mx_error *err)
+{
+    const bool advised = mx_is_advised(flags->mode);
+    if (!advised && (options->mode != MX_MODE_TURBO4 || options->force)) return MX_OK;
+    return consult(options, advised, cli, engine, context, err);
+}
+
+mx_status mx_kv_flags_prove(struct mx_kv_options *options, const enum mx_mode *modes, size_t count,
+                            const struct mx_cli *cli, const struct mx_engine_flags *engine, uint64_t context,
+                            struct mx_error *err)
+{
+    bool wanted = false;
+    for (size_t i = 0; i < count; i++) wanted |= modes[i] == MX_MODE_TURBO4;
+    if (!wanted || options->force || options->proof != MX_PROOF_NONE) return MX_OK;
+    return consult(options, false, cli, engine, context, err);
 }
 
 mx_status mx_kv_flags_refuse_advised(const struct mx_kv_flags *flags, const char *why, struct mx_error *err)

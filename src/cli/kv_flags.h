@@ -53,10 +53,15 @@ mx_status mx_kv_flags_read(struct mx_kv_options *options, const struct mx_kv_fla
 
 /* Where the mode is "advised": takes what the advisor suggests for `context` tokens of the model that the flags mean
  * (as `recommend` does, with the measurements that it goes by), and says so in a note; where it is turbo4, lets it run
- * if measurements of the model or its family graded it. To be called when the context is known and before there is a
- * cache. */
+ * if measurements graded it (mx_take_evidence), and says whose. To be called when the context is known and before there
+ * is a cache. */
 mx_status mx_kv_flags_advise(struct mx_kv_options *options, const struct mx_kv_flags *flags, const struct mx_cli *cli,
                              const struct mx_engine_flags *engine, uint64_t context, struct mx_error *err);
+/* The same for modes of a list, which take the place of the options' own: options->proof, where turbo4 is among them.
+ */
+mx_status mx_kv_flags_prove(struct mx_kv_options *options, const enum mx_mode *modes, size_t count,
+                            const struct mx_cli *cli, const struct mx_engine_flags *engine, uint64_t context,
+                            struct mx_error *err);
 /* MX_ERR_ARGUMENT if the mode is "advised", where that makes no sense: `why` says so. */
 mx_status mx_kv_flags_refuse_advised(const struct mx_kv_flags *flags, const char *why, struct mx_error *err);
 

@@ -137,6 +137,7 @@ static mx_status run(struct mx_cli *cli, const void *given, struct mx_error *err
     uint64_t longest = 0;
     for (size_t i = 0; i < plan.length_count; i++) longest = plan.lengths[i] > longest ? plan.lengths[i] : longest;
     MX_TRY(mx_kv_flags_advise(&kv, &options->kv, cli, &options->engine, longest, err));
+    MX_TRY(mx_kv_flags_prove(&kv, plan.modes, plan.mode_count, cli, &options->engine, longest, err));
     MX_TRY(ask(&plan, cli, options, &kv, err));
     return print(&plan, cli, err);
 }

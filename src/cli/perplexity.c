@@ -125,10 +125,11 @@ static mx_status compare(struct mx_cli *cli, const struct options *options, stru
     enum mx_mode modes[MX_MODE_COUNT];
     size_t count;
     MX_TRY(mx_mode_list_parse(options->compare, modes, &count, err));
-    struct mx_kv_options wanted[MX_MODE_COUNT];
+    struct mx_kv_options wanted[MX_MODE_COUNT], proven = *kv;
+    MX_TRY(mx_kv_flags_prove(&proven, modes, count, cli, &options->engine, windows->length, err));
     struct mx_comparison results[MX_MODE_COUNT];
     for (size_t i = 0; i < count; i++) {
-        wanted[i] = *kv;
+        wanted[i] = proven;
         wanted[i].mode = modes[i];
     }
     struct mx_record_run recording = {0};

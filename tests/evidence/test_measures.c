@@ -358,7 +358,7 @@ static void test_haystacks(void **state)
     for (size_t stack = 0; stack < 2; stack++) {
         const size_t keys = stack == 0 ? 5 : 1;
         struct mx_random random = {stack + 1};
-        struct mx_ids sentences[5] = {{0}}, tail = {0}, begin = {0};
+        struct mx_ids sentences[5] = {{0}}, tail = {0}, begin = {0}, together = {0};
         size_t hidden = 0, asked = 0;
         for (size_t k = 0; k < keys; k++) {
             char line[160];
@@ -373,7 +373,14 @@ static void test_haystacks(void **state)
             snprintf(line, sizeof line, " %u", number);
             put_text(&tail, session, line);
             if (tail.count > asked) asked = tail.count;
+            snprintf(line, sizeof line, " %u", number);
+            put_text(&together, session, line);
+            snprintf(line, sizeof line, ". The pass key for %s is", words[stack + k]);
+            put_text(&together, session, line);
         }
+        put_text(&together, session,
+                 "\nWhat are the pass keys for quartz, maple, harbor, violet and copper? The pass key for quartz is");
+        if (keys > 1) asked = together.count; /* the longest: room is left for it */
         assert_ok(mx_tokenizer_encode(mx_session_tokenizer(session), "", 0, true, &begin, &err));
         const size_t filler = LENGTH - begin.count - hidden - asked;
         const int32_t *from = text + (count - filler) * stack / 2;
@@ -386,6 +393,7 @@ static void test_haystacks(void **state)
         }
         for (size_t k = 0; k < keys; k++) mx_ids_free(&sentences[k]);
         mx_ids_free(&tail);
+        mx_ids_free(&together);
         mx_ids_free(&begin);
     }
     char expected[17];
