@@ -22,11 +22,13 @@ struct mx_matmul_machine {
     const struct mx_dense_kernels *kernels;
     struct mx_pool *pool;
     void *scratch; /* mx_matmul_scratch_bytes(), from mx_aligned_alloc */
+    size_t room;   /* bytes of inputs that it holds at a time, at most mx_matmul_room(); 0: one input */
 };
 
 /* Enough scratch for products with n <= max_n tokens and matrices of at most max_cols columns on that many threads;
  * 0 if the size overflows. */
 size_t mx_matmul_scratch_bytes(size_t max_n, size_t max_cols, int threads);
+size_t mx_matmul_room(size_t max_n, size_t max_cols);
 
 /* out[t * out_stride + r] = (add ? out : 0) + bias[r] + sum over c of W[r, c] x[t * x_stride + c].
  * `bias` may be NULL. `out` must not overlap x or another job's out. */
@@ -40,9 +42,18 @@ struct mx_matmul_job {
 
 /* Several matrices with the same x (q, k and v; gate and up) at once: one preparation of x and one parallel loop. At
  * most MX_MATMUL_JOBS; all matrices have the same cols. Matrices have been checked when they were loaded. */
-enum { MX_MATMUL_JOBS = 8 };
+enum { MX_MATMUL_JOBS = 32 };
 void mx_matmul_many(const struct mx_matmul_machine *machine, const struct mx_matmul_job *jobs, int count,
                     const float *x, size_t x_stride, size_t n);
+
+/* Several matrices, each with rows of x of its own (experts with their tokens), as one parallel loop, too: job j takes
+ * rows[j].n rows, at most MX_CHUNK_TOKENS, from rows[j].first on; `out` is where its own first row's go. Jobs with the
+ * same rows share what is prepared of them. What fits into the machine's room runs at once. */
+struct mx_matmul_rows {
+    size_t first, n;
+};
+void mx_matmul_apart(const struct mx_matmul_machine *machine, const struct mx_matmul_job *jobs,
+                     const struct mx_matmul_rows *rows, int count, const float *x, size_t x_stride);
 
 /* One matrix, rows packed: out [n, rows], x [n, cols]. */
 void mx_matmul(const struct mx_matmul_machine *machine, float *out, const float *x, size_t n,

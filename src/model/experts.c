@@ -1,11 +1,12 @@
 /* The experts block: a router chooses a few of many feed-forwards for each token.
  *
  * Tokens are grouped by expert, so that in a prefill each expert's weights are read once for all its tokens; decoding
- * is the same with groups of one. The sum over a token's experts runs in the order of the experts' numbers, whatever
- * the threads. */
+ * is the same with groups of one. Several experts' products are one loop for the threads, as long as a dense layer's.
+ * The sum over a token's experts runs in the order of the experts' numbers, whatever the threads. */
 #include <math.h>
 #include <string.h>
 
+#include "base/checked.h"
 #include "model/block.h"
 #include "model/rows.h"
 
@@ -160,7 +161,8 @@ struct transfer {
     const uint32_t *entries; /* of the expert that runs */
     const float *from;
     float *to;
-    const float *gate; /* one number per row, or NULL */
+    const float *gate;  /* one number per row, or NULL */
+    size_t count, cols; /* entries, and columns of a piece: of a scatter */
 };
 
 static void gather_piece(void *context, size_t first, size_t last)
@@ -175,17 +177,29 @@ static void gather_piece(void *context, size_t first, size_t last)
     }
 }
 
-/* to[token] += weight * from[i], where the weight wasn't the input's; no token occurs twice within one expert, so that
- * pieces don't meet. */
-static void scatter_piece(void *context, size_t first, size_t last)
+enum { FEW_ROWS = 8 /* that one thread adds up sooner than two agree on it */, SCATTER_COLS = 256 };
+
+/* to[token] += weight * from[i], where the weight wasn't the input's: some columns of all of them, so that pieces don't
+ * meet and a token's terms are added in their order. */
+static void scatter_piece(void *context, int piece, int worker)
 {
+    (void)worker;
     const struct transfer *job = context;
     const size_t hidden = job->run->arch->hidden, used = job->run->arch->experts.used;
-    for (size_t i = first; i < last; i++) {
+    const size_t first = (size_t)piece * job->cols, cols = mx_min(job->cols, hidden - first);
+    for (size_t i = 0; i < job->count; i++) {
         const uint32_t entry = job->entries[i];
         const float weight = job->run->arch->experts.weigh_input ? 1 : job->run->workspace->weight[entry];
-        job->run->kernels->axpy(job->to + entry / used * hidden, weight, job->from + i * hidden, hidden);
+        job->run->kernels->axpy(job->to + entry / used * hidden + first, weight, job->from + i * hidden + first, cols);
     }
+}
+
+static void scatter(const struct mx_run *run, const uint32_t *entries, size_t count, const float *from, float *to)
+{
+    const size_t hidden = run->arch->hidden;
+    struct transfer job = {.run = run, .entries = entries, .from = from, .to = to, .count = count};
+    job.cols = count <= FEW_ROWS ? hidden : SCATTER_COLS;
+    mx_pool_run(run->pool, (int)((hidden + job.cols - 1) / job.cols), scatter_piece, &job);
 }
 
 /* to[t] += sigmoid(gate[t]) * from[t] */
@@ -205,70 +219,114 @@ static void multiply(const struct mx_run *run, const struct mx_linear *linear, f
     mx_matmul_many(&run->workspace->machine, &job, 1, x, run->arch->hidden, run->n);
 }
 
+static void gather(const struct mx_run *run, const uint32_t *entries, size_t count, const float *x)
+{
+    struct transfer job = {.run = run, .entries = entries, .from = x, .to = run->workspace->gathered};
+    mx_rows(run->pool, count, gather_piece, &job);
+}
+
 static void run_expert(const struct mx_run *run, const struct mx_feed_forward_weights *expert, const uint32_t *entries,
                        size_t count, const float *x, float *out)
 {
     struct mx_workspace *workspace = run->workspace;
-    struct transfer gather = {.run = run, .entries = entries, .from = x, .to = workspace->gathered};
-    mx_rows(run->pool, count, gather_piece, &gather);
+    gather(run, entries, count, x);
     mx_feed_forward_block(run, expert, count, workspace->gathered, workspace->expert_out, false);
-    struct transfer scatter = {.run = run, .entries = entries, .from = workspace->expert_out, .to = out};
-    mx_rows(run->pool, count, scatter_piece, &scatter);
+    scatter(run, entries, count, workspace->expert_out, out);
 }
 
-/* One token's experts share its input: their first products are one loop over several matrices, as long a stretch of
- * work for the threads as a dense layer's. The sums are those of run_expert. */
-static void run_token(const struct mx_run *run, const struct mx_experts_weights *weights, const float *x, float *out)
+/* Experts [first, end), whose tokens, `rows` in all, run together: what one of them alone gives the threads is little
+ * more than they need to agree on it. The sums are those of run_expert. */
+struct batch {
+    uint32_t first, end;
+    size_t rows;
+};
+
+static size_t tokens_of(const struct mx_run *run, uint32_t expert)
+{
+    return run->workspace->first[expert + 1] - run->workspace->first[expert];
+}
+
+/* The experts from `first` on whose tokens and products have room beside each other; at least one. */
+static struct batch batch_from(const struct mx_run *run, uint32_t first)
+{
+    const size_t room = mx_min(mx_max(run->workspace->chunk, run->arch->experts.used), MX_CHUNK_TOKENS);
+    struct batch batch = {first, first + 1, tokens_of(run, first)};
+    for (uint32_t busy = batch.rows > 0; batch.end < run->arch->experts.count; batch.end++) {
+        const size_t more = tokens_of(run, batch.end);
+        busy += more > 0;
+        if (batch.rows + more > room || 2 * busy > MX_MATMUL_JOBS) break;
+        batch.rows += more;
+    }
+    return batch;
+}
+
+static void run_batch(const struct mx_run *run, const struct mx_feed_forward_weights *experts, struct batch batch,
+                      const float *x, float *out)
 {
     struct mx_workspace *workspace = run->workspace;
-    const struct mx_experts *experts = &run->arch->experts;
-    const struct mx_feed_forward_weights *first = weights->experts;
-    const size_t width = first->up.matrix.rows, hidden = run->arch->hidden;
-    struct mx_matmul_job jobs[MX_MATMUL_JOBS];
-    int count = 0;
-    uint32_t real = 0; /* those that pass their input on come last */
-    for (; real < experts->used; real++) {
-        const uint32_t expert = workspace->chosen[workspace->order[real]];
-        if (expert >= experts->count) break;
-        const struct mx_linear *up = &first[expert].up, *gate = &first[expert].gate;
-        jobs[count++] = (struct mx_matmul_job){&up->matrix, up->bias, workspace->up + real * width, width, false};
-        if (gate->matrix.rows)
-            jobs[count++] =
-                (struct mx_matmul_job){&gate->matrix, gate->bias, workspace->gate + real * width, width, false};
-        if (count + 2 <= MX_MATMUL_JOBS) continue;
-        mx_matmul_many(&workspace->machine, jobs, count, x, hidden, 1);
-        count = 0;
-    }
-    if (count) mx_matmul_many(&workspace->machine, jobs, count, x, hidden, 1);
-    const float *middle = mx_feed_forward_middle(run, first, real);
-    for (uint32_t i = 0; i < experts->used; i++) {
-        const uint32_t entry = workspace->order[i];
-        const float *made = x;
-        if (i < real) {
-            const struct mx_linear *down = &first[workspace->chosen[entry]].down;
-            const struct mx_matmul_job job = {&down->matrix, down->bias, workspace->expert_out, hidden, false};
-            mx_matmul_many(&workspace->machine, &job, 1, middle + i * width, width, 1);
-            made = workspace->expert_out;
+    const uint32_t *entries = workspace->order + workspace->first[batch.first];
+    const size_t width = experts->up.matrix.rows, hidden = run->arch->hidden;
+    const bool one_input = run->n == 1 && !run->arch->experts.weigh_input;
+    struct mx_matmul_job in[MX_MATMUL_JOBS], down[MX_MATMUL_JOBS];
+    struct mx_matmul_rows from[MX_MATMUL_JOBS], middle[MX_MATMUL_JOBS];
+    int ins = 0, downs = 0;
+    size_t row = 0;
+    for (uint32_t e = batch.first; e < batch.end; e++) {
+        const struct mx_linear *up = &experts[e].up, *gate = &experts[e].gate, *last = &experts[e].down;
+        const size_t count = tokens_of(run, e);
+        if (!count) continue;
+        middle[downs] = (struct mx_matmul_rows){row, count};
+        down[downs++] =
+            (struct mx_matmul_job){&last->matrix, last->bias, workspace->expert_out + row * hidden, hidden, false};
+        from[ins] = one_input ? (struct mx_matmul_rows){0, 1} : middle[downs - 1];
+        in[ins++] = (struct mx_matmul_job){&up->matrix, up->bias, workspace->up + row * width, width, false};
+        if (gate->matrix.rows) {
+            from[ins] = from[ins - 1];
+            in[ins++] = (struct mx_matmul_job){&gate->matrix, gate->bias, workspace->gate + row * width, width, false};
         }
-        run->kernels->axpy(out, workspace->weight[entry], made, hidden);
+        row += count;
     }
-    workspace->use.read += real;
+    if (!one_input) gather(run, entries, batch.rows, x);
+    mx_matmul_apart(&workspace->machine, in, from, ins, one_input ? x : workspace->gathered, hidden);
+    const float *products = mx_feed_forward_middle(run, experts, batch.rows);
+    mx_matmul_apart(&workspace->machine, down, middle, downs, products, width);
+    scatter(run, entries, batch.rows, workspace->expert_out, out);
+    workspace->use.read += (uint64_t)downs;
 }
 
-/* Whether a token's experts have one input, and nothing of their own between their products. */
-static bool shares_input(const struct mx_run *run, const struct mx_experts_weights *weights)
+/* Whether an expert has nothing of its own between its products. */
+static bool runs_together(const struct mx_run *run, const struct mx_experts_weights *weights)
 {
-    return !run->arch->experts.weigh_input && !weights->experts[0].inner_norm.weight &&
-           run->arch->activation != MX_ACTIVATION_XIELU;
+    return !weights->experts[0].inner_norm.weight && run->arch->activation != MX_ACTIVATION_XIELU;
 }
 
-/* An expert that passes its input on. */
-static void run_empty(const struct mx_run *run, const uint32_t *entries, size_t count, const float *x, float *out)
+static void run_all(const struct mx_run *run, const struct mx_experts_weights *weights, const float *x, float *out)
 {
-    struct transfer gather = {.run = run, .entries = entries, .from = x, .to = run->workspace->gathered};
-    mx_rows(run->pool, count, gather_piece, &gather);
-    struct transfer scatter = {.run = run, .entries = entries, .from = run->workspace->gathered, .to = out};
-    mx_rows(run->pool, count, scatter_piece, &scatter);
+    const bool together = runs_together(run, weights);
+    struct mx_workspace *workspace = run->workspace;
+    for (uint32_t expert = 0; expert < run->arch->experts.count;) {
+        const struct batch one = {expert, expert + 1, tokens_of(run, expert)};
+        const struct batch batch = together && one.rows <= MX_CHUNK_TOKENS ? batch_from(run, expert) : one;
+        expert = batch.end;
+        if (!batch.rows) continue;
+        if (together && one.rows <= MX_CHUNK_TOKENS) {
+            run_batch(run, weights->experts, batch, x, out);
+            continue;
+        }
+        run_expert(run, &weights->experts[one.first], workspace->order + workspace->first[one.first], one.rows, x, out);
+        workspace->use.read++;
+    }
+}
+
+/* Experts that pass their input on. */
+static void run_empty(const struct mx_run *run, const float *x, float *out)
+{
+    const struct mx_experts *experts = &run->arch->experts;
+    for (uint32_t expert = experts->count; expert < routes_of(experts); expert++) {
+        const uint32_t *entries = run->workspace->order + run->workspace->first[expert];
+        gather(run, entries, tokens_of(run, expert), x);
+        scatter(run, entries, tokens_of(run, expert), run->workspace->gathered, out);
+    }
 }
 
 static void run_shared(const struct mx_run *run, const struct mx_experts_weights *weights, const float *x, float *out)
@@ -320,21 +378,10 @@ void mx_add_common_bias(const struct mx_run *run, const float *bias, float *out)
 void mx_run_experts(const struct mx_run *run, const struct mx_layer *layer, const struct mx_experts_weights *weights,
                     const float *x, float *out, bool add)
 {
-    const struct mx_experts *experts = &run->arch->experts;
-    struct mx_workspace *workspace = run->workspace;
-    workspace->use.layers++;
+    run->workspace->use.layers++;
     if (!add) memset(out, 0, run->n * run->arch->hidden * sizeof *out);
-    const bool single = run->n == 1 && shares_input(run, weights);
-    if (single) run_token(run, weights, x, out);
-    for (uint32_t expert = 0; expert < routes_of(experts) && !single; expert++) {
-        const uint32_t first = workspace->first[expert], count = workspace->first[expert + 1] - first;
-        if (!count) continue;
-        workspace->use.read += expert < experts->count;
-        if (expert < experts->count)
-            run_expert(run, &weights->experts[expert], workspace->order + first, count, x, out);
-        else
-            run_empty(run, workspace->order + first, count, x, out);
-    }
+    run_all(run, weights, x, out);
+    run_empty(run, x, out);
     if (layer->feed_forward.shared_width) run_shared(run, weights, x, out);
     if (weights->common_bias) mx_add_common_bias(run, weights->common_bias, out);
 }

@@ -135,8 +135,8 @@ static void *lay_out(struct mx_workspace *workspace, struct cursor *cursor, cons
     if (arch->experts.count) {
         workspace->scores = take(cursor, n, 3 * ((size_t)arch->experts.count + arch->experts.empty), sizeof(float));
         if (widths.late) workspace->late = take(cursor, n, arch->hidden, sizeof(float));
-        workspace->gathered = take(cursor, n, widths.expert, sizeof(float));
-        workspace->expert_out = take(cursor, n, widths.expert, sizeof(float));
+        workspace->gathered = take(cursor, mx_max(n, used), widths.expert, sizeof(float));
+        workspace->expert_out = take(cursor, mx_max(n, used), widths.expert, sizeof(float));
         workspace->weight = take(cursor, n, used, sizeof(float));
         workspace->chosen = take(cursor, n, used, sizeof(uint32_t));
         workspace->order = take(cursor, n, used, sizeof(uint32_t));
@@ -147,6 +147,7 @@ static void *lay_out(struct mx_workspace *workspace, struct cursor *cursor, cons
     const size_t scratch = mx_max(products, heads);
     if (!products || !heads) cursor->overflow = true;
     workspace->machine.scratch = take(cursor, 1, 1, scratch);
+    workspace->machine.room = mx_matmul_room(n, widths.cols);
     workspace->parts = take(cursor, n, 1, sizeof *workspace->parts);
     workspace->sequences = take(cursor, n, 1, sizeof *workspace->sequences);
     return take(cursor, 1, 1, mx_kv_scratch_bytes(arch, workspace->chunk, threads));

@@ -191,6 +191,7 @@ static struct mx_matmul_machine open_machine(enum mx_cpu_level level, int thread
     assert_ok(mx_pool_open(&machine.pool, threads, &err));
     machine.scratch = mx_aligned_alloc(mx_matmul_scratch_bytes(max_n, max_cols, threads));
     assert_non_null(machine.scratch);
+    machine.room = mx_matmul_room(max_n, max_cols);
     return machine;
 }
 
@@ -389,6 +390,52 @@ static void threads_do_not_matter(void **state)
     free(first);
 }
 
+/* Matrices that each take some rows of their own, in room for one input, for some or for all: the bits of each alone.
+ */
+static void apart_is_as_alone(void **state)
+{
+    enum { MOST = 90, X_STRIDE = COLS + 3 };
+    struct mx_random random = {5};
+    struct sample samples[JOBS];
+    struct mx_matmul_job jobs[JOBS];
+    struct mx_matmul_rows rows[JOBS];
+    float *x = malloc(MOST * X_STRIDE * sizeof *x), *out = malloc(JOBS * MOST * STRIDE * sizeof *out);
+    float *alone = malloc(MOST * STRIDE * sizeof *alone);
+    for (size_t i = 0; i < MOST * X_STRIDE; i++) x[i] = mx_random_normal(&random);
+    for (int round = 0; round < (SANITIZED ? 6 : 40); round++) {
+        for (int j = 0; j < JOBS; j++) {
+            const struct format format = {.bits = widths[pick(&random, 6)], .group = group_sizes[pick(&random, 3)]};
+            samples[j] = make_sample(&random, 1 + pick(&random, 200), COLS,
+                                     j % 4 == 3 ? &float_formats[pick(&random, FLOAT_FORMATS)] : &format);
+            const size_t n = pick(&random, 4) ? 1 + pick(&random, 5) : MOST - pick(&random, 30);
+            rows[j] = (struct mx_matmul_rows){pick(&random, MOST - n + 1), n};
+            if (j % 2) rows[j] = pick(&random, 4) ? rows[j - 1] : (struct mx_matmul_rows){rows[j - 1].first, 1};
+            jobs[j] = (struct mx_matmul_job){.matrix = &samples[j].matrix,
+                                             .bias = j % 3 ? NULL : x,
+                                             .out = out + (size_t)j * MOST * STRIDE,
+                                             .out_stride = STRIDE};
+        }
+        for (int level = MX_CPU_SCALAR; level <= (int)mx_cpu_detect(); level++) {
+            struct mx_matmul_machine machine = open_machine(level, 1 + (int)pick(&random, 3), MOST, COLS);
+            machine.room = mx_matmul_room(MOST, COLS) / 4 * pick(&random, 5);
+            memset(out, 0, JOBS * MOST * STRIDE * sizeof *out);
+            mx_matmul_apart(&machine, jobs, rows, JOBS, x, X_STRIDE);
+            for (int j = 0; j < JOBS; j++) {
+                struct mx_matmul_job job = jobs[j];
+                job.out = alone;
+                memset(alone, 0, MOST * STRIDE * sizeof *alone);
+                mx_matmul_many(&machine, &job, 1, x + rows[j].first * X_STRIDE, X_STRIDE, rows[j].n);
+                assert_memory_equal(alone, jobs[j].out, MOST * STRIDE * sizeof *alone);
+            }
+            close_machine(&machine);
+        }
+        for (int j = 0; j < JOBS; j++) free_sample(&samples[j]);
+    }
+    free(x);
+    free(out);
+    free(alone);
+}
+
 /* Each of the formats in turn. */
 static struct format any_format(struct mx_random *random, int round)
 {
@@ -534,6 +581,7 @@ int main(void)
         cmocka_unit_test(products_agree),
         cmocka_unit_test(threads_do_not_matter),
         cmocka_unit_test(company_does_not_matter),
+        cmocka_unit_test(apart_is_as_alone),
         cmocka_unit_test(heads_are_products),
         cmocka_unit_test(bad_inputs_are_not_hidden),
         cmocka_unit_test(scratch_sizes_are_checked),
