@@ -9,7 +9,7 @@
 #include "base/load.h"
 #include "kernels/bandwidth.h"
 
-enum { BYTES = 256 << 20, PASSES = 7, MEASUREMENTS = 3, PAUSE_MS = 50, RETAKE_AFTER = 60, BELIEVE_AFTER = 2 * 3600 };
+enum { BYTES = 256 << 20, PASSES = 4, MEASUREMENTS = 3, PAUSE_MS = 50, RETAKE_AFTER = 60, BELIEVE_AFTER = 2 * 3600 };
 static const double LOADED = 0.1, FAR_BELOW = 0.75;
 
 /* The best of PASSES over `data`. */

@@ -9,7 +9,7 @@
 #include "base/error.h"
 #include "base/pool.h"
 
-/* Bytes per second: the best of several passes over 256 MiB. Takes about 0.1 s. */
+/* Bytes per second: the best of several passes over 256 MiB, both ways. Takes about 0.1 s. */
 mx_status mx_read_bandwidth(struct mx_pool *pool, double *bytes_per_second, struct mx_error *err);
 
 struct mx_bandwidth_figure {

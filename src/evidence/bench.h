@@ -1,8 +1,8 @@
 /* Prefill and decode speed per cache mode and depth, beside the floor that the machine's read bandwidth sets.
  *
  * Modes are interleaved (one repetition of each, then the next), so that a machine that slows down slows all; figures
- * are medians of the repetitions. At a depth the cache is filled first: by computing a text of random tokens, or with
- * random numbers, which takes a moment and reads the same bytes.
+ * are medians of the repetitions, behind one of decoding that isn't timed. At a depth the cache is filled first: by
+ * computing a text of random tokens, or with random numbers, which takes a moment and reads the same bytes.
  */
 #ifndef MX_EVIDENCE_BENCH_H
 #define MX_EVIDENCE_BENCH_H
