@@ -5,15 +5,15 @@
 # are replaced, or added at the end, as soon as they have been measured; the others stay. A model is removed when it has
 # been measured (KEEP=1: it stays in build/models).
 # usage: bench/families.sh [SHAPE...]
-#        a preset of tools/make-checkpoint, a folder of examples/, or a config.json; DEPTHS, PREFILLS and REPEAT change
-#        what is measured, OUT where it is written. A prefill of more than 512 tokens, long by itself, is repeated as much
+#        a preset of tools/make-checkpoint, a folder of examples/, or a config.json; with +mxfp4 behind it the weights are
+#        MLX's mxfp4. DEPTHS, PREFILLS and REPEAT change what is measured, OUT where it is written. A prefill of more than 512 tokens, long by itself, is repeated as much
 #        less, so that with REPEAT=3 seven billion weights take less than six minutes on two cores.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 build=build/release
 out=${OUT:-bench/results/families.txt}
 repeat=${REPEAT:-3}
-[ $# -gt 0 ] || set -- gemma-2-2b gemma-3-4b qwen3-30b-a3b gpt-oss-20b phi-3.5-mini mistral-7b olmo-2-7b qwen2.5-7b lfm2-1.2b
+[ $# -gt 0 ] || set -- gemma-2-2b gemma-3-4b qwen3-30b-a3b gpt-oss-20b+mxfp4 phi-3.5-mini mistral-7b olmo-2-7b qwen2.5-7b lfm2-1.2b
 mkdir -p bench/results build/models
 presets=" $({ "$build/tools/make-checkpoint" 2>&1 || true; } | sed -n "s/^presets: //p") "
 section=$(mktemp)
@@ -37,10 +37,11 @@ advised() {
 }
 
 measure() { # SHAPE
-    local shape model mode modes=fp16 prefill times flags start=$SECONDS
-    shape=$(shape_of "$1")
+    local shape model mode modes=fp16 prefill times flags weights=(--bits 4 --group-size 64) start=$SECONDS
+    [[ $1 != *+mxfp4 ]] || weights=(--mxfp4)
+    shape=$(shape_of "${1%+mxfp4}")
     model=build/models/$(basename "$1" .json)-q4
-    [ -d "$model" ] || "$build/tools/make-checkpoint" "$shape" -o "$model" --bits 4 --group-size 64 >&2
+    [ -d "$model" ] || "$build/tools/make-checkpoint" "$shape" -o "$model" "${weights[@]}" >&2
     mode=$(advised "$model")
     [ -z "$mode" ] || [ "$mode" = fp16 ] || modes=fp16,$mode
     echo "## $1: $(du -sh --apparent-size "$model" | cut -f1), advised for 16384 tokens: ${mode:-fp16}"

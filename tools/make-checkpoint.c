@@ -4,6 +4,7 @@
  *
  *     make-checkpoint qwen3-0.6b -o /tmp/qwen                     4 bits in groups of 64
  *     make-checkpoint llama-3.2-1b -o /tmp/llama --bits 6 --group-size 32
+ *     make-checkpoint gpt-oss-20b -o /tmp/gpt-oss --mxfp4
  *     make-checkpoint path/to/config.json -o DIR --bf16
  */
 #include <math.h>
@@ -41,7 +42,7 @@ static const struct {
 
 /* ---- which tensors ---- */
 
-enum fill { FILL_CODES, FILL_SCALES, FILL_BIASES, FILL_WEIGHTS, FILL_ONES, FILL_ZEROS };
+enum fill { FILL_CODES, FILL_SCALES, FILL_POWERS, FILL_BIASES, FILL_WEIGHTS, FILL_ONES, FILL_ZEROS };
 
 struct tensors {
     const struct mx_arch *arch;
@@ -99,6 +100,10 @@ static void add_matrix(struct tensors *t, const char *module, size_t experts, si
     if (quantized) {
         const size_t words = cols / 32 * (size_t)bits, groups = cols / group;
         add(t, module, ".weight", MX_STORAGE_U32, experts, rows, words, (struct filling){FILL_CODES, cols, bits});
+        if (t->quant.mode == MX_QUANT_MXFP4) {
+            add(t, module, ".scales", MX_STORAGE_U8, experts, rows, groups, (struct filling){FILL_POWERS, cols, bits});
+            return;
+        }
         add(t, module, ".scales", MX_STORAGE_BF16, experts, rows, groups, (struct filling){FILL_SCALES, cols, bits});
         add(t, module, ".biases", MX_STORAGE_BF16, experts, rows, groups, (struct filling){FILL_BIASES, cols, bits});
     } else {
@@ -222,11 +227,23 @@ static uint16_t random_scale(struct mx_random *random, const struct filling *fil
     return mx_bf16_from_f32(-wanted * (0.875f + 0.25f * mx_random_unit(random)));
 }
 
+/* The same in powers of two (E8M0), for codes whose root mean square is 2.93 (E2M1): the one below what is wanted, or
+ * the one above. */
+static uint8_t random_power(struct mx_random *random, const struct filling *filling)
+{
+    const float wanted = -log2f(2.93f * sqrtf((float)filling->cols));
+    return (uint8_t)(127 + floorf(wanted + mx_random_unit(random)));
+}
+
 static void fill_chunk(struct filler *filler, const struct filling *filling, size_t count)
 {
     for (size_t i = 0; i < count; i++) {
         switch (filling->fill) {
         case FILL_SCALES: filler->chunk[i] = random_scale(&filler->random, filling); break;
+        case FILL_POWERS:
+            filler->chunk[i] = random_power(&filler->random, filling);
+            filler->chunk[i] |= (uint16_t)(random_power(&filler->random, filling) << 8);
+            break;
         case FILL_BIASES: filler->chunk[i] = mx_bf16_from_f32(sqrtf(12 / (float)filling->cols) / 2); break;
         case FILL_ONES: filler->chunk[i] = mx_bf16_from_f32(1); break;
         default: filler->chunk[i] = 0; break;
@@ -266,8 +283,8 @@ static mx_status write_config(struct mx_checkpoint_writer *writer, const char *c
 {
     if (!quant->bits) return mx_checkpoint_writer_file(writer, "config.json", config, strlen(config), err);
     char object[100];
-    snprintf(object, sizeof object, "{\"group_size\": %d, \"bits\": %d, \"mode\": \"affine\"}", quant->group,
-             quant->bits);
+    snprintf(object, sizeof object, "{\"group_size\": %d, \"bits\": %d, \"mode\": \"%s\"}", quant->group, quant->bits,
+             mx_quant_mode_name(quant->mode));
     struct mx_str text = {0};
     mx_status status = mx_config_with_quantization(&text, config, strlen(config), "config.json", object, err);
     if (status == MX_OK) status = mx_checkpoint_writer_file(writer, "config.json", text.data, text.length, err);
@@ -317,7 +334,8 @@ static mx_status make(const char *config, const char *name, const char *director
 
 static int usage(void)
 {
-    fputs("usage: make-checkpoint PRESET|CONFIG.json -o DIR [--bits B] [--group-size G] [--bf16] [--seed N]\n"
+    fputs("usage: make-checkpoint PRESET|CONFIG.json -o DIR [--bits B] [--group-size G] [--mxfp4] [--bf16] "
+          "[--seed N]\n"
           "presets:",
           stderr);
     for (size_t i = 0; i < sizeof presets / sizeof *presets; i++) fprintf(stderr, " %s", presets[i].name);
@@ -337,6 +355,9 @@ int main(int argc, char **argv)
         mx_status status = MX_OK;
         if (strcmp(argv[i], "--bf16") == 0) {
             plain = true;
+            continue;
+        } else if (strcmp(argv[i], "--mxfp4") == 0) {
+            quant = mx_quant_default(MX_QUANT_MXFP4);
             continue;
         } else if (argv[i][0] != '-') {
             what = argv[i];
