@@ -192,6 +192,10 @@ static void put_calls(struct mx_str *out, const struct mx_choice *choice, size_t
 void mx_answer_chunk(struct mx_str *out, const struct mx_choice *choice)
 {
     const struct mx_work *work = choice->work;
+    if (work->ask.response) {
+        mx_response_chunk(out, choice);
+        return;
+    }
     mx_str_puts(out, "data: ");
     head(out, work, true);
     mx_str_printf(out, ", \"choices\": [{\"index\": %zu, ", choice->index);
@@ -216,31 +220,34 @@ void mx_answer_chunk(struct mx_str *out, const struct mx_choice *choice)
     mx_str_puts(out, work->ask.include_usage ? "], \"usage\": null}\n\n" : "]}\n\n");
 }
 
-void mx_answer_usage_chunk(struct mx_str *out, const struct mx_work *work)
+void mx_answer_end(struct mx_str *out, const struct mx_work *work)
 {
-    mx_str_puts(out, "data: ");
-    head(out, work, true);
-    mx_str_puts(out, ", \"choices\": [], ");
-    usage(out, work);
-    mx_str_puts(out, "}\n\n");
-}
-
-void mx_answer_last(struct mx_str *out)
-{
+    if (work->ask.response) {
+        mx_response_end(out, work);
+        return;
+    }
+    if (work->failure.error.status != MX_OK) {
+        mx_str_puts(out, "data: ");
+        mx_refusal_write(out, &work->failure);
+        mx_str_puts(out, "\n\n");
+    } else if (work->ask.include_usage) {
+        mx_str_puts(out, "data: ");
+        head(out, work, true);
+        mx_str_puts(out, ", \"choices\": [], ");
+        usage(out, work);
+        mx_str_puts(out, "}\n\n");
+    }
     mx_str_puts(out, "data: [DONE]\n\n");
-}
-
-void mx_answer_failure_chunk(struct mx_str *out, const struct mx_refusal *failure)
-{
-    mx_str_puts(out, "data: ");
-    mx_refusal_write(out, failure);
-    mx_str_puts(out, "\n\n");
 }
 
 /* --- whole --- */
 
 void mx_answer_whole(struct mx_str *out, const struct mx_work *work)
 {
+    if (work->ask.response) {
+        mx_response_whole(out, work);
+        return;
+    }
     head(out, work, false);
     mx_str_puts(out, ", \"choices\": [");
     for (size_t i = 0; i < work->choice_count; i++) {

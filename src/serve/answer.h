@@ -8,11 +8,8 @@
  * has ended. */
 void mx_answer_chunk(struct mx_str *out, const struct mx_choice *choice);
 
-/* The event with the counts of tokens; then the one that ends a stream. */
-void mx_answer_usage_chunk(struct mx_str *out, const struct mx_work *work);
-void mx_answer_last(struct mx_str *out);
-/* The event that tells what went wrong after the stream had begun. */
-void mx_answer_failure_chunk(struct mx_str *out, const struct mx_refusal *failure);
+/* The events that end a stream: what went wrong after it had begun, or the counts of tokens where they are wanted. */
+void mx_answer_end(struct mx_str *out, const struct mx_work *work);
 
 /* The whole answer, all choices. */
 void mx_answer_whole(struct mx_str *out, const struct mx_work *work);

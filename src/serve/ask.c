@@ -381,25 +381,45 @@ static bool read_all(struct reading *reading)
     return ask->kind != MX_ASK_CHAT || mx_conversation_take(ask, reading->refusal);
 }
 
+static bool parse_body(cJSON **root, const struct reading *reading)
+{
+    const struct mx_str *body = &reading->ask->body;
+    struct mx_error error;
+    if (mx_json_parse(root, mx_str_text(body), body->length, "the body", &(struct mx_json_rules){.refuse_nul = true},
+                      &error) == MX_OK) {
+        return true;
+    }
+    return mx_refuse_error(reading->refusal, MX_REFUSE_REQUEST, NULL, &error);
+}
+
+/* The body becomes that of a chat. */
+static bool read_response(struct reading *reading)
+{
+    struct mx_ask *ask = reading->ask;
+    struct mx_str chat = {0};
+    ask->response = calloc(1, sizeof *ask->response);
+    if (!ask->response) return refuse_memory(reading, "a response", sizeof *ask->response);
+    bool good = parse_body(&ask->response->asked, reading);
+    good = good && mx_response_read(&chat, ask->response->asked, reading->refusal);
+    mx_str_free(&ask->body);
+    ask->body = chat;
+    return good;
+}
+
 bool mx_ask_read(struct mx_ask *ask, enum mx_ask_kind kind, struct mx_str *body, const char *model,
                  struct mx_refusal *refusal)
 {
-    *ask = (struct mx_ask){.kind = kind,
+    const bool completion = kind == MX_ASK_COMPLETION;
+    *ask = (struct mx_ask){.kind = completion ? MX_ASK_COMPLETION : MX_ASK_CHAT,
                            .n = 1,
-                           .max_tokens = kind == MX_ASK_CHAT ? MX_ASK_NO_LIMIT : 16, /* as the interface has it */
+                           .max_tokens = completion ? 16 : MX_ASK_NO_LIMIT, /* as the interface has it */
                            .sampler = mx_sampler_options_default(),
                            .body = *body};
     *body = (struct mx_str){0};
     ask->sampler.temperature = 1; /* as the interface has it */
     struct reading reading = {.ask = ask, .model = model, .refusal = refusal};
-    struct mx_error error;
-    bool good;
-    if (mx_json_parse(&ask->root, mx_str_text(&ask->body), ask->body.length, "the body",
-                      &(struct mx_json_rules){.refuse_nul = true}, &error) != MX_OK) {
-        good = mx_refuse_error(refusal, MX_REFUSE_REQUEST, NULL, &error);
-    } else {
-        good = read_all(&reading);
-    }
+    bool good = kind != MX_ASK_RESPONSE || read_response(&reading);
+    good = good && parse_body(&ask->root, &reading) && read_all(&reading);
     if (!good) mx_ask_free(ask);
     return good;
 }
@@ -412,5 +432,6 @@ void mx_ask_free(struct mx_ask *ask)
     cJSON_Delete(ask->root);
     mx_str_free(&ask->body);
     mx_str_free(&ask->messages);
+    mx_response_free(ask->response);
     *ask = (struct mx_ask){0};
 }

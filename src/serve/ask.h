@@ -1,4 +1,5 @@
-/* What a client asks for: the body of a request to /v1/chat/completions or /v1/completions as a plain struct, checked.
+/* What a client asks for: the body of a request to /v1/chat/completions, /v1/completions or /v1/responses as a plain
+ * struct, checked.
  *
  * A body is hostile until it is read: sizes, counts and ranges are bounded, members that nobody reads are refused by
  * name, so that nothing is ignored in silence. Nothing here opens a file or asks a model.
@@ -11,6 +12,7 @@
 #include "base/json.h"
 #include "engine/sampler.h"
 #include "serve/refusal.h"
+#include "serve/response.h"
 #include "tokenizer/chat.h"
 
 enum {
@@ -22,7 +24,7 @@ enum {
     MX_ASK_NO_LIMIT = 1 << 30, /* max_tokens where the request says none: what the context holds */
 };
 
-enum mx_ask_kind { MX_ASK_CHAT, MX_ASK_COMPLETION };
+enum mx_ask_kind { MX_ASK_CHAT, MX_ASK_COMPLETION, MX_ASK_RESPONSE };
 
 struct mx_ask_bias {
     int32_t token;
@@ -36,7 +38,7 @@ struct mx_ask_prompt {
 };
 
 struct mx_ask {
-    enum mx_ask_kind kind;
+    enum mx_ask_kind kind; /* of a response: a chat, which it has become */
     bool stream, include_usage;
     bool logprobs;
     uint32_t top_logprobs; /* alternatives to each token */
@@ -51,7 +53,8 @@ struct mx_ask {
     size_t bias_count;
     struct mx_ask_prompt *prompts; /* of a completion */
     size_t prompt_count;
-    struct mx_chat_request chat; /* of a chat; its JSON is `body`, or `messages` */
+    struct mx_chat_request chat;  /* of a chat; its JSON is `body`, or `messages` */
+    struct mx_response *response; /* owned; NULL: the answer is no response */
     /* Members of which form.h makes the answer's form; NULL: not said. They belong to `root`. */
     const cJSON *tools, *tool_choice, *response_format;
     /* What the above lies in. */

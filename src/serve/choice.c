@@ -152,7 +152,7 @@ static void on_text(void *context, const char *text, size_t length)
 /* Ids are the answer's, the choice's and the call's, in letters and digits; nine of them where the template asks. */
 static void name_call(const struct mx_choice *choice, char id[40])
 {
-    const char *random = strchr(choice->work->id, '-');
+    const char *random = strpbrk(choice->work->id, "-_");
     const unsigned number = (unsigned)(choice->index << 12 | (choice->call_count & 0xfff));
     if (choice->work->form.format->short_ids)
         snprintf(id, 40, "%.4s%05x", random + 1, number & 0xfffff);

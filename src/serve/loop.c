@@ -91,11 +91,7 @@ static void finish(struct mx_loop *loop, struct mx_work *work)
     work->http = failed ? mx_refusal_http(work->failure.kind) : work->cancelled ? CLIENT_GONE : 200;
     mx_str_clear(out);
     if (work->ask.stream) {
-        if (failed)
-            mx_answer_failure_chunk(out, &work->failure);
-        else if (work->ask.include_usage)
-            mx_answer_usage_chunk(out, work);
-        mx_answer_last(out);
+        mx_answer_end(out, work);
     } else if (failed) {
         mx_refusal_write(out, &work->failure);
         mx_str_putc(out, '\n');
@@ -111,7 +107,9 @@ static void finish(struct mx_loop *loop, struct mx_work *work)
     mx_metrics_observe(metrics, &metrics->request, work->ended - work->accepted);
     mx_metrics_count_code(metrics, work->http);
     if (work->served->log) {
-        const char *path = work->ask.kind == MX_ASK_CHAT ? "/v1/chat/completions" : "/v1/completions";
+        const char *path = work->ask.response              ? "/v1/responses"
+                           : work->ask.kind == MX_ASK_CHAT ? "/v1/chat/completions"
+                                                           : "/v1/completions";
         mx_log_request(work->served->log, "POST", path, work->http, work->ended - work->accepted, work);
     }
     if (!mx_str_failed(out))

@@ -172,6 +172,7 @@ static bool show_page(const struct mx_served *served, struct mx_http_request *re
 const struct mx_route mx_routes[] = {
     {"GET", "/", .answer = show_page, .open = true},
     {"POST", "/v1/chat/completions", .asks = true, .kind = MX_ASK_CHAT},
+    {"POST", "/v1/responses", .asks = true, .kind = MX_ASK_RESPONSE},
     {"POST", "/v1/completions", .asks = true, .kind = MX_ASK_COMPLETION},
     {"GET", "/v1/models", .answer = list_models},
     {"GET", "/v1/models/", .answer = show_model},

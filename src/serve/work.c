@@ -88,8 +88,8 @@ static void name(struct mx_work *work)
 {
     uint64_t random[3] = {0};
     (void)!getrandom(random, sizeof random, GRND_NONBLOCK);
-    snprintf(work->id, sizeof work->id, "%s-%016" PRIx64 "%08" PRIx32,
-             work->ask.kind == MX_ASK_CHAT ? "chatcmpl" : "cmpl", random[0], (uint32_t)random[1]);
+    const char *what = work->ask.response ? "resp_" : work->ask.kind == MX_ASK_CHAT ? "chatcmpl-" : "cmpl-";
+    snprintf(work->id, sizeof work->id, "%s%016" PRIx64 "%08" PRIx32, what, random[0], (uint32_t)random[1]);
     if (!work->ask.seeded) work->ask.sampler.seed = random[2];
     work->created = (int64_t)time(NULL);
     work->accepted = mx_seconds();

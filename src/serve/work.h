@@ -42,7 +42,7 @@ struct mx_work {
     struct mx_choice *choices; /* [choice_count]: prompt by prompt, each n times */
     size_t choice_count, open; /* open: that have not ended */
     struct mx_outbox outbox;
-    char id[48];                         /* "chatcmpl-..." */
+    char id[48];                         /* "chatcmpl-...", "resp_..." */
     int64_t created;                     /* Unix time */
     double accepted, first_token, ended; /* mx_seconds; 0: not yet */
     size_t prompt_tokens, cached_tokens, made_tokens;

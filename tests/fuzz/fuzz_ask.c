@@ -29,7 +29,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     struct mx_refusal refusal;
     struct mx_str body = {0}, out = {0};
     mx_str_append(&body, data + 1, size - 1);
-    if (mx_ask_read(&ask, data[0] == 'c' ? MX_ASK_CHAT : MX_ASK_COMPLETION, &body, "tiny", &refusal)) {
+    const enum mx_ask_kind kind = data[0] == 'c' ? MX_ASK_CHAT : data[0] == 'r' ? MX_ASK_RESPONSE : MX_ASK_COMPLETION;
+    if (mx_ask_read(&ask, kind, &body, "tiny", &refusal)) {
         check(&ask);
         mx_ask_free(&ask);
     } else {

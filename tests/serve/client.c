@@ -179,7 +179,12 @@ char *client_read_event(struct client *client)
         client->taken -= back;
         if (client->left >= 0) client->left += (long)back;
         *end = '\0';
-        if (strncmp(text, mark, sizeof mark - 1) == 0) memmove(text, text + sizeof mark - 1, strlen(text) - 5);
+        const char *named = strstr(text, "\ndata: "), *data = text; /* behind a line that names the event */
+        if (strncmp(text, mark, sizeof mark - 1) == 0)
+            data = text + sizeof mark - 1;
+        else if (named)
+            data = named + sizeof mark;
+        memmove(text, data, strlen(data) + 1);
         return text;
     }
     free(text);
