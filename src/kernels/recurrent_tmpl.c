@@ -1,6 +1,6 @@
 /* The recurrences of recurrent.h in plain C, compiled once per level: MX_LEVEL names the level and MX_LEVEL_INDEX is
- * its enum mx_cpu_level. Columns of a state go through registers sixteen at a time, as GCC vectors that every level has
- * (in pieces where its registers are shorter). */
+ * its enum mx_cpu_level. Columns of a state go through registers as GCC vectors of the level's own width: of a wider
+ * one GCC 12 keeps every sum in memory. Columns don't meet, so the width changes no bit. */
 #include <math.h>
 #include <string.h>
 
@@ -11,7 +11,14 @@
 #error "MX_LEVEL and MX_LEVEL_INDEX say which level this is compiled for"
 #endif
 
-enum { LANES = 16, WIDE = 4 }; /* columns of a vector; vectors that a pass over the rows keeps in registers */
+#if defined __AVX512F__
+enum { LANES = 16 }; /* columns of a vector */
+#elif defined __AVX__
+enum { LANES = 8 };
+#else
+enum { LANES = 4 };
+#endif
+enum { WIDE = 4 }; /* vectors that a pass over the rows keeps in registers, twice */
 typedef float vector __attribute__((vector_size(LANES * sizeof(float)), aligned(sizeof(float)), may_alias));
 
 /* The vector of columns at an address of any alignment. */
