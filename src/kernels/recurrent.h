@@ -8,9 +8,20 @@
 #ifndef MX_KERNELS_RECURRENT_H
 #define MX_KERNELS_RECURRENT_H
 
+#include <stdbool.h>
 #include <stddef.h>
 
 #include "kernels/cpu.h"
+
+/* Tokens for the delta rule, in their order. */
+struct mx_delta_tokens {
+    const float *q, *k; /* [n, dk] */
+    const float *v;     /* [n, dv], v_stride floats from token to token */
+    const float *decay; /* [n], or [n, dk] where per_row */
+    const float *beta;  /* [n] */
+    size_t n, v_stride;
+    bool per_row;
+};
 
 struct mx_recurrent_kernels {
     /* Causal depthwise convolution of n tokens: out [n, channels] = bias + sum over j < width of weight [width,
@@ -26,11 +37,10 @@ struct mx_recurrent_kernels {
     void (*linear)(float *out, float *state, const float *q, const float *k, const float *v, float decay, size_t dk,
                    size_t dv);
 
-    /* Gated delta rule (arXiv 2412.06464, equation 10): state [dk, dv] loses by decay, row i by decay[i] where
-     * `per_row` (Kimi delta attention, arXiv 2510.26692), else all by decay[0]; then state += k (beta (v - state^T
-     * k))^T; out [dv] = q^T state. */
-    void (*delta)(float *out, float *state, const float *q, const float *k, const float *v, const float *decay,
-                  int per_row, float beta, size_t dk, size_t dv);
+    /* Gated delta rule (arXiv 2412.06464, equation 10), token after token: state [dk, dv] loses by decay, row i by a
+     * decay of its own where `per_row` (Kimi delta attention, arXiv 2510.26692); then state += k (beta (v - state^T
+     * k))^T; out [n, dv] = q^T state. How the tokens of a text are dealt out to calls changes no bit. */
+    void (*delta)(float *out, float *state, const struct mx_delta_tokens *tokens, size_t dk, size_t dv);
 
     /* Selective scan of one token (Mamba, arXiv 2312.00752, equation 2) over `channels` channels, of which row s of
      * `state` [states, channels] holds the s-th number: state_s = exp(dt a_s) state_s + dt b_s x;

@@ -18,7 +18,10 @@ enum { LANES = 8 };
 #else
 enum { LANES = 4 };
 #endif
-enum { WIDE = 4 }; /* vectors that a pass over the rows keeps in registers, twice */
+enum {
+    WIDE = 4,       /* vectors that a pass over the rows keeps in registers, twice */
+    NEAR_ROWS = 256 /* of columns that are gathered */
+};
 typedef float vector __attribute__((vector_size(LANES * sizeof(float)), aligned(sizeof(float)), may_alias));
 
 /* The vector of columns at an address of any alignment. */
@@ -87,59 +90,85 @@ static void linear(float *out, float *state, const float *q, const float *k, con
     }
 }
 
-/* Two passes over the rows: what the key recalls, then the correction and what the query reads. */
+/* What all tokens of a call do to the same columns, so that those stay near: for each token two passes over the rows,
+ * what the key recalls, then the correction and what the query reads. */
 static inline __attribute__((always_inline)) void delta_columns(float *restrict out, float *restrict state,
-                                                                const float *restrict q, const float *restrict k,
-                                                                const float *restrict v, const float *restrict decay,
-                                                                int per_row, float beta, size_t dk, size_t dv,
-                                                                size_t vectors)
+                                                                const struct mx_delta_tokens *in, size_t first,
+                                                                size_t dk, size_t dv, size_t stride, size_t vectors)
 {
-    vector sum[WIDE], change[WIDE];
-    for (size_t j = 0; j < vectors; j++) sum[j] = (vector){0};
-    for (size_t i = 0; i < dk; i++) {
-        float *row = state + i * dv;
-        const float keep = decay[per_row ? i : 0];
-        for (size_t j = 0; j < vectors; j++) {
-            const vector s = keep * READ(row + j * LANES);
-            AT(row + j * LANES) = s;
-            sum[j] += k[i] * s;
+    for (size_t t = 0; t < in->n; t++) {
+        const float *restrict q = in->q + t * dk, *restrict k = in->k + t * dk;
+        const float *restrict v = in->v + t * in->v_stride + first;
+        const float *restrict decay = in->decay + (in->per_row ? t * dk : t);
+        vector sum[WIDE], change[WIDE];
+        for (size_t j = 0; j < vectors; j++) sum[j] = (vector){0};
+        for (size_t i = 0; i < dk; i++) {
+            float *row = state + i * stride;
+            const float keep = decay[in->per_row ? i : 0];
+            for (size_t j = 0; j < vectors; j++) {
+                const vector s = keep * READ(row + j * LANES);
+                AT(row + j * LANES) = s;
+                sum[j] += k[i] * s;
+            }
         }
-    }
-    for (size_t j = 0; j < vectors; j++) {
-        change[j] = beta * (READ(v + j * LANES) - sum[j]);
-        sum[j] = (vector){0};
-    }
-    for (size_t i = 0; i < dk; i++) {
-        float *row = state + i * dv;
         for (size_t j = 0; j < vectors; j++) {
-            const vector s = READ(row + j * LANES) + k[i] * change[j];
-            AT(row + j * LANES) = s;
-            sum[j] += q[i] * s;
+            change[j] = in->beta[t] * (READ(v + j * LANES) - sum[j]);
+            sum[j] = (vector){0};
         }
+        for (size_t i = 0; i < dk; i++) {
+            float *row = state + i * stride;
+            for (size_t j = 0; j < vectors; j++) {
+                const vector s = READ(row + j * LANES) + k[i] * change[j];
+                AT(row + j * LANES) = s;
+                sum[j] += q[i] * s;
+            }
+        }
+        for (size_t j = 0; j < vectors; j++) AT(out + t * dv + j * LANES) = sum[j];
     }
-    for (size_t j = 0; j < vectors; j++) AT(out + j * LANES) = sum[j];
 }
 
-static void delta(float *out, float *state, const float *q, const float *k, const float *v, const float *decay,
-                  int per_row, float beta, size_t dk, size_t dv)
+/* The same for one column. */
+static void delta_column(float *out, float *state, const struct mx_delta_tokens *in, size_t first, size_t dk, size_t dv)
 {
-    size_t j = 0;
-    for (; j + WIDE * LANES <= dv; j += WIDE * LANES)
-        delta_columns(out + j, state + j, q, k, v + j, decay, per_row, beta, dk, dv, WIDE);
-    for (; j + LANES <= dv; j += LANES) delta_columns(out + j, state + j, q, k, v + j, decay, per_row, beta, dk, dv, 1);
-    for (; j < dv; j++) {
+    for (size_t t = 0; t < in->n; t++) {
+        const float *q = in->q + t * dk, *k = in->k + t * dk, *decay = in->decay + (in->per_row ? t * dk : t);
         float recalled = 0, sum = 0;
         for (size_t i = 0; i < dk; i++) {
-            state[i * dv + j] *= decay[per_row ? i : 0];
-            recalled += k[i] * state[i * dv + j];
+            state[i * dv] *= decay[in->per_row ? i : 0];
+            recalled += k[i] * state[i * dv];
         }
-        const float change = beta * (v[j] - recalled);
+        const float change = in->beta[t] * (in->v[t * in->v_stride + first] - recalled);
         for (size_t i = 0; i < dk; i++) {
-            state[i * dv + j] += k[i] * change;
-            sum += q[i] * state[i * dv + j];
+            state[i * dv] += k[i] * change;
+            sum += q[i] * state[i * dv];
         }
-        out[j] = sum;
+        out[t * dv] = sum;
     }
+}
+
+/* The columns of several tokens are gathered first: where they stand, a row of the state apart, a few sets of the
+ * first-level cache would hold them all, and each token would fetch them from the second level. */
+static void delta_gathered(float *out, float *state, const struct mx_delta_tokens *in, size_t first, size_t dk,
+                           size_t dv)
+{
+    float near[NEAR_ROWS * WIDE * LANES];
+    for (size_t i = 0; i < dk; i++) memcpy(near + i * WIDE * LANES, state + i * dv, WIDE * LANES * sizeof *near);
+    delta_columns(out, near, in, first, dk, dv, WIDE * LANES, WIDE);
+    for (size_t i = 0; i < dk; i++) memcpy(state + i * dv, near + i * WIDE * LANES, WIDE * LANES * sizeof *near);
+}
+
+static void delta(float *out, float *state, const struct mx_delta_tokens *in, size_t dk, size_t dv)
+{
+    const bool gather = in->n > 2 && dk <= NEAR_ROWS;
+    size_t j = 0;
+    for (; j + WIDE * LANES <= dv; j += WIDE * LANES) {
+        if (gather)
+            delta_gathered(out + j, state + j, in, j, dk, dv);
+        else
+            delta_columns(out + j, state + j, in, j, dk, dv, dv, WIDE);
+    }
+    for (; j + LANES <= dv; j += LANES) delta_columns(out + j, state + j, in, j, dk, dv, dv, 1);
+    for (; j < dv; j++) delta_column(out + j, state + j, in, j, dk, dv);
 }
 
 static void scan(float *out, float *state, const float *x, const float *dt, const float *a, const float *b,

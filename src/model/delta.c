@@ -3,6 +3,7 @@
  * output that is gated by z. */
 #include <math.h>
 
+#include "base/checked.h"
 #include "model/recurrent.h"
 
 struct rule {
@@ -11,31 +12,50 @@ struct rule {
     size_t keys, values, total;
 };
 
-/* One value head of one part. Its output replaces its gate in mix[2]. */
-static void run_head(void *context, const struct mx_part *part, uint32_t head)
+/* Up to MX_DELTA_TOKENS tokens of one value head. Their outputs replace their gates in mix[2]. */
+static void run_tokens(const struct rule *rule, float *state, size_t first, size_t n, uint32_t head)
 {
-    const struct rule *rule = context;
     const struct mx_delta *mixer = rule->mixer;
     const struct mx_recurrent_run *layer = rule->layer;
     const struct mx_run *run = layer->run;
     const struct mx_workspace *workspace = run->workspace;
     const size_t dk = mixer->k_dim, dv = mixer->v_dim, heads = mixer->v_heads;
     const size_t k_head = head / (mixer->v_heads / mixer->k_heads);
-    float *state = mx_recurrent_state(layer, part) + head * dk * dv;
-    float q[MX_RECURRENT_KEYS], k[MX_RECURRENT_KEYS], read[MX_RECURRENT_VALUES];
-    for (size_t t = part->row; t < part->row + part->n; t++) {
-        const float *row = workspace->mix[1] + t * rule->total, *v = row + 2 * rule->keys + head * dv;
-        float *z = workspace->mix[2] + t * rule->values + head * dv;
-        const float *gates = workspace->mix[3] + 2 * t * heads; /* b, then a */
+    float q[MX_DELTA_TOKENS * MX_RECURRENT_KEYS], k[MX_DELTA_TOKENS * MX_RECURRENT_KEYS];
+    float read[MX_DELTA_TOKENS * MX_RECURRENT_VALUES], decay[MX_DELTA_TOKENS], strength[MX_DELTA_TOKENS];
+    const float *rows = workspace->mix[1] + first * rule->total;
+    for (size_t t = 0; t < n; t++) {
+        const float *row = rows + t * rule->total;
+        const float *gates = workspace->mix[3] + 2 * (first + t) * heads; /* b, then a */
         const float rate = mx_softplus(gates[heads + head] + layer->weights->dt_bias[head]);
-        const float decay = expf(layer->weights->decay[head] * rate);
-        const float strength = (float)mixer->strength / (1 + expf(-gates[head]));
-        mx_recurrent_unit(run->kernels, q, row + k_head * dk, dk, 1 / sqrtf((float)dk));
-        mx_recurrent_unit(run->kernels, k, row + rule->keys + k_head * dk, dk, 1);
-        layer->kernels->delta(read, state, q, k, v, &decay, false, strength, dk, dv);
-        run->kernels->rmsnorm(read, read, layer->weights->norm.weight, dv, (float)mixer->norm_eps);
-        run->kernels->swiglu(z, z, read, dv);
+        decay[t] = expf(layer->weights->decay[head] * rate);
+        strength[t] = (float)mixer->strength / (1 + expf(-gates[head]));
+        mx_recurrent_unit(run->kernels, q + t * dk, row + k_head * dk, dk, 1 / sqrtf((float)dk));
+        mx_recurrent_unit(run->kernels, k + t * dk, row + rule->keys + k_head * dk, dk, 1);
     }
+    const struct mx_delta_tokens tokens = {.q = q,
+                                           .k = k,
+                                           .v = rows + 2 * rule->keys + head * dv,
+                                           .decay = decay,
+                                           .beta = strength,
+                                           .n = n,
+                                           .v_stride = rule->total};
+    layer->kernels->delta(read, state, &tokens, dk, dv);
+    for (size_t t = 0; t < n; t++) {
+        float *z = workspace->mix[2] + (first + t) * rule->values + head * dv, *out = read + t * dv;
+        run->kernels->rmsnorm(out, out, layer->weights->norm.weight, dv, (float)mixer->norm_eps);
+        run->kernels->swiglu(z, z, out, dv);
+    }
+}
+
+/* One value head of one part. */
+static void run_head(void *context, const struct mx_part *part, uint32_t head)
+{
+    const struct rule *rule = context;
+    const size_t size = (size_t)rule->mixer->k_dim * rule->mixer->v_dim;
+    float *state = mx_recurrent_state(rule->layer, part) + head * size;
+    for (size_t t = 0; t < part->n; t += MX_DELTA_TOKENS)
+        run_tokens(rule, state, part->row + t, mx_min(part->n - t, MX_DELTA_TOKENS), head);
 }
 
 const float *mx_mix_delta(const struct mx_recurrent_run *layer)

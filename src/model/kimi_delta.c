@@ -3,6 +3,7 @@
  * exp(-exp(A) softplus(f + dt)), another one gates each head's normalized output. */
 #include <math.h>
 
+#include "base/checked.h"
 #include "model/recurrent.h"
 
 struct rule {
@@ -11,35 +12,54 @@ struct rule {
     size_t gates; /* of a row of mix[3]: the decays' products [inner], strengths [heads], two narrow products [dim] */
 };
 
-/* One head of one part. Its output replaces its gate in mix[2]. */
-static void run_head(void *context, const struct mx_part *part, uint32_t head)
+/* Up to MX_DELTA_TOKENS tokens of one head. Their outputs replace their gates in mix[2]. */
+static void run_tokens(const struct rule *rule, float *state, size_t begin, size_t n, uint32_t head)
 {
-    const struct rule *rule = context;
     const struct mx_recurrent_run *layer = rule->layer;
     const struct mx_recurrence_weights *weights = layer->weights;
     const struct mx_run *run = layer->run;
     const struct mx_workspace *workspace = run->workspace;
     const size_t dim = rule->dim, first = head * dim;
     const float *dt = weights->dt_bias + first;
-    float *state = mx_recurrent_state(layer, part) + first * dim;
-    float q[MX_RECURRENT_KEYS], k[MX_RECURRENT_KEYS], decay[MX_RECURRENT_KEYS], read[MX_RECURRENT_VALUES];
-    float scratch[MX_RECURRENT_KEYS];
-    for (size_t t = part->row; t < part->row + part->n; t++) {
-        const float *row = workspace->mix[1] + 3 * t * rule->inner + first, *v = row + 2 * rule->inner;
-        const float *gates = workspace->mix[3] + t * rule->gates;
-        float *z = workspace->mix[2] + t * rule->inner + first;
+    float q[MX_DELTA_TOKENS * MX_RECURRENT_KEYS], k[MX_DELTA_TOKENS * MX_RECURRENT_KEYS];
+    float decays[MX_DELTA_TOKENS * MX_RECURRENT_KEYS], read[MX_DELTA_TOKENS * MX_RECURRENT_VALUES];
+    float strength[MX_DELTA_TOKENS], scratch[MX_RECURRENT_KEYS];
+    const float *rows = workspace->mix[1] + 3 * begin * rule->inner + first;
+    for (size_t t = 0; t < n; t++) {
+        const float *row = rows + 3 * t * rule->inner, *gates = workspace->mix[3] + (begin + t) * rule->gates;
+        float *decay = decays + t * dim;
         for (size_t i = 0; i < dim; i++) decay[i] = gates[first + i] + dt[i];
         layer->kernels->softplus(decay, scratch, dim);
         run->kernels->scale(decay, weights->decay[head], dim);
         run->kernels->exp(decay, decay, dim);
-        const float strength = 1 / (1 + expf(-gates[rule->inner + head]));
-        mx_recurrent_unit(run->kernels, q, row, dim, 1 / sqrtf((float)dim));
-        mx_recurrent_unit(run->kernels, k, row + rule->inner, dim, 1);
-        layer->kernels->delta(read, state, q, k, v, decay, true, strength, dim, dim);
-        run->kernels->rmsnorm(read, read, weights->norm.weight, dim, (float)run->arch->norm_eps);
-        run->kernels->sigmoid(z, z, dim);
-        run->kernels->mul(z, read, dim);
+        strength[t] = 1 / (1 + expf(-gates[rule->inner + head]));
+        mx_recurrent_unit(run->kernels, q + t * dim, row, dim, 1 / sqrtf((float)dim));
+        mx_recurrent_unit(run->kernels, k + t * dim, row + rule->inner, dim, 1);
     }
+    const struct mx_delta_tokens tokens = {.q = q,
+                                           .k = k,
+                                           .v = rows + 2 * rule->inner,
+                                           .decay = decays,
+                                           .beta = strength,
+                                           .n = n,
+                                           .v_stride = 3 * rule->inner,
+                                           .per_row = true};
+    layer->kernels->delta(read, state, &tokens, dim, dim);
+    for (size_t t = 0; t < n; t++) {
+        float *z = workspace->mix[2] + (begin + t) * rule->inner + first, *out = read + t * dim;
+        run->kernels->rmsnorm(out, out, weights->norm.weight, dim, (float)run->arch->norm_eps);
+        run->kernels->sigmoid(z, z, dim);
+        run->kernels->mul(z, out, dim);
+    }
+}
+
+/* One head of one part. */
+static void run_head(void *context, const struct mx_part *part, uint32_t head)
+{
+    const struct rule *rule = context;
+    float *state = mx_recurrent_state(rule->layer, part) + head * rule->dim * rule->dim;
+    for (size_t t = 0; t < part->n; t += MX_DELTA_TOKENS)
+        run_tokens(rule, state, part->row + t, mx_min(part->n - t, MX_DELTA_TOKENS), head);
 }
 
 const float *mx_mix_kimi_delta(const struct mx_recurrent_run *layer)

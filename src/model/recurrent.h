@@ -11,6 +11,10 @@
 #include "kernels/recurrent.h"
 #include "model/block.h"
 
+/* Tokens that the delta rules take at a time: their queries, keys and outputs are on the stack, and the columns of a
+ * state that they change one after the other stay in the first-level cache. */
+enum { MX_DELTA_TOKENS = 8 };
+
 /* What a kind keeps in workspace->mix, floats per token; the widest input of its products. */
 struct mx_recurrent_widths {
     size_t of[4], cols;

@@ -50,8 +50,9 @@ static void outer_products_at(enum mx_cpu_level level, int rule, size_t dk, size
             kernels->linear(out, state, q, k, v, decay[0], dk, dv);
             scalar->linear(plain, plain_state, q, k, v, decay[0], dk, dv);
         } else {
-            kernels->delta(out, state, q, k, v, decay, rule == 2, beta, dk, dv);
-            scalar->delta(plain, plain_state, q, k, v, decay, rule == 2, beta, dk, dv);
+            const struct mx_delta_tokens in = {q, k, v, decay, &beta, 1, dv, rule == 2};
+            kernels->delta(out, state, &in, dk, dv);
+            scalar->delta(plain, plain_state, &in, dk, dv);
         }
         for (size_t j = 0; j < dv; j++) {
             double recalled = 0, sum = 0;
@@ -72,6 +73,42 @@ static void outer_products_at(enum mx_cpu_level level, int rule, size_t dk, size
         assert_memory_equal(state, plain_state, dk * dv * sizeof *state);
         assert_true(out[dv] == 77);
     }
+}
+
+/* Tokens of one call, which step further than they are long, give the bits that they give one by one. */
+static void delta_at(enum mx_cpu_level level, bool per_row, size_t dk, size_t dv)
+{
+    enum { APART = 3 };
+    static float q[TOKENS * MOST], k[TOKENS * MOST], v[TOKENS * (MOST + APART)], decay[TOKENS * MOST], beta[TOKENS],
+        out[TOKENS * MOST + 1], one[MOST], state[MOST * MOST], same[MOST * MOST];
+    uint64_t seed = dk * 1000 + dv;
+    fill(state, dk * dv, &seed);
+    memcpy(same, state, sizeof same);
+    fill(q, TOKENS * dk, &seed);
+    fill(k, TOKENS * dk, &seed);
+    for (size_t i = 0; i < TOKENS * dk; i++) k[i] /= sqrtf((float)dk);
+    fill(v, TOKENS * (dv + APART), &seed);
+    for (size_t i = 0; i < TOKENS * dk; i++) decay[i] = 0.6f + 0.39f * fabsf(noise(&seed));
+    for (size_t t = 0; t < TOKENS; t++) beta[t] = fabsf(noise(&seed));
+    out[TOKENS * dv] = 77;
+    const struct mx_recurrent_kernels *kernels = mx_recurrent_kernels(level);
+    kernels->delta(out, state, &(struct mx_delta_tokens){q, k, v, decay, beta, TOKENS, dv + APART, per_row}, dk, dv);
+    for (size_t t = 0; t < TOKENS; t++) {
+        const float *own = decay + (per_row ? t * dk : t);
+        const struct mx_delta_tokens in = {q + t * dk, k + t * dk, v + t * (dv + APART), own, beta + t, 1, 0, per_row};
+        kernels->delta(one, same, &in, dk, dv);
+        assert_memory_equal(out + t * dv, one, dv * sizeof *one);
+    }
+    assert_memory_equal(state, same, dk * dv * sizeof *state);
+    assert_true(out[TOKENS * dv] == 77);
+}
+
+static void delta_of_several(void **state)
+{
+    (void)state;
+    for (enum mx_cpu_level level = MX_CPU_SCALAR; level <= mx_cpu_detect(); level++)
+        for (size_t i = 0; i < sizeof sizes / sizeof *sizes; i++)
+            for (int per_row = 0; per_row < 2; per_row++) delta_at(level, per_row, sizes[i][0], sizes[i][1]);
 }
 
 static void outer_products(void **state)
@@ -258,9 +295,9 @@ static void weighted_averages(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(outer_products),      cmocka_unit_test(convolutions), cmocka_unit_test(scans),
-        cmocka_unit_test(narrow_convolutions), cmocka_unit_test(softpluses),   cmocka_unit_test(gated_units),
-        cmocka_unit_test(weighted_averages),
+        cmocka_unit_test(outer_products), cmocka_unit_test(delta_of_several),    cmocka_unit_test(convolutions),
+        cmocka_unit_test(scans),          cmocka_unit_test(narrow_convolutions), cmocka_unit_test(softpluses),
+        cmocka_unit_test(gated_units),    cmocka_unit_test(weighted_averages),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
