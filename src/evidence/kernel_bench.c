@@ -1,11 +1,11 @@
-/* The benchmark of the attention kernel; one mode's passes are cache/bench.h. */
+/* The benchmark of the attention kernel; one mode's passes are evidence/attention_bench.h. */
 #include "evidence/kernel_bench.h"
 
 #include <stdlib.h>
 
 #include "base/machine.h"
 #include "base/units.h"
-#include "cache/bench.h"
+#include "evidence/attention_bench.h"
 #include "evidence/bandwidth.h"
 #include "evidence/median.h"
 

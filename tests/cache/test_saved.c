@@ -3,9 +3,9 @@
 
 #include "base/file.h"
 #include "base/random.h"
-#include "cache/bench.h"
 #include "cache/internal.h"
 #include "cache/models.h"
+#include "evidence/attention_bench.h"
 
 #include <xxhash.h>
 

@@ -8,6 +8,7 @@
 #include "evidence/passkey.h"
 #include "evidence/perplexity.h"
 #include "evidence/retrieval.h"
+#include "kernels/kv_kernels.h"
 #include "records/grade.h"
 #include "records/record.h"
 
@@ -477,6 +478,55 @@ static void test_goes_on(void **state)
     free(ids);
 }
 
+static void (*encode_right)(uint8_t *codes, uint16_t *scales, const float *x, uint32_t dim, enum mx_scale_rule rule);
+static uint16_t wrong_by; /* added to each scale, an fp16 number */
+
+static void encode_wrong(uint8_t *codes, uint16_t *scales, const float *x, uint32_t dim, enum mx_scale_rule rule)
+{
+    encode_right(codes, scales, x, dim, rule);
+    for (int i = 0; i < MX_BLOCK; i++) scales[i] = wrong_by == 0x7e00 ? wrong_by : (uint16_t)(scales[i] + wrong_by);
+}
+
+/* The gate: int8 passes, int8 whose keys have scales twice too large fails, and one whose keys are no numbers never
+ * gets so far. */
+static void test_gate(void **state)
+{
+    (void)state;
+    static const struct {
+        uint16_t wrong_by;
+        enum mx_grade grade;
+    } cases[] = {{0, MX_GRADE_NEAR_LOSSLESS}, {0x0400, MX_GRADE_FAILED}, {0x7e00, MX_GRADE_FAILED}};
+    struct mx_error err;
+    struct mx_session *session;
+    size_t count;
+    int32_t *ids = ids_of_file("tests/data/trained/val.tokens", &count);
+    const struct mx_session_options open = {.cpu = mx_cpu_detect()};
+    assert_ok(mx_session_open(&session, "models/demo-llama-7m", &open, NULL, &err));
+    struct mx_kv_kernels *table = (struct mx_kv_kernels *)mx_kv_kernels(open.cpu); /* for all who run in this process */
+    struct mx_kv_options kv = mx_kv_options_default();
+    kv.mode = MX_MODE_INT8;
+    encode_right = table->k[MX_REPR_INT8].encode;
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        const struct mx_compare_options options = {
+            .windows = {.tokens = ids, .count = count, .length = 256, .limit = 4}, .modes = &kv, .count = 1};
+        struct mx_comparison result;
+        double reference;
+        wrong_by = cases[i].wrong_by;
+        table->k[MX_REPR_INT8].encode = encode_wrong;
+        const mx_status status = mx_compare_run(session, &options, NULL, &result, &reference, &err);
+        table->k[MX_REPR_INT8].encode = encode_right;
+        const struct mx_quality quality = {.measured = true,
+                                           .perplexity_change = result.perplexity_change,
+                                           .kl_mean = result.kl_mean,
+                                           .top1 = result.top1};
+        if (wrong_by == 0x7e00 && status != MX_OK) continue;
+        assert_ok(status);
+        assert_int_equal(mx_grade_of(&quality), cases[i].grade);
+    }
+    free(ids);
+    mx_session_close(session);
+}
+
 /* The bundled model finds what is hidden; asked of the same prompts, fp16 and the modes are counted alike. */
 static void test_retrieval(void **state)
 {
@@ -533,6 +583,7 @@ int main(void)
         cmocka_unit_test(test_bench),      cmocka_unit_test(test_passkey_file),
         cmocka_unit_test(test_greedy),     cmocka_unit_test(test_haystacks),
         cmocka_unit_test(test_retrieval),  cmocka_unit_test(test_goes_on),
+        cmocka_unit_test(test_gate),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

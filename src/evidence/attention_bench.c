@@ -1,5 +1,5 @@
-/* bench.h. The model is made by hand: `layers` equal layers of full attention. */
-#include "cache/bench.h"
+/* attention_bench.h. The model is made by hand: `layers` equal layers of full attention. */
+#include "evidence/attention_bench.h"
 
 #include <math.h>
 #include <stdlib.h>

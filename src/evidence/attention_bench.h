@@ -1,7 +1,7 @@
 /* Timing attention alone: one decode step of a model that is nothing but attention layers, on a cache of noise.
  * Open one bench per mode, run them in turn (so that a machine's moods meet all alike), compare. Not thread-safe. */
-#ifndef MX_CACHE_BENCH_H
-#define MX_CACHE_BENCH_H
+#ifndef MX_EVIDENCE_ATTENTION_BENCH_H
+#define MX_EVIDENCE_ATTENTION_BENCH_H
 
 #include "base/pool.h"
 #include "cache/mode.h"
