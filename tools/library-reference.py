@@ -53,7 +53,7 @@ def step3p5():
         moe_intermediate_size=16, n_routed_experts=8, num_experts_per_tok=2, share_expert_dim=16,
         moe_router_scaling_factor=3.0, swiglu_limits=[0, 0, 0, 0.3], swiglu_limits_shared=[0, 0, 0, 0.4],
         rope_theta=[5e6, 1e4, 1e4, 5e6], partial_rotary_factors=[0.5, 1.0, 1.0, 0.5])
-    vision = dict(hidden_size=16, num_hidden_layers=1, num_attention_heads=2, image_size=28, patch_size=14, mlp_ratio=1)
+    vision = dict(hidden_size=16, num_hidden_layers=1, num_attention_heads=2, image_size=28, patch_size=14, mlp_ratio=1.0)
     config = transformers.models.step3p7.configuration_step3p7.Step3p7Config(text_config=text, vision_config=vision)
     return transformers.models.step3p7.modeling_step3p7.Step3p7ForConditionalGeneration, config
 

@@ -218,7 +218,7 @@ static const struct activation_name activation_names[] = {
     {"gelu_new", MX_ACTIVATION_GELU_TANH},  {"gelu_pytorch_tanh", MX_ACTIVATION_GELU_TANH},
     {"gelu_fast", MX_ACTIVATION_GELU_TANH}, {"gelu_accurate", MX_ACTIVATION_GELU_TANH},
     {"relu", MX_ACTIVATION_RELU},           {"relu2", MX_ACTIVATION_RELU2},
-    {"xielu", MX_ACTIVATION_XIELU},
+    {"xielu", MX_ACTIVATION_XIELU},         {"gegelu", MX_ACTIVATION_SWIGLU_CLAMPED},
 };
 
 static void read_activation(struct mx_build *build)
@@ -226,6 +226,7 @@ static void read_activation(struct mx_build *build)
     struct mx_arch *arch = build->arch;
     char name[64];
     arch->activation = build->family->activation;
+    arch->activation_limit = mx_config_number(build->config, "swiglu_limit|gegelu_limit", 1e-6, 1e6, 7);
     if (!cJSON_IsString(mx_config_find(build->config, MX_FIELD_ACTIVATION))) return;
     if (!mx_config_text(build->config, MX_FIELD_ACTIVATION, name, sizeof name)) return;
     for (size_t i = 0; i < sizeof activation_names / sizeof *activation_names; i++) {
@@ -237,11 +238,19 @@ static void read_activation(struct mx_build *build)
     mx_arch_refuse(arch, "the engine has no activation \"%s\"", name);
 }
 
+/* Where the type leaves no choice, a field that says the same has been read; one that says otherwise is told. */
+static bool fact(struct mx_config *config, const char *spellings, bool value)
+{
+    const cJSON *said = mx_config_find(config, spellings);
+    if (cJSON_IsBool(said) && cJSON_IsTrue(said) == value) mx_config_mark(config, said);
+    return value;
+}
+
 static bool answer(struct mx_config *config, enum mx_answer answer, const char *spellings)
 {
     switch (answer) {
-    case MX_NO: return false;
-    case MX_YES: return true;
+    case MX_NO: return fact(config, spellings, false);
+    case MX_YES: return fact(config, spellings, true);
     case MX_ASK_NO: return mx_config_flag(config, spellings, false);
     case MX_ASK_YES: return mx_config_flag(config, spellings, true);
     }
@@ -346,6 +355,23 @@ static void drop_wide_windows(struct mx_arch *arch)
         own->kind = MX_ATTENTION_FULL;
         own->window = 0;
     }
+}
+
+void mx_build_mute(struct mx_build *build, const cJSON *token)
+{
+    struct mx_arch *arch = build->arch;
+    const uint32_t id =
+        mx_config_item(build->config, token, token->string ? token->string : "dummy_token_indices", 0, arch->vocab - 1);
+    const size_t step = 64;
+    if (arch->muted_count % step == 0) {
+        uint32_t *grown = realloc(arch->muted, (arch->muted_count + step) * sizeof *grown);
+        if (!grown) {
+            mx_config_fail(build->config, "no memory for the tokens that are never written");
+            return;
+        }
+        arch->muted = grown;
+    }
+    arch->muted[arch->muted_count++] = id;
 }
 
 /* ---- what nobody read ---- */
@@ -492,6 +518,7 @@ mx_status mx_arch_open(struct mx_arch *arch, const char *path, struct mx_error *
 void mx_arch_free(struct mx_arch *arch)
 {
     free(arch->layers);
+    free(arch->muted);
     for (uint32_t i = 0; i < arch->unread_count; i++) free(arch->unread[i]);
     free(arch->unread);
     *arch = (struct mx_arch){0};

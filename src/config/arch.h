@@ -111,10 +111,11 @@ static inline bool mx_rope_by_length(const struct mx_rope *rope)
 
 enum mx_qk_norm {
     MX_QK_NORM_NONE,
-    MX_QK_NORM_HEAD, /* over each head, one weight [head_dim] (Qwen3) */
-    MX_QK_NORM_ALL,  /* over all heads together, weight [heads * head_dim] (OLMo 2) */
-    MX_QK_NORM_EACH, /* over each head, with weights of its own: [heads, head_dim] (Cohere, StableLM) */
-    MX_QK_NORM_UNIT, /* RMS over each head of the layers that rotate, without weights (Llama 4) */
+    MX_QK_NORM_HEAD,  /* over each head, one weight [head_dim] (Qwen3) */
+    MX_QK_NORM_ALL,   /* over all heads together, weight [heads * head_dim] (OLMo 2) */
+    MX_QK_NORM_EACH,  /* over each head, with weights of its own: [heads, head_dim] (Cohere, StableLM) */
+    MX_QK_NORM_LAYER, /* layer norm over each head, whatever the model's norm, with weights and biases of its own */
+    MX_QK_NORM_UNIT,  /* RMS over each head of the layers that rotate, without weights (Llama 4) */
 };
 
 /* Positions that are not rotary. Rotary ones are described per layer. */
@@ -183,8 +184,9 @@ struct mx_arch {
     struct mx_experts experts; /* count 0: dense */
     enum mx_activation activation;
     enum mx_norm norm;
-    bool gated;     /* act(gate) * up, then down; otherwise down(act(up)) */
-    bool norm_bias; /* layer norms have one, as a rule (not in Cohere, DBRX) */
+    double activation_limit; /* SWIGLU_CLAMPED: gate at most this, up within it on either side */
+    bool gated;              /* act(gate) * up, then down; otherwise down(act(up)) */
+    bool norm_bias;          /* layer norms have one, as a rule (not in Cohere, DBRX) */
     double norm_eps;
     double norm_offset; /* added to each stored norm weight (1 for Gemma) */
     enum mx_qk_norm qk_norm;
@@ -203,6 +205,7 @@ struct mx_arch {
     bool residual_weights;    /* a weight per element for each residual (Doge) */
     bool layer_scalar;        /* a learned factor per layer (Gemma 4) */
     bool expert_norms;        /* norms and scales of their own around experts and dense part (Gemma 4) */
+    uint32_t image_rows;      /* of the embedding behind those of the vocabulary: for images (Mllama) */
     uint32_t embedding_width; /* narrower than hidden, with a projection on either side (OPT-350m); 0: hidden */
     uint32_t streams;         /* of the residual, mixed by AltUp (Gemma 3n); 0: one, plainly */
     uint32_t laurel_rank;     /* of the low-rank path beside the residual (Gemma 3n) */
@@ -225,6 +228,9 @@ struct mx_arch {
     double embedding_scale, residual_scale, logit_scale; /* 1 as a rule */
     /* Of attention's output, of a dense feed-forward's gate before its activation, of its output (Falcon-H1); 1. */
     double attention_out_scale, gate_scale, down_scale;
+
+    uint32_t *muted; /* [muted_count] tokens that the model never writes: their logits are the least there is. Owned */
+    uint32_t muted_count;
 
     const struct mx_names *names; /* static; NULL where no names are known, and then not `runnable` */
 };

@@ -39,6 +39,9 @@ enum mx_recurrence_kind mx_build_recurrence(const struct mx_build *build);
 /* experts.c: which layers have experts, how many, how wide. */
 void mx_build_experts(struct mx_build *build);
 
+/* arch.c: a token that the model never writes. */
+void mx_build_mute(struct mx_build *build, const cJSON *token);
+
 /* rope.c */
 void mx_build_rope(struct mx_build *build);
 /* Reads one set of parameters: `prefix` is a path of the config ("rope_parameters.full_attention"), `dims` the

@@ -50,14 +50,14 @@ static mx_status add_tensor(void *context, const struct mx_tensor_spec *spec)
     const uint64_t all = spec->count ? spec->count : 1, used = spec->used ? spec->used : all;
     uint64_t total, read;
     if (__builtin_mul_overflow(all, one, &total) || __builtin_mul_overflow(used, one, &read) ||
-        __builtin_add_overflow(count->read, read, &count->read) ||
+        __builtin_add_overflow(count->read, spec->idle ? 0 : read, &count->read) ||
         __builtin_add_overflow(count->total, total, &total)) { /* no model: the sizes of a hostile file */
         count->overflows = true;
         return MX_OK;
     }
     if (spec->repeated) return MX_OK;
     count->total = total;
-    count->active += read;
+    count->active += spec->idle ? 0 : read;
     if (spec->role == MX_ROLE_EMBEDDING) count->embedding = one;
     return MX_OK;
 }

@@ -80,7 +80,7 @@ static const struct wrapper wrappers[] = {
     {"llava_next_video", "llama"},
     {"llava_onevision", "qwen2"},
     {"mistral3", "mistral"},
-    {"mllama", "mllama_text_model", .mixes = "some of its layers attend to an image"},
+    {"mllama", "mllama_text_model"},
     {"ovis2", "qwen2"},
     {"paligemma", "gemma", .mixes = "a prefix is attended in both directions"},
     {"perception_lm", "llama"},

@@ -214,7 +214,8 @@ struct mx_layer {
     enum mx_block_shape block;
     struct mx_joint joints[2]; /* of MX_BLOCK_NORMED: the mixer's, the feed-forward's */
     bool no_input_norm;        /* the mixer's input is normalized already (ModernBERT's first layer) */
-    bool linear_mixer;         /* one matrix [hidden, hidden] in attention's place (Nemotron-NAS) */
+    bool cross;          /* the layer attends to what an encoder made of an image: a text alone passes it by (Mllama) */
+    bool linear_mixer;   /* one matrix [hidden, hidden] in attention's place (Nemotron-NAS) */
     bool shares_weights; /* attention and feed-forward are those of an earlier layer (Zamba), number `weights_of` */
     uint32_t weights_of;
     bool input_norm; /* the layer normalizes its input once more (RWKV's first) */

@@ -45,6 +45,15 @@ enum mx_mlx_sums mx_names_mlx_sums(const struct mx_names *names)
     return names ? names->mlx_sums : MX_MLX_SUMS_NONE;
 }
 
+bool mx_names_are_idle(const struct mx_names *names, const char *tensor)
+{
+    for (; names; names = names->base) {
+        for (size_t i = 0; i < MX_NAMES_IDLE && names->idle[i]; i++)
+            if (strstr(tensor, names->idle[i])) return true;
+    }
+    return false;
+}
+
 /* The index-th of the alternatives, which are separated by '|'; false: there are no more. */
 static bool alternative(const char *names, unsigned index, char out[MX_NAME_SIZE])
 {

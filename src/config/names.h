@@ -35,7 +35,7 @@ enum mx_blocks {
     MX_BLOCKS_K_HEADS,  /* one per key head of the delta rule (Qwen3-Next) */
 };
 
-enum { MX_FUSION_PARTS = 6, MX_NAMES_FUSIONS = 6, MX_NAME_SIZE = 256 };
+enum { MX_FUSION_PARTS = 6, MX_NAMES_FUSIONS = 6, MX_NAMES_IDLE = 4, MX_NAME_SIZE = 256 };
 
 struct mx_fusion {
     const char *name; /* NULL: none */
@@ -61,6 +61,8 @@ struct mx_names {
     enum mx_mlx_sums mlx_sums;
     const char *of[MX_ROLE_COUNT]; /* "": this family has none, whatever the base says */
     struct mx_fusion fused[MX_NAMES_FUSIONS];
+    const char *idle[MX_NAMES_IDLE]; /* parts of the names of tensors for images or sound, which text never reads, in
+                                        checkpoints that hold them beside the text model's */
 };
 
 extern const struct mx_names mx_names_llama; /* names/common.c: the base of most */
@@ -106,6 +108,9 @@ void mx_name_expert(char out[MX_NAME_SIZE], const char *module, uint32_t expert)
 /* `module` with the index-th word (from 0) in place of its braces; false: there are no more. Without braces it is its
  * own only part. */
 bool mx_name_part(char out[MX_NAME_SIZE], const char *module, unsigned index);
+
+/* Whether a tensor serves images or sound alone. */
+bool mx_names_are_idle(const struct mx_names *names, const char *tensor);
 
 /* That of a row or of the one that it is based on. */
 enum mx_mlx_sums mx_names_mlx_sums(const struct mx_names *names);

@@ -55,6 +55,7 @@ static const char *lacks_qk_norm(enum mx_qk_norm norm)
     case MX_QK_NORM_HEAD:
     case MX_QK_NORM_ALL:
     case MX_QK_NORM_EACH:
+    case MX_QK_NORM_LAYER:
     case MX_QK_NORM_UNIT: return NULL;
     }
     return "norm of that kind on queries and keys";

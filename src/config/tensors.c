@@ -7,6 +7,7 @@ struct walk {
     void *context;
     mx_status status;
     int32_t layer;
+    bool idle;     /* a text passes the layer by */
     bool repeated; /* what follows is that of an earlier layer */
 };
 
@@ -15,6 +16,7 @@ static void emit(struct walk *walk, struct mx_tensor_spec spec)
     if (walk->status != MX_OK) return;
     spec.layer = walk->layer;
     spec.repeated = walk->repeated;
+    spec.idle = walk->idle;
     walk->status = walk->visit(walk->context, &spec);
 }
 
@@ -71,6 +73,7 @@ static void head_norm(struct walk *walk, enum mx_role role, uint32_t heads, uint
     case MX_QK_NORM_HEAD: norm_with(walk, role, dim, walk->arch->qk_norm_bias); break;
     case MX_QK_NORM_ALL:
     case MX_QK_NORM_EACH: norm_with(walk, role, (uint64_t)heads * dim, walk->arch->qk_norm_bias); break;
+    case MX_QK_NORM_LAYER: norm_with(walk, role, (uint64_t)heads * dim, true); break;
     }
 }
 
@@ -448,10 +451,34 @@ static void layer_extras(struct walk *walk)
     }
 }
 
+/* Attention to an image, each part let in by a gate. */
+static void cross_layer(struct walk *walk, const struct mx_layer *own)
+{
+    const struct mx_attention *attention = &own->attention;
+    const uint64_t hidden = walk->arch->hidden, q = (uint64_t)attention->heads * attention->k_dim;
+    const uint64_t kv = (uint64_t)attention->kv_heads * attention->k_dim;
+    norm(walk, MX_ROLE_MIXER_NORM);
+    norm(walk, MX_ROLE_FFN_NORM);
+    matrix(walk, MX_ROLE_CROSS_Q, q, hidden, false);
+    matrix(walk, MX_ROLE_CROSS_K, kv, hidden, false);
+    matrix(walk, MX_ROLE_CROSS_V, kv, hidden, false);
+    matrix(walk, MX_ROLE_CROSS_O, hidden, q, false);
+    inner_norm(walk, MX_ROLE_CROSS_Q_NORM, attention->k_dim);
+    inner_norm(walk, MX_ROLE_CROSS_K_NORM, attention->k_dim);
+    floats(walk, MX_ROLE_CROSS_GATE, 1, 1, false);
+    floats(walk, MX_ROLE_CROSS_FFN_GATE, 1, 1, false);
+    dense(walk, &own->feed_forward, own->feed_forward.width);
+}
+
 static void layer(struct walk *walk, uint32_t index)
 {
     const struct mx_layer *own = &walk->arch->layers[index];
     walk->layer = (int32_t)index;
+    walk->idle = own->cross;
+    if (own->cross) {
+        cross_layer(walk, own);
+        return;
+    }
     layer_norms(walk, own);
     if (mx_layer_attends(own)) attention(walk, own);
     recurrence(walk, &own->recurrence);
@@ -467,7 +494,7 @@ static void beginning(struct walk *walk)
     const struct mx_arch *arch = walk->arch;
     const uint64_t hidden = arch->hidden, width = arch->embedding_width ? arch->embedding_width : hidden;
     const uint64_t inputs = (uint64_t)arch->layer_count * arch->layer_input_width;
-    matrix(walk, MX_ROLE_EMBEDDING, arch->vocab, width, false);
+    matrix(walk, MX_ROLE_EMBEDDING, (uint64_t)arch->vocab + arch->image_rows, width, false);
     if (arch->embedding_width) matrix(walk, MX_ROLE_EMBEDDING_IN, hidden, width, false);
     if (arch->embedding_norm) norm(walk, MX_ROLE_EMBEDDING_NORM);
     if (arch->positions == MX_POSITIONS_LEARNED) matrix(walk, MX_ROLE_POSITIONS, arch->position_rows, hidden, false);
@@ -504,6 +531,7 @@ mx_status mx_tensors_each(const struct mx_arch *arch, mx_tensor_visit *visit, vo
     beginning(&walk);
     for (uint32_t i = 0; i < arch->layer_count && walk.status == MX_OK; i++) layer(&walk, i);
     walk.layer = -1;
+    walk.idle = false;
     end(&walk);
     return walk.status;
 }

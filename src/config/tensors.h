@@ -51,6 +51,14 @@ enum mx_role {
     MX_ROLE_LAUREL_NORM,
 
     /* Attention. */
+    MX_ROLE_CROSS_Q, /* of a layer that attends to an image: not read for text */
+    MX_ROLE_CROSS_K,
+    MX_ROLE_CROSS_V,
+    MX_ROLE_CROSS_O,
+    MX_ROLE_CROSS_Q_NORM,
+    MX_ROLE_CROSS_K_NORM,
+    MX_ROLE_CROSS_GATE,
+    MX_ROLE_CROSS_FFN_GATE,
     MX_ROLE_Q,
     MX_ROLE_K,
     MX_ROLE_V,
@@ -201,6 +209,7 @@ struct mx_tensor_spec {
     uint64_t rows, cols; /* of one; cols 1 for what is a vector */
     bool bias;           /* beside it, rows numbers (for each of `count`) */
     bool offset;         /* a norm's weight is what is stored and mx_arch.norm_offset */
+    bool idle;           /* of a layer that a text alone passes by: counted and named, but not read */
     bool repeated;       /* a layer with shares_weights uses the tensor of an earlier layer: there is none of its own */
 };
 

@@ -294,6 +294,7 @@ static const char *const other_parts[] = {
     "visual_config",
     "audio_config",
     "speech_config",
+    "speech_lora",
     "talker_config",
     "token2wav_config",
     "code2wav_config",

@@ -36,6 +36,9 @@ static void norm_head(const struct heads *job, const struct mx_norm_weights *nor
         mx_norm_row(run, &own, one, one, dim);
         break;
     }
+    case MX_QK_NORM_LAYER: /* the reference's epsilon, whatever norm_eps says */
+        run->kernels->layernorm(one, one, norm->weight + head * dim, norm->bias + head * dim, dim, 1e-5f);
+        break;
     }
 }
 

@@ -1,4 +1,5 @@
 /* The forward pass: one loop over layers that reads the description. */
+#include <float.h>
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -174,6 +175,7 @@ static void run_layer(struct mx_run *run, uint32_t index)
 {
     const struct mx_arch *arch = run->arch;
     struct mx_workspace *workspace = run->workspace;
+    if (arch->layers[index].cross) return;
     if (arch->streams) mx_streams_predict(run, index);
     run_parts(run, index);
     if (arch->streams) {
@@ -240,6 +242,16 @@ static void finish_piece(void *context, size_t first, size_t last)
         job->run->kernels->tanh(logits, logits, count);
         job->run->kernels->scale(logits, (float)arch->logit_softcap, count);
     }
+    for (uint32_t i = 0; i < arch->muted_count; i++) {
+        for (size_t row = 0; row < count; row += arch->vocab) logits[row + arch->muted[i]] = -FLT_MAX;
+    }
+}
+
+/* What a model does to its logits. */
+static bool has_finish(const struct mx_arch *arch)
+{
+    return arch->logit_scale != 1 || arch->logit_softcap > 0 || arch->head_unit == MX_HEAD_UNIT_ROWS ||
+           arch->muted_count;
 }
 
 /* A dense layer, its activation and a norm between the final norm and the output matrix (ModernBERT). */
@@ -267,7 +279,7 @@ static void make_logits(struct mx_run *run, size_t count)
     }
     const struct mx_matmul_job job = {&head->matrix, head->bias, workspace->logits, head->matrix.rows, false};
     mx_matmul_many(&workspace->machine, &job, 1, workspace->normed, run->arch->hidden, count);
-    if (run->arch->logit_scale != 1 || run->arch->logit_softcap > 0 || run->arch->head_unit == MX_HEAD_UNIT_ROWS) {
+    if (has_finish(run->arch)) {
         struct finish finish = {run, workspace->logits};
         mx_rows(run->pool, count, finish_piece, &finish);
     }

@@ -105,6 +105,7 @@ void mx_xielu_rows(const struct mx_run *run, const float *const parameters[4], f
 struct activate_rows {
     const struct mx_dense_kernels *kernels;
     enum mx_activation activation;
+    float limit;
     float *out;
     const float *gate, *up;
     size_t width;
@@ -124,21 +125,21 @@ static void activate(const struct mx_dense_kernels *kernels, enum mx_activation 
     }
 }
 
-/* gpt-oss: gate at most 7, up within 7; gate sigmoid(1.702 gate) (up + 1). */
-static void swiglu_clamped(const struct mx_dense_kernels *kernels, float *out, const float *gate, const float *up,
-                           size_t n)
+/* Gate at most `limit`, up within it; gate sigmoid(1.702 gate) (up + 1). */
+static void swiglu_clamped(const struct mx_dense_kernels *kernels, float limit, float *out, const float *gate,
+                           const float *up, size_t n)
 {
     enum { TILE = 256 };
     float clamped[TILE] = {0}, scaled[TILE];
     for (size_t first = 0; first < n; first += TILE) {
         const size_t count = n - first < TILE ? n - first : TILE;
         for (size_t i = 0; i < count; i++) {
-            clamped[i] = fminf(gate[first + i], 7);
+            clamped[i] = fminf(gate[first + i], limit);
             scaled[i] = 1.702f * clamped[i];
         }
         kernels->sigmoid(scaled, scaled, count);
         for (size_t i = 0; i < count; i++)
-            out[first + i] = clamped[i] * scaled[i] * (fminf(fmaxf(up[first + i], -7), 7) + 1);
+            out[first + i] = clamped[i] * scaled[i] * (fminf(fmaxf(up[first + i], -limit), limit) + 1);
     }
 }
 
@@ -150,7 +151,7 @@ static void activate_piece(void *context, size_t first, size_t last)
     if (!job->gate) {
         activate(job->kernels, job->activation, out, job->up + start, count);
     } else if (job->activation == MX_ACTIVATION_SWIGLU_CLAMPED) {
-        swiglu_clamped(job->kernels, out, job->gate + start, job->up + start, count);
+        swiglu_clamped(job->kernels, job->limit, out, job->gate + start, job->up + start, count);
     } else if (job->activation == MX_ACTIVATION_SILU) {
         job->kernels->swiglu(out, job->gate + start, job->up + start, count);
     } else {
@@ -161,7 +162,8 @@ static void activate_piece(void *context, size_t first, size_t last)
 
 void mx_activate_rows(const struct mx_run *run, float *out, const float *gate, const float *up, size_t n, size_t width)
 {
-    struct activate_rows job = {run->kernels, run->arch->activation, out, gate, up, width};
+    struct activate_rows job = {run->kernels, run->arch->activation, (float)run->arch->activation_limit, out, gate, up,
+                                width};
     mx_rows(run->pool, n, activate_piece, &job);
 }
 

@@ -192,6 +192,7 @@ static mx_status read_tensor(void *context, const struct mx_tensor_spec *spec)
         spec->layer < 0 ? (unsigned char *)loader->weights : (unsigned char *)&loader->weights->layers[spec->layer];
     struct mx_found found;
     MX_TRY(report(loader, spec));
+    if (spec->idle) return mx_reader_pass_by(&loader->reader, spec);
     if (place.kind == MX_SLOT_NONE || (spec->count > 0) != (place.kind == MX_SLOT_EXPERT || place.kind == MX_SLOT_EACH))
         return mx_fail(loader->reader.err, MX_ERR_UNSUPPORTED, "the engine has no block for the tensor \"%s\"",
                        mx_role_name(spec->role));
@@ -359,7 +360,7 @@ static mx_status check_leftovers(struct mx_reader *reader, size_t *skipped)
     for (size_t i = 0; i < mx_checkpoint_tensor_count(reader->checkpoint); i++) {
         const struct mx_tensor *tensor = mx_checkpoint_tensor(reader->checkpoint, i);
         if (is_used(reader, tensor->name) || is_harmless(reader, tensor)) continue;
-        if (is_other_part(reader, tensor->name)) {
+        if (is_other_part(reader, tensor->name) || mx_names_are_idle(reader->arch->names, tensor->name)) {
             ++*skipped;
             continue;
         }

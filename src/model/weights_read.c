@@ -89,6 +89,13 @@ mx_status mx_reader_find(struct mx_reader *reader, const struct mx_tensor_spec *
     return mx_checkpoint_missing(reader->checkpoint, first, reader->err);
 }
 
+mx_status mx_reader_pass_by(struct mx_reader *reader, const struct mx_tensor_spec *spec)
+{
+    struct mx_found found;
+    char first[MX_NAME_SIZE];
+    return look_for(reader, spec, &found, first) ? remember(reader, found.source.module) : MX_OK;
+}
+
 /* ---- matrices ---- */
 
 /* `count` rows from `first` on, each `step` stored rows behind the one before. */

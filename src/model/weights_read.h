@@ -25,6 +25,9 @@ struct mx_reader {
 /* Finds the tensor under one of its names. MX_ERR_FORMAT, naming the first, if it is under none. */
 mx_status mx_reader_find(struct mx_reader *reader, const struct mx_tensor_spec *spec, struct mx_found *found);
 
+/* Counts the tensor as the model's, if it is there, without reading it. */
+mx_status mx_reader_pass_by(struct mx_reader *reader, const struct mx_tensor_spec *spec);
+
 /* The matrix (of expert `index`, if there are several) and its bias. */
 mx_status mx_reader_linear(struct mx_reader *reader, struct mx_found *found, uint32_t index, struct mx_linear *out);
 

@@ -105,6 +105,15 @@ static void drop_empty_experts(cJSON *header, const struct mx_experts *experts)
     }
 }
 
+/* What is for images or sound alone, beside the text model. */
+static void drop_idle(cJSON *header, const struct mx_names *names)
+{
+    for (cJSON *tensor = header->child, *next; tensor; tensor = next) {
+        next = tensor->next;
+        if (mx_names_are_idle(names, tensor->string)) cJSON_Delete(cJSON_DetachItemViaPointer(header, tensor));
+    }
+}
+
 /* True if the engine runs the model of this folder, whose tensors then are those of the list. */
 static bool check_folder(const char *root, const char *folder, const char *config)
 {
@@ -118,6 +127,7 @@ static bool check_folder(const char *root, const char *folder, const char *confi
         snprintf(path, sizeof path, "%s/%s/model.safetensors", root, folder);
         check.header = read_header(path);
         drop_empty_experts(check.header, &check.arch.experts);
+        drop_idle(check.header, check.arch.names);
         check.rest = cJSON_Duplicate(check.header, true);
         assert_int_equal(mx_arch_parameters(&check.arch).total, header_elements(check.header));
         check.world = mx_names_world(&check.arch, exists, check.header);

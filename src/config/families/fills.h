@@ -88,6 +88,8 @@ void mx_fill_modernbert(struct mx_build *build);
 void mx_fill_openelm(struct mx_build *build);
 void mx_fill_phimoe(struct mx_build *build);
 void mx_fill_molmo(struct mx_build *build);
+void mx_fill_chameleon(struct mx_build *build);
+void mx_fill_phi3small(struct mx_build *build);
 void mx_fill_seed_oss(struct mx_build *build);
 void mx_fill_smollm3(struct mx_build *build);
 void mx_fill_solar_open(struct mx_build *build);

@@ -121,8 +121,9 @@ void mx_fill_mistral4(struct mx_build *build)
 void mx_fill_minicpm(struct mx_build *build)
 {
     mx_fill_minicpm3(build);
-    if (mx_config_object(build->config, "sparse_config"))
-        mx_arch_refuse(build->arch, "the engine has no sparse attention of MiniCPM 4");
+    if (mx_config_object(build->config, "sparse_config")) /* MiniCPM 4: attention is full while a text is short */
+        build->arch->text_limit =
+            mx_config_whole(build->config, "sparse_config.dense_len", 1, MX_ARCH_MAX_CONTEXT, 8192);
     if (build->arch->experts.count) mx_arch_refuse(build->arch, "the engine has no experts of MiniCPM");
 }
 

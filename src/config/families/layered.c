@@ -373,19 +373,26 @@ void mx_fill_minimax_m3(struct mx_build *build)
     arch->parameters_complete = false;
 }
 
-/* Cross-attention layers look at the image, and keep nothing of the text. */
+/* Keeps nothing of the text, and does nothing to it. */
+static void look_at_image(struct mx_layer *layer)
+{
+    layer->attention.kind = MX_ATTENTION_NONE;
+    layer->attention.cache_copies = 0;
+    layer->cross = true;
+}
+
+/* Some layers attend to the image alone. The embedding has rows for what stands for one. */
 void mx_fill_mllama(struct mx_build *build)
 {
     static const uint32_t usual[] = {3, 8, 13, 18, 23, 28, 33, 38};
     struct mx_arch *arch = build->arch;
     const cJSON *list = mx_config_list(build->config, "cross_attention_layers"), *item;
     for (size_t i = 0; !list && i < sizeof usual / sizeof *usual; i++)
-        if (usual[i] < arch->layer_count) arch->layers[usual[i]].attention.cache_copies = 0;
-    cJSON_ArrayForEach (item, list) {
-        const uint32_t index = mx_config_item(build->config, item, "cross_attention_layers", 0, arch->layer_count - 1);
-        arch->layers[index].attention.cache_copies = 0;
-    }
-    arch->parameters_complete = false;
+        if (usual[i] < arch->layer_count) look_at_image(&arch->layers[usual[i]]);
+    cJSON_ArrayForEach (item, list)
+        look_at_image(
+            &arch->layers[mx_config_item(build->config, item, "cross_attention_layers", 0, arch->layer_count - 1)]);
+    arch->image_rows = 8;
 }
 
 /* Older files name the bases of full and of windowed layers apart. */
@@ -462,6 +469,41 @@ void mx_fill_molmo(struct mx_build *build)
     struct mx_arch *arch = build->arch;
     for (uint32_t i = 0; i < arch->layer_count; i++) arch->layers[i].feed_forward.width /= 2;
     mx_config_flag(build->config, "tie_word_embeddings|weight_tying", false);
+}
+
+/* Tokens of images, which only images stand for, are never written. The 34B has its norms behind each part. */
+void mx_fill_chameleon(struct mx_build *build)
+{
+    const cJSON *map = mx_config_object(build->config, "vocabulary_map"), *token;
+    static const char image[] = "IMGIMG";
+    cJSON_ArrayForEach (token, map) {
+        mx_config_mark(build->config, token);
+        if (!strncmp(token->string, image, sizeof image - 1)) mx_build_mute(build, token);
+    }
+    if (mx_config_flag(build->config, "swin_norm", false)) mx_build_block(build, MX_BLOCK_POST);
+}
+
+/* Scores are not scaled by a root (muP). Every other layer or so attends to its newest blocks and to a few older ones,
+ * head by head, which is to everything as long as the text is no longer than the newest blocks. */
+void mx_fill_phi3small(struct mx_build *build)
+{
+    struct mx_config *config = build->config;
+    struct mx_arch *arch = build->arch;
+    const uint32_t block = mx_config_whole(config, "blocksparse_block_size", 1, MX_ARCH_MAX_CONTEXT, 64);
+    const uint32_t local = mx_config_whole(config, "blocksparse_num_local_blocks", 1, MX_ARCH_MAX_CONTEXT / 4096, 16);
+    const uint32_t dense = mx_config_whole(config, "dense_attention_every_n_layers", 0, MX_ARCH_MAX_LAYERS, 2);
+    const cJSON *tokens = mx_config_list(config, "dummy_token_indices"), *token;
+    if (dense != 1 && block < 4096) arch->text_limit = block * local;
+    if (mx_config_flag(config, "mup_use_scaling", true))
+        arch->attention_scale = mx_config_number(config, "mup_attn_multiplier", 1e-6, 1e6, 1) / build->head_dim;
+    arch->embedding_scale = mx_config_number(config, "mup_embedding_multiplier", 0, 1e6, 10);
+    if (arch->embedding_scale == 0) arch->embedding_scale = 1;
+    const double width = mx_config_number(config, "mup_width_multiplier", 0, 1e6, 8);
+    if (width > 0) arch->logit_scale = 1 / width;
+    arch->activation_limit = mx_config_number(config, "gegelu_limit", 1e-6, 1e6, 20);
+    cJSON_ArrayForEach (token, tokens) mx_build_mute(build, token);
+    const double stretch = mx_config_number(config, "rope_position_scale", 1e-6, 1e6, 1);
+    if (stretch != 1) mx_arch_refuse(arch, "the engine has no positions of that scale");
 }
 
 void mx_fill_seed_oss(struct mx_build *build)

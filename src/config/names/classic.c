@@ -38,6 +38,25 @@ const struct mx_names mx_names_phi3 = {
         },
 };
 
+/* The half that is activated and the other alternate row by row. */
+const struct mx_names mx_names_phi3small = {
+    .base = &mx_names_phi,
+    .of =
+        {
+            [MX_ROLE_Q] = "",
+            [MX_ROLE_K] = "",
+            [MX_ROLE_V] = "",
+            [MX_ROLE_GATE] = "",
+            [MX_ROLE_UP] = "",
+            [MX_ROLE_DOWN] = "mlp.down_proj",
+        },
+    .fused =
+        {
+            {"self_attn.query_key_value", MX_BLOCKS_KV_HEADS, 3, {MX_ROLE_Q, MX_ROLE_K, MX_ROLE_V}},
+            {"mlp.up_proj", MX_BLOCKS_ROWS, 2, {MX_ROLE_GATE, MX_ROLE_UP}},
+        },
+};
+
 const struct mx_names mx_names_starcoder2 = {
     .base = &mx_names_llama,
     .of =

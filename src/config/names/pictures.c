@@ -1,0 +1,34 @@
+/* Text models whose checkpoints hold what images and sound need among their own tensors, without a wrapper's prefix. */
+#include "config/names.h"
+
+/* Norms in front of each part, or behind it (34B), under the same names. */
+const struct mx_names mx_names_chameleon = {
+    .base = &mx_names_llama,
+    .of =
+        {
+            [MX_ROLE_MIXER_POST_NORM] = "input_layernorm",
+            [MX_ROLE_FFN_POST_NORM] = "post_attention_layernorm",
+        },
+    .idle = {"vqmodel."},
+};
+
+const struct mx_names mx_names_phi3_v = {
+    .base = &mx_names_phi3,
+    .idle = {"vision_embed_tokens."},
+};
+
+/* Some layers attend to an image, and are no part of a text alone. */
+const struct mx_names mx_names_mllama = {
+    .base = &mx_names_llama,
+    .of =
+        {
+            [MX_ROLE_CROSS_Q] = "cross_attn.q_proj",
+            [MX_ROLE_CROSS_K] = "cross_attn.k_proj",
+            [MX_ROLE_CROSS_V] = "cross_attn.v_proj",
+            [MX_ROLE_CROSS_O] = "cross_attn.o_proj",
+            [MX_ROLE_CROSS_Q_NORM] = "cross_attn.q_norm",
+            [MX_ROLE_CROSS_K_NORM] = "cross_attn.k_norm",
+            [MX_ROLE_CROSS_GATE] = "cross_attn_attn_gate",
+            [MX_ROLE_CROSS_FFN_GATE] = "cross_attn_mlp_gate",
+        },
+};
