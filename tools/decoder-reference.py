@@ -274,7 +274,38 @@ def phi3small(weights):
     return config, step
 
 
+def molmo(weights):
+    """Norms, a fused projection with biases, the half of the feed-forward that is activated last; images elsewhere."""
+    def step(token, position, cache):
+        body = 'model.transformer.'
+        x = weights.rows(body + 'wte.embedding', VOCAB, HIDDEN, spread=1)[token]
+        weights.rows(body + 'wte.new_embedding', 8, HIDDEN)  # of images
+        weights.rows('model.vision_backbone.image_projector.w1.weight', 8, 8)
+        for i in range(LAYERS):
+            at = f'{body}blocks.{i}.'
+            h = rms(x, weights(at + 'attn_norm.weight', HIDDEN, around=1), 1e-5)
+            rows = (HEADS + 2 * KV_HEADS) * DIM
+            qkv = heads_of(product(weights.rows(at + 'att_proj.weight', rows, HIDDEN), h,
+                                   weights(at + 'att_proj.bias', rows)))
+            cache[i][0].append([rotate(a, position, 1e4) for a in qkv[HEADS:HEADS + KV_HEADS]])
+            cache[i][1].append(qkv[HEADS + KV_HEADS:])
+            y = attend([rotate(a, position, 1e4) for a in qkv[:HEADS]], *cache[i], 1 / math.sqrt(DIM))
+            x = plus(x, product(weights.rows(at + 'attn_out.weight', HIDDEN, HIDDEN), y))
+            h = rms(x, weights(at + 'ff_norm.weight', HIDDEN, around=1), 1e-5)
+            both = product(weights.rows(at + 'ff_proj.weight', 2 * WIDTH, HIDDEN), h)
+            h = [silu(gate) * a for a, gate in zip(both[:WIDTH], both[WIDTH:])]
+            x = plus(x, product(weights.rows(at + 'ff_out.weight', HIDDEN, WIDTH), h))
+        x = rms(x, weights(body + 'ln_f.weight', HIDDEN, around=1), 1e-5)
+        return product(weights.rows(body + 'ff_out.weight', VOCAB, HIDDEN), x)
+    config = without(BASE, 'rms_norm_eps', 'hidden_act', model_type='molmo', architectures=['MolmoForCausalLM'],
+                     embedding_size=VOCAB, layer_norm_eps=1e-5, layer_norm_type='rms', qkv_bias=True, clip_qkv=None,
+                     attention_layer_norm=False, norm_after=False, weight_tying=False, use_position_ids=True,
+                     intermediate_size=2 * WIDTH)
+    return config, step
+
+
 FAMILIES = {
+    'molmo': (molmo, 'fused projections with biases; tensors of images beside them'),
     'baichuan2': (baichuan2, 'the rows of the output matrix are normalized'),
     'phi3small': (phi3small, 'muP, gegelu, queries grouped with their key and value; tokens that are never written'),
     'ling': (ling, 'the columns of the output matrix are normalized; shared experts'),

@@ -469,6 +469,8 @@ void mx_fill_molmo(struct mx_build *build)
     struct mx_arch *arch = build->arch;
     for (uint32_t i = 0; i < arch->layer_count; i++) arch->layers[i].feed_forward.width /= 2;
     mx_config_flag(build->config, "tie_word_embeddings|weight_tying", false);
+    if (mx_config_flag(build->config, "attention_layer_norm", false)) arch->qk_norm = MX_QK_NORM_ALL;
+    if (mx_config_flag(build->config, "norm_after", false)) mx_build_block(build, MX_BLOCK_POST);
 }
 
 /* Tokens of images, which only images stand for, are never written. The 34B has its norms behind each part. */

@@ -12,6 +12,23 @@ const struct mx_names mx_names_chameleon = {
     .idle = {"vqmodel."},
 };
 
+/* The first OLMo's blocks. New embeddings are those of images. */
+const struct mx_names mx_names_molmo = {
+    .base = &mx_names_hf_olmo,
+    .of =
+        {
+            [MX_ROLE_EMBEDDING] = "wte.embedding",
+            [MX_ROLE_FINAL_NORM] = "ln_f",
+            [MX_ROLE_MIXER_NORM] = "attn_norm",
+            [MX_ROLE_FFN_NORM] = "ff_norm",
+            [MX_ROLE_MIXER_POST_NORM] = "attn_norm",
+            [MX_ROLE_FFN_POST_NORM] = "ff_norm",
+            [MX_ROLE_Q_NORM] = "q_norm",
+            [MX_ROLE_K_NORM] = "k_norm",
+        },
+    .idle = {"new_embedding", "vision_backbone."},
+};
+
 const struct mx_names mx_names_phi3_v = {
     .base = &mx_names_phi3,
     .idle = {"vision_embed_tokens."},
