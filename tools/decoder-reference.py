@@ -304,7 +304,49 @@ def molmo(weights):
     return config, step
 
 
+def phi4mm(weights):
+    """Phi-3's arithmetic: half of each head turns, by the short factors of longrope. Matrices are the bases of adapters
+    for images and sound, which a text does not use."""
+    original, context, dims = 4096, 16384, DIM // 2
+    short, long = [1.0, 1.25], [2.0, 5.5]
+    scale = math.sqrt(1 + math.log(context / original) / math.log(original))
+
+    def base(at, rows, cols):
+        for sense, rank in (('vision', 4), ('speech', 2)):
+            weights.rows(f'{at}.lora_A.{sense}.weight', rank, cols)
+            weights.rows(f'{at}.lora_B.{sense}.weight', rows, rank)
+        return weights.rows(at + '.base_layer.weight', rows, cols)
+
+    def step(token, position, cache):
+        table = weights.rows('model.embed_tokens.weight', VOCAB, HIDDEN, spread=0.3)
+        weights.rows('model.embed_tokens_extend.image_embed.img_projection.0.weight', 8, 8)
+        x = table[token]
+        for i in range(LAYERS):
+            at = f'model.layers.{i}.'
+            h = rms(x, weights(at + 'input_layernorm.weight', HIDDEN, around=1), 1e-5)
+            qkv = heads_of(product(base(at + 'self_attn.qkv_proj', (HEADS + 2 * KV_HEADS) * DIM, HIDDEN), h))
+            q = [rotate(a, position, 1e4, dims, short, scale) for a in qkv[:HEADS]]
+            cache[i][0].append([rotate(a, position, 1e4, dims, short, scale) for a in qkv[HEADS:HEADS + KV_HEADS]])
+            cache[i][1].append(qkv[HEADS + KV_HEADS:])
+            y = attend(q, *cache[i], 1 / math.sqrt(DIM))
+            x = plus(x, product(base(at + 'self_attn.o_proj', HIDDEN, HIDDEN), y))
+            h = rms(x, weights(at + 'post_attention_layernorm.weight', HIDDEN, around=1), 1e-5)
+            both = product(base(at + 'mlp.gate_up_proj', 2 * WIDTH, HIDDEN), h)
+            h = [silu(a) * b for a, b in zip(both[:WIDTH], both[WIDTH:])]
+            x = plus(x, product(base(at + 'mlp.down_proj', HIDDEN, WIDTH), h))
+        return product(table, rms(x, weights('model.norm.weight', HIDDEN, around=1), 1e-5))
+    config = without(BASE, 'tie_word_embeddings', model_type='phi4mm', architectures=['Phi4MMForCausalLM'],
+                     tie_word_embeddings=True, partial_rotary_factor=0.5, original_max_position_embeddings=original,
+                     max_position_embeddings=context, sliding_window=262144, attention_bias=False, mlp_bias=False,
+                     lm_head_bias=False, img_processor=None, interpolate_factor=1,
+                     rope_scaling={'type': 'longrope', 'short_factor': short, 'long_factor': long},
+                     vision_lora={'layer': 'layers.*', 'r': 4, 'lora_alpha': 8, 'dp': 0.0},
+                     speech_lora={'layer': 'layers.*', 'r': 2, 'lora_alpha': 4, 'dp': 0.01})
+    return config, step
+
+
 FAMILIES = {
+    'phi4mm': (phi4mm, 'longrope on half of each head; adapters for images and sound beside each matrix'),
     'molmo': (molmo, 'fused projections with biases; tensors of images beside them'),
     'baichuan2': (baichuan2, 'the rows of the output matrix are normalized'),
     'phi3small': (phi3small, 'muP, gegelu, queries grouped with their key and value; tokens that are never written'),

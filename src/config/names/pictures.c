@@ -34,6 +34,24 @@ const struct mx_names mx_names_phi3_v = {
     .idle = {"vision_embed_tokens."},
 };
 
+/* Each matrix is the base of adapters for images and for sound. */
+const struct mx_names mx_names_phi4_multimodal = {
+    .base = &mx_names_phi3,
+    .of =
+        {
+            [MX_ROLE_O] = "self_attn.o_proj|self_attn.o_proj.base_layer",
+            [MX_ROLE_DOWN] = "mlp.down_proj|mlp.down_proj.base_layer",
+        },
+    .fused =
+        {
+            {"self_attn.qkv_proj", MX_BLOCKS_ONE, 3, {MX_ROLE_Q, MX_ROLE_K, MX_ROLE_V}},
+            {"self_attn.qkv_proj.base_layer", MX_BLOCKS_ONE, 3, {MX_ROLE_Q, MX_ROLE_K, MX_ROLE_V}},
+            {"mlp.gate_up_proj", MX_BLOCKS_ONE, 2, {MX_ROLE_GATE, MX_ROLE_UP}},
+            {"mlp.gate_up_proj.base_layer", MX_BLOCKS_ONE, 2, {MX_ROLE_GATE, MX_ROLE_UP}},
+        },
+    .idle = {".lora_A.", ".lora_B.", "embed_tokens_extend."},
+};
+
 /* Some layers attend to an image, and are no part of a text alone. */
 const struct mx_names mx_names_mllama = {
     .base = &mx_names_llama,
