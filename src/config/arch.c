@@ -164,7 +164,9 @@ static void read_heads(struct mx_build *build)
         kv_default = family->kv_heads;
     build->kv_heads = mx_config_per_layer(config, MX_FIELD_KV_HEADS, 0, 1, MX_ARCH_MAX_WIDTH, kv_default);
 
-    build->head_dim = mx_config_per_layer(config, both ? "d_kv|" MX_FIELD_HEAD_DIM : MX_FIELD_HEAD_DIM, 0, 1,
+    /* Of latent attention it is the rotary part, which may be none. */
+    const uint32_t least = is_latent(build) ? 0 : 1;
+    build->head_dim = mx_config_per_layer(config, both ? "d_kv|" MX_FIELD_HEAD_DIM : MX_FIELD_HEAD_DIM, 0, least,
                                           MX_ARCH_MAX_WIDTH, family->head_dim);
     if (!build->head_dim && config->status == MX_OK && !is_latent(build)) {
         build->head_dim = hidden / heads;
@@ -396,6 +398,13 @@ static void keep_unread(void *context, const char *path, bool bears)
     if (!arch->unread) arch->unread = calloc(MAX_UNREAD, sizeof *arch->unread);
     char *copy = arch->unread ? mx_strndup(path, strlen(path)) : NULL;
     if (copy) arch->unread[arch->unread_count++] = copy;
+}
+
+void mx_build_tell(struct mx_build *build, const char *path)
+{
+    for (uint32_t i = 0; i < build->arch->unread_count; i++)
+        if (!strcmp(build->arch->unread[i], path)) return;
+    keep_unread(build->arch, path, true);
 }
 
 /* Of a type that is not in the table, fields that nobody read may say which layers see everything: the safe side is

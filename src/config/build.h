@@ -28,6 +28,12 @@ void mx_layer_attend(const struct mx_build *build, struct mx_layer *layer, enum 
 /* The window of a model: the field, the class default, or 0 where either says that there is none. */
 uint32_t mx_build_window(struct mx_build *build);
 
+/* That of a layer in per_layer_config, or the model's. */
+uint32_t mx_layer_own(const struct mx_build *build, const char *field, uint32_t layer, uint32_t all);
+
+/* arch.c: tells, once, of something that was read and not understood, which the figures may depend on. */
+void mx_build_tell(struct mx_build *build, const char *path);
+
 /* One block shape for all layers. */
 void mx_build_block(struct mx_build *build, enum mx_block_shape block);
 

@@ -127,8 +127,10 @@ void mx_build_experts(struct mx_build *build)
             experts->groups_used = groups_used;
             experts->group_pairs = family->router_bias == MX_ROUTER_BIAS_CHOICE;
         }
-        experts->scale = mx_config_number(
-            config, "routed_scaling_factor|router_scaling_factor|route_scale|moe_routed_scaling_factor", 0, 1e6, 1);
+        experts->scale = mx_config_number(config,
+                                          "routed_scaling_factor|router_scaling_factor|route_scale|moe_routed_scaling_"
+                                          "factor|moe_router_scaling_factor",
+                                          0, 1e6, 1);
     }
     const struct sparse_rules rules = read_rules(build);
     if (build->family->class_ == MX_CLASS_RECURRENT && arch->known) build->parts_apart = !build->family->feed_forward;

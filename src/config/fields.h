@@ -58,7 +58,8 @@
 #define MX_FIELD_SHARED_EXPERTS                                                                                        \
     "n_shared_experts|num_shared_experts|moe_num_shared_experts|num_shared_expert|n_shared_expert"
 #define MX_FIELD_SHARED_WIDTH                                                                                          \
-    "shared_expert_intermediate_size|shared_intermediate_size|moe_shared_expert_intermediate_size"
+    "shared_expert_intermediate_size|shared_intermediate_size|moe_shared_expert_intermediate_size|share_expert_dim"    \
+    "|share_expert_dims"
 
 #define MX_FIELD_ROPE_THETA                                                                                            \
     "rope_parameters.rope_theta|rope_theta|rope_embedding_base|attn.rope_theta|rotary_emb_base|attn_config.rope_"      \

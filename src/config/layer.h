@@ -21,11 +21,13 @@ enum mx_attention_kind {
     MX_ATTENTION_LATENT,  /* full, over a compressed latent and a shared rotary part */
 };
 
-/* What attention's output is multiplied by, before the output projection: sigmoid of a product of the input. */
+/* What attention's output is multiplied by, before the output projection: sigmoid of a product of the input, or what
+ * the value says. */
 enum mx_gate {
     MX_GATE_NONE,
-    MX_GATE_ELEMENTS, /* one number per element (Qwen3-Next, AFMoE) */
-    MX_GATE_HEADS,    /* one per query head (Laguna) */
+    MX_GATE_ELEMENTS,       /* one number per element (Qwen3-Next, AFMoE) */
+    MX_GATE_HEADS,          /* one per query head (Step) */
+    MX_GATE_HEADS_SOFTPLUS, /* the same, by softplus (Laguna) */
 };
 
 /* Latent attention (DeepSeek-V2, arXiv 2405.04434, section 2.1). */
@@ -68,6 +70,7 @@ struct mx_attention {
     bool keeps_all;       /* the reference's cache holds all tokens though the layer sees a window (GPT-Neo) */
     bool sinks;           /* a learned number per query head joins the softmax's sum (gpt-oss) */
     bool values_are_keys; /* values are the keys' projection, normalized in another way (Gemma 4) */
+    bool joint_output;    /* no matrix of its own: what it made leaves by the recurrence's beside it (Hymba) */
     bool output_norm;     /* a norm over all heads' outputs before the output projection (BitNet) */
     bool differential;    /* the difference of two softmaxes, weighed by four vectors (arXiv 2410.05258) */
     double lambda;        /* differential: what the second softmax's weight starts from */
@@ -184,6 +187,8 @@ struct mx_feed_forward {
     uint32_t adapter;      /* rank of the adapters that each use of shared weights adds to gate and up (Zamba 2) */
     double deviations;     /* the gate passes only what exceeds its mean by so many standard deviations, 0: all of it
                               (Gemma 3n) */
+    double bound;          /* the activated gate is at most this, and the other half within it (Step); 0: no bounds */
+    double shared_bound;   /* the same for the shared expert */
     bool inner_norm;       /* a norm before the down projection (BitNet) */
     bool output_norm;      /* a norm behind the experts (AXK1) */
     bool common_bias;      /* a bias that all experts share (JetMoE) */

@@ -2,9 +2,11 @@
  * string with one word per layer; the indices or the period of the attention layers among recurrent ones; a pattern or
  * range of windowed layers; one window or chunk for all.
  */
+#include <stdio.h>
 #include <string.h>
 
 #include "base/json.h"
+#include "base/str.h"
 #include "config/build.h"
 
 enum { ATTEND = 1, RECUR = 2, SPARSE = 4 };
@@ -24,6 +26,9 @@ static const struct kind_word kind_words[] = {
     {"global_attention", ATTEND, MX_ATTENTION_FULL, 0},
     {"deepseek_sparse_attention", ATTEND, MX_ATTENTION_FULL, 0},
     {"minimax_m3_sparse", ATTEND, MX_ATTENTION_FULL, 0},
+    {"qwen_sparse_attention", ATTEND, MX_ATTENTION_FULL, 0},
+    {"compressed_sparse_attention", ATTEND, MX_ATTENTION_SLIDING, 0}, /* what they keep besides: the family says */
+    {"heavily_compressed_attention", ATTEND, MX_ATTENTION_SLIDING, 0},
     {"sliding_attention", ATTEND, MX_ATTENTION_SLIDING, 0},
     {"sliding_window_attention", ATTEND, MX_ATTENTION_SLIDING, 0},
     {"sliding_window", ATTEND, MX_ATTENTION_SLIDING, 0},
@@ -60,9 +65,20 @@ static const struct kind_word *find_word(const char *word, size_t length)
     return NULL;
 }
 
-/* A layer's own value where a field lists one per layer; the model's where it is one number. */
-static uint32_t of_layer(const struct mx_build *build, const char *spellings, uint32_t layer, uint32_t all)
+uint32_t mx_layer_own(const struct mx_build *build, const char *field, uint32_t layer, uint32_t all)
 {
+    char path[160];
+    snprintf(path, sizeof path, "per_layer_config.%u.%s|per_layer_config.%02u.%s|per_layer_config.%03u.%s", layer,
+             field, layer, field, layer, field);
+    return mx_config_whole(build->config, path, 1, MX_ARCH_MAX_WIDTH, all);
+}
+
+/* A layer's own value where a field lists one per layer, or an object has it under the layer's number (in as many
+ * digits as the last one's); else the model's. `field`: the first of the spellings. */
+static uint32_t of_layer(const struct mx_build *build, const char *spellings, const char *field, uint32_t layer,
+                         uint32_t all)
+{
+    if (mx_config_find(build->config, "per_layer_config")) all = mx_layer_own(build, field, layer, all);
     if (!cJSON_IsArray(mx_config_find(build->config, spellings))) return all;
     return mx_config_per_layer(build->config, spellings, layer, 1, MX_ARCH_MAX_WIDTH, all);
 }
@@ -71,9 +87,9 @@ void mx_layer_attend(const struct mx_build *build, struct mx_layer *layer, enum 
 {
     const uint32_t index = (uint32_t)(layer - build->arch->layers);
     layer->attention.kind = attention;
-    layer->attention.heads = of_layer(build, MX_FIELD_HEADS, index, build->heads);
-    layer->attention.kv_heads = of_layer(build, MX_FIELD_KV_HEADS, index, build->kv_heads);
-    layer->attention.k_dim = of_layer(build, MX_FIELD_HEAD_DIM, index, build->head_dim);
+    layer->attention.heads = of_layer(build, MX_FIELD_HEADS, "num_attention_heads", index, build->heads);
+    layer->attention.kv_heads = of_layer(build, MX_FIELD_KV_HEADS, "num_key_value_heads", index, build->kv_heads);
+    layer->attention.k_dim = of_layer(build, MX_FIELD_HEAD_DIM, "head_dim", index, build->head_dim);
     layer->attention.v_dim = build->v_dim == build->head_dim ? layer->attention.k_dim : build->v_dim;
     layer->attention.window =
         attention == MX_ATTENTION_SLIDING || attention == MX_ATTENTION_CHUNKED ? build->window : 0;
@@ -99,9 +115,27 @@ uint32_t mx_build_window(struct mx_build *build)
     return mx_config_whole(config, MX_FIELD_WINDOW, 0, MX_ARCH_MAX_CONTEXT, family->window);
 }
 
+/* Of a type that is not in the table, a word that nobody knows and that speaks of attention: on the safe side, the
+ * layer keeps everything. It is told. */
+static const struct kind_word *guess_word(struct mx_build *build, const char *name, const char *word)
+{
+    static const struct kind_word full = {"", ATTEND, MX_ATTENTION_FULL, 0};
+    char path[128];
+    if (build->arch->known || !mx_ends_with(word, "_attention")) return NULL;
+    snprintf(path, sizeof path, "%s.%.60s", name, word);
+    mx_build_tell(build, path);
+    return &full;
+}
+
 static void set_kind(struct mx_build *build, struct mx_layer *layer, const struct kind_word *kind,
                      enum mx_recurrence_kind recurrence)
 {
+    /* Of a type that is not in the table: beside attention, a recurrence of which nothing more is known. */
+    if ((kind->what & (ATTEND | RECUR)) == (ATTEND | RECUR) && !kind->recurrence && !recurrence &&
+        !build->arch->known) {
+        recurrence = MX_RECURRENCE_OTHER;
+        mx_build_tell(build, "layer_types");
+    }
     if (!(kind->what & (ATTEND | RECUR))) build->parts_apart = true;
     if (kind->what & ATTEND) mx_layer_attend(build, layer, kind->attention);
     if (kind->what & RECUR) mx_layer_recur(build, layer, kind->recurrence ? kind->recurrence : recurrence);
@@ -126,6 +160,7 @@ static void by_words(struct mx_build *build, const cJSON *list, const char *name
     for (uint32_t i = 0; i < arch->layer_count; i++) {
         const char *word = letters ? list->valuestring + i % count : cJSON_IsString(item) ? item->valuestring : "";
         const struct kind_word *kind = find_word(word, letters ? 1 : strlen(word));
+        if (!kind && !letters) kind = guess_word(build, name, word);
         if (!kind) {
             mx_config_fail(config, "field \"%s\", entry %u: \"%.40s\" is not a kind of layer that is known", name, i,
                            word);

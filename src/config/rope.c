@@ -127,6 +127,53 @@ static void sharpen_latent(struct mx_arch *arch)
     arch->attention_scale *= mscale * mscale;
 }
 
+/* A number of each layer out of a list, which must be one and the same for all layers of a kind; `fallback` where there
+ * is no list. */
+static double of_kind(struct mx_build *build, const char *spellings, bool windowed, double fallback)
+{
+    const struct mx_arch *arch = build->arch;
+    const cJSON *list = mx_config_find(build->config, spellings), *item = cJSON_IsArray(list) ? list->child : NULL;
+    double found = 0;
+    if (!item) return fallback;
+    for (uint32_t i = 0; i < arch->layer_count; i++, item = item ? item->next : NULL) {
+        const double value = cJSON_IsNumber(item) ? cJSON_GetNumberValue(item) : 0;
+        if (!(value > 0)) {
+            mx_config_fail(build->config, "field \"%s\" has no positive number for layer %u", list->string, i);
+            return fallback;
+        }
+        if ((arch->layers[i].attention.kind == MX_ATTENTION_SLIDING) != windowed) continue;
+        if (found != 0 && value != found)
+            mx_arch_refuse(build->arch, "the engine has no rotary positions that differ among layers of one kind");
+        if (found == 0) found = value;
+    }
+    return found != 0 ? found : fallback;
+}
+
+/* A base, and how much of a head is rotated, for each layer (Step): two kinds of them. A stretch is that of the layers
+ * that see everything. False: the config has no such lists. */
+static bool rope_by_layer(struct mx_build *build, uint32_t dims)
+{
+    static const char parts[] = "partial_rotary_factors|partial_rotary_factor", base[] = "rope_theta";
+    struct mx_config *config = build->config;
+    struct mx_arch *arch = build->arch;
+    if (!cJSON_IsArray(mx_config_find(config, base)) && !cJSON_IsArray(mx_config_find(config, parts))) return false;
+    for (int windowed = 0; windowed < 2; windowed++) {
+        const double theta = of_kind(build, base, windowed, build->family->theta != 0 ? build->family->theta : 10000.0);
+        mx_rope_read(build, &arch->rope[windowed], windowed ? "rope_parameters.sliding_attention" : "rope_scaling",
+                     dims, theta);
+        arch->rope[windowed].dims = (uint32_t)(dims * fmin(of_kind(build, parts, windowed, 1), 1));
+    }
+    arch->rope_count = 1;
+    for (uint32_t i = 0; i < arch->layer_count; i++) {
+        struct mx_attention *own = &arch->layers[i].attention;
+        own->rope = own->heads != 0;
+        own->rope_index = own->kind == MX_ATTENTION_SLIDING;
+        if (own->rope_index) arch->rope_count = 2;
+    }
+    stretch_context(build, &arch->rope[0], "rope_scaling");
+    return true;
+}
+
 void mx_build_rope(struct mx_build *build)
 {
     struct mx_config *config = build->config;
@@ -135,6 +182,7 @@ void mx_build_rope(struct mx_build *build)
     arch->positions = family->positions;
     if (arch->positions != MX_POSITIONS_ROPE || !build->head_dim) return;
     const uint32_t dims = build->latent.kv_rank ? build->latent.rope : build->head_dim;
+    if (rope_by_layer(build, dims)) return;
     const double theta =
         mx_config_number(config, MX_FIELD_ROPE_THETA, 1e-3, 1e15, family->theta != 0 ? family->theta : 10000.0);
     const char *prefix = mx_config_object(config, "rope_parameters") ? "rope_parameters" : "rope_scaling";

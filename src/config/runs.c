@@ -119,7 +119,8 @@ static const char *lacks_gate(enum mx_gate gate)
     switch (gate) {
     case MX_GATE_NONE:
     case MX_GATE_ELEMENTS:
-    case MX_GATE_HEADS: return NULL;
+    case MX_GATE_HEADS:
+    case MX_GATE_HEADS_SOFTPLUS: return NULL;
     }
     return "gate of that kind";
 }
@@ -240,6 +241,7 @@ static void ask_layer(struct mx_arch *arch, const struct mx_layer *layer)
               "sparse attention whose first layer has no indexer");
     refuse_if(arch, attention->kind == MX_ATTENTION_LATENT && !attention->latent.rope,
               "latent attention without a rotary part");
+    refuse_if(arch, attention->joint_output, "attention that leaves by a recurrence's matrix");
     refuse_if(arch, attention->cache_copies > 1, "layer that runs several times per token");
     refuse_if(arch, mx_layer_attends(layer) && !attention->cache_copies && attention->shares_cache_of < 0,
               "cross-attention");
@@ -250,6 +252,8 @@ static void ask_layer(struct mx_arch *arch, const struct mx_layer *layer)
     refuse_if(arch, ffn->latent, "experts in a narrower space");
     refuse_if(arch, ffn->dense_width && !ffn->late && (!arch->expert_norms || layer->block != MX_BLOCK_SANDWICH),
               "dense feed-forward beside experts without norms of its own");
+    refuse_if(arch, (ffn->bound > 0 || ffn->shared_bound > 0) && !arch->gated,
+              "bounds on a feed-forward without a gate");
     refuse_if(arch, ffn->deviations > 0 && (!arch->gated || ffn->kind != MX_FEED_FORWARD_DENSE),
               "threshold on activations without a gate");
     refuse_if(arch, (arch->streams || arch->laurel_rank) && layer->block != MX_BLOCK_SANDWICH,

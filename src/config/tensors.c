@@ -134,7 +134,8 @@ static void extras_of_attention(struct walk *walk, const struct mx_attention *at
 {
     const uint64_t heads = attention->heads, attended = heads * attention->v_dim;
     if (attention->gate == MX_GATE_ELEMENTS) matrix(walk, MX_ROLE_ATTENTION_GATE, attended, walk->arch->hidden, false);
-    if (attention->gate == MX_GATE_HEADS) matrix(walk, MX_ROLE_ATTENTION_GATE, heads, walk->arch->hidden, false);
+    if (attention->gate == MX_GATE_HEADS || attention->gate == MX_GATE_HEADS_SOFTPLUS)
+        matrix(walk, MX_ROLE_ATTENTION_GATE, heads, walk->arch->hidden, false);
     if (attention->sinks) floats(walk, MX_ROLE_SINKS, heads, 1, false);
     if (attention->output_norm) inner_norm(walk, MX_ROLE_ATTENTION_NORM, attended);
     if (attention->differential) {
@@ -168,7 +169,7 @@ static void plain_attention(struct walk *walk, const struct mx_attention *attent
         const uint64_t middle = (uint64_t)attention->o_rank * attention->o_groups;
         matrix(walk, MX_ROLE_O_A, middle, heads * attention->v_dim / attention->o_groups, false);
         matrix(walk, MX_ROLE_O, arch->hidden, middle, arch->o_bias);
-    } else {
+    } else if (!attention->joint_output) {
         matrix(walk, MX_ROLE_O, arch->hidden, heads * attention->v_dim, arch->o_bias);
     }
     head_norm(walk, MX_ROLE_Q_NORM, attention->heads, attention->k_dim);

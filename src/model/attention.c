@@ -108,16 +108,16 @@ static void prepare_piece(void *context, size_t first, size_t last)
     }
 }
 
-/* attended *= sigmoid(gate), element by element or head by head. */
+/* attended *= sigmoid(gate), or softplus, element by element or head by head. */
 static void gate_piece(void *context, size_t first, size_t last)
 {
     const struct heads *job = context;
     const struct mx_workspace *workspace = job->run->workspace;
     const size_t width = (size_t)job->mixer->heads * job->mixer->v_dim;
     for (size_t t = first; t < last; t++) {
-        const size_t gates = job->mixer->gate == MX_GATE_HEADS ? job->mixer->heads : width, run = width / gates;
+        const size_t gates = job->mixer->gate == MX_GATE_ELEMENTS ? width : job->mixer->heads, run = width / gates;
         float *gate = workspace->gates + t * gates, *out = workspace->attended + t * width;
-        if (job->mixer->gate == MX_GATE_HEADS) /* Laguna's */
+        if (job->mixer->gate == MX_GATE_HEADS_SOFTPLUS)
             for (size_t i = 0; i < gates; i++) gate[i] = mx_softplus(gate[i]);
         else
             job->run->kernels->sigmoid(gate, gate, gates);

@@ -26,7 +26,7 @@ const float *mx_feed_forward_middle(const struct mx_run *run, const struct mx_fe
     if (run->arch->activation == MX_ACTIVATION_XIELU)
         mx_xielu_rows(run, weights->xielu, middle, n, width);
     else
-        mx_activate_rows(run, middle, gated ? workspace->gate : NULL, workspace->up, n, width);
+        mx_activate_rows(run, middle, gated ? workspace->gate : NULL, workspace->up, weights->bound, n, width);
     if (weights->inner_norm.weight) mx_rms_rows(run, weights->inner_norm.weight, n, middle, width);
     mx_scale_rows(run, middle, (float)run->arch->down_scale, n, width);
     return middle;

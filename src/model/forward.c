@@ -262,7 +262,7 @@ static void run_head_dense(struct mx_run *run, size_t count)
     const struct mx_linear *dense = &run->model->weights.head_dense;
     const struct mx_matmul_job job = {&dense->matrix, dense->bias, workspace->out, hidden, false};
     mx_matmul_many(&workspace->machine, &job, 1, workspace->normed, hidden, count);
-    mx_activate_rows(run, workspace->out, NULL, workspace->out, count, hidden);
+    mx_activate_rows(run, workspace->out, NULL, workspace->out, 0, count, hidden);
     mx_norm_rows(run, &run->model->weights.head_norm, count, workspace->normed, workspace->out, hidden);
 }
 

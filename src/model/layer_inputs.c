@@ -62,7 +62,7 @@ void mx_layer_input_block(const struct mx_run *run, uint32_t index, const float 
     struct slice slice = {run, index};
     mx_matmul_many(&workspace->machine, &gate, 1, x, hidden, run->n);
     mx_rows(run->pool, run->n, slice_piece, &slice);
-    mx_activate_rows(run, workspace->gate, workspace->gate, workspace->up, run->n, width);
+    mx_activate_rows(run, workspace->gate, workspace->gate, workspace->up, 0, run->n, width);
     mx_matmul_many(&workspace->machine, &back, 1, workspace->gate, width, run->n);
     mx_norm_rows(run, &weights->post_norm, run->n, out, out, hidden);
 }

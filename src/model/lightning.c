@@ -51,7 +51,7 @@ const float *mx_mix_lightning(const struct mx_recurrent_run *layer)
         {&weights->z.matrix, NULL, workspace->mix[1], strike.inner, false},
     };
     mx_recurrent_project(layer, jobs, 2);
-    mx_activate_rows(run, workspace->mix[0], NULL, workspace->mix[0], run->n, 3 * strike.inner);
+    mx_activate_rows(run, workspace->mix[0], NULL, workspace->mix[0], 0, run->n, 3 * strike.inner);
     mx_recurrent_pieces(layer, mixer->heads, run_head, &strike);
     mx_rows(run->pool, run->n, gate, &strike);
     return workspace->mix[2];

@@ -67,6 +67,6 @@ const float *mx_mix_rg_lru(const struct mx_recurrent_run *layer)
     mx_recurrent_convolve(layer, &conv);
     gates(&unit);
     mx_recurrent_pieces(layer, (uint32_t)((unit.width + CHANNELS - 1) / CHANNELS), recur, &unit);
-    mx_activate_rows(layer->run, workspace->mix[2], workspace->mix[2], workspace->mix[1], layer->run->n, unit.width);
+    mx_activate_rows(layer->run, workspace->mix[2], workspace->mix[2], workspace->mix[1], 0, layer->run->n, unit.width);
     return workspace->mix[2];
 }

@@ -105,7 +105,7 @@ void mx_xielu_rows(const struct mx_run *run, const float *const parameters[4], f
 struct activate_rows {
     const struct mx_dense_kernels *kernels;
     enum mx_activation activation;
-    float limit;
+    float limit, bound;
     float *out;
     const float *gate, *up;
     size_t width;
@@ -152,6 +152,11 @@ static void activate_piece(void *context, size_t first, size_t last)
         activate(job->kernels, job->activation, out, job->up + start, count);
     } else if (job->activation == MX_ACTIVATION_SWIGLU_CLAMPED) {
         swiglu_clamped(job->kernels, job->limit, out, job->gate + start, job->up + start, count);
+    } else if (job->bound > 0) {
+        const float *other = job->up + start;
+        activate(job->kernels, job->activation, out, job->gate + start, count);
+        for (size_t i = 0; i < count; i++)
+            out[i] = fminf(out[i], job->bound) * fminf(fmaxf(other[i], -job->bound), job->bound);
     } else if (job->activation == MX_ACTIVATION_SILU) {
         job->kernels->swiglu(out, job->gate + start, job->up + start, count);
     } else {
@@ -160,10 +165,11 @@ static void activate_piece(void *context, size_t first, size_t last)
     }
 }
 
-void mx_activate_rows(const struct mx_run *run, float *out, const float *gate, const float *up, size_t n, size_t width)
+void mx_activate_rows(const struct mx_run *run, float *out, const float *gate, const float *up, float bound, size_t n,
+                      size_t width)
 {
-    struct activate_rows job = {run->kernels, run->arch->activation, (float)run->arch->activation_limit, out, gate, up,
-                                width};
+    struct activate_rows job = {
+        run->kernels, run->arch->activation, (float)run->arch->activation_limit, bound, out, gate, up, width};
     mx_rows(run->pool, n, activate_piece, &job);
 }
 

@@ -16,8 +16,9 @@ void mx_norm_rows(const struct mx_run *run, const struct mx_norm_weights *norm, 
                   size_t width);
 
 /* out [n, width] = act(gate) * up, or act(up) where gate is NULL. `out` may be gate; it may be up only
- * where gate is NULL. */
-void mx_activate_rows(const struct mx_run *run, float *out, const float *gate, const float *up, size_t n, size_t width);
+ * where gate is NULL. Where `bound` isn't 0, min(act(gate), bound) * up within +-bound. */
+void mx_activate_rows(const struct mx_run *run, float *out, const float *gate, const float *up, float bound, size_t n,
+                      size_t width);
 
 /* The same with a norm of a block's own make: RMS, whatever the model's kind; a weight of NULL is all ones. */
 void mx_rms_rows(const struct mx_run *run, const float *weight, size_t n, float *x, size_t width);

@@ -117,7 +117,7 @@ void mx_channel_mix_block(const struct mx_run *run, uint32_t index, const float 
     const struct mx_matmul_job v = {&weights->dense.down.matrix, NULL, workspace->mix[2], hidden, false};
     mx_matmul_many(&workspace->machine, &k, 1, workspace->mix[0], 2 * hidden, run->n);
     mx_matmul_many(&workspace->machine, &r, 1, workspace->mix[0] + hidden, 2 * hidden, run->n);
-    mx_activate_rows(run, workspace->up, NULL, workspace->up, run->n, width);
+    mx_activate_rows(run, workspace->up, NULL, workspace->up, 0, run->n, width);
     mx_matmul_many(&workspace->machine, &v, 1, workspace->up, width, run->n);
     struct receive job = {run, workspace->mix[1], out, workspace->mix[2], add};
     mx_rows(run->pool, run->n, receive, &job);

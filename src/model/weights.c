@@ -419,6 +419,20 @@ static mx_status measure_head(struct loader *loader)
     return MX_OK;
 }
 
+/* What is no tensor, but stands beside the matrices that it concerns. */
+static void set_bounds(struct loader *loader)
+{
+    const struct mx_arch *arch = loader->reader.arch;
+    for (uint32_t i = 0; i < arch->layer_count; i++) {
+        const struct mx_feed_forward *ffn = &arch->layers[i].feed_forward;
+        struct mx_layer_weights *own = &loader->weights->layers[i];
+        own->dense.bound = (float)ffn->bound;
+        own->experts.shared.bound = (float)ffn->shared_bound;
+        for (uint32_t e = 0; own->experts.experts && e < arch->experts.count; e++)
+            own->experts.experts[e].bound = (float)ffn->bound;
+    }
+}
+
 static mx_status resolve(struct loader *loader)
 {
     const struct mx_arch *arch = loader->reader.arch;
@@ -432,6 +446,7 @@ static mx_status resolve(struct loader *loader)
     MX_TRY(make_slopes(loader));
     if (arch->tied) weights->head.matrix = weights->embedding.matrix;
     MX_TRY(measure_head(loader));
+    set_bounds(loader);
     weights->converted_bytes = loader->reader.converted_bytes;
     return check_leftovers(&loader->reader, &weights->skipped);
 }

@@ -51,6 +51,7 @@ struct mx_attention_weights {
 struct mx_feed_forward_weights {
     struct mx_linear gate, up, down;   /* gate absent where the feed-forward is not gated */
     struct mx_norm_weights inner_norm; /* before `down` */
+    float bound;                       /* of the activated gate from above, of up on either side; 0: none */
     const float *xielu[4];             /* one number each: alpha_p, alpha_n, beta, eps */
 };
 

@@ -32,6 +32,7 @@ void mx_fill_gemma(struct mx_build *build);
 void mx_fill_gemma3(struct mx_build *build);
 void mx_fill_gemma3n(struct mx_build *build);
 void mx_fill_gemma4(struct mx_build *build);
+void mx_fill_gemma4_unified(struct mx_build *build);
 
 /* latent.c: multi-head latent attention */
 void mx_fill_axk1(struct mx_build *build);
@@ -90,6 +91,7 @@ void mx_fill_phimoe(struct mx_build *build);
 void mx_fill_molmo(struct mx_build *build);
 void mx_fill_chameleon(struct mx_build *build);
 void mx_fill_phi3small(struct mx_build *build);
+void mx_fill_step(struct mx_build *build);
 void mx_fill_seed_oss(struct mx_build *build);
 void mx_fill_smollm3(struct mx_build *build);
 void mx_fill_solar_open(struct mx_build *build);

@@ -109,12 +109,8 @@ static void gemma4_layer(struct mx_build *build, uint32_t index)
     struct mx_layer *layer = &build->arch->layers[index];
     const bool same = mx_config_flag(config, "attention_k_eq_v", false);
     if (mx_config_find(config, "per_layer_config")) {
-        char path[128];
-        snprintf(path, sizeof path, "per_layer_config.%u.head_dim|per_layer_config.%03u.head_dim", index, index);
-        layer->attention.k_dim = layer->attention.v_dim =
-            mx_config_whole(config, path, 1, MX_ARCH_MAX_WIDTH, build->head_dim);
-        snprintf(path, sizeof path, "per_layer_config.%u.num_key_value_heads", index);
-        layer->attention.kv_heads = mx_config_whole(config, path, 1, build->heads, build->kv_heads);
+        layer->attention.k_dim = layer->attention.v_dim = mx_layer_own(build, "head_dim", index, build->head_dim);
+        layer->attention.kv_heads = mx_layer_own(build, "num_key_value_heads", index, build->kv_heads);
     } else if (layer->attention.kind == MX_ATTENTION_FULL) {
         layer->attention.k_dim = layer->attention.v_dim =
             mx_config_whole(config, "global_head_dim", 1, MX_ARCH_MAX_WIDTH, 512);
@@ -173,4 +169,11 @@ void mx_fill_gemma4(struct mx_build *build)
     }
     arch->experts.normalize = true;
     gemma4_ropes(build);
+}
+
+/* Gemma 4 without inputs of its layers' own. */
+void mx_fill_gemma4_unified(struct mx_build *build)
+{
+    mx_fill_gemma4(build);
+    build->arch->layer_input_width = 0;
 }

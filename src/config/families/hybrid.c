@@ -94,9 +94,11 @@ void mx_fill_linear(struct mx_build *build)
  * of indices say: all are counted in full. */
 void mx_fill_hymba(struct mx_build *build)
 {
-    for (uint32_t i = 0; i < build->arch->layer_count; i++)
+    for (uint32_t i = 0; i < build->arch->layer_count; i++) {
         if (mx_layer_recurs(&build->arch->layers[i])) build->arch->layers[i].recurrence.mamba.norms = true;
-    build->arch->parameters_complete = false; /* both mixers leave by one matrix, which is counted twice */
+        build->arch->layers[i].attention.joint_output = true;
+    }
+    build->arch->parameters_complete = false; /* the width of values, and what layers share, are not counted */
 }
 
 /* Norms of dt, B and C without weights. */

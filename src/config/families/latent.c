@@ -41,6 +41,19 @@ void mx_fill_glm_sparse(struct mx_build *build)
         build->arch->layers[i].attention.indexer.interleaved = build->arch->rope[0].interleaved;
 }
 
+/* How many tokens leave one entry behind, where the config says it by the layer's kind. */
+static uint32_t compress_of(struct mx_build *build, uint32_t layer)
+{
+    struct mx_config *config = build->config;
+    const cJSON *types = mx_config_list(config, "layer_types");
+    const cJSON *word = types ? cJSON_GetArrayItem(types, (int)layer) : NULL;
+    if (!cJSON_IsString(word)) return 0;
+    const bool sparse = !strcmp(word->valuestring, "compressed_sparse_attention");
+    if (!sparse && strcmp(word->valuestring, "heavily_compressed_attention") != 0) return 0;
+    return sparse ? mx_config_whole(config, "compress_rates.compressed_sparse_attention", 1, MX_ARCH_MAX_CONTEXT, 4)
+                  : mx_config_whole(config, "compress_rates.heavily_compressed_attention", 1, MX_ARCH_MAX_CONTEXT, 128);
+}
+
 /* DeepSeek-V4: every layer sees a window; besides, compress_ratios tells for each layer of how many tokens one entry is
  * left for all later ones (0: none). Keys are values. Entries of the lower ratios are chosen among by an indexer, whose
  * keys stand beside them. Queries and outputs go by way of low ranks. */
@@ -65,7 +78,8 @@ void mx_fill_deepseek_v4(struct mx_build *build)
         mx_layer_attend(build, layer, MX_ATTENTION_SLIDING);
         own->rope = true;
         own->values_are_keys = true;
-        own->compress = mx_config_per_layer(config, "compress_ratios", i, 0, MX_ARCH_MAX_CONTEXT, 0);
+        own->compress =
+            mx_config_per_layer(config, "compress_ratios", i, 0, MX_ARCH_MAX_CONTEXT, compress_of(build, i));
         own->compressed_dim = own->k_dim + (own->compress && own->compress <= CHOSEN ? indexer : 0);
         own->latent.q_rank = q_rank;
         own->o_rank = o_rank;

@@ -263,8 +263,51 @@ void mx_fill_laguna(struct mx_build *build)
         layer->attention.heads =
             mx_config_per_layer(config, "num_attention_heads_per_layer", i, 1, MX_ARCH_MAX_WIDTH, build->heads);
         layer->attention.gate = cJSON_IsFalse(field)            ? MX_GATE_NONE
-                                : strcmp(gating, "per-element") ? MX_GATE_HEADS
+                                : strcmp(gating, "per-element") ? MX_GATE_HEADS_SOFTPLUS
                                                                 : MX_GATE_ELEMENTS;
+    }
+}
+
+/* Number `layer` of a list of bounds, of which 0 is none. */
+static double bound_of(struct mx_build *build, const char *spelling, uint32_t layer)
+{
+    const cJSON *list = mx_config_list(build->config, spelling), *item = cJSON_GetArrayItem(list, (int)layer);
+    return cJSON_IsNumber(item) && cJSON_GetNumberValue(item) > 0 ? cJSON_GetNumberValue(item) : 0;
+}
+
+/* Layers with a window have query heads in a number of their own. Older files name the layers with experts in a string
+ * ("3,4,5"), and the other heads in an object. */
+void mx_fill_step(struct mx_build *build)
+{
+    struct mx_config *config = build->config;
+    struct mx_arch *arch = build->arch;
+    const uint32_t heads =
+        mx_config_whole(config, "num_sliding_attention_heads|attention_other_setting.num_attention_heads", 1,
+                        MX_ARCH_MAX_WIDTH, build->heads);
+    const cJSON *sparse = mx_config_find(config, "moe_layers_enum");
+    bool listed[MX_ARCH_MAX_LAYERS] = {false};
+    const cJSON *other = mx_config_object(config, "attention_other_setting"), *member;
+    static const char *const said[] = {"use_moe", "use_moe_router_bias", "norm_expert_weight",
+                                       "use_head_wise_attn_gate"};
+    cJSON_ArrayForEach (member, other) mx_config_mark(config, member);
+    for (size_t i = 0; i < sizeof said / sizeof *said; i++)
+        if (!mx_config_flag(config, said[i], true)) mx_arch_refuse(arch, "the engine runs Step with %s alone", said[i]);
+    if (mx_config_flag(config, "sink", false)) mx_arch_refuse(arch, "the engine has no sinks of Step");
+    mx_config_mark(config, mx_config_find(config, "yarn_only_types"));
+    for (char *at = cJSON_IsString(sparse) ? sparse->valuestring : NULL, *end; at && *at; at = *end ? end + 1 : end) {
+        const unsigned long index = strtoul(at, &end, 10);
+        if (end == at) break;
+        if (index < MX_ARCH_MAX_LAYERS) listed[index] = true;
+    }
+    for (uint32_t i = 0; i < arch->layer_count; i++) {
+        struct mx_layer *layer = &arch->layers[i];
+        struct mx_feed_forward *ffn = &layer->feed_forward;
+        if (layer->attention.kind == MX_ATTENTION_SLIDING) layer->attention.heads = heads;
+        if (cJSON_IsString(sparse) && !listed[i]) {
+            *ffn = (struct mx_feed_forward){.kind = MX_FEED_FORWARD_DENSE, .width = build->intermediate};
+        }
+        ffn->bound = bound_of(build, ffn->kind == MX_FEED_FORWARD_DENSE ? "swiglu_limits_shared" : "swiglu_limits", i);
+        ffn->shared_bound = bound_of(build, "swiglu_limits_shared", i);
     }
 }
 
@@ -373,28 +416,6 @@ void mx_fill_minimax_m3(struct mx_build *build)
     arch->parameters_complete = false;
 }
 
-/* Keeps nothing of the text, and does nothing to it. */
-static void look_at_image(struct mx_layer *layer)
-{
-    layer->attention.kind = MX_ATTENTION_NONE;
-    layer->attention.cache_copies = 0;
-    layer->cross = true;
-}
-
-/* Some layers attend to the image alone. The embedding has rows for what stands for one. */
-void mx_fill_mllama(struct mx_build *build)
-{
-    static const uint32_t usual[] = {3, 8, 13, 18, 23, 28, 33, 38};
-    struct mx_arch *arch = build->arch;
-    const cJSON *list = mx_config_list(build->config, "cross_attention_layers"), *item;
-    for (size_t i = 0; !list && i < sizeof usual / sizeof *usual; i++)
-        if (usual[i] < arch->layer_count) look_at_image(&arch->layers[usual[i]]);
-    cJSON_ArrayForEach (item, list)
-        look_at_image(
-            &arch->layers[mx_config_item(build->config, item, "cross_attention_layers", 0, arch->layer_count - 1)]);
-    arch->image_rows = 8;
-}
-
 /* Older files name the bases of full and of windowed layers apart. */
 static void modernbert_ropes(struct mx_build *build)
 {
@@ -461,28 +482,6 @@ void mx_fill_openelm(struct mx_build *build)
         }
         if (multipliers) layer->feed_forward.width = round_up_to(factor * arch->hidden, unit);
     }
-}
-
-/* intermediate_size counts gate and up together; 128 more rows of the embedding are for the image's tokens. */
-void mx_fill_molmo(struct mx_build *build)
-{
-    struct mx_arch *arch = build->arch;
-    for (uint32_t i = 0; i < arch->layer_count; i++) arch->layers[i].feed_forward.width /= 2;
-    mx_config_flag(build->config, "tie_word_embeddings|weight_tying", false);
-    if (mx_config_flag(build->config, "attention_layer_norm", false)) arch->qk_norm = MX_QK_NORM_ALL;
-    if (mx_config_flag(build->config, "norm_after", false)) mx_build_block(build, MX_BLOCK_POST);
-}
-
-/* Tokens of images, which only images stand for, are never written. The 34B has its norms behind each part. */
-void mx_fill_chameleon(struct mx_build *build)
-{
-    const cJSON *map = mx_config_object(build->config, "vocabulary_map"), *token;
-    static const char image[] = "IMGIMG";
-    cJSON_ArrayForEach (token, map) {
-        mx_config_mark(build->config, token);
-        if (!strncmp(token->string, image, sizeof image - 1)) mx_build_mute(build, token);
-    }
-    if (mx_config_flag(build->config, "swin_norm", false)) mx_build_block(build, MX_BLOCK_POST);
 }
 
 /* Scores are not scaled by a root (muP). Every other layer or so attends to its newest blocks and to a few older ones,

@@ -74,6 +74,20 @@ const struct mx_names mx_names_laguna = {
         },
 };
 
+/* Experts are stacked in every exporter's files. */
+const struct mx_names mx_names_step = {
+    .base = &mx_names_laguna,
+    .of =
+        {
+            [MX_ROLE_ROUTER] = "moe.gate",
+            [MX_ROLE_ROUTER_BIAS] = "moe.router_bias",
+            [MX_ROLE_EXPERT_GATE] = "mlp.switch_mlp.gate_proj|moe.gate_proj",
+            [MX_ROLE_EXPERT_UP] = "mlp.switch_mlp.up_proj|moe.up_proj",
+            [MX_ROLE_EXPERT_DOWN] = "mlp.switch_mlp.down_proj|moe.down_proj",
+            SHARED_EXPERTS("share_expert"),
+        },
+};
+
 const struct mx_names mx_names_apertus = {
     .base = &mx_names_llama,
     .of =
