@@ -24,6 +24,7 @@ static const struct example examples[] = {
     {"gemma-2-9b", MX_CLASS_SLIDING_WINDOW, 42, 256, 8, 21 * 4096, 9.242},
     {"gemma-3-12b-it", MX_CLASS_SLIDING_WINDOW, 48, 256, 8, 8 * 4096, 11.766},
     {"gemma-3-4b-it", MX_CLASS_SLIDING_WINDOW, 34, 256, 4, 5 * 2048, 3.880},
+    {"gemma-4-26b-a4b", MX_CLASS_SLIDING_WINDOW, 30, 256, 8, 5 * 2048, 25.2},
     {"gpt-oss-20b", MX_CLASS_SLIDING_WINDOW, 24, 64, 8, 12 * 1024, 20.915},
     {"jamba-v0.1", MX_CLASS_HYBRID, 32, 128, 8, 4 * 2048, 51.570},
     {"lfm2-1.2b", MX_CLASS_HYBRID, 16, 64, 8, 6 * 1024, 1.170},
