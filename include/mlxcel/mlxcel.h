@@ -152,7 +152,8 @@ struct mx_seq_options {
     bool ignore_memory;      /* go on where the cache exceeds the memory that is available */
     uint32_t forks;          /* forks (mx_seq_fork) that will share this one's memory */
     uint32_t marks; /* recurrent states that are put aside at the beginning and the end of each prompt, the newest
-                       so many, at most 8: lengths that mx_seq_cut can go back to; 0: only to none */
+                       so many, at most 8: lengths that mx_seq_cut can go back to; 0: only to none. Saved files
+                       hold them; loading takes as many of the newest as this says */
 };
 MX_API struct mx_seq_options mx_seq_options_default(void); /* 0, NULL, -1, -1, 0, -1, false, false, 0, 0 */
 
