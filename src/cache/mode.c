@@ -56,9 +56,14 @@ const char *mx_center_name(enum mx_center center)
     return names[center];
 }
 
+uint64_t mx_kv_layers_hash(const struct mx_kv_layers *layers)
+{
+    return XXH3_64bits(layers->pairs, layers->count);
+}
+
 const char *mx_kv_layers_name(const struct mx_kv_layers *layers, char *name)
 {
-    snprintf(name, MX_KV_PLAN_NAME, "plan:%016" PRIx64, XXH3_64bits(layers->pairs, layers->count));
+    snprintf(name, MX_KV_PLAN_NAME, "plan:%016" PRIx64, mx_kv_layers_hash(layers));
     return name;
 }
 

@@ -72,8 +72,10 @@ static inline void mx_kv_layers_set(struct mx_kv_layers *layers, uint32_t layer,
 {
     layers->pairs[layer] = (uint8_t)((unsigned)pair.k | (unsigned)pair.v << 4);
 }
+/* A hash of what the layers store. */
+uint64_t mx_kv_layers_hash(const struct mx_kv_layers *layers);
 enum { MX_KV_PLAN_NAME = 24 };
-/* "plan:" and a hash of what the layers store, into name[MX_KV_PLAN_NAME]; returns name. */
+/* "plan:" and that hash, into name[MX_KV_PLAN_NAME]; returns name. */
 const char *mx_kv_layers_name(const struct mx_kv_layers *layers, char *name);
 /* MX_ERR_ARGUMENT where a plan is asked for that was made for another model than `model`, unless it is forced. */
 struct mx_kv_options;

@@ -3,7 +3,9 @@
 
 #include <math.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "base/clock.h"
 #include "base/file.h"
@@ -18,14 +20,13 @@
 
 struct options {
     struct mx_engine_flags engine;
-    const char *file, *tokens, *like, *output;
-    int64_t context, windows, checks, bytes;
+    const char *file, *tokens, *like, *output, *work;
+    int64_t context, windows, refine, checks, bytes;
     double kl;
     bool json, no_record;
     struct mx_store_flags store;
 };
-static const struct options defaults = {
-    .like = "int8+turbo4", .output = "plan.json", .context = 1024, .windows = 8, .checks = 8, .kl = -1};
+static const struct options defaults = {.like = "int8+turbo4", .output = "plan.json", .context = 1024, .kl = -1};
 
 static const struct mx_flag flags[] = {
     {"file", 'f', MX_FLAG_PATH, "FILE", "the text to measure on", offsetof(struct options, file)},
@@ -39,10 +40,14 @@ static const struct mx_flag flags[] = {
      offsetof(struct options, kl), 0, 100},
     {"ctx", 'c', MX_FLAG_WHOLE, "N", "tokens per window (default 1024)", offsetof(struct options, context), 16,
      MX_ARCH_MAX_CONTEXT},
-    {"windows", 'w', MX_FLAG_WHOLE, "W", "windows to calibrate on, at most (default 8)",
+    {"windows", 'w', MX_FLAG_WHOLE, "W", "windows to measure forms on, at most (default 8)",
      offsetof(struct options, windows), 1, 1 << 20},
-    {"checks", 0, MX_FLAG_WHOLE, "W", "windows after these to measure the plan on (default 8)",
+    {"refine", 0, MX_FLAG_WHOLE, "W", "windows, these among them, to predict the plan on (default 16)",
+     offsetof(struct options, refine), 1, 1 << 20},
+    {"checks", 0, MX_FLAG_WHOLE, "W", "other windows to measure the plan on (default 16)",
      offsetof(struct options, checks), 1, 1 << 20},
+    {"work", 0, MX_FLAG_PATH, "FILE", "keep what is measured, and go on from it (default: PLAN.work, until done)",
+     offsetof(struct options, work)},
     {"json", 0, MX_FLAG_SWITCH, NULL, "print JSON", offsetof(struct options, json)},
     {"no-record", 0, MX_FLAG_SWITCH, NULL, "keep no records of what was measured", offsetof(struct options, no_record)},
     MX_STORE_FLAG_ROWS(struct options, store),
@@ -57,6 +62,7 @@ struct job {
     struct mx_windows windows;
     enum mx_mode modes[MX_CALIBRATE_MODES];
     struct mx_calibrate_options calibrate;
+    char work[4096]; /* the work file's path */
     struct mx_calibration result;
     struct mx_kv_plan_file file;
 };
@@ -71,15 +77,20 @@ static mx_status tell_cost(struct job *job, struct mx_error *err)
     const struct mx_progress progress = {.interrupted = job->cli->interrupted};
     struct mx_comparison none;
     double reference;
-    MX_TRY(mx_calibrate_check(calibrate, mx_session_arch(job->session), err));
     const double start = mx_seconds();
     MX_TRY(mx_compare_run(job->session, &one, &progress, &none, &reference, err));
     const double seconds = mx_seconds() - start;
     const size_t probes = mx_calibrate_probes(mx_session_arch(job->session));
-    const double passes = (double)(probes + 1) * (double)calibrate->probes +
-                          (double)(calibrate->mode_count + 2) * (double)calibrate->checks;
-    mx_print_note(job->cli, "%zu forms of keys and values, on at most %zu windows of %u tokens: %.0f s at most", probes,
-                  calibrate->probes, job->windows.length, ceil(passes * seconds));
+    const size_t there = mx_work_file_count(calibrate->work);
+    const double all = (double)(probes + 1) * (double)calibrate->probes + 2 * (double)calibrate->refine +
+                       (double)(calibrate->mode_count + 2) * (double)calibrate->checks;
+    char found[64] = "";
+    if (there) snprintf(found, sizeof found, " (%zu measurements are there already)", there);
+    mx_print_note(job->cli,
+                  "%zu forms of keys and values on at most %zu windows of %u tokens, the plan on %zu, a check on %zu: "
+                  "%.0f s at most%s",
+                  probes, calibrate->probes, job->windows.length, calibrate->refine, calibrate->checks,
+                  ceil(fmax(0, all - (double)there) * seconds), found);
     return MX_OK;
 }
 
@@ -135,9 +146,10 @@ static mx_status print_table(const struct job *job, struct mx_error *err)
     add_row(&table, job, &job->result.plan);
     for (size_t i = 0; i < job->calibrate.mode_count; i++) add_row(&table, job, &job->result.uniform[i]);
     MX_TRY(mx_table_print(&table, 0, job->cli->colour_out, err));
-    printf("\npredicted KL %.6f, measured %.6f on other windows of the text\n"
+    printf("\npredicted KL %.6f +- %.6f (the forms' sum %.6f), measured %.6f +- %.6f on other windows of the text\n"
            "%s: take it with --kv-cache-mode %s\n",
-           job->result.predicted_kl, job->result.plan.kl_mean, job->options->output, job->options->output);
+           job->result.predicted_kl, job->result.predicted_kl_se, job->result.sum_kl, job->result.plan.kl_mean,
+           job->result.plan.kl_mean_se, job->options->output, job->options->output);
     return MX_OK;
 }
 
@@ -162,6 +174,8 @@ static mx_status print_json(const struct job *job, struct mx_error *err)
     cJSON_AddNumberToObject(root, "schema", 1);
     cJSON_AddStringToObject(root, "file", job->options->output);
     cJSON_AddNumberToObject(root, "predicted_kl", job->result.predicted_kl);
+    cJSON_AddNumberToObject(root, "predicted_kl_se", job->result.predicted_kl_se);
+    cJSON_AddNumberToObject(root, "sum_kl", job->result.sum_kl);
     cJSON_AddNumberToObject(root, "measured_kl", job->result.plan.kl_mean);
     cJSON_AddItemToObject(root, "plan", row_json(job, &job->result.plan));
     cJSON *modes = cJSON_AddArrayToObject(root, "uniform");
@@ -194,13 +208,68 @@ static mx_status write_plan(struct job *job, const char *folder, struct mx_error
 static mx_status keep(struct job *job, struct mx_record_run *recording, struct mx_error *err)
 {
     const struct mx_arch *arch = mx_session_arch(job->session);
-    const size_t skipped = job->calibrate.probes * job->windows.length;
-    const struct mx_windows rest = {
-        .tokens = job->windows.tokens + skipped, .count = job->windows.count - skipped, .length = job->windows.length};
-    MX_TRY(mx_record_run_comparison(recording, job->cli, arch, &rest, &job->result.plan, NULL, err));
-    for (size_t i = 0; i < job->calibrate.mode_count; i++)
-        MX_TRY(mx_record_run_comparison(recording, job->cli, arch, &rest, &job->result.uniform[i], NULL, err));
+    const struct mx_calibrate_options *calibrate = &job->calibrate;
+    size_t total;
+    MX_TRY(mx_windows_count(&job->windows, &total, err));
+    size_t *chosen = calloc(calibrate->probes + calibrate->refine + calibrate->checks, sizeof *chosen);
+    if (!chosen) return mx_fail_memory(err, "the windows", total * sizeof *chosen);
+    size_t *refine = chosen + calibrate->probes, *checks = refine + calibrate->refine;
+    mx_calibrate_choose(calibrate, total, chosen, refine, checks);
+    struct mx_windows held_out = job->windows;
+    held_out.chosen = checks;
+    held_out.limit = calibrate->checks;
+    mx_status status = mx_record_run_comparison(recording, job->cli, arch, &held_out, &job->result.plan, NULL, err);
+    for (size_t i = 0; status == MX_OK && i < calibrate->mode_count; i++)
+        status = mx_record_run_comparison(recording, job->cli, arch, &held_out, &job->result.uniform[i], NULL, err);
+    free(chosen);
+    return status;
+}
+
+/* As many windows of each kind as were asked for, or as usual and the text has. */
+static mx_status choose_windows(struct job *job, struct mx_error *err)
+{
+    enum { PROBES = 8, WHOLE = 16 };
+    const struct options *options = job->options;
+    struct mx_calibrate_options *calibrate = &job->calibrate;
+    size_t total;
+    MX_TRY(mx_windows_count(&job->windows, &total, err));
+    const size_t half = total / 2 > 1 ? total / 2 : 1;
+    calibrate->checks = options->checks ? (size_t)options->checks : half < WHOLE ? half : WHOLE;
+    const size_t rest = total > calibrate->checks ? total - calibrate->checks : 1;
+    calibrate->refine = rest < WHOLE ? rest : WHOLE;
+    if (calibrate->refine < (size_t)options->windows) calibrate->refine = (size_t)options->windows;
+    if (options->refine) calibrate->refine = (size_t)options->refine;
+    calibrate->probes = calibrate->refine < PROBES ? calibrate->refine : PROBES;
+    if (options->windows) calibrate->probes = (size_t)options->windows;
+    if (calibrate->probes <= calibrate->refine) return MX_OK;
+    return mx_fail(err, MX_ERR_ARGUMENT, "--refine is %zu: it must be --windows (%zu) at least", calibrate->refine,
+                   calibrate->probes);
+}
+
+/* Opens the work file: `--work`, or one beside the plan. */
+static mx_status open_work(struct job *job, struct mx_error *err)
+{
+    const struct options *options = job->options;
+    bool begun_anew;
+    const int length = snprintf(job->work, sizeof job->work, "%s%s", options->work ? options->work : options->output,
+                                options->work ? "" : ".work");
+    if (length >= (int)sizeof job->work) return mx_fail(err, MX_ERR_ARGUMENT, "the plan file's path is too long");
+    MX_TRY(mx_work_file_open(&job->calibrate.work, job->work, mx_calibrate_key(job->session, &job->windows),
+                             &begun_anew, err));
+    if (begun_anew) mx_print_note(job->cli, "%s was of another model, text or version, and is begun anew", job->work);
     return MX_OK;
+}
+
+/* What was measured outlives an interruption, and where it has a name of its own the end. */
+static void close_work(struct job *job, mx_status status)
+{
+    if (!job->calibrate.work) return;
+    const bool holds = mx_work_file_count(job->calibrate.work) > 0;
+    mx_work_file_close(job->calibrate.work);
+    if (status == MX_ERR_INTERRUPTED && holds)
+        mx_print_note(job->cli, "what was measured is kept in %s; the same command goes on from there", job->work);
+    else if (!job->options->work && (status == MX_OK || !holds))
+        unlink(job->work);
 }
 
 static mx_status calibrate(struct job *job, struct mx_error *err)
@@ -215,12 +284,16 @@ static mx_status calibrate(struct job *job, struct mx_error *err)
              options->like);
     if (!options->no_record)
         MX_TRY(mx_record_run_open(&recording, &options->store, folder, job->session, command, err));
-    mx_status status = tell_cost(job, err);
+    mx_status status = choose_windows(job, err);
+    if (status == MX_OK) status = mx_calibrate_check(&job->calibrate, mx_session_arch(job->session), err);
+    if (status == MX_OK) status = open_work(job, err);
+    if (status == MX_OK) status = tell_cost(job, err);
     const struct mx_progress progress = mx_progress_bar(job->cli);
     if (status == MX_OK) status = mx_calibrate_run(job->session, &job->calibrate, &progress, &job->result, err);
     mx_progress_bar_end();
     if (status == MX_OK) status = write_plan(job, folder, err);
     if (status == MX_OK) status = keep(job, &recording, err);
+    close_work(job, status);
     mx_record_run_close(&recording);
     if (status == MX_OK) status = options->json ? print_json(job, err) : print_table(job, err);
     mx_calibration_free(&job->result);
@@ -261,12 +334,8 @@ static mx_status run(struct mx_cli *cli, const void *given, struct mx_error *err
     if (status == MX_OK) status = mx_read_ids(job.session, options->tokens, options->file, &ids, err);
     if (status == MX_OK) {
         job.windows = (struct mx_windows){.tokens = ids.data, .count = ids.count, .length = (uint32_t)options->context};
-        job.calibrate = (struct mx_calibrate_options){.windows = job.windows,
-                                                      .probes = (size_t)options->windows,
-                                                      .checks = (size_t)options->checks,
-                                                      .like = like,
-                                                      .most_bytes = (double)options->bytes,
-                                                      .most_loss = options->kl};
+        job.calibrate = (struct mx_calibrate_options){
+            .windows = job.windows, .like = like, .most_bytes = (double)options->bytes, .most_loss = options->kl};
         choose_modes(&job, like);
         status = calibrate(&job, err);
     }
@@ -279,8 +348,9 @@ const struct mx_command mx_command_calibrate = {
     .name = "calibrate",
     .summary = "find the best cache for a model, layer by layer",
     .about = "Measures what each layer's keys and values lose in each form, searches for the plan that loses\n"
-             "least in the bytes of a mode (or takes the fewest bytes), measures it on other windows of the\n"
-             "text and writes it; --kv-cache-mode FILE runs it. recommend quotes what was measured.\n",
+             "least in the bytes of a mode (or takes the fewest bytes), measures it whole, checks that on other\n"
+             "windows of the text and writes it; --kv-cache-mode FILE runs it. recommend quotes what was measured.\n"
+             "After Ctrl-C the same command goes on where it was.\n",
     .flags = flags,
     .examples = {"mlxcel calibrate -f docs/turbo-kv-cache.md --ctx 512 -w 4 --checks 4",
                  "mlxcel calibrate -m DIR -f text.txt --like turbo4 -o small.json"},

@@ -224,7 +224,19 @@ mx_status mx_record_set_put(const struct mx_record_set *set, struct mx_record_ru
 
 void mx_record_windows_text(char text[17], const struct mx_windows *windows, size_t count)
 {
-    mx_record_text(text, windows->tokens, count * windows->length + 1);
+    int32_t both[8]; /* the names of what came before and of one window more: 16 characters each */
+    char one[17];
+    if (!windows->chosen) {
+        mx_record_text(text, windows->tokens, count * windows->length + 1);
+        return;
+    }
+    memset(both, 0, sizeof both);
+    for (size_t i = 0; i < count; i++) {
+        mx_record_text(one, mx_windows_at(windows, i), (size_t)windows->length + 1);
+        memcpy(both + 4, one, 16);
+        mx_record_text(text, both, 8);
+        memcpy(both, text, 16);
+    }
 }
 
 const char *mx_record_kept_path(char path[MX_USER_CACHE_PATH], const struct mx_session *session,

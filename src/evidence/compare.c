@@ -131,6 +131,14 @@ static mx_status continue_window(struct comparing *job, const struct mx_progress
     return MX_OK;
 }
 
+/* The tokens that are read. */
+static uint64_t text_of(const struct mx_windows *windows, size_t count)
+{
+    if (!windows->chosen) return XXH3_64bits(windows->tokens, (count * windows->length + 1) * sizeof *windows->tokens);
+    return XXH3_64bits_withSeed(windows->tokens, windows->count * sizeof *windows->tokens,
+                                XXH3_64bits(windows->chosen, count * sizeof *windows->chosen));
+}
+
 /* All that the figures depend on. */
 static uint64_t key_of(const struct comparing *job, const struct mx_windows *windows)
 {
@@ -139,7 +147,7 @@ static uint64_t key_of(const struct comparing *job, const struct mx_windows *win
     } key = {
         .model = mx_model_fingerprint(mx_session_model(job->session)),
         .version = XXH3_64bits(MLXCEL_VERSION, sizeof MLXCEL_VERSION),
-        .text = XXH3_64bits(windows->tokens, (job->window_count * windows->length + 1) * sizeof *windows->tokens),
+        .text = text_of(windows, job->window_count),
         .windows = job->window_count,
         .length = windows->length,
         .greedy = job->greedy_count,
@@ -191,7 +199,7 @@ static struct mx_kept_part *parts_of(struct comparing *job, size_t *count)
 static mx_status run_window(struct comparing *job, const struct mx_windows *windows, const struct mx_progress *progress,
                             struct mx_error *err)
 {
-    const int32_t *first = windows->tokens + job->window * windows->length;
+    const int32_t *first = mx_windows_at(windows, job->window);
     mx_sequence_clear(job->fp16.sequence);
     for (size_t i = 0; i < job->mode_count; i++) mx_sequence_clear(job->modes[i].sequence);
     for (size_t done = 0, n; done < windows->length; done += n) {

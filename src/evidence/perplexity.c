@@ -47,7 +47,7 @@ static mx_status run_windows(struct mx_session *session, const struct mx_windows
     struct share share = {progress, 0, result->window_count};
     const struct mx_progress part = {report_share, &share, progress ? progress->interrupted : NULL};
     for (size_t i = 0; i < result->window_count; i++) {
-        const int32_t *first = windows->tokens + i * windows->length;
+        const int32_t *first = mx_windows_at(windows, i);
         struct window window = {.session = session, .targets = first + 1, .nll = nll};
         const struct mx_logits_sink sink = {take, &window};
         const struct mx_segment segment = {
