@@ -233,7 +233,7 @@ static mx_status run(struct mx_cli *cli, const void *given, struct mx_error *err
         return mx_fail(err, MX_ERR_ARGUMENT, "--record keeps figures of caches that hold something: give --depth too");
     if (options->store.path && !options->record)
         return mx_fail(err, MX_ERR_ARGUMENT, "--store says where --record keeps its figures: give both");
-    enum mx_mode modes[MX_MODE_COUNT + 1]; /* a plan stands beside the modes */
+    struct mx_kv_options kv, modes[MX_KV_LIST];
     uint32_t depths[MX_WHOLE_LIST];
     struct mx_bench_options bench = {.modes = modes,
                                      .depths = depths,
@@ -245,18 +245,21 @@ static mx_status run(struct mx_cli *cli, const void *given, struct mx_error *err
     if (!options->prefill && !options->decode) {
         return mx_fail(err, MX_ERR_ARGUMENT, "--prefill 0 and --decode 0 leave nothing to measure");
     }
-    MX_TRY(mx_kv_flags_read(&bench.kv, &options->kv, cli, err));
+    MX_TRY(mx_kv_flags_read(&kv, &options->kv, cli, err));
     const char *list = options->depths ? options->depths : "0";
     MX_TRY(mx_whole_list_parse(list, "--depth", 0, MX_ARCH_MAX_CONTEXT, depths, &bench.depth_count, err));
     uint64_t longest = 0;
     for (size_t i = 0; i < bench.depth_count; i++) longest = depths[i] > longest ? depths[i] : longest;
     longest += bench.prefill + bench.decode;
-    MX_TRY(mx_kv_flags_advise(&bench.kv, &options->kv, cli, &options->engine, longest, err));
-    modes[0] = bench.kv.mode;
+    MX_TRY(mx_kv_flags_advise(&kv, &options->kv, cli, &options->engine, longest, err));
+    modes[0] = kv;
     bench.mode_count = 1;
-    if (options->modes) MX_TRY(mx_mode_list_parse(options->modes, modes, &bench.mode_count, err));
-    MX_TRY(mx_kv_flags_prove(&bench.kv, modes, bench.mode_count, cli, &options->engine, longest, err));
-    if (options->modes && bench.kv.mode == MX_MODE_PLAN) modes[bench.mode_count++] = MX_MODE_PLAN;
+    if (options->modes) MX_TRY(mx_kv_list_parse(options->modes, &kv, modes, &bench.mode_count, err));
+    for (size_t i = 0; i < bench.mode_count; i++) {
+        MX_TRY(mx_kv_flags_prove(&kv, &modes[i].mode, 1, cli, &options->engine, longest, err));
+        modes[i].proof = kv.proof;
+    }
+    if (options->modes && kv.mode == MX_MODE_PLAN) modes[bench.mode_count++] = kv; /* a plan stands beside the modes */
     struct mx_session *session;
     MX_TRY(mx_engine_open(&session, cli, &options->engine, false, err));
     const mx_status status = measure(cli, options, session, &bench, err);

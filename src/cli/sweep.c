@@ -40,7 +40,8 @@ static const struct options defaults = {.modes = "all",
 static const struct mx_flag flags[] = {
     {"model", 'm', MX_FLAG_LIST, "DIR", "a model's folder; may be given several times (default: the bundled model)",
      offsetof(struct options, models)},
-    {"modes", 0, MX_FLAG_TEXT, "MODES", "cache modes: int8,turbo4 or all (default)", offsetof(struct options, modes)},
+    {"modes", 0, MX_FLAG_TEXT, "MODES", "cache modes and plan files: int8,plan.json or all (default)",
+     offsetof(struct options, modes)},
     {"ctx", 'c', MX_FLAG_TEXT, "N,...", "contexts (default 4096,16384,32768)", offsetof(struct options, contexts)},
     {"batch", 'b', MX_FLAG_TEXT, "N,...", "texts that decode together, for speed (default 1; 0: no speed)",
      offsetof(struct options, batches)},
@@ -73,7 +74,7 @@ static const struct mx_flag flags[] = {
 struct sweep {
     struct mx_cli *cli;
     const struct options *options;
-    enum mx_mode modes[MX_MODE_COUNT];
+    struct mx_kv_options modes[MX_KV_LIST];
     uint32_t contexts[MX_WHOLE_LIST], batches[MX_WHOLE_LIST];
     size_t mode_count, context_count, batch_count;
     int64_t part, parts;            /* part from 0 */
@@ -95,7 +96,7 @@ struct sweep {
 
 /* A mode that is still to be measured, and its cell's name. */
 struct cell {
-    enum mx_mode mode;
+    const struct mx_kv_options *kv;
     struct mx_kv_setup setup;
     char job[512];
 };
@@ -107,10 +108,10 @@ static void report_unit(void *context, const char *what, double done)
     mx_progress_report(&sweep->bar, sweep->label, ((double)sweep->done_units + done) / (double)sweep->units);
 }
 
-static struct mx_kv_options options_of(enum mx_mode mode)
+/* fp16, and what each mode is added to. */
+static struct mx_kv_options measuring(void)
 {
     struct mx_kv_options kv = mx_kv_options_default();
-    kv.mode = mode;
     kv.force = true; /* measuring is how a mode is proven */
     return kv;
 }
@@ -122,25 +123,34 @@ static bool was_done(const struct sweep *sweep, const char *job)
     return strstr(mx_str_text(&sweep->jobs), line) != NULL;
 }
 
+/* Whether a plan is this model's; a mode is any model's. */
+static bool belongs(const struct sweep *sweep, const struct mx_kv_options *kv)
+{
+    const uint64_t of = kv->mode == MX_MODE_PLAN ? kv->layers.model : 0;
+    return of == 0 || of == mx_model_fingerprint(mx_session_model(sweep->session));
+}
+
 /* The cells of a unit that no earlier sweep has done: of modes that run as they are asked for. `what` says what is
  * measured; count 0: nothing is left to do. */
-static mx_status list_cells(struct sweep *sweep, const char *what, struct cell cells[MX_MODE_COUNT], size_t *count,
+static mx_status list_cells(struct sweep *sweep, const char *what, struct cell cells[MX_KV_LIST], size_t *count,
                             struct mx_error *err)
 {
     const struct mx_record *base = &sweep->recording.base;
     *count = 0;
     for (size_t i = 0; i < sweep->mode_count; i++) {
         struct cell *cell = &cells[*count];
-        const struct mx_kv_options kv = options_of(sweep->modes[i]);
-        cell->mode = kv.mode;
-        const mx_status status = mx_kv_resolve(&cell->setup, &kv, mx_session_arch(sweep->session), err);
-        if (status == MX_ERR_UNSUPPORTED || (status == MX_OK && cell->setup.mode != kv.mode)) {
+        char name[MX_KV_PLAN_NAME];
+        const struct mx_kv_options *kv = cell->kv = &sweep->modes[i];
+        mx_status status = MX_OK;
+        if (!belongs(sweep, kv) ||
+            (status = mx_kv_resolve(&cell->setup, kv, mx_session_arch(sweep->session), err)) == MX_ERR_UNSUPPORTED ||
+            (status == MX_OK && cell->setup.mode != kv->mode)) {
             sweep->counts.left_out++; /* no layer of this model can hold it: the mode that would run has its own cell */
             continue;
         }
         MX_TRY(status);
         snprintf(cell->job, sizeof cell->job, "sweep %s %s %s %s %u,%u,%u,%d %s", base->model.fingerprint,
-                 base->machine.fingerprint, base->version, mx_mode_info(kv.mode)->name, cell->setup.recent,
+                 base->machine.fingerprint, base->version, mx_kv_setup_name(&cell->setup, name), cell->setup.recent,
                  cell->setup.sink, cell->setup.boundary_v, (int)cell->setup.center, what);
         if (was_done(sweep, cell->job))
             sweep->counts.there++;
@@ -181,10 +191,10 @@ static bool is_beyond(struct sweep *sweep, uint32_t context)
 
 static mx_status measure_quality(struct sweep *sweep, uint32_t context, struct mx_error *err)
 {
-    struct cell cells[MX_MODE_COUNT];
-    struct mx_kv_options modes[MX_MODE_COUNT];
-    struct mx_comparison results[MX_MODE_COUNT];
-    struct mx_retrieval found[MX_MODE_COUNT];
+    struct cell cells[MX_KV_LIST];
+    struct mx_kv_options modes[MX_KV_LIST];
+    struct mx_comparison results[MX_KV_LIST];
+    struct mx_retrieval found[MX_KV_LIST];
     char what[96], text[17];
     size_t count, windows_count;
     double reference;
@@ -199,7 +209,7 @@ static mx_status measure_quality(struct sweep *sweep, uint32_t context, struct m
     const uint32_t greedy = greedy_within(sweep, context);
     snprintf(what, sizeof what, "quality ctx %u text %s greedy %u keys %u", context, text, greedy, sweep->haystacks);
     MX_TRY(list_cells(sweep, what, cells, &count, err));
-    for (size_t i = 0; i < count; i++) modes[i] = options_of(cells[i].mode);
+    for (size_t i = 0; i < count; i++) modes[i] = *cells[i].kv;
     if (count == 0) return MX_OK;
     const struct mx_progress progress = {report_unit, sweep, sweep->cli->interrupted};
     char kept[MX_USER_CACHE_PATH];
@@ -222,12 +232,12 @@ static mx_status measure_quality(struct sweep *sweep, uint32_t context, struct m
 }
 
 /* The most memory that the program takes while one mode decodes at the depth; 0: unknown. */
-static mx_status measure_memory(struct sweep *sweep, const struct mx_bench_options *bench, enum mx_mode mode,
-                                uint64_t *resident, struct mx_error *err)
+static mx_status measure_memory(struct sweep *sweep, const struct mx_bench_options *bench,
+                                const struct mx_kv_options *mode, uint64_t *resident, struct mx_error *err)
 {
     struct mx_bench_options one = *bench;
     struct mx_bench result;
-    one.modes = &mode;
+    one.modes = mode;
     one.mode_count = 1;
     one.prefill = 0;
     one.decode = one.repeat = 1;
@@ -247,7 +257,7 @@ static mx_status keep_speed(struct sweep *sweep, const struct mx_bench_options *
     uint64_t resident;
     const uint32_t context = bench->depths[0];
     const struct mx_arch *arch = mx_session_arch(sweep->session);
-    MX_TRY(measure_memory(sweep, bench, cell->mode, &resident, err));
+    MX_TRY(measure_memory(sweep, bench, cell->kv, &resident, err));
     mx_record_set_begin(&set, &sweep->recording, &measured->setup, context);
     set.base.batch = bench->parallel;
     mx_record_set_add_bench(&set, sweep->cli, measured, bench->repeat);
@@ -262,18 +272,21 @@ static mx_status keep_speed(struct sweep *sweep, const struct mx_bench_options *
 /* fp16 runs beside the modes that are left, whether its own cell is done or not: it is the measure. */
 static mx_status measure_speed(struct sweep *sweep, uint32_t context, uint32_t batch, struct mx_error *err)
 {
-    struct cell cells[MX_MODE_COUNT];
-    enum mx_mode modes[MX_MODE_COUNT + 1] = {MX_MODE_FP16};
+    struct cell cells[MX_KV_LIST];
+    struct mx_kv_options modes[MX_KV_LIST] = {measuring()};
     char what[96];
-    size_t count, mode_count = 1;
+    size_t count, mode_count = 1, at[MX_KV_LIST] = {0}; /* which of the modes that run each cell is */
     const struct options *options = sweep->options;
     snprintf(what, sizeof what, "speed ctx %u batch %u decode %lld prefill %lld repeat %lld threads %d", context, batch,
              (long long)options->decode, (long long)options->prefill, (long long)options->repeat,
              mx_pool_threads(mx_session_pool(sweep->session)));
     MX_TRY(list_cells(sweep, what, cells, &count, err));
     if (count == 0) return MX_OK;
-    for (size_t i = 0; i < count; i++)
-        if (cells[i].mode != MX_MODE_FP16) modes[mode_count++] = cells[i].mode;
+    for (size_t i = 0; i < count; i++) {
+        if (cells[i].kv->mode == MX_MODE_FP16) continue;
+        at[i] = mode_count;
+        modes[mode_count++] = *cells[i].kv;
+    }
     const struct mx_bench_options bench = {.modes = modes,
                                            .mode_count = mode_count,
                                            .depths = &context,
@@ -283,8 +296,7 @@ static mx_status measure_speed(struct sweep *sweep, uint32_t context, uint32_t b
                                            .repeat = (uint32_t)options->repeat,
                                            .parallel = batch,
                                            .fill_random = true,
-                                           .read_bandwidth = sweep->read_bandwidth,
-                                           .kv = options_of(MX_MODE_FP16)};
+                                           .read_bandwidth = sweep->read_bandwidth};
     const struct mx_progress progress = {report_unit, sweep, sweep->cli->interrupted};
     struct mx_bench result;
     mx_status status = mx_bench_run(sweep->session, &bench, &progress, &result, err);
@@ -296,11 +308,8 @@ static mx_status measure_speed(struct sweep *sweep, uint32_t context, uint32_t b
     }
     sweep->read_bandwidth = result.read_bandwidth;
     sweep->recording.base.machine.read_bandwidth = (uint64_t)result.read_bandwidth;
-    for (size_t i = 0; status == MX_OK && i < count; i++) {
-        const struct mx_bench_cell *measured = &result.cells[0];
-        while (measured->setup.mode != cells[i].mode) measured++;
-        status = keep_speed(sweep, &bench, &cells[i], measured, err);
-    }
+    for (size_t i = 0; status == MX_OK && i < count; i++)
+        status = keep_speed(sweep, &bench, &cells[i], &result.cells[at[i]], err);
     mx_bench_free(&result);
     return status;
 }
@@ -440,7 +449,8 @@ static mx_status parse(struct sweep *sweep, struct mx_error *err)
     const struct options *options = sweep->options;
     if (options->file && options->tokens)
         return mx_fail(err, MX_ERR_ARGUMENT, "-f and --tokens-file are two texts: give one of them");
-    MX_TRY(mx_mode_list_parse(options->modes, sweep->modes, &sweep->mode_count, err));
+    const struct mx_kv_options base = measuring();
+    MX_TRY(mx_kv_list_parse(options->modes, &base, sweep->modes, &sweep->mode_count, err));
     MX_TRY(mx_whole_list_parse(options->contexts, "--ctx", 1, MX_ARCH_MAX_CONTEXT, sweep->contexts,
                                &sweep->context_count, err));
     if (strcmp(options->batches, "0") != 0)

@@ -155,10 +155,9 @@ static mx_status open_lane(struct benching *job, size_t mode)
     struct mx_kv_plan_options cache = {.key_bias = mx_model_key_bias(mx_session_model(job->session)),
                                        .context = (uint64_t)job->depth + room,
                                        .cpu = mx_session_cpu(job->session)};
-    struct mx_kv_options kv = options->kv;
-    kv.mode = options->modes[mode];
-    MX_TRY(mx_kv_layers_check(&kv, mx_model_fingerprint(mx_session_model(job->session)), job->err));
-    MX_TRY(mx_kv_resolve(&cache.setup, &kv, arch, job->err));
+    const struct mx_kv_options *kv = &options->modes[mode];
+    MX_TRY(mx_kv_layers_check(kv, mx_model_fingerprint(mx_session_model(job->session)), job->err));
+    MX_TRY(mx_kv_resolve(&cache.setup, kv, arch, job->err));
     MX_TRY(mx_kv_plan_open(&lane->plan, arch, &cache, job->err));
     const uint64_t one = mx_cache_bytes(arch, &cache.setup, cache.context) + mx_state_bytes(arch);
     const struct mx_kv_store_options store = {.budget = one * job->parallel, .single = job->parallel == 1};
@@ -180,10 +179,8 @@ static mx_status check_memory(struct benching *job)
     const uint32_t room = options->prefill > options->decode ? options->prefill : options->decode;
     uint64_t bytes = 0;
     for (size_t i = 0; i < options->mode_count; i++) {
-        struct mx_kv_options kv = options->kv;
         struct mx_kv_setup setup;
-        kv.mode = options->modes[i];
-        MX_TRY(mx_kv_resolve(&setup, &kv, arch, job->err));
+        MX_TRY(mx_kv_resolve(&setup, &options->modes[i], arch, job->err));
         bytes += job->parallel * mx_cache_bytes(arch, &setup, mx_round_up((size_t)job->depth + room, MX_CONTEXT_STEP));
     }
     struct mx_machine machine;

@@ -10,7 +10,7 @@
 #include "engine/session.h"
 
 struct mx_bench_options {
-    const enum mx_mode *modes; /* [mode_count], as asked for */
+    const struct mx_kv_options *modes; /* [mode_count], as asked for */
     size_t mode_count;
     const uint32_t *depths; /* [depth_count] */
     size_t depth_count;
@@ -18,9 +18,8 @@ struct mx_bench_options {
     uint32_t repeat;          /* at least 1 */
     uint32_t parallel;        /* texts that decode together, each with a cache of its own at the depth; 0: 1 */
     bool fill_random;
-    double read_bandwidth;   /* bytes per second, where it is known already; 0: measured, the best before the run and
-                                after each depth */
-    struct mx_kv_options kv; /* the mode is replaced by each of `modes` */
+    double read_bandwidth; /* bytes per second, where it is known already; 0: measured, the best before the run and
+                              after each depth */
 };
 
 struct mx_bench_cell {

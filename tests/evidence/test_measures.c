@@ -209,7 +209,8 @@ static void test_bench(void **state)
     (void)state;
     struct mx_error err;
     struct mx_session *session = open_llama();
-    const enum mx_mode modes[] = {MX_MODE_FP16, MX_MODE_INT8};
+    struct mx_kv_options modes[] = {mx_kv_options_default(), mx_kv_options_default()};
+    modes[1].mode = MX_MODE_INT8;
     const uint32_t depths[] = {0, 100};
     const struct mx_bench_options options = {.modes = modes,
                                              .mode_count = 2,
@@ -218,15 +219,14 @@ static void test_bench(void **state)
                                              .prefill = 16,
                                              .decode = 4,
                                              .repeat = 2,
-                                             .fill_random = true,
-                                             .kv = mx_kv_options_default()};
+                                             .fill_random = true};
     struct mx_bench result;
     assert_ok(mx_bench_run(session, &options, NULL, &result, &err));
     assert_int_equal(result.count, 4);
     for (size_t i = 0; i < 4; i++) {
         const struct mx_bench_cell *cell = &result.cells[i];
         assert_int_equal(cell->depth, depths[i / 2]);
-        assert_int_equal(cell->setup.mode, modes[i % 2]);
+        assert_int_equal(cell->setup.mode, modes[i % 2].mode);
         assert_true(cell->prefill_tok_s > 0 && cell->decode_tok_s > 0 && cell->floor_tok_s > 0);
         assert_true(cell->ratio_to_fp16 > 0);
         assert_true(cell->cache_bytes > 0);
