@@ -15,9 +15,10 @@
 
 #include "kernels/levels.h"
 
-#ifndef MX_GEMV_TILE
-#error "a level's vector.h defines MX_GEMV_TILE, the tokens of a GEMV whose sums stay in registers"
+#ifndef MX_TUNED
+#error "a level's vector.h defines MX_TUNED, which takes this level's column of kernels/tuning.h"
 #endif
+#include "kernels/tuning.h"
 
 /* In front of a loop of at most 16 constant rounds that becomes straight code, so that arrays of sums are registers. */
 #if defined(__clang__)

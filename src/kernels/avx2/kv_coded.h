@@ -7,13 +7,6 @@
 #include "kernels/avx2/kv_codes.h"
 #include "kernels/kv_kernels.h"
 
-enum {
-    AHEAD = 4096, /* bytes that loads are prefetched ahead */
-    SCORE_ROWS = 4,
-    SUM_ROWS = 2,
-    SUM_ROWS_TURBO3 = 4, /* opening a code costs more than its products */
-};
-
 /* A prepared query: 64 bytes of this, then the numbers as 16 bits, padded with zeros to a multiple of 16. */
 struct int_query {
     float scale, bias;

@@ -17,16 +17,8 @@ typedef __m256 vf;
 typedef __m256i vi;
 typedef uint32_t vi_lanes32 __attribute__((vector_size(32)));
 typedef uint16_t vi_halves __attribute__((vector_size(32)));
-#define MX_GEMV_TILE 8 /* tokens of a GEMV whose sums stay in registers */
-enum {
-    LANES = 8,
-    GEMV_AHEAD = 4096,       /* bytes that a GEMV prefetches ahead */
-    GEMV_AFFINE_TOKENS = 64, /* where its speed meets that of a GEMM */
-    GEMV_PLAIN_TOKENS = 4,
-    KV_SUMS = 8,        /* sums of attention on fp16 blocks that are under way at once */
-    KV_WAVE_BLOCKS = 4, /* blocks whose RoPE bias terms are summed at once */
-    TILE_TOKENS = 6,    /* a GEMM: 6 tokens x 2 vectors of rows are summed in registers at a time */
-};
+enum { LANES = 8 };
+#define MX_TUNED(avx2, avx512) avx2 /* of what is tuned (kernels/tuning.h) */
 
 MX_INLINE vi lanes_mask(size_t count)
 {

@@ -15,13 +15,6 @@
 #include "kernels/avx512/kv_codes.h"
 #include "kernels/kv_kernels.h"
 
-enum {
-    AHEAD = 4096, /* bytes, at least, that lines are prefetched ahead */
-    SCORE_ROWS = 4,
-    SUM_ROWS = 4,
-    SUM_ROWS_TURBO3 = SUM_ROWS,
-};
-
 /* A prepared query: 64 bytes of this, then for every 4 coordinates their high and then their low bytes. */
 struct int_query {
     float scale, bias;

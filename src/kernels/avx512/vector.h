@@ -16,16 +16,8 @@ typedef __m512 vf;
 typedef __m512i vi;
 typedef uint32_t vi_lanes32 __attribute__((vector_size(64)));
 typedef uint16_t vi_halves __attribute__((vector_size(64)));
-#define MX_GEMV_TILE 16 /* tokens of a GEMV whose sums stay in registers */
-enum {
-    LANES = 16,
-    GEMV_AHEAD = 4096,       /* bytes that a GEMV prefetches ahead */
-    GEMV_AFFINE_TOKENS = 64, /* where its speed meets that of a GEMM */
-    GEMV_PLAIN_TOKENS = 8,
-    KV_SUMS = 16,       /* sums of attention on fp16 blocks that are under way at once */
-    KV_WAVE_BLOCKS = 8, /* blocks whose RoPE bias terms are summed at once */
-    TILE_TOKENS = 12,   /* a GEMM: 12 tokens x 2 vectors of rows are summed in registers at a time */
-};
+enum { LANES = 16 };
+#define MX_TUNED(avx2, avx512) avx512 /* of what is tuned (kernels/tuning.h) */
 
 MX_INLINE __mmask16 lanes_mask(size_t count)
 {

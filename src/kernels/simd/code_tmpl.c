@@ -200,8 +200,7 @@ MX_INLINE vf widen_numbers(const uint8_t *p, int form, size_t count)
 /* How far ahead of a row's codes to prefetch: where rows alternate with others, whole rows. */
 MX_INLINE size_t bytes_ahead(const struct mx_matrix *matrix)
 {
-    return mx_matrix_step(matrix) == 1 ? GEMV_AHEAD
-                                       : (GEMV_AHEAD / mx_matrix_row_bytes(matrix) + 1) * mx_matrix_stride(matrix);
+    return mx_matrix_step(matrix) == 1 ? AHEAD : (AHEAD / mx_matrix_row_bytes(matrix) + 1) * mx_matrix_stride(matrix);
 }
 
 /* terms[token][`stride` groups] of one row: what each group adds to the product. */

@@ -1,5 +1,5 @@
 /* Attention on codes: a function for each representation, around a level's prepare_int, score_rows and sum_rows, which
- * take at most SCORE_ROWS, SUM_ROWS and (turbo3) SUM_ROWS_TURBO3 rows. */
+ * take at most CODED_SCORE_ROWS, CODED_SUM_ROWS and (turbo3) TURBO3_SUM_ROWS rows. */
 #ifndef MX_CODED_H
 #error "define MX_CODED_H, the header that has this level's functions on codes"
 #endif
@@ -11,8 +11,8 @@ MX_INLINE void scores(float *w, const uint8_t *codes, const uint16_t *scales, ui
                       uint32_t rows, uint32_t dim, const enum mx_repr repr, const bool add)
 {
     while (rows > 0) {
-        const uint32_t part = rows_at_once(rows, SCORE_ROWS);
-        WITH_CONSTANT_ROWS(part, SCORE_ROWS, score_rows, w, codes, scales, blocks, queries, dim, repr, add);
+        const uint32_t part = rows_at_once(rows, CODED_SCORE_ROWS);
+        WITH_CONSTANT_ROWS(part, CODED_SCORE_ROWS, score_rows, w, codes, scales, blocks, queries, dim, repr, add);
         rows -= part;
         w += part * MX_KV_TILE;
         queries += part * mx_kv_query_bytes(dim);
@@ -70,19 +70,19 @@ MX_INLINE void accumulate(float *acc, size_t stride, const uint8_t *codes, const
 static void accumulate_int8(float *acc, size_t stride, const uint8_t *codes, const uint16_t *scales, uint32_t blocks,
                             const float *w, uint32_t rows, uint32_t dim)
 {
-    accumulate(acc, stride, codes, scales, blocks, w, rows, dim, MX_REPR_INT8, SUM_ROWS);
+    accumulate(acc, stride, codes, scales, blocks, w, rows, dim, MX_REPR_INT8, CODED_SUM_ROWS);
 }
 
 static void accumulate_turbo4(float *acc, size_t stride, const uint8_t *codes, const uint16_t *scales, uint32_t blocks,
                               const float *w, uint32_t rows, uint32_t dim)
 {
-    accumulate(acc, stride, codes, scales, blocks, w, rows, dim, MX_REPR_TURBO4, SUM_ROWS);
+    accumulate(acc, stride, codes, scales, blocks, w, rows, dim, MX_REPR_TURBO4, CODED_SUM_ROWS);
 }
 
 static void accumulate_turbo3(float *acc, size_t stride, const uint8_t *codes, const uint16_t *scales, uint32_t blocks,
                               const float *w, uint32_t rows, uint32_t dim)
 {
-    accumulate(acc, stride, codes, scales, blocks, w, rows, dim, MX_REPR_TURBO3, SUM_ROWS_TURBO3);
+    accumulate(acc, stride, codes, scales, blocks, w, rows, dim, MX_REPR_TURBO3, TURBO3_SUM_ROWS);
 }
 
 void MX_AT_LEVEL(mx_kv_coded_fill)(struct mx_kv_kernels *kernels)

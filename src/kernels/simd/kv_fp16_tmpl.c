@@ -12,7 +12,6 @@ enum {
     BLOCKS_AT_ONCE = (int)SUMS / SCORE_SUMS,
     SUM_ROWS = SUMS / 2,       /* the same for values: two vectors of coordinates each */
     LINE_VECTORS = 32 / LANES, /* in 64 bytes */
-    AHEAD = 4096,              /* bytes that loads are prefetched ahead */
 };
 
 /* A prepared query: its bias, then at 64 bytes the numbers. */

@@ -7,8 +7,6 @@
 #include "kernels/levels.h"
 #include MX_TURN_H
 
-enum { AHEAD = 4096 /* bytes that codes are prefetched ahead */ };
-
 static void turn_fp16(uint8_t *keys, const uint8_t *values, uint32_t blocks, uint32_t dim)
 {
     const size_t block = (size_t)dim * MX_BLOCK;
