@@ -610,6 +610,25 @@ static void shows_the_slow_the_door(void **state)
     assert_int_equal(stop(&server), 0);
 }
 
+static double cpu_seconds(const struct server *server)
+{
+    clockid_t clock;
+    struct timespec time;
+    assert_int_equal(clock_getcpuclockid(server->process, &clock), 0);
+    assert_int_equal(clock_gettime(clock, &time), 0);
+    return (double)time.tv_sec + 1e-9 * (double)time.tv_nsec;
+}
+
+static void rests_while_nobody_asks(void **state)
+{
+    const struct server *server = *state;
+    cJSON_Delete(ask(server, "/v1/completions", "{\"prompt\": \"x\", \"max_tokens\": 3}", 200));
+    nanosleep(&(struct timespec){.tv_nsec = 100000000}, NULL);
+    const double before = cpu_seconds(server);
+    nanosleep(&(struct timespec){.tv_nsec = 600000000}, NULL);
+    assert_true(cpu_seconds(server) - before < 0.03);
+}
+
 int main(int argc, char **argv)
 {
     if (argc < 2) return 2;
@@ -622,6 +641,7 @@ int main(int argc, char **argv)
         cmocka_unit_test(shares_beginnings),        cmocka_unit_test(refuses_as_the_interface_does),
         cmocka_unit_test(refuses_what_is_too_long), cmocka_unit_test(lets_go_of_who_left),
         cmocka_unit_test(waits_for_no_reader),      cmocka_unit_test(survives_half_a_request),
+        cmocka_unit_test(rests_while_nobody_asks),
     };
     const struct CMUnitTest own[] = {
         cmocka_unit_test(asks_for_keys_and_answers_browsers),
