@@ -295,6 +295,23 @@ static void finds_its_default_place(void **state)
     assert_fails(mx_store_path(buffer, sizeof buffer, &err), MX_ERR_ARGUMENT, "HOME");
 }
 
+/* The lowest descriptor that is free. */
+static int next_descriptor(void)
+{
+    const int next = open("/dev/null", O_RDONLY);
+    close(next);
+    return next;
+}
+
+static void closing_leaves_nothing_open(void **state)
+{
+    (void)state;
+    const int before = next_descriptor();
+    mx_store_close(open_store(MX_STORE_WRITE));
+    assert_int_equal(next_descriptor(), before);
+    mx_store_close(NULL);
+}
+
 int main(void)
 {
 #define IN_FOLDER(test) cmocka_unit_test_setup_teardown(test, make_folder, remove_folder)
@@ -307,6 +324,7 @@ int main(void)
         IN_FOLDER(upgrades_an_old_store),
         IN_FOLDER(lists_jobs),
         IN_FOLDER(names_a_record_that_other_hands_wrote),
+        IN_FOLDER(closing_leaves_nothing_open),
         cmocka_unit_test(finds_its_default_place),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
