@@ -299,6 +299,19 @@ static void what_nobody_reads_is_told(void **state)
     assert_true(described > 100);
 }
 
+/* A config as cases write it, with ' for ". */
+static cJSON *quoted(const char *config)
+{
+    char text[512];
+    cJSON *root;
+    const struct mx_json_rules rules = {0};
+    assert_true(snprintf(text, sizeof text, "%s", config) < (int)sizeof text);
+    for (char *c = text; *c; c++)
+        if (*c == '\'') *c = '"';
+    assert_ok(mx_json_parse(&root, text, strlen(text), "x", &rules, &err));
+    return root;
+}
+
 static void safe_sides(void **state)
 {
     static const struct {
@@ -337,15 +350,9 @@ static void safe_sides(void **state)
          "'original_max_position_embeddings': 100}}",
          2 * 4 * 2 * 16, false, 400},
     };
-    const struct mx_json_rules rules = {0};
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
-        char text[512];
-        cJSON *config;
         struct mx_arch arch;
-        snprintf(text, sizeof text, "%s", cases[i].config);
-        for (char *c = text; *c; c++)
-            if (*c == '\'') *c = '"';
-        assert_ok(mx_json_parse(&config, text, strlen(text), "x", &rules, &err));
+        cJSON *config = quoted(cases[i].config);
         assert_ok(mx_arch_from_json(&arch, config, "x", &err));
         const double marginal = (double)(mx_arch_cache_elements(&arch, 100001) - mx_arch_cache_elements(&arch, 100000));
         if (marginal != cases[i].marginal) fail_msg("%s: %g elements a token", cases[i].config, marginal);
@@ -460,15 +467,9 @@ static void kinds(void **state)
         {"{'model_type': 'of-next-year', 'architectures': ['Thing'], 'image_size': 224, 'patch_size': 16}",
          MX_KIND_OTHER, 0},
     };
-    const struct mx_json_rules rules = {0};
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
-        char text[512];
-        cJSON *config;
         struct mx_arch arch;
-        snprintf(text, sizeof text, "%s", cases[i].config);
-        for (char *c = text; *c; c++)
-            if (*c == '\'') *c = '"';
-        assert_ok(mx_json_parse(&config, text, strlen(text), "x", &rules, &err));
+        cJSON *config = quoted(cases[i].config);
         if (mx_arch_from_json(&arch, config, "x", &err) != MX_OK) fail_msg("%s: %s", cases[i].config, err.message);
         if (arch.kind != cases[i].kind) fail_msg("%s: %s", cases[i].config, mx_kind_name(arch.kind));
         assert_int_equal(mx_arch_cache_elements(&arch, 100), cases[i].elements);

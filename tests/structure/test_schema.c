@@ -6,8 +6,6 @@
 #include "structure/constraint.h"
 #include "vocab.h"
 
-static struct mx_token_trie *trie;
-
 static bool admits(struct mx_constraint *constraint, const char *text)
 {
     assert_int_equal(mx_constraint_begin(constraint, NULL), MX_OK);
@@ -346,18 +344,6 @@ static void test_hostile(void **state)
         if (seconds > (SANITIZED ? 20 : 3)) fail_msg("%.60s takes %.1f s", text.data, seconds);
         mx_str_free(&text);
     }
-}
-
-static int open_trie(void **state)
-{
-    (void)state;
-    return mx_token_trie_open(&trie, TOY_VOCAB, toy_bytes, NULL, NULL);
-}
-static int close_trie(void **state)
-{
-    (void)state;
-    mx_token_trie_close(trie);
-    return 0;
 }
 
 int main(void)

@@ -17,8 +17,6 @@ enum {
     WORDS = (TOY_VOCAB + 63) / 64
 };
 
-static struct mx_token_trie *trie;
-
 static uint64_t below(struct mx_random *random, uint64_t count)
 {
     return mx_random_u64(random) % count;
@@ -256,18 +254,6 @@ static void test_walks(void **state)
     assert_true(compiled > SCHEMAS / 2);
     if (out) fclose(out);
     free(walk);
-}
-
-static int open_trie(void **state)
-{
-    (void)state;
-    return mx_token_trie_open(&trie, TOY_VOCAB, toy_bytes, NULL, NULL);
-}
-static int close_trie(void **state)
-{
-    (void)state;
-    mx_token_trie_close(trie);
-    return 0;
 }
 
 int main(void)

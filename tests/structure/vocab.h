@@ -1,4 +1,5 @@
-/* A toy vocabulary: every byte is a token, and so are some longer texts that cut JSON in awkward places. */
+/* A toy vocabulary: every byte is a token, and so are some longer texts that cut JSON in awkward places; its trie. For
+ * one test program: everything is static. */
 #ifndef MX_TESTS_STRUCTURE_VOCAB_H
 #define MX_TESTS_STRUCTURE_VOCAB_H
 
@@ -24,6 +25,22 @@ static inline mx_status toy_bytes(void *context, int32_t token, struct mx_str *b
     if (token < 256) mx_str_putc(bytes, (char)token);
     if (token >= 256 && token < TOY_VOCAB - 1) mx_str_puts(bytes, toy_texts[token - 256]);
     return MX_OK;
+}
+
+static struct mx_token_trie *trie;
+
+/* cmocka's, around a group. */
+static inline int open_trie(void **state)
+{
+    (void)state;
+    return mx_token_trie_open(&trie, TOY_VOCAB, toy_bytes, NULL, NULL);
+}
+
+static inline int close_trie(void **state)
+{
+    (void)state;
+    mx_token_trie_close(trie);
+    return 0;
 }
 
 #endif

@@ -1,31 +1,15 @@
 /* Conversations become the prompts that the transformers library makes (tests/data/chat: templates of many families and
  * cases that went wrong once, conversations, and what Jinja2 rendered, null where the template raises an exception),
  * and templates, special tokens and ids come from the right files. */
-#include "support.h"
+#include "tokenizer/folder.h"
 
 #include <sys/stat.h>
 
-#include "base/file.h"
 #include "base/json.h"
 #include "tokenizer/chat.h"
 
 static struct mx_error err;
-static char folder[] = "/tmp/mlxcel-chat-XXXXXX";
 static struct mx_tokenizer *tokenizer;
-
-static void write_file(const char *name, const char *text)
-{
-    char *path = mx_path_join(folder, name);
-    assert_ok(mx_file_write(path, text, strlen(text), &err));
-    free(path);
-}
-
-static void remove_file(const char *name)
-{
-    char *path = mx_path_join(folder, name);
-    unlink(path);
-    free(path);
-}
 
 static void write_json(const char *name, const cJSON *json)
 {

@@ -3,6 +3,7 @@
  * tests/data/tokenizers/sentencepiece: small models of each kind that spm_train made, and what SentencePiece 0.1.97
  * makes of texts (references.json; "decoded" is null where an unknown piece is among the ids). A tekken.json is made
  * here of the bundled byte-level tokenizer, whose merges go by rank as tiktoken's do. */
+#include "tokenizer/folder.h"
 #include "tokenizer/references.h"
 
 #include <sys/stat.h>
@@ -14,22 +15,6 @@
 #include "tokenizer/protobuf.h"
 
 #define MODELS "tests/data/tokenizers/sentencepiece/"
-
-static char folder[] = "/tmp/mlxcel-files-XXXXXX";
-
-static void write_file(const char *name, const void *bytes, size_t length)
-{
-    char *path = mx_path_join(folder, name);
-    assert_ok(mx_file_write(path, bytes, length, &err));
-    free(path);
-}
-
-static void remove_file(const char *name)
-{
-    char *path = mx_path_join(folder, name);
-    unlink(path);
-    free(path);
-}
 
 static void expect_list(const char *name, const char *text, const struct mx_ids *ids, const cJSON *expected)
 {
@@ -95,7 +80,7 @@ static void take_model(const char *name)
     size_t length;
     snprintf(path, sizeof path, MODELS "%s", name);
     assert_ok(mx_file_read(path, 1 << 20, &data, &length, &err));
-    write_file("tokenizer.model", data, length);
+    write_bytes("tokenizer.model", data, length);
     free(data);
 }
 
@@ -113,8 +98,8 @@ static void what_stands_beside_a_model(void **state)
                         "a");
     expect_special("a</s>a", "<s> \xe2\x96\x81"
                              "a </s> a");
-    write_file("tokenizer_config.json", config, sizeof config - 1);
-    write_file("added_tokens.json", added, sizeof added - 1);
+    write_bytes("tokenizer_config.json", config, sizeof config - 1);
+    write_bytes("added_tokens.json", added, sizeof added - 1);
     expect_special("a <|im_start|>a<extra>", "<begin> \xe2\x96\x81"
                                              "a <|im_start|> a <extra> </s>");
     struct mx_tokenizer *tokenizer;
@@ -127,7 +112,7 @@ static void what_stands_beside_a_model(void **state)
     remove_file("added_tokens.json");
     take_model("unigram.model");
     static const char t5[] = "{\"tokenizer_class\":\"T5Tokenizer\"}";
-    write_file("tokenizer_config.json", t5, sizeof t5 - 1);
+    write_bytes("tokenizer_config.json", t5, sizeof t5 - 1);
     expect_special("a", "\xe2\x96\x81"
                         "a </s>");
     remove_file("tokenizer_config.json");
@@ -178,7 +163,7 @@ static void broken_models_have_clear_messages(void **state)
         struct mx_str model = {0};
         put_piece(&model, cases[i].first, cases[i].score, cases[i].types[0]);
         put_piece(&model, cases[i].second, cases[i].score, cases[i].types[1]);
-        write_file("tokenizer.model", model.data, model.length);
+        write_bytes("tokenizer.model", model.data, model.length);
         assert_int_not_equal(mx_tokenizer_open(&tokenizer, folder, &err), MX_OK);
         if (!strstr(err.message, cases[i].message)) fail_msg("\"%s\" lacks \"%s\"", err.message, cases[i].message);
         mx_str_free(&model);
@@ -188,12 +173,12 @@ static void broken_models_have_clear_messages(void **state)
     size_t length;
     assert_ok(mx_file_read(MODELS "bpe-bytes.model", 1 << 20, &data, &length, &err));
     for (size_t cut = 0; cut < length; cut += 1 + length / 200) {
-        write_file("tokenizer.model", data, cut);
+        write_bytes("tokenizer.model", data, cut);
         if (mx_tokenizer_open(&tokenizer, folder, &err) == MX_OK) mx_tokenizer_close(tokenizer);
     }
     free(data);
     static const char ranks[] = "IQ== 0\nIg== 1\n"; /* tiktoken's own format goes by the same name */
-    write_file("tokenizer.model", ranks, sizeof ranks - 1);
+    write_bytes("tokenizer.model", ranks, sizeof ranks - 1);
     assert_fails(mx_tokenizer_open(&tokenizer, folder, &err), MX_ERR_FORMAT, "not a SentencePiece model");
     remove_file("tokenizer.model");
 }
@@ -251,7 +236,7 @@ static size_t write_tekken(const struct mx_tokenizer *tokenizer, int32_t first, 
         mx_str_puts(&json, "\",\"token_str\":null},");
     }
     mx_str_printf(&json, "{\"rank\":%d,\"token_bytes\":\"bm90IHVzZWQ=\",\"token_str\":\"not used\"}]}", (int)count);
-    write_file("tekken.json", json.data, json.length);
+    write_bytes("tekken.json", json.data, json.length);
     mx_str_free(&json);
     return (size_t)count;
 }
@@ -314,7 +299,7 @@ static void broken_tekkens_have_clear_messages(void **state)
     };
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
         struct mx_tokenizer *tokenizer;
-        write_file("tekken.json", cases[i].json, strlen(cases[i].json));
+        write_bytes("tekken.json", cases[i].json, strlen(cases[i].json));
         assert_int_not_equal(mx_tokenizer_open(&tokenizer, folder, &err), MX_OK);
         if (!strstr(err.message, cases[i].message)) fail_msg("\"%s\" lacks \"%s\"", err.message, cases[i].message);
     }

@@ -1,26 +1,10 @@
 /* A tokenizer with what stands beside it: the tokens around a text by class and flags, notes, and text that goes on. */
-#include "support.h"
+#include "tokenizer/folder.h"
 
-#include "base/file.h"
 #include "base/str.h"
 #include "tokenizer/tokenizer.h"
 
 static struct mx_error err;
-static char folder[] = "/tmp/mlxcel-folder-XXXXXX";
-
-static void write_file(const char *name, const char *text)
-{
-    char *path = mx_path_join(folder, name);
-    assert_ok(mx_file_write(path, text, strlen(text), &err));
-    free(path);
-}
-
-static void remove_file(const char *name)
-{
-    char *path = mx_path_join(folder, name);
-    unlink(path);
-    free(path);
-}
 
 /* A text in the folder's tokenizer, special tokens added, as "9 0 1". */
 static void expect_ids(const char *text, const char *expected)
