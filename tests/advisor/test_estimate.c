@@ -239,6 +239,36 @@ static void subject_from_config_and_headers(void **state)
     assert_fails(mx_subject_open(&subject, in_folder("/nowhere"), &err), MX_ERR_IO, "nowhere");
 }
 
+/* Weights that are not here, but that an index or a pointer in their place tells the size of. */
+static void subject_of_absent_weights(void **state)
+{
+    static const char index[] = "{\"metadata\": {\"total_size\": 12345678}, \"weight_map\": {}}";
+    static const char pointer[] = "version https://git-lfs.github.com/spec/v1\n"
+                                  "oid sha256:0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef\n"
+                                  "size 7654321\n";
+    static const struct {
+        const char *file, *text, *from;
+        uint64_t bytes;
+        enum mx_basis basis;
+    } cases[] = {
+        {"/model.safetensors.index.json", index, "total_size of the index", 12345678, MX_BASIS_EXACT},
+        {"/model.safetensors", pointer, "the sizes that the git-lfs pointers tell", 7654321, MX_BASIS_ESTIMATED},
+    };
+    put("/config.json", LLAMA_8B, strlen(LLAMA_8B));
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        struct mx_subject subject;
+        put(cases[i].file, cases[i].text, strlen(cases[i].text));
+        assert_ok(mx_subject_open(&subject, folder, &err));
+        assert_int_equal(subject.basis, cases[i].basis);
+        assert_int_equal(subject.weights, cases[i].bytes);
+        assert_int_equal(subject.count, 8030261248);
+        assert_string_equal(subject.weights_from, cases[i].from);
+        mx_subject_close(&subject);
+        unlink(in_folder(cases[i].file));
+    }
+    unlink(in_folder("/config.json"));
+}
+
 /* 8 030 261 248 parameters at 4.5 bits; another program's 4 bits leave embedding and output at 16. */
 static void quantized_configs(void **state)
 {
@@ -270,6 +300,7 @@ int main(void)
         cmocka_unit_test(refuses_nonsense),
         cmocka_unit_test(pays_from),
         cmocka_unit_test(subject_from_config_and_headers),
+        cmocka_unit_test(subject_of_absent_weights),
         cmocka_unit_test(quantized_configs),
     };
     const int failed = cmocka_run_group_tests(tests, NULL, NULL);
