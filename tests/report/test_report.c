@@ -116,12 +116,25 @@ static void lists_each_record_as_csv(void **state)
     mx_str_free(&text);
 }
 
+static void says_when_memory_ran_out(void **state)
+{
+    (void)state;
+    struct samples samples;
+    fill_samples(&samples, SPEED);
+    for (int format = MX_REPORT_HTML; format <= MX_REPORT_CSV; format++) {
+        struct mx_str text = {.failed = true};
+        assert_fails(mx_report_write(&text, samples.records, samples.count, (enum mx_report_format)format, &err),
+                     MX_ERR_MEMORY, "a report");
+        mx_str_free(&text);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(has_the_sections_that_have_figures), cmocka_unit_test(is_one_file_without_scripts),
         cmocka_unit_test(gives_the_same_bytes_in_any_order),  cmocka_unit_test(grades_each_mode),
-        cmocka_unit_test(lists_each_record_as_csv),
+        cmocka_unit_test(lists_each_record_as_csv),           cmocka_unit_test(says_when_memory_ran_out),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
