@@ -13,6 +13,9 @@ static void accepts_whole_records(void **state)
     record.measure = MX_MEASURE_KL_AT;
     record.at = 2048;
     assert_ok(mx_record_check(&record, &err));
+    strcpy(record.machine.name, "Gr\xc3\xb6\xc3\x9f"
+                                "e \xe2\x82\xac\xf0\x9f\x98\x80"); /* of 2, 3 and 4 bytes */
+    assert_ok(mx_record_check(&record, &err));
 }
 
 static void refuses_what_is_no_figure(void **state)

@@ -57,6 +57,8 @@ static void is_one_file_without_scripts(void **state)
     struct samples samples;
     fill_samples(&samples, ALL);
     struct mx_str page = write_report(&samples, MX_REPORT_HTML);
+    assert_non_null(strstr(mx_str_text(&page), "l5 9h-10z\"/></g>")); /* a mark has one shape */
+    assert_null(strstr(mx_str_text(&page), "l5 9h-10z\"/><path"));
     const char *const barred[] = {"<script", "http://", "https://", "url(", "@import", "<model>", "\"more\""};
     for (size_t i = 0; i < sizeof barred / sizeof *barred; i++) assert_null(strstr(mx_str_text(&page), barred[i]));
     assert_non_null(strstr(mx_str_text(&page), "a &lt;model&gt; &amp; &quot;more&quot;"));
