@@ -412,7 +412,7 @@ static uint32_t tokens_with_room(const struct mx_kv_scratch *scratch, const stru
 /* Gives a step its part of the scratch, in a new loop where this one is full. */
 static struct kv_step *add_step(struct mx_kv_scratch *scratch, const struct kv_step *step)
 {
-    const size_t heads = step->shape->kv_heads, rows = heads * kv_rows_scored(step, step->rows);
+    const size_t heads = step->shape->kv_heads, rows = heads * kv_rows_room(step);
     const size_t partials = heads * step->rows * step->ranges;
     if (scratch->token_count + step->n > scratch->most_tokens || scratch->row_count + rows > scratch->most_rows ||
         scratch->partial_count + partials > scratch->most_partials) {

@@ -108,10 +108,17 @@ static inline uint32_t kv_rows_scored(const struct kv_step *step, uint32_t rows)
     return step->decode ? rows : (rows + ROWS_ROUNDED - 1) / ROWS_ROUNDED * ROWS_ROUNDED;
 }
 
+/* Query rows that a KV head has room for. Scoring may begin at any row, where causal tokens part, and reads whole
+ * groups from there: up to ROWS_ROUNDED - 1 rows beyond the last one. */
+static inline uint32_t kv_rows_room(const struct kv_step *step)
+{
+    return step->decode ? step->rows : step->rows + ROWS_ROUNDED - 1;
+}
+
 /* The first query row of a KV head. */
 static inline size_t kv_row(const struct kv_step *step, uint32_t head)
 {
-    return step->row_at + (size_t)head * kv_rows_scored(step, step->rows);
+    return step->row_at + (size_t)head * kv_rows_room(step);
 }
 
 static inline bool kv_is_latent(const struct kv_step *step)
