@@ -2,10 +2,12 @@
 # Load on `mlxcel serve`, the qwen3-0.6b shape (random weights, 4 bits): many clients with a common beginning against one,
 # the pauses of streams while a long prompt comes in, more clients than the queue takes, a soak with answers given up at
 # random, and fp16 against int8+turbo4 with 8 long texts. Writes bench/results/serve.txt.
-# usage: bench/serve.sh [ROUNDS [SOAK_SECONDS]]
+# usage: [QUIET=COMMAND] bench/serve.sh [ROUNDS [SOAK_SECONDS [PART]]]
+# PART (together, pauses, crowd, modes, soaked) prints one of these alone; QUIET is put before each, to keep the machine
+# quiet meanwhile.
 set -euo pipefail
 cd "$(dirname "$0")/.."
-rounds=${1:-3} soak=${2:-600}
+rounds=${1:-3} soak=${2:-600} part=${3:-}
 build=build/release model=build/models/qwen3-0.6b-q4-ids results=bench/results/serve.txt
 mkdir -p bench/results build/models
 # shellcheck source=bench/serving.sh
@@ -85,15 +87,18 @@ modes() {
     done
 }
 
+if [ -n "$part" ]; then
+    "$part"
+    exit
+fi
 {
     echo "# bench/serve.sh $rounds $soak"
     echo "# $(sed -n 's/^model name[^:]*: //p;T;q' /proc/cpuinfo), $(nproc) cpus, $(date +%F), $("$build/mlxcel" --version)"
     echo "# load average at the beginning: $(cut -d' ' -f1 /proc/loadavg)"
-    together
-    pauses
-    crowd
-    modes
-    soaked
+    for part in together pauses crowd modes soaked; do
+        # shellcheck disable=SC2086 # a command and its flags
+        ${QUIET:-} bench/serve.sh "$rounds" "$soak" "$part"
+    done
     echo
     echo "# load average at the end: $(cut -d' ' -f1 /proc/loadavg)"
 } | tee "$work/results"
