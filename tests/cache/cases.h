@@ -70,6 +70,7 @@ static inline void open_case(const struct test_case *c, struct model *model, str
     if (c->bias > 0) model_bias(model, c->rope_dims ? c->rope_dims : c->k_dim, c->interleaved, c->bias);
     struct mx_kv_options request = mx_kv_options_default();
     request.mode = c->mode;
+    request.proof = MX_PROOF_PASSED;
     request.layers.count = 2;
     for (uint32_t i = 0; i < 2; i++)
         mx_kv_layers_set(&request.layers, i, (struct mx_kv_pair){three_bits(c->k_dim), three_bits(c->v_dim)});
@@ -82,6 +83,9 @@ static inline void open_case(const struct test_case *c, struct model *model, str
     free(scratch);
     scratch = scratch_of(&model->arch, chunk, pool);
     assert_ok(mx_kv_resolve(&options.setup, &request, &model->arch, &err));
+    const bool rotates = mx_hadamard_exists(c->k_dim) && mx_hadamard_exists(c->v_dim);
+    if (rotates && c->k_dim <= MX_KV_TURBO_MAX_DIM && c->v_dim <= MX_KV_TURBO_MAX_DIM)
+        assert_int_equal(options.setup.mode, c->mode); /* and no other in its place */
     assert_ok(mx_sequence_open_alone(cache, &model->arch, &options, &err));
 }
 

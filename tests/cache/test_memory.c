@@ -17,6 +17,7 @@ static void resident_memory_is_what_was_counted(void **state)
     for (int mode = 0; mode < MX_MODE_COUNT; mode++) {
         struct mx_kv_options request = mx_kv_options_default();
         request.mode = (enum mx_mode)mode;
+        request.proof = MX_PROOF_PASSED;
         struct mx_kv_plan_options options = {.cpu = mx_cpu_detect()};
         assert_ok(mx_kv_resolve(&options.setup, &request, &model.arch, &err));
         assert_int_equal(options.setup.mode, mode);
@@ -50,6 +51,7 @@ static void several_sequences_take_what_was_counted(void **state)
     for (int mode = 0; mode < MX_MODE_COUNT; mode += 2) {
         struct mx_kv_options request = mx_kv_options_default();
         request.mode = (enum mx_mode)mode;
+        request.proof = MX_PROOF_PASSED;
         struct mx_kv_plan_options options = {.cpu = mx_cpu_detect()};
         assert_ok(mx_kv_resolve(&options.setup, &request, &model.arch, &err));
         options.context = aim / SEQUENCES / mx_cache_marginal_bytes(&model.arch, &options.setup);

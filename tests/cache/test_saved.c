@@ -33,6 +33,7 @@ static struct mx_sequence *open_cache(struct fixture *f, enum mx_mode mode, int 
 {
     struct mx_kv_options request = mx_kv_options_default();
     request.mode = mode;
+    request.proof = MX_PROOF_PASSED;
     request.recent = recent;
     return open_with(f, &request, context);
 }

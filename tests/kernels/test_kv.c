@@ -469,6 +469,32 @@ static void no_number_is_summed_away(void **state)
     }
 }
 
+/* Weights that a softmax leaves next to nothing of give next to nothing, not a number that is none. */
+static void weights_of_nothing_sum_to_nothing(void **state)
+{
+    enum { DIM = 40, BLOCKS = 3, ROWS = 5 };
+    static float x[DIM * MX_BLOCK], w[ROWS * MX_KV_TILE], acc[ROWS * DIM];
+    static uint8_t codes[BLOCKS * MAX_CODES + 8192];
+    uint16_t scales[BLOCKS * MX_BLOCK];
+    for (int level = MX_CPU_SCALAR; level <= (int)mx_cpu_detect(); level++) {
+        const struct mx_kv_kernels *kernels = mx_kv_kernels((enum mx_cpu_level)level);
+        for (size_t r = 0; r < 3; r++) {
+            for (uint32_t b = 0; b < BLOCKS; b++) {
+                make_panel(x, DIM, b);
+                encode(kernels, 1, coded[r], codes + b * mx_repr_code_bytes(coded[r], DIM), scales + b * MX_BLOCK, x,
+                       DIM, MX_SCALE_UNBIASED);
+            }
+            for (int exponent = -20; exponent >= -45; exponent--) { /* to the smallest that a float can hold */
+                for (uint32_t i = 0; i < ROWS * MX_KV_TILE; i++) w[i] = i % 5 ? powf(10, (float)exponent) : 0;
+                memset(acc, 0, sizeof acc);
+                kernels->v[coded[r]].accumulate(acc, DIM, codes, scales, BLOCKS, w, ROWS, DIM);
+                for (uint32_t i = 0; i < ROWS * DIM; i++)
+                    assert_true(fabsf(acc[i]) <= 1e9f * powf(10, (float)exponent) + 1e-20f);
+            }
+        }
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -483,6 +509,7 @@ int main(void)
         cmocka_unit_test(softmax_is_exact),
         cmocka_unit_test(products),
         cmocka_unit_test(no_number_is_summed_away),
+        cmocka_unit_test(weights_of_nothing_sum_to_nothing),
     };
     return cmocka_run_group_tests_name("kernels of the KV cache", tests, NULL, NULL);
 }

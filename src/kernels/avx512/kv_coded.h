@@ -201,6 +201,9 @@ struct int_weights {
     float unit[8];
 };
 
+/* Weights times scales up to here count as zero: 65535 over a smaller one is infinite, and the others sum to 1. */
+static const float NOTHING = 1e-30f;
+
 MX_INLINE void prepare_weights(struct int_weights *out, const float *w, const uint16_t *scales, uint32_t blocks,
                                const int rows)
 {
@@ -221,7 +224,7 @@ MX_INLINE void prepare_weights(struct int_weights *out, const float *w, const ui
         }
         product[blocks] = _mm512_setzero_ps();
         const float top = _mm512_reduce_max_ps(largest);
-        const __m512 inverse = _mm512_set1_ps(top > 0 ? 65535.0f / top : 0.0f);
+        const __m512 inverse = _mm512_set1_ps(top > NOTHING ? 65535.0f / top : 0.0f);
         for (uint32_t b = 0; b < blocks; b += 2) {
             const __m512i first = _mm512_cvtps_epi32(_mm512_mul_ps(product[b], inverse));
             const __m512i second = _mm512_cvtps_epi32(_mm512_mul_ps(product[b + 1], inverse));
