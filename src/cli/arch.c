@@ -1,11 +1,14 @@
 /* `mlxcel arch`: the model types that run here. */
 #include <string.h>
 
+#include "advisor/kv_advice.h"
 #include "cache/mode.h"
 #include "cli/command.h"
 #include "cli/output.h"
 #include "cli/table.h"
 #include "config/families.h"
+
+enum { CONTEXT = 4096 }; /* tokens that the evidence which came with the program has measured of every family in it */
 
 struct options {
     bool all, json;
@@ -35,14 +38,19 @@ static void add_mixers(cJSON *one, const struct mx_arch *arch)
     }
 }
 
-/* The cache modes that run as they are asked for. */
-static mx_status add_modes(cJSON *one, const struct mx_arch *arch, struct mx_error *err)
+/* The cache modes that run as they are asked for, symmetric turbo4 as what came with the program proves it at CONTEXT
+ * tokens. */
+static mx_status add_modes(cJSON *one, const struct mx_arch *arch, const struct mx_evidence_set *evidence,
+                           struct mx_error *err)
 {
+    const struct mx_kv_advice_request request = {.evidence = evidence};
+    struct mx_mode_evidence found;
     cJSON *list = cJSON_AddArrayToObject(one, "modes");
     for (enum mx_mode mode = 0; arch->runnable && mode < MX_MODE_COUNT; mode++) {
         struct mx_kv_options options = mx_kv_options_default();
         struct mx_kv_setup setup;
         options.mode = mode;
+        options.proof = mx_turbo4_proof(&options, CONTEXT, arch, &request, &found);
         const mx_status status = mx_kv_resolve(&setup, &options, arch, err);
         if (status == MX_ERR_MEMORY) return status; /* any other: it does not run */
         if (status == MX_OK && setup.mode == mode)
@@ -53,6 +61,12 @@ static mx_status add_modes(cJSON *one, const struct mx_arch *arch, struct mx_err
 
 static mx_status print_json(const struct mx_family_entry *entries, size_t count, struct mx_error *err)
 {
+    struct mx_evidence_set evidence = {0};
+    const mx_status read = mx_evidence_add_shipped(&evidence, err);
+    if (read != MX_OK) {
+        mx_evidence_close(&evidence);
+        return read;
+    }
     cJSON *root = cJSON_CreateArray();
     for (size_t i = 0; i < count; i++) {
         struct mx_arch arch;
@@ -62,14 +76,16 @@ static mx_status print_json(const struct mx_family_entry *entries, size_t count,
         cJSON_AddStringToObject(one, "class", mx_class_name(entries[i].class_));
         cJSON_AddBoolToObject(one, "runs", status == MX_OK && arch.runnable);
         if (status == MX_OK && !arch.runnable) cJSON_AddStringToObject(one, "why", arch.not_runnable);
-        if (status == MX_OK) status = add_modes(one, &arch, err);
+        if (status == MX_OK) status = add_modes(one, &arch, &evidence, err);
         if (status == MX_OK) add_mixers(one, &arch);
         cJSON_AddItemToArray(root, one);
         mx_arch_free(&arch);
         if (status == MX_OK) continue;
         cJSON_Delete(root);
+        mx_evidence_close(&evidence);
         return status;
     }
+    mx_evidence_close(&evidence);
     return mx_print_json(root, err);
 }
 

@@ -100,6 +100,7 @@ mx_status mx_talk_begin(struct mx_talk *talk, struct mx_error *err)
         begin.context = DEFAULT_CONTEXT;
         if (arch->max_context && arch->max_context < begin.context) begin.context = arch->max_context;
     }
+    MX_TRY(mx_kv_flags_advise(&begin.kv, &kv, talk->cli, &talk->options->engine, begin.context, err));
     MX_TRY(mx_session_begin(talk->session, &begin, err));
     talk->context = begin.context;
     mx_note_kv_setup(talk->cli, mx_sequence_setup(mx_session_sequence(talk->session)));
