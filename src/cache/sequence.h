@@ -37,6 +37,7 @@ const struct mx_kv_plan *mx_kv_store_plan(const struct mx_kv_store *store);
 
 struct mx_kv_usage {
     uint64_t budget, used, peak; /* bytes; `peak` the most that were ever used */
+    uint64_t touched;            /* bytes that were ever used, pages that are free again included: what is resident */
     uint64_t shared;             /* bytes of pages that several sequences hold, each counted once */
     uint64_t saved;              /* bytes that those pages would take more if each sequence had its own */
 };

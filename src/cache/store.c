@@ -67,10 +67,17 @@ const struct mx_kv_plan *mx_kv_store_plan(const struct mx_kv_store *store)
     return store->plan;
 }
 
+/* With the lock held. */
+static uint64_t touched_bytes(const struct mx_kv_store *store)
+{
+    return store->touched_count * store->plan->page_bytes + store->owned;
+}
+
 struct mx_kv_usage mx_kv_store_usage(struct mx_kv_store *store)
 {
     pthread_mutex_lock(&store->mutex);
-    struct mx_kv_usage usage = {.budget = store->budget, .used = store->used, .peak = store->peak};
+    struct mx_kv_usage usage = {
+        .budget = store->budget, .used = store->used, .peak = store->peak, .touched = touched_bytes(store)};
     for (uint32_t i = 0; i < store->slots; i++) {
         const unsigned holds = atomic_load_explicit(&store->holds[i], memory_order_relaxed);
         if (holds < 2) continue;
@@ -116,7 +123,7 @@ static bool is_free(const struct mx_kv_store *store, uint32_t slot)
  * pages are ever touched than the budget has room for. */
 static bool fresh_fits(const struct mx_kv_store *store)
 {
-    const uint64_t committed = store->touched_count * store->plan->page_bytes + store->owned;
+    const uint64_t committed = touched_bytes(store);
     return committed <= store->budget && store->plan->page_bytes <= store->budget - committed;
 }
 
