@@ -199,21 +199,22 @@ struct mx_arch {
     bool no_final_norm;  /* the output matrix sees the last layer's sum as it is (OPT-350m) */
     bool head_dense;     /* a dense layer, its activation and a norm before the output matrix (ModernBERT) */
     bool head_dense_bias;
-    enum mx_head_unit head_unit;
-    uint32_t text_limit; /* the model computes otherwise beyond so many tokens, which the engine does not; 0: none */
-    uint32_t further_layers;  /* behind layer_count, that only guess more tokens (multi-token prediction) */
     bool residual_weights;    /* a weight per element for each residual (Doge) */
     bool layer_scalar;        /* a learned factor per layer (Gemma 4) */
     bool expert_norms;        /* norms and scales of their own around experts and dense part (Gemma 4) */
+    bool parameters_complete; /* everything that has parameters is described */
+    enum mx_head_unit head_unit;
+    uint32_t text_limit; /* the model computes otherwise beyond so many tokens, which the engine does not; 0: none */
+    uint32_t further_layers;  /* behind layer_count, that only guess more tokens (multi-token prediction) */
     uint32_t image_rows;      /* of the embedding behind those of the vocabulary: for images (Mllama) */
     uint32_t embedding_width; /* narrower than hidden, with a projection on either side (OPT-350m); 0: hidden */
     uint32_t streams;         /* of the residual, mixed by AltUp (Gemma 3n); 0: one, plainly */
     uint32_t laurel_rank;     /* of the low-rank path beside the residual (Gemma 3n) */
     uint32_t layer_input_width, layer_input_vocab; /* per-layer inputs beside the embedding (Gemma 3n) */
-    bool parameters_complete;                      /* everything that has parameters is described */
 
     struct mx_rope rope[2]; /* [1]: the other kind of layer, where a family has two (Gemma 3) */
     uint8_t rope_count;     /* 0: no layer is rotary */
+    bool value_norm;        /* values are normalized per head, RMS without weights (Gemma 3n, 4) */
     enum mx_positions positions;
     uint32_t position_rows, position_offset; /* learned: rows of the table, of which the first are never used */
     uint32_t position_steps; /* sinusoidal: wave lengths grow by 10000 in so many steps; the first position is
@@ -221,7 +222,6 @@ struct mx_arch {
     double alibi_max;        /* ALiBi: the exponent of the last slope, 8 as a rule */
     double alibi_scale;      /* ALiBi: of the slopes; 1 as a rule */
     double attention_scale;  /* 1/sqrt(head_dim) unless the family says otherwise */
-    bool value_norm;         /* values are normalized per head, RMS without weights (Gemma 3n, 4) */
     double value_scale;      /* of values; 1 as a rule */
     double clip_qkv;         /* queries, keys and values are kept within +-clip_qkv; 0: as they are */
     double attention_softcap, logit_softcap;             /* 0: none */

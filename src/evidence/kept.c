@@ -45,8 +45,9 @@ mx_status mx_kept_write(const char *path, uint64_t key, const struct mx_kept_par
                         struct mx_error *err)
 {
     struct header header = {.key = key, .length = total_of(parts, count)};
-    char *data = malloc(sizeof header + header.length), *at = data + sizeof header;
+    char *data = malloc(sizeof header + header.length);
     if (!data) return mx_fail_memory(err, "what was measured", header.length);
+    char *at = data + sizeof header;
     for (size_t i = 0; i < count; at += parts[i++].length) memcpy(at, parts[i].bytes, parts[i].length);
     memcpy(header.magic, magic, sizeof magic);
     header.check = XXH3_64bits(data + sizeof header, header.length);

@@ -4,6 +4,8 @@
 #ifndef MX_KERNELS_TUNING_H
 #define MX_KERNELS_TUNING_H
 
+#include MX_VECTOR_H
+
 #define MX_GEMV_TILE MX_TUNED(8, 16) /* tokens of a GEMV whose sums stay in registers */
 
 enum {

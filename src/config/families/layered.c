@@ -289,7 +289,9 @@ void mx_fill_step(struct mx_build *build)
     const cJSON *other = mx_config_object(config, "attention_other_setting"), *member;
     static const char *const said[] = {"use_moe", "use_moe_router_bias", "norm_expert_weight",
                                        "use_head_wise_attn_gate"};
-    cJSON_ArrayForEach (member, other) mx_config_mark(config, member);
+    cJSON_ArrayForEach (member, other) {
+        mx_config_mark(config, member);
+    }
     for (size_t i = 0; i < sizeof said / sizeof *said; i++)
         if (!mx_config_flag(config, said[i], true)) mx_arch_refuse(arch, "the engine runs Step with %s alone", said[i]);
     if (mx_config_flag(config, "sink", false)) mx_arch_refuse(arch, "the engine has no sinks of Step");

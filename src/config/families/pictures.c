@@ -20,9 +20,10 @@ void mx_fill_mllama(struct mx_build *build)
     const cJSON *list = mx_config_list(build->config, "cross_attention_layers"), *item;
     for (size_t i = 0; !list && i < sizeof usual / sizeof *usual; i++)
         if (usual[i] < arch->layer_count) look_at_image(&arch->layers[usual[i]]);
-    cJSON_ArrayForEach (item, list)
+    cJSON_ArrayForEach (item, list) {
         look_at_image(
             &arch->layers[mx_config_item(build->config, item, "cross_attention_layers", 0, arch->layer_count - 1)]);
+    }
     arch->image_rows = 8;
 }
 
