@@ -90,20 +90,20 @@ enum mx_proof {
 
 /* What the user asked for. */
 struct mx_kv_options {
-    enum mx_mode mode;
     struct mx_kv_layers layers; /* of MX_MODE_PLAN */
+    enum mx_mode mode;
     int32_t recent; /* --kv-recent: newest tokens kept in fp16, rounded up to whole blocks; -1: the mode's default */
     int32_t sink;   /* --kv-sink: first tokens kept in fp16; -1: the default */
     int32_t boundary_v; /* --turbo-boundary-v: V of the first and last so many layers in fp16 */
     enum mx_center center;
     enum mx_scale_rule scale;  /* of turbo codes; for experiments: the default is what measured best */
-    bool force;                /* --force-kv-mode: run what was asked, proven or not */
     enum mx_proof proof;       /* of symmetric turbo4, which runs unforced only where it passed */
+    bool force;                /* --force-kv-mode: run what was asked, proven or not */
     bool quantize_immediately; /* for measurements: a token is read through its codes from the start, by its own query
                                   too */
     uint64_t sign_seed;        /* for measurements: other signs than those in use; 0: MX_KV_SIGN_SEED */
 };
-struct mx_kv_options mx_kv_options_default(void); /* fp16, -1, -1, 0, auto, unbiased, false, none, false, 0 */
+struct mx_kv_options mx_kv_options_default(void); /* fp16, -1, -1, 0, auto, unbiased, none, false, false, 0 */
 
 /* What will run, and why. Filled by the one resolver that engine, banner, JSON and advisor share. */
 struct mx_kv_setup {

@@ -374,8 +374,8 @@ static mx_status find_plan(struct calibrating *job, struct mx_error *err)
     struct mx_calibration *result = job->result;
     struct candidate best;
     uint64_t most = (uint64_t)(job->options->most_bytes * MX_CALIBRATE_CONTEXT);
-    result->loss = malloc(arch->layer_count * sizeof *result->loss);
-    job->choices = malloc(arch->layer_count * PAIRS * sizeof *job->choices);
+    result->loss = calloc(arch->layer_count, sizeof *result->loss);
+    job->choices = calloc(arch->layer_count * PAIRS, sizeof *job->choices);
     if (!result->loss || !job->choices)
         return mx_fail_memory(err, "the plan", arch->layer_count * PAIRS * sizeof *job->choices);
     fill_losses(job);

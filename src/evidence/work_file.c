@@ -139,7 +139,7 @@ mx_status mx_work_file_open(struct mx_work_file **work, const char *path, uint64
     const int file = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0666);
     if (file < 0) return mx_fail(err, MX_ERR_IO, "%s: cannot open: %s", path, strerror(errno));
     const mx_status status = open_locked(work, path, file, key, begun_anew, err);
-    if (status == MX_OK) {
+    if (status == MX_OK && *work) {
         (*work)->file = file;
         return MX_OK;
     }

@@ -47,7 +47,7 @@ static uint32_t compress_of(struct mx_build *build, uint32_t layer)
     struct mx_config *config = build->config;
     const cJSON *types = mx_config_list(config, "layer_types");
     const cJSON *word = types ? cJSON_GetArrayItem(types, (int)layer) : NULL;
-    if (!cJSON_IsString(word)) return 0;
+    if (!word || !cJSON_IsString(word)) return 0;
     const bool sparse = !strcmp(word->valuestring, "compressed_sparse_attention");
     if (!sparse && strcmp(word->valuestring, "heavily_compressed_attention") != 0) return 0;
     return sparse ? mx_config_whole(config, "compress_rates.compressed_sparse_attention", 1, MX_ARCH_MAX_CONTEXT, 4)
