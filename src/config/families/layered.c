@@ -504,7 +504,9 @@ void mx_fill_phi3small(struct mx_build *build)
     const double width = mx_config_number(config, "mup_width_multiplier", 0, 1e6, 8);
     if (width > 0) arch->logit_scale = 1 / width;
     arch->activation_limit = mx_config_number(config, "gegelu_limit", 1e-6, 1e6, 20);
-    cJSON_ArrayForEach (token, tokens) mx_build_mute(build, token);
+    cJSON_ArrayForEach (token, tokens) {
+        mx_build_mute(build, token);
+    }
     const double stretch = mx_config_number(config, "rope_position_scale", 1e-6, 1e6, 1);
     if (stretch != 1) mx_arch_refuse(arch, "the engine has no positions of that scale");
 }
