@@ -410,6 +410,10 @@ static void apart_is_as_alone(void **state)
             const size_t n = pick(&random, 4) ? 1 + pick(&random, 5) : MOST - pick(&random, 30);
             rows[j] = (struct mx_matmul_rows){pick(&random, MOST - n + 1), n};
             if (j % 2) rows[j] = pick(&random, 4) ? rows[j - 1] : (struct mx_matmul_rows){rows[j - 1].first, 1};
+            if (j % 4 == 2) { /* as many, but others */
+                rows[j].n = rows[j - 1].n;
+                rows[j].first = (rows[j - 1].first + 1) % (MOST - rows[j].n + 1);
+            }
             jobs[j] = (struct mx_matmul_job){.matrix = &samples[j].matrix,
                                              .bias = j % 3 ? NULL : x,
                                              .out = out + (size_t)j * MOST * STRIDE,
