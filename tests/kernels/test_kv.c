@@ -441,29 +441,44 @@ static void products(void **state)
     free(queries);
 }
 
+enum { SUMMED_DIM = 40, SUMMED_BLOCKS = 3, SUMMED_ROWS = 5 };
+
+/* Values in codes that weighted sums are made of. */
+struct summed {
+    uint8_t codes[SUMMED_BLOCKS * MAX_CODES + 8192];
+    uint16_t scales[SUMMED_BLOCKS * MX_BLOCK];
+};
+
+/* With a token that is not a number in block `poisoned`; -1: in none. */
+static void encode_summed(struct summed *out, const struct mx_kv_kernels *kernels, enum mx_repr repr, int poisoned)
+{
+    static float x[SUMMED_DIM * MX_BLOCK];
+    for (uint32_t b = 0; b < SUMMED_BLOCKS; b++) {
+        make_panel(x, SUMMED_DIM, b);
+        if ((int)b == poisoned) x[9 * MX_BLOCK + 4] = NAN;
+        encode(kernels, 1, repr, out->codes + b * mx_repr_code_bytes(repr, SUMMED_DIM), out->scales + b * MX_BLOCK, x,
+               SUMMED_DIM, MX_SCALE_UNBIASED);
+    }
+}
+
 /* A token that is not a number is seen in every sum, whatever its weight. */
 static void no_number_is_summed_away(void **state)
 {
-    enum { DIM = 40, BLOCKS = 3, ROWS = 5 };
-    static float x[DIM * MX_BLOCK], w[ROWS * MX_KV_TILE], acc[ROWS * DIM];
-    static uint8_t codes[BLOCKS * MAX_CODES + 8192];
-    uint16_t scales[BLOCKS * MX_BLOCK];
+    static struct summed summed;
+    static float w[SUMMED_ROWS * MX_KV_TILE], acc[SUMMED_ROWS * SUMMED_DIM];
     for (int level = MX_CPU_SCALAR; level <= (int)mx_cpu_detect(); level++) {
         const struct mx_kv_kernels *kernels = mx_kv_kernels((enum mx_cpu_level)level);
         for (size_t r = 0; r < 3; r++) {
-            for (int poisoned = 0; poisoned < BLOCKS + 2; poisoned++) { /* a block, none, all weights of a row */
-                for (uint32_t b = 0; b < BLOCKS; b++) {
-                    make_panel(x, DIM, b);
-                    if ((int)b == poisoned) x[9 * MX_BLOCK + 4] = NAN;
-                    encode(kernels, 1, coded[r], codes + b * mx_repr_code_bytes(coded[r], DIM), scales + b * MX_BLOCK,
-                           x, DIM, MX_SCALE_UNBIASED);
-                }
-                for (uint32_t i = 0; i < ROWS * MX_KV_TILE; i++)
-                    w[i] = poisoned == BLOCKS + 1 && i / MX_KV_TILE == 2 ? NAN : (float)(i % 5);
+            for (int poisoned = 0; poisoned < SUMMED_BLOCKS + 2; poisoned++) { /* a block, none, all weights of a row */
+                encode_summed(&summed, kernels, coded[r], poisoned);
+                for (uint32_t i = 0; i < SUMMED_ROWS * MX_KV_TILE; i++)
+                    w[i] = poisoned == SUMMED_BLOCKS + 1 && i / MX_KV_TILE == 2 ? NAN : (float)(i % 5);
                 memset(acc, 0, sizeof acc);
-                kernels->v[coded[r]].accumulate(acc, DIM, codes, scales, BLOCKS, w, ROWS, DIM);
-                for (uint32_t i = 0; i < ROWS * DIM; i++)
-                    assert_int_equal(isnan(acc[i]), poisoned < BLOCKS || (poisoned > BLOCKS && i / DIM == 2));
+                kernels->v[coded[r]].accumulate(acc, SUMMED_DIM, summed.codes, summed.scales, SUMMED_BLOCKS, w,
+                                                SUMMED_ROWS, SUMMED_DIM);
+                for (uint32_t i = 0; i < SUMMED_ROWS * SUMMED_DIM; i++)
+                    assert_int_equal(isnan(acc[i]),
+                                     poisoned < SUMMED_BLOCKS || (poisoned > SUMMED_BLOCKS && i / SUMMED_DIM == 2));
             }
         }
     }
@@ -472,23 +487,18 @@ static void no_number_is_summed_away(void **state)
 /* Weights that a softmax leaves next to nothing of give next to nothing, not a number that is none. */
 static void weights_of_nothing_sum_to_nothing(void **state)
 {
-    enum { DIM = 40, BLOCKS = 3, ROWS = 5 };
-    static float x[DIM * MX_BLOCK], w[ROWS * MX_KV_TILE], acc[ROWS * DIM];
-    static uint8_t codes[BLOCKS * MAX_CODES + 8192];
-    uint16_t scales[BLOCKS * MX_BLOCK];
+    static struct summed summed;
+    static float w[SUMMED_ROWS * MX_KV_TILE], acc[SUMMED_ROWS * SUMMED_DIM];
     for (int level = MX_CPU_SCALAR; level <= (int)mx_cpu_detect(); level++) {
         const struct mx_kv_kernels *kernels = mx_kv_kernels((enum mx_cpu_level)level);
         for (size_t r = 0; r < 3; r++) {
-            for (uint32_t b = 0; b < BLOCKS; b++) {
-                make_panel(x, DIM, b);
-                encode(kernels, 1, coded[r], codes + b * mx_repr_code_bytes(coded[r], DIM), scales + b * MX_BLOCK, x,
-                       DIM, MX_SCALE_UNBIASED);
-            }
+            encode_summed(&summed, kernels, coded[r], -1);
             for (int exponent = -20; exponent >= -45; exponent--) { /* to the smallest that a float can hold */
-                for (uint32_t i = 0; i < ROWS * MX_KV_TILE; i++) w[i] = i % 5 ? powf(10, (float)exponent) : 0;
+                for (uint32_t i = 0; i < SUMMED_ROWS * MX_KV_TILE; i++) w[i] = i % 5 ? powf(10, (float)exponent) : 0;
                 memset(acc, 0, sizeof acc);
-                kernels->v[coded[r]].accumulate(acc, DIM, codes, scales, BLOCKS, w, ROWS, DIM);
-                for (uint32_t i = 0; i < ROWS * DIM; i++)
+                kernels->v[coded[r]].accumulate(acc, SUMMED_DIM, summed.codes, summed.scales, SUMMED_BLOCKS, w,
+                                                SUMMED_ROWS, SUMMED_DIM);
+                for (uint32_t i = 0; i < SUMMED_ROWS * SUMMED_DIM; i++)
                     assert_true(fabsf(acc[i]) <= 1e9f * powf(10, (float)exponent) + 1e-20f);
             }
         }

@@ -210,6 +210,19 @@ static void forks(void **state)
     each_recurrent(check_fork);
 }
 
+static void check_same_file(const char *one, const char *other)
+{
+    struct mx_error err;
+    char *bytes, *same;
+    size_t length, same_length;
+    assert_ok(mx_file_read(one, 64u << 20, &bytes, &length, &err));
+    assert_ok(mx_file_read(other, 64u << 20, &same, &same_length, &err));
+    assert_int_equal(length, same_length);
+    assert_memory_equal(bytes, same, length);
+    free(bytes);
+    free(same);
+}
+
 /* What was saved goes on as what it was saved from, and is saved again as the same bytes. */
 static void check_file(const char *directory)
 {
@@ -227,14 +240,7 @@ static void check_file(const char *directory)
     feed(&text, FIRST, MORE, expected);
     feed(&loaded, FIRST, MORE, got);
     assert_memory_equal(got, expected, text.vocab * sizeof *got);
-    char *bytes, *same;
-    size_t length, same_length;
-    assert_ok(mx_file_read(path, 64u << 20, &bytes, &length, &err));
-    assert_ok(mx_file_read(again, 64u << 20, &same, &same_length, &err));
-    assert_int_equal(length, same_length);
-    assert_memory_equal(bytes, same, length);
-    free(bytes);
-    free(same);
+    check_same_file(path, again);
     free(expected);
     free(got);
     close_text(&text);
@@ -289,15 +295,8 @@ static void check_marks_in_file(const char *directory)
     assert_int_equal(mx_sequence_nearest(sequence, FIRST - 1), 3);
     assert_int_equal(mx_sequence_nearest(sequence, 2), 0);
     assert_ok(mx_session_save(loaded.session, again, &err));
-    char *bytes, *same;
-    size_t length, same_length;
-    assert_ok(mx_file_read(path, 64u << 20, &bytes, &length, &err));
-    assert_ok(mx_file_read(again, 64u << 20, &same, &same_length, &err));
-    assert_int_equal(length, same_length);
-    assert_memory_equal(bytes, same, length);
+    check_same_file(path, again);
     for (uint32_t marks = 0; marks <= 3; marks++) check_goes_back(directory, path, marks, expected);
-    free(bytes);
-    free(same);
     free(expected);
     close_text(&text);
     close_text(&loaded);

@@ -62,6 +62,22 @@ static inline int stop(struct server *server)
     return WIFEXITED(status) ? WEXITSTATUS(status) : -WTERMSIG(status);
 }
 
+/* The server of a group of tests, whose template knows of tools; a group's setup and teardown. */
+static inline int start_tools(void **state)
+{
+    static struct server server;
+    static const char *const more[] = {"--parallel", "8", "--ctx", "1024", "--template", "tests/serve/tools.jinja",
+                                       NULL};
+    start(&server, more);
+    *state = &server;
+    return 0;
+}
+
+static inline int stop_tools(void **state)
+{
+    return stop(*state);
+}
+
 /* POSTs a body, or GETs where there is none, and expects the status; the answer is the caller's. */
 static inline cJSON *ask(const struct server *server, const char *path, const char *body, int expected)
 {

@@ -21,21 +21,6 @@
     "\"integer\", \"minimum\": 1, \"maximum\": 99}}, \"required\": [\"name\", \"age\"], \"additionalProperties\": "    \
     "false}"
 
-static int start_tools(void **state)
-{
-    static struct server server;
-    static const char *const more[] = {"--parallel", "8", "--ctx", "1024", "--template", "tests/serve/tools.jinja",
-                                       NULL};
-    start(&server, more);
-    *state = &server;
-    return 0;
-}
-
-static int stop_tools(void **state)
-{
-    return stop(*state);
-}
-
 static cJSON *parse(const char *text)
 {
     cJSON *value;

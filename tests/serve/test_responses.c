@@ -8,21 +8,6 @@
     "\"parameters\": {\"type\": \"object\", \"properties\": {\"days\": {\"type\": \"integer\", \"minimum\": 1, "       \
     "\"maximum\": 7}}, \"required\": [\"days\"], \"additionalProperties\": false}}], \"tool_choice\": "
 
-static int start_tools(void **state)
-{
-    static struct server server;
-    static const char *const more[] = {"--parallel", "4", "--ctx", "1024", "--template", "tests/serve/tools.jinja",
-                                       NULL};
-    start(&server, more);
-    *state = &server;
-    return 0;
-}
-
-static int stop_tools(void **state)
-{
-    return stop(*state);
-}
-
 static const cJSON *item_of(const cJSON *response, int index)
 {
     return cJSON_GetArrayItem(mx_json_get(response, "output"), index);
