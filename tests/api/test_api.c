@@ -3,6 +3,7 @@
 
 #include <mlxcel/mlxcel.h>
 #include <pthread.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 static struct mx_error err;
@@ -55,6 +56,25 @@ static void says_what_is_wrong(void **state)
     struct mx_llm *llm = (struct mx_llm *)&err;
     assert_fails(mx_llm_open(&llm, "examples/none", NULL, &err), MX_ERR_IO, "examples/none");
     assert_null(llm);
+}
+
+/* A folder as the Hugging Face cache keeps it: the model is its snapshot, here under the name that is linked to it. */
+static void opens_a_cache_root(void **state)
+{
+    char root[] = "/tmp/mlxcel-api-XXXXXX", snapshots[64], snapshot[80], *files = realpath(model, NULL);
+    struct mx_llm *llm;
+    assert_non_null(mkdtemp(root));
+    snprintf(snapshots, sizeof snapshots, "%s/snapshots", root);
+    snprintf(snapshot, sizeof snapshot, "%s/abc123", snapshots);
+    assert_int_equal(mkdir(snapshots, 0700), 0);
+    assert_int_equal(symlink(files, snapshot), 0);
+    free(files);
+    const mx_status status = mx_llm_open(&llm, root, NULL, &err);
+    unlink(snapshot);
+    rmdir(snapshots);
+    rmdir(root);
+    if (status != MX_OK) fail_msg("%s", err.message);
+    mx_llm_close(llm);
 }
 
 struct heard {
@@ -486,19 +506,13 @@ static void has_a_version(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(advises_from_a_config),
-        cmocka_unit_test(says_what_is_wrong),
-        cmocka_unit_test(generates_in_a_compressed_mode),
-        cmocka_unit_test(ends_for_a_reason),
-        cmocka_unit_test(can_be_cancelled),
-        cmocka_unit_test(speaks_tokens),
-        cmocka_unit_test(works_by_hand),
-        cmocka_unit_test(scores_texts),
-        cmocka_unit_test(marks_of_recurrent_models),
-        cmocka_unit_test(forks_saves_and_loads),
-        cmocka_unit_test(says_what_runs),
-        cmocka_unit_test(other_sizes_fit),
-        cmocka_unit_test(serves_two_threads),
+        cmocka_unit_test(advises_from_a_config), cmocka_unit_test(says_what_is_wrong),
+        cmocka_unit_test(opens_a_cache_root),    cmocka_unit_test(generates_in_a_compressed_mode),
+        cmocka_unit_test(ends_for_a_reason),     cmocka_unit_test(can_be_cancelled),
+        cmocka_unit_test(speaks_tokens),         cmocka_unit_test(works_by_hand),
+        cmocka_unit_test(scores_texts),          cmocka_unit_test(marks_of_recurrent_models),
+        cmocka_unit_test(forks_saves_and_loads), cmocka_unit_test(says_what_runs),
+        cmocka_unit_test(other_sizes_fit),       cmocka_unit_test(serves_two_threads),
         cmocka_unit_test(has_a_version),
     };
     return cmocka_run_group_tests(tests, open_llm, close_llm);

@@ -109,6 +109,8 @@ static const struct document_case cases[] = {
      "''\n'abc'"},
     {"{'allOf': [{'type': ['integer', 'string']}, {'type': ['number', 'null']}]}", "1", "1.5\n'a'\nnull"},
     {"{'allOf': [{'enum': [1, 2, 3]}, {'enum': [2, 3, 4]}], 'const': 3}", "3", "2\n4"},
+    {"{'allOf': [{'pattern': '^a+$', 'minLength': 2}, {'pattern': '^a+$', 'maxLength': 3}]}", "'aa'\n'aaa'",
+     "'a'\n'aaaa'"},
     {"{'title': 't', 'description': 'd', 'default': 1, 'examples': [], '$schema': 's', '$id': 'i', '$comment': 'c', "
      "'format': 'date', 'type': 'null'}",
      "null", "1"},
