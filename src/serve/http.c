@@ -469,7 +469,7 @@ void mx_http_tick(struct mx_http *http)
 
 static mx_status listen_at(struct mx_http *http, const char *host, uint16_t port, struct mx_error *err)
 {
-    const struct addrinfo hints = {.ai_socktype = SOCK_STREAM, .ai_flags = AI_PASSIVE | AI_NUMERICSERV};
+    const struct addrinfo hints = {.ai_socktype = SOCK_STREAM};
     struct addrinfo *found = NULL;
     char service[8], address[INET6_ADDRSTRLEN + 8] = "", number[8] = "";
     snprintf(service, sizeof service, "%u", port);

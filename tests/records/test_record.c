@@ -62,9 +62,19 @@ static void refuses_bad_fingerprints(void **state)
 static void refuses_bad_texts(void **state)
 {
     (void)state;
-    struct mx_record record = sample();
-    record.model.name[0] = '\0';
-    assert_fails(mx_record_check(&record, &err), MX_ERR_FORMAT, "model.name");
+    struct mx_record record;
+    const struct {
+        char *text;
+        const char *member;
+    } needed[] = {{record.model.name, "model.name"},     {record.model.type, "model.type"},
+                  {record.model.class_, "model.class"},  {record.model.weights, "model.weights"},
+                  {record.machine.name, "machine.name"}, {record.plan.name, "plan"},
+                  {record.plan.center, "center"},        {record.version, "version"}};
+    for (size_t i = 0; i < sizeof needed / sizeof *needed; i++) {
+        record = sample();
+        needed[i].text[0] = '\0';
+        assert_fails(mx_record_check(&record, &err), MX_ERR_FORMAT, needed[i].member);
+    }
     record = sample();
     memcpy(record.plan.name, "a\x1b[2J", 6);
     assert_fails(mx_record_check(&record, &err), MX_ERR_FORMAT, "control");

@@ -1,5 +1,6 @@
 /* What a report says: each section where it has figures, the same bytes for the same records, and nothing of a record
  * that a page would take for its own. */
+#include "base/file.h"
 #include "samples.h"
 
 static struct mx_error err;
@@ -131,12 +132,42 @@ static void says_when_memory_ran_out(void **state)
     }
 }
 
-int main(void)
+/* What a page looks like, in tests/data/report: where each mark and cell stands, too. After a change that is meant:
+ * test_report --update, and look at page.html. */
+static bool updating;
+
+static void looks_as_it_did(void **state)
 {
+    (void)state;
+    static const char *const files[] = {
+        [MX_REPORT_HTML] = "tests/data/report/page.html",
+        [MX_REPORT_MARKDOWN] = "tests/data/report/page.md",
+    };
+    struct samples samples;
+    fill_samples(&samples, ALL);
+    for (enum mx_report_format format = MX_REPORT_HTML; format <= MX_REPORT_MARKDOWN; format++) {
+        struct mx_str text = write_report(&samples, format);
+        char *expected;
+        size_t length;
+        if (updating) assert_ok(mx_file_write(files[format], text.data, text.length, &err));
+        assert_ok(mx_file_read(files[format], 1 << 20, &expected, &length, &err));
+        assert_string_equal(mx_str_text(&text), expected);
+        free(expected);
+        mx_str_free(&text);
+    }
+}
+
+int main(int argc, char **argv)
+{
+    updating = argc > 1 && strcmp(argv[1], "--update") == 0;
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(has_the_sections_that_have_figures), cmocka_unit_test(is_one_file_without_scripts),
-        cmocka_unit_test(gives_the_same_bytes_in_any_order),  cmocka_unit_test(grades_each_mode),
-        cmocka_unit_test(lists_each_record_as_csv),           cmocka_unit_test(says_when_memory_ran_out),
+        cmocka_unit_test(has_the_sections_that_have_figures),
+        cmocka_unit_test(is_one_file_without_scripts),
+        cmocka_unit_test(gives_the_same_bytes_in_any_order),
+        cmocka_unit_test(grades_each_mode),
+        cmocka_unit_test(lists_each_record_as_csv),
+        cmocka_unit_test(says_when_memory_ran_out),
+        cmocka_unit_test(looks_as_it_did),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
