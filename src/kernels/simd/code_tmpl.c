@@ -92,15 +92,17 @@ MX_INLINE void load_block(vi words[LANES], const struct lines *lines, size_t at,
     vi_transpose(words);
 }
 
-/* Scales, or biases, of groups [first, last): out[group][stride rows]. */
+/* Scales, or biases, of groups [first, last): out[group][stride rows]. Those of the rows that follow are asked for. */
 MX_INLINE void unpack_some_groups(float *out, size_t stride, const struct lines *lines, size_t first, size_t last,
                                   const int form)
 {
     for (size_t g = first; g < last; g += LANES) {
         const size_t count = last - g < LANES ? last - g : LANES;
         vi line[LANES];
-        for (size_t i = 0; i < LANES; i++)
+        for (size_t i = 0; i < LANES; i++) {
             line[i] = vi_bits(load_numbers(line_at(lines, i) + g * form_size(form), form, count));
+            vi_prefetch(lines->first + (LANES + i) * lines->stride + g * form_size(form));
+        }
         vi_transpose(line);
         for (size_t i = 0; i < count; i++) vi_store(out + (g - first + i) * stride, line[i]);
     }
