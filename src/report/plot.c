@@ -81,6 +81,8 @@ static void write_tick(struct mx_str *out, const struct axis *axis, double tick)
     const double value = unscaled(axis->scale, tick);
     if (axis->scale == DOC_LOG2 && value >= 1024 && fmod(value, 1024) == 0)
         mx_str_printf(out, "%.0fK", value / 1024);
+    else if (value > 0 && value < 1e-4) /* where %g would write an exponent */
+        mx_str_printf(out, "%.*f", (int)ceil(-log10(value)), value);
     else
         mx_str_printf(out, "%.5g", value);
 }

@@ -25,7 +25,7 @@ static inline void fill_samples(struct samples *samples, unsigned sections)
     static const struct {
         const char *name;
         double bytes, kl, ratio;
-    } modes[] = {{"fp16", 512, 0, 1}, {"int8", 260, 0.0001, 1.3}, {"turbo4", 132, 0.002, 2.4}};
+    } modes[] = {{"fp16", 512, 0, 1}, {"int8", 260, 0.00002, 1.3}, {"turbo4", 132, 0.002, 2.4}};
     samples->count = 0;
     for (int m = 0; m < 3; m++) {
         for (uint64_t context = 4096; context <= 16384; context *= 4) {
