@@ -2,11 +2,14 @@
 #include "advisor/weigh.h"
 
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
+#include "config/names.h"
 #include "config/tensors.h"
 
-/* What published lists call the module of a role, behind "model.layers.N." (or whole, outside the layers). */
+/* What published lists call the module of a role, behind "model.layers.N." (or whole, outside the layers), besides what
+ * the family itself calls it (names.h). */
 enum { NAMES = 5 };
 static const char *const module_names[MX_ROLE_COUNT][NAMES + 1] = {
     [MX_ROLE_EMBEDDING] = {"model.embed_tokens", "embed_tokens", "transformer.wte", "embed"},
@@ -58,12 +61,9 @@ static const char *const module_names[MX_ROLE_COUNT][NAMES + 1] = {
                              "feed_forward.shared_expert.down_proj", "mixer.shared_experts.down_proj"},
     [MX_ROLE_SHARED_EXPERT_GATE] = {"mlp.shared_expert_gate"},
 };
-static const char *const no_names[] = {"", NULL};
 
-/* Experts where they are called otherwise: beside a dense part of the same layer (Gemma 4), and in MLX. */
+/* Experts where they are called otherwise: beside a dense part of the same layer (Gemma 4). */
 static const char *const beside_dense[] = {"experts.gate_up_proj", "experts.down_proj", "moe.experts", NULL};
-static const char *const mlx_experts[][2] = {
-    {"mlp.switch_mlp.gate_proj", NULL}, {"mlp.switch_mlp.up_proj", NULL}, {"mlp.switch_mlp.down_proj", NULL}};
 
 static bool is_expert(enum mx_role role)
 {
@@ -78,28 +78,89 @@ struct weighing {
     bool unknown;
 };
 
-/* MLX: every matrix whose rows are whole groups, by its override or the general numbers. */
-static struct mx_width mlx_width(const struct mx_quantization *quantization, const struct mx_tensor_spec *spec,
-                                 const char *const *names)
+/* The names of a tensor's module, in buffers of its own. */
+enum { ALL_NAMES = 16 };
+struct name_list {
+    char own[ALL_NAMES][MX_NAME_SIZE], prefix[MX_NAME_SIZE];
+    const char *names[ALL_NAMES + 1];
+    size_t count;
+    int32_t layer; /* as the names say it, which may count blocks of layers */
+};
+
+/* "gpt_neox.layers.3.mlp.up" behind its layer; the whole name where it has none. */
+static const char *behind_layer(const char *module, struct name_list *list)
 {
-    struct mx_quant quant = quantization->quant;
-    for (; *names; names++) {
-        char module[160];
-        if (spec->layer < 0)
-            snprintf(module, sizeof module, "%s", *names);
-        else
-            snprintf(module, sizeof module, "model.layers.%d.%s", spec->layer, *names);
-        const struct mx_quant_override *own = mx_quantization_override(quantization, module);
-        if (!own) { /* the same inside a wrapper */
-            char wrapped[192];
-            snprintf(wrapped, sizeof wrapped, "language_model.%s", module);
-            own = mx_quantization_override(quantization, wrapped);
-        }
-        if (!own) continue;
-        if (!own->quantized) return (struct mx_width){0};
-        quant = own->quant;
-        break;
+    for (const char *step = module; step; step = strchr(step, '.') ? strchr(step, '.') + 1 : NULL) {
+        const size_t digits = strspn(step, "0123456789");
+        if (!digits || step[digits] != '.') continue;
+        snprintf(list->prefix, sizeof list->prefix, "%.*s", (int)(step - module), module);
+        list->layer = (int32_t)strtol(step, NULL, 10);
+        return step + digits + 1;
     }
+    return module;
+}
+
+static void add_name(struct name_list *list, const char *name)
+{
+    if (list->count < ALL_NAMES) list->names[list->count++] = name;
+    list->names[list->count] = NULL;
+}
+
+/* What the family calls it, and what lists do. Experts are listed one by one: the names of stacks are of conversions.
+ */
+static void list_names(struct name_list *list, const struct mx_arch *arch, const struct mx_tensor_spec *spec)
+{
+    struct mx_name_world world;
+    struct mx_tensor_source source;
+    const bool expert = is_expert(spec->role);
+    const bool beside = expert && arch->layers[spec->layer].feed_forward.dense_width;
+    const char *const *others = beside ? beside_dense : module_names[spec->role];
+    const bool named = arch->names && !beside && mx_names_world_at(arch, 0, &world);
+    list->count = 0;
+    list->layer = spec->layer;
+    list->prefix[0] = '\0';
+    list->names[0] = NULL;
+    for (unsigned i = 0; named && i < ALL_NAMES / 2 && mx_tensor_source(arch, &world, spec, i, &source); i++) {
+        if (expert && !source.each) continue;
+        mx_name_expert(list->own[i], source.module, 0);
+        add_name(list, spec->layer >= 0 ? behind_layer(list->own[i], list) : list->own[i]);
+    }
+    if (list->layer != spec->layer) return; /* lists of such a model count blocks, too */
+    for (; *others; others++) add_name(list, *others);
+}
+
+/* The override of a tensor's module: under any name that a conversion may give it. */
+static const struct mx_quant_override *find_override(const struct weighing *weighing, const struct mx_tensor_spec *spec)
+{
+    struct mx_name_world world;
+    struct mx_tensor_source source;
+    char module[MX_NAME_SIZE];
+    for (unsigned w = 0; weighing->arch->names && mx_names_world_at(weighing->arch, w, &world); w++) {
+        for (unsigned i = 0; mx_tensor_source(weighing->arch, &world, spec, i, &source); i++) {
+            mx_name_expert(module, source.module, 0);
+            const struct mx_quant_override *own = mx_quantization_override(weighing->quantization, module);
+            if (own) return own;
+        }
+    }
+    for (const char *const *name = module_names[spec->role]; !weighing->arch->names && *name; name++) {
+        if (spec->layer < 0)
+            snprintf(module, sizeof module, "%s", *name);
+        else
+            snprintf(module, sizeof module, "model.layers.%d.%s", spec->layer, *name);
+        const struct mx_quant_override *own = mx_quantization_override(weighing->quantization, module);
+        if (own) return own;
+    }
+    return NULL;
+}
+
+/* MLX: every matrix whose rows are whole groups, by its override or the general numbers. */
+static struct mx_width mlx_width(const struct weighing *weighing, const struct mx_tensor_spec *spec)
+{
+    struct mx_quant quant = weighing->quantization->quant;
+    const bool any = weighing->quantization->override_count > 0;
+    const struct mx_quant_override *own = any ? find_override(weighing, spec) : NULL;
+    if (own && !own->quantized) return (struct mx_width){0};
+    if (own) quant = own->quant;
     if (spec->cols % (uint64_t)quant.group != 0) return (struct mx_width){0};
     return (struct mx_width){quant.bits, (uint32_t)quant.group, 1, quant.mode == MX_QUANT_AFFINE ? 4 : 1};
 }
@@ -108,19 +169,16 @@ static struct mx_width width_of(const struct weighing *weighing, const struct mx
 {
     static const struct mx_width plain = {0};
     const struct mx_quantization *quantization = weighing->quantization;
-    const char *const *names = module_names[spec->role][0] ? module_names[spec->role] : no_names;
     if (spec->kind != MX_TENSOR_MATRIX || quantization->kind == MX_QUANT_NONE) return plain;
-    if (is_expert(spec->role) && quantization->kind == MX_QUANT_MLX)
-        names = mlx_experts[spec->role == MX_ROLE_EXPERT_GATE ? 0 : spec->role == MX_ROLE_EXPERT_UP ? 1 : 2];
-    else if (is_expert(spec->role) && weighing->arch->layers[spec->layer].feed_forward.dense_width)
-        names = beside_dense;
-    if (quantization->kind == MX_QUANT_MLX) return mlx_width(quantization, spec, names);
+    if (quantization->kind == MX_QUANT_MLX) return mlx_width(weighing, spec);
     if (spec->role == MX_ROLE_ROUTER || spec->role == MX_ROLE_POSITIONS) return plain; /* no scheme codes these */
+    struct name_list list;
+    list_names(&list, weighing->arch, spec);
     const struct mx_module module = {
-        .layer = spec->layer,
-        .names = names,
-        .expert =
-            spec->role == MX_ROLE_EXPERT_GATE || spec->role == MX_ROLE_EXPERT_UP || spec->role == MX_ROLE_EXPERT_DOWN,
+        .layer = list.layer,
+        .names = list.names,
+        .prefix = list.prefix[0] ? list.prefix : NULL,
+        .expert = is_expert(spec->role),
         .head = spec->role == MX_ROLE_HEAD,
         .embedding = spec->layer < 0 && spec->role != MX_ROLE_HEAD,
     };

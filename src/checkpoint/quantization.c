@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "base/json.h"
+#include "config/fields.h"
 
 /* What each mode can be, and what it is when a number is missing. A group_mask of g means "g only"; affine takes any
  * of 32, 64, 128. */
@@ -135,14 +136,14 @@ static mx_status read_foreign(struct mx_quantization *out, struct mx_arena *aren
 /* The object that describes quantized weights: in the config, or in its text model's. */
 static const cJSON *find_object(const cJSON *config)
 {
-    static const char *const nested[] = {"text_config", "llm_config", "language_config", "thinker_config"};
-    const cJSON *object = mx_json_get_set(config, "quantization");
-    if (!object) object = mx_json_get_set(config, "quantization_config");
-    for (size_t i = 0; !object && i < sizeof nested / sizeof *nested; i++) {
-        const cJSON *inner = mx_json_get_set(config, nested[i]);
-        if (inner) object = find_object(inner); /* as deep as JSON may nest */
+    static const char *const names[] = {"quantization", "quantization_config", "compression_config"};
+    for (const cJSON *level = config; level; level = mx_config_nested(level)) {
+        for (size_t i = 0; i < sizeof names / sizeof *names; i++) {
+            const cJSON *object = mx_json_get_set(level, names[i]);
+            if (object) return object;
+        }
     }
-    return object;
+    return NULL;
 }
 
 mx_status mx_quantization_read(struct mx_quantization *out, struct mx_arena *arena, const cJSON *config,
@@ -156,7 +157,7 @@ mx_status mx_quantization_read(struct mx_quantization *out, struct mx_arena *are
         return mx_fail(err, MX_ERR_FORMAT, "%s: \"%s\" must be an object, not %s", name, object->string,
                        mx_json_describe(object, text, sizeof text));
     }
-    if (!object->child && !strcmp(object->string, "quantization_config")) return MX_OK; /* describes nothing */
+    if (!object->child && strcmp(object->string, "quantization") != 0) return MX_OK; /* describes nothing */
     if (mx_scheme_is(object)) return read_foreign(out, arena, object, name, err);
     if (read_quant(object, object->string, &out->quant, err) != MX_OK) return mx_fail_prefix(err, "%s", name);
     MX_TRY(read_overrides(out, arena, object, name, err));

@@ -9,7 +9,7 @@
 #include "base/clean.h"
 #include "base/json.h"
 
-enum { MAX_GROUP = 1 << 20, RULES_LIMIT = 1 << 16 };
+enum { MAX_GROUP = 1 << 20, RULES_LIMIT = 1 << 18 };
 static const double UNKNOWN = -1;
 
 /* ---- words for widths ---- */
@@ -19,19 +19,51 @@ static const struct word {
     const char *word;
     struct mx_width width;
 } words[] = {
-    {"nvfp4", {4, 16, 1, 1}},       {"mxfp4", {4, 32, 1, 1}},    {"mxfp6", {6, 32, 1, 1}},
-    {"mxfp8", {8, 32, 1, 1}},       {"mxint8", {8, 32, 1, 1}},   {"w4a16", {4, 128, 1, 2}},
-    {"w4a8", {4, 128, 1, 2}},       {"int4awq", {4, 128, 1, 2}}, {"w8a", {8, 0, 1, 4}},
+    {"noquant", {0}},
+    {"unquantized", {0}},
+    {"fp8pb", {8, 128, 128, 4}},
+    {"fp8block", {8, 128, 128, 4}},
+    {"nvfp4", {4, 16, 1, 1}},
+    {"nvfp", {-1, 16, 1, 1}},
+    {"mxfp4", {4, 32, 1, 1}},
+    {"mxfp6", {6, 32, 1, 1}},
+    {"mxfp8", {8, 32, 1, 1}},
+    {"mxfp", {-1, 32, 1, 1}}, /* the elements are told apart */
+    {"mxint8", {8, 32, 1, 1}},
+    {"mx6", {6, 0, 1, 0}},
+    {"mx9", {9, 0, 1, 0}},
+    {"w4a", {4, 128, 1, 2}},
+    {"int4awq", {4, 128, 1, 2}},
+    {"w8a", {8, 0, 1, 4}},
     {"int4weight", {4, 128, 1, 4}}, /* before "int8": int8 activations with int4 weights */
-    {"int8weight", {8, 0, 1, 4}},   {"uint1", {1, 64, 1, 4}},    {"uint2", {2, 64, 1, 4}},
-    {"uint3", {3, 64, 1, 4}},       {"uint4", {4, 64, 1, 4}},    {"uint5", {5, 64, 1, 4}},
-    {"uint6", {6, 64, 1, 4}},       {"uint7", {7, 64, 1, 4}},    {"uint8", {8, 64, 1, 4}},
-    {"int1", {1, 32, 1, 4}},        {"int2", {2, 32, 1, 4}},     {"int3", {3, 32, 1, 4}},
-    {"int4", {4, 128, 1, 4}},       {"int5", {5, 32, 1, 4}},     {"int6", {6, 32, 1, 4}},
-    {"int7", {7, 32, 1, 4}},        {"int8", {8, 0, 1, 4}},      {"fp4", {4, 32, 1, 1}},
-    {"float4", {4, 32, 1, 1}},      {"fp6", {6, 0, 1, 2}},       {"fp8", {8, 0, 1, 4}},
-    {"float8", {8, 0, 1, 4}},       {"e4m3", {8, 0, 1, 4}},      {"e5m2", {8, 0, 1, 4}},
+    {"int8weight", {8, 0, 1, 4}},
+    {"uint1", {1, 64, 1, 4}},
+    {"uint2", {2, 64, 1, 4}},
+    {"uint3", {3, 64, 1, 4}},
+    {"uint4", {4, 64, 1, 4}},
+    {"uint5", {5, 64, 1, 4}},
+    {"uint6", {6, 64, 1, 4}},
+    {"uint7", {7, 64, 1, 4}},
+    {"uint8", {8, 64, 1, 4}},
+    {"int1", {1, 32, 1, 4}},
+    {"int2", {2, 32, 1, 4}},
+    {"int3", {3, 32, 1, 4}},
+    {"int4", {4, 128, 1, 4}},
+    {"int5", {5, 32, 1, 4}},
+    {"int6", {6, 32, 1, 4}},
+    {"int7", {7, 32, 1, 4}},
+    {"int8", {8, 0, 1, 4}},
+    {"fp4", {4, 32, 1, 1}},
+    {"float4", {4, 32, 1, 1}},
+    {"fp6", {6, 0, 1, 2}},
+    {"fp8", {8, 0, 1, 4}},
+    {"float8", {8, 0, 1, 4}},
+    {"e4m3", {8, 0, 1, 4}},
+    {"e5m2", {8, 0, 1, 4}},
     {"e2m1", {4, 32, 1, 1}},
+    {"floatquantized", {8, 0, 1, 4}},
+    {"intquantized", {8, 0, 1, 4}},
+    {"naivequantized", {8, 0, 1, 4}},
 };
 
 static bool width_of_word(const char *text, struct mx_width *width)
@@ -56,6 +88,7 @@ static const struct row {
     const char *method;
     enum mx_scope scope;
     const char *bits;  /* dotted paths of the field, separated by '|'; "" where the method has one width */
+    const char *word;  /* paths of a text that names the width instead */
     double usual_bits; /* of such a method; 0: the config must say */
     const char *group;
     uint32_t usual_group;
@@ -95,6 +128,7 @@ static const struct row {
      .group = "weight_block_size",
      .scale_bytes = 4,
      .ignore = "modules_to_not_convert|ignored_layers|ignore"},
+    {.method = "fp_quant", .bits = "", .word = "forward_dtype", .group = "", .ignore = "modules_to_not_convert"},
     {.method = "gptq",
      .bits = "bits",
      .group = "group_size",
@@ -122,6 +156,7 @@ static const struct row {
      .usual_group = 32,
      .scale_bytes = 1,
      .ignore = "modules_to_not_convert"},
+    {.method = "quanto", .bits = "", .word = "weights", .group = "", .ignore = "modules_to_not_convert"},
     {.method = "sinq",
      .bits = "nbits|bits",
      .group = "group_size",
@@ -130,8 +165,9 @@ static const struct row {
      .ignore = "modules_to_not_convert"},
     {.method = "spqr", .bits = "bits", .group = "", .scale_bytes = 2, .ignore = "modules_to_not_convert"},
 };
-/* What no row names: a number of bits counts where one is said. */
+/* What no row names: a number of bits counts where one is said, or a word in the method's own name ("w8a8_int8"). */
 static const struct row any = {.bits = "bits|num_bits|w_bit|wbits|nbits|weight_bits",
+                               .word = "weights|weight_dtype|quant_method",
                                .group = "group_size",
                                .usual_group = 128,
                                .scale_bytes = 2,
@@ -223,11 +259,18 @@ static bool block_of(const cJSON *item, struct mx_width *width)
     return true;
 }
 
+/* A class of modules ("Linear", "torch.nn.Linear", "LlamaDecoderLayer"), or all of them: no name of one. */
+static bool is_class(const char *target)
+{
+    return !strcmp(target, "*") || !strcmp(target, "re:Linear") || !strncmp(target, "torch.nn.", 9) ||
+           (*target >= 'A' && *target <= 'Z' && !strchr(target, '.'));
+}
+
 static mx_status add_rule(struct reader *reader, const char *pattern, struct mx_width width)
 {
-    static const char *const classes[] = {"Linear", "torch.nn.Linear", "re:Linear", "*"};
-    for (size_t i = 0; i < sizeof classes / sizeof *classes; i++)
-        if (!strcmp(pattern, classes[i])) return MX_OK;
+    static const char *const everything[] = {"Linear", "*"};
+    for (size_t i = 0; i < sizeof everything / sizeof *everything; i++)
+        if (!strcmp(pattern, everything[i])) return MX_OK;
     if (reader->count == RULES_LIMIT)
         return mx_fail(reader->err, MX_ERR_LIMIT, "%s: more than %d modules with a width of their own", reader->where,
                        RULES_LIMIT);
@@ -286,37 +329,87 @@ static struct mx_width width_of_weights(const cJSON *weights)
     const bool floats = cJSON_IsString(type) && !strcmp(type->valuestring, "float");
     width.group = group_of(mx_json_get_set(weights, "group_size"), 0);
     if (!width.group) block_of(mx_json_get_set(weights, "block_structure"), &width);
-    width.group_bytes = floats && width.bits < 8 ? 1 : floats ? 4 : 2;
+    const cJSON *scale = mx_json_get_set(weights, "scale_dtype");
+    struct mx_width scales;
+    const bool bytes = cJSON_IsString(scale) && width_of_word(scale->valuestring, &scales) && scales.bits == 8;
+    width.group_bytes = bytes || (floats && width.bits < 8) ? 1 : floats ? 4 : 2;
     if (cJSON_IsFalse(mx_json_get(weights, "symmetric"))) width.group_bytes += width.bits / 8;
     return width;
 }
 
-/* config_groups of compressed-tensors and modelopt. A group whose targets are classes of layers is the rule, one whose
- * targets are modules an exception to it. *found: some group quantizes weights. */
-static mx_status read_groups(struct reader *reader, const cJSON *object, bool *found)
+/* Targets of a group: classes of modules are the rule, or the embedding's width; modules are exceptions to it. */
+static mx_status add_targets(struct reader *reader, const cJSON *targets, struct mx_width width)
 {
-    const cJSON *group;
-    *found = false;
-    cJSON_ArrayForEach (group, mx_json_get_set(object, "config_groups")) {
-        const cJSON *weights = mx_json_get_set(group, "weights"), *targets = mx_json_get_set(group, "targets");
-        if (!cJSON_IsObject(weights)) continue;
-        const struct mx_width width = width_of_weights(weights);
-        const size_t before = reader->count;
-        MX_TRY(add_list(reader, targets, width));
-        if (reader->count == before) reader->scheme->width = width;
-        *found = true;
+    struct mx_scheme *scheme = reader->scheme;
+    const cJSON *item;
+    if (!cJSON_GetArraySize(targets)) scheme->width = width;
+    cJSON_ArrayForEach (item, targets) {
+        const char *target = cJSON_IsString(item) ? item->valuestring : "";
+        if (!is_class(target)) {
+            MX_TRY(add_rule(reader, target, width));
+        } else if (strstr(target, "Embedding")) {
+            scheme->embedding = width;
+        } else { /* the output matrix is such a module, too, unless it is ignored */
+            scheme->width = scheme->head = width;
+        }
     }
     return MX_OK;
 }
 
+/* config_groups of compressed-tensors and modelopt: {weights, targets}, or the targets under the name of a preset
+ * ("W4A16"). What no group names is not quantized. *found: some group quantizes weights. */
+static mx_status read_groups(struct reader *reader, const cJSON *object, bool *found)
+{
+    const cJSON *group, *groups = mx_json_get_set(object, "config_groups");
+    *found = false;
+    cJSON_ArrayForEach (group, groups) {
+        const cJSON *weights = mx_json_get_set(group, "weights"), *targets = mx_json_get_set(group, "targets");
+        const bool preset = cJSON_IsArray(group) && group->string;
+        struct mx_width width = {.bits = UNKNOWN};
+        if (preset)
+            width_of_word(group->string, &width);
+        else if (cJSON_IsObject(weights))
+            width = width_of_weights(weights);
+        else
+            continue;
+        if (!*found) reader->scheme->width = (struct mx_width){0};
+        *found = true;
+        MX_TRY(add_targets(reader, preset ? group : targets, width));
+    }
+    return MX_OK;
+}
+
+/* Weights of which a share is left out: what is kept, and a bit for each that says whether it was. */
+static void leave_out(struct mx_width *width, const cJSON *sparsity)
+{
+    enum { PLAIN = 16 };
+    const cJSON *share = mx_json_get_set(sparsity, "global_sparsity"),
+                *structure = mx_json_get_set(sparsity, "sparsity_structure");
+    const bool half = cJSON_IsString(structure) && !strcmp(structure->valuestring, "2:4");
+    double kept = half ? 0.5 : 1;
+    if (!half && cJSON_IsNumber(share) && share->valuedouble > 0 && share->valuedouble < 1)
+        kept = 1 - share->valuedouble;
+    if (width->bits >= 0) width->bits = (width->bits > 0 ? width->bits : PLAIN) * kept + 1;
+}
+
 static mx_status read_compressed_tensors(struct reader *reader, const cJSON *object, bool *quantized)
 {
-    const cJSON *format = mx_json_get_set(object, "format");
+    struct mx_scheme *scheme = reader->scheme;
+    const cJSON *format = mx_json_get_set(object, "format"), *sparsity = mx_json_get_set(object, "sparsity_config");
+    const cJSON *packing = mx_json_get_set(sparsity, "format");
+    const bool dense = !cJSON_IsString(format) || !strcmp(format->valuestring, "dense");
     /* What is ignored comes before what is targeted. */
     MX_TRY(add_ignored(reader, object, "ignore"));
     MX_TRY(read_groups(reader, object, quantized));
-    if (*quantized || !cJSON_IsString(format)) return MX_OK;
-    *quantized = width_of_word(format->valuestring, &reader->scheme->width);
+    if (!*quantized && !dense) {
+        *quantized = true;
+        width_of_word(format->valuestring, &scheme->width);
+    }
+    if (cJSON_IsString(packing) && strcmp(packing->valuestring, "dense") != 0) {
+        if (!*quantized) scheme->width = (struct mx_width){0};
+        leave_out(&scheme->width, sparsity);
+        scheme->sparse = *quantized = true;
+    }
     return MX_OK;
 }
 
@@ -364,9 +457,10 @@ static struct mx_width width_of_torchao(const cJSON *config, const cJSON *argume
     bits_of(bits, &width.bits);
     const cJSON *exponent = at(data, "ebits"), *mantissa = at(data, "mbits");
     if (cJSON_IsNumber(exponent) && cJSON_IsNumber(mantissa))
-        width.bits = 1 + exponent->valuedouble + mantissa->valuedouble;
+        width = (struct mx_width){1 + exponent->valuedouble + mantissa->valuedouble, 0, 1, 2};
     if (!(width.bits > 0 && width.bits <= 64)) width.bits = UNKNOWN;
-    const cJSON *group = at(data, "group_size|granularity._data.group_size|weight_granularity._data.group_size");
+    const cJSON *group =
+        at(data, "group_size|block_size|granularity._data.group_size|weight_granularity._data.group_size");
     if (group) width.group = group_of(group, width.group);
     return width;
 }
@@ -391,15 +485,16 @@ static mx_status read_torchao(struct reader *reader, const cJSON *object, bool *
     if (!modules) scheme->width = width_of_torchao(whole, arguments);
     const cJSON *rest = mx_json_get_set(modules, "_default");
     if (rest) scheme->width = width_of_torchao(rest, NULL);
-    if (cJSON_IsTrue(mx_json_get(object, "include_input_output_embeddings"))) scheme->head = scheme->width;
+    if (cJSON_IsTrue(mx_json_get(object, "include_input_output_embeddings")))
+        scheme->head = scheme->embedding = scheme->width;
     return MX_OK;
 }
 
-/* Quark: a weight's {dtype, qscheme, group_size}, or a list of such that follow each other. */
+/* Quark: a weight's {dtype, qscheme, group_size}, or a list of such, of which the last one is what is stored. */
 static struct mx_width width_of_quark(const cJSON *config)
 {
     const cJSON *weight = mx_json_get_set(config, "weight");
-    if (cJSON_IsArray(weight)) weight = weight->child;
+    if (cJSON_IsArray(weight)) weight = cJSON_GetArrayItem(weight, cJSON_GetArraySize(weight) - 1);
     const cJSON *dtype = mx_json_get_set(weight, "dtype");
     struct mx_width width = {.bits = UNKNOWN};
     if (!weight) return (struct mx_width){0};
@@ -464,56 +559,83 @@ static const struct {
     {"torchao", read_torchao},
 };
 
-/* Widths by module: AutoRound's extra_config, GPTQModel's dynamic ("-:" before what is left alone, "+:" before others,
- * regular expressions all). */
-static mx_status read_overrides(struct reader *reader, const cJSON *object)
+/* A width of so many bits in groups of so many: what the config, or an override of it, says; else the rest's. */
+static struct mx_width width_in_row(const struct row *row, const cJSON *object, struct mx_width width)
 {
+    bits_of(at(object, row->bits), &width.bits);
+    const cJSON *group = at(object, row->group);
+    if (!block_of(group, &width)) width.group = group_of(group, width.group);
+    if (row->zeros && width.bits > 0) width.group_bytes = row->scale_bytes + width.bits / 8;
+    return width.bits >= 16 ? (struct mx_width){0} : width;
+}
+
+/* A name, or a regular expression that may match anywhere. */
+static mx_status add_somewhere(struct reader *reader, const char *text, struct mx_width width)
+{
+    char pattern[512];
+    snprintf(pattern, sizeof pattern, "re:.*(?:%.480s)", text);
+    return add_rule(reader, strpbrk(text, "*+?^$()[]{}|\\") ? pattern : text, width);
+}
+
+/* Widths by module: AutoRound's extra_config, HQQ's quant_config, and GPTQModel's dynamic ("-:" before what is left
+ * alone, "+:" before others, regular expressions all). */
+static mx_status read_overrides(struct reader *reader, const struct row *row, const cJSON *object)
+{
+    const struct mx_width whole = reader->scheme->width;
     const cJSON *own;
-    cJSON_ArrayForEach (own, mx_json_get_set(object, "extra_config")) {
-        struct mx_width width = reader->scheme->width;
-        if (!own->string || !bits_of(mx_json_get(own, "bits"), &width.bits)) continue;
-        if (width.bits >= 16) width = (struct mx_width){0};
-        MX_TRY(add_rule(reader, own->string, width));
+    cJSON_ArrayForEach (own, mx_json_get_set(object, "extra_config"))
+        if (own->string && mx_json_get_set(own, "bits"))
+            MX_TRY(add_somewhere(reader, own->string, width_in_row(row, own, whole)));
+    cJSON_ArrayForEach (own, mx_json_get_set(object, "quant_config")) {
+        if (!own->string || !mx_json_get_set(own, "weight_quant_params")) continue;
+        MX_TRY(add_rule(reader, own->string, width_in_row(row, own, whole)));
+        reader->scheme->width = (struct mx_width){0};
     }
     cJSON_ArrayForEach (own, mx_json_get_set(object, "dynamic")) {
-        struct mx_width width = reader->scheme->width;
         if (!own->string) continue;
         char pattern[512];
         const bool skip = own->string[0] == '-' && own->string[1] == ':';
         const bool plus = own->string[0] == '+' && own->string[1] == ':';
-        if (skip)
-            width = (struct mx_width){0};
-        else
-            bits_of(mx_json_get(own, "bits"), &width.bits);
         snprintf(pattern, sizeof pattern, "re:%s", own->string + (skip || plus ? 2 : 0));
-        MX_TRY(add_rule(reader, pattern, width));
+        MX_TRY(add_rule(reader, pattern, skip ? (struct mx_width){0} : width_in_row(row, own, whole)));
     }
+    return MX_OK;
+}
+
+/* The modules that alone are quantized, in a list of lists (GPTQ). */
+static mx_status read_chosen(struct reader *reader, const cJSON *object)
+{
+    const cJSON *item, *chosen = mx_json_get_set(object, "modules_in_block_to_quantize");
+    if (!cJSON_GetArraySize(chosen)) return MX_OK;
+    cJSON_ArrayForEach (item, chosen) MX_TRY(add_list(reader, item, reader->scheme->width));
+    reader->scheme->width = (struct mx_width){0};
     return MX_OK;
 }
 
 static mx_status read_row(struct reader *reader, const struct row *row, const cJSON *object)
 {
     struct mx_scheme *scheme = reader->scheme;
-    struct mx_width width = {.bits = row->usual_bits ? row->usual_bits : UNKNOWN, .group_bytes = row->scale_bytes};
-    bits_of(at(object, row->bits), &width.bits);
-    const cJSON *group = at(object, row->group);
-    if (!block_of(group, &width)) width.group = group_of(group, row->usual_group);
-    if (row->zeros && width.bits > 0) width.group_bytes += width.bits / 8;
+    struct mx_width own, width = {.bits = row->usual_bits ? row->usual_bits : UNKNOWN,
+                                  .group = row->usual_group,
+                                  .group_bytes = row->scale_bytes};
+    const cJSON *word = at(object, row->word), *type = mx_json_get_set(object, "data_type");
+    if (cJSON_IsString(word) && !at(object, row->bits)) width_of_word(word->valuestring, &width);
+    width = width_in_row(row, object, width);
+    if (cJSON_IsString(type) && width_of_word(type->valuestring, &own)) width.group_bytes = own.group_bytes;
     scheme->scope = row->scope;
     scheme->width = width;
-    if (width.bits >= 16) scheme->width = (struct mx_width){0};
     bits_of(at(object, row->head), &scheme->head.bits);
     if (cJSON_IsTrue(mx_json_get(object, "lm_head"))) scheme->head = width;
-    MX_TRY(read_overrides(reader, object));
+    MX_TRY(read_overrides(reader, row, object));
     /* One width for the experts beside that of the rest: its list of ignored modules speaks of the experts' alone. */
     const cJSON *experts = mx_json_get_set(object, "moe_quant_algo");
-    struct mx_width own;
     if (cJSON_IsString(experts) && width_of_word(experts->valuestring, &own)) {
         MX_TRY(add_rule(reader, "experts", own));
         reader->rules[reader->count - 1].experts = true;
         return MX_OK;
     }
-    return add_ignored(reader, object, row->ignore);
+    MX_TRY(add_ignored(reader, object, row->ignore));
+    return read_chosen(reader, object);
 }
 
 bool mx_scheme_is(const cJSON *object)
@@ -543,8 +665,11 @@ mx_status mx_scheme_read(struct mx_scheme *scheme, bool *quantized, struct mx_ar
     *scheme = (struct mx_scheme){.width = {.bits = UNKNOWN}};
     *quantized = false;
     const cJSON *named = mx_json_get(object, "quant_method"), *words_ = mx_json_get_set(object, "qformat_weight");
-    const char *method = cJSON_IsString(named) ? named->valuestring : guess_method(object);
-    mx_clean_copy(scheme->method, sizeof scheme->method, *method ? method : "unnamed");
+    const char *said = cJSON_IsString(named) ? named->valuestring : guess_method(object);
+    char method[40]; /* in small letters */
+    mx_clean_copy(scheme->method, sizeof scheme->method, *said ? said : "unnamed");
+    snprintf(method, sizeof method, "%.39s", said);
+    for (char *c = method; *c; c++) *c = (char)tolower((unsigned char)*c);
     bool done = false;
     for (size_t i = 0; i < sizeof nested / sizeof *nested && !done; i++) {
         if (strcmp(method, nested[i].method) != 0) continue;
@@ -556,7 +681,12 @@ mx_status mx_scheme_read(struct mx_scheme *scheme, bool *quantized, struct mx_ar
         mx_clean_copy(scheme->method, sizeof scheme->method, words_->valuestring);
     } else if (!done && *method) {
         MX_TRY(read_row(&reader, find_row(method), object));
-        *quantized = scheme->width.bits != 0;
+        /* Plain, and coded only while it is computed with (BitNet's training): another program's all the same. */
+        const cJSON *mode = mx_json_get_set(object, "quantization_mode");
+        const bool online = cJSON_IsString(mode) && !strcmp(mode->valuestring, "online");
+        if (online) scheme->width = (struct mx_width){0};
+        *quantized = scheme->width.bits != 0 || online;
+        for (size_t i = 0; i < reader.count; i++) *quantized |= reader.rules[i].width.bits != 0;
     }
     scheme->rules = reader.rules;
     scheme->rule_count = reader.count;

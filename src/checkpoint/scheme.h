@@ -46,7 +46,9 @@ struct mx_scheme {
     bool runs;       /* mxfp4 blocks, 8-bit floats with scales: what checkpoint/weights.c reads */
     enum mx_scope scope;
     struct mx_width width; /* of what no rule names */
-    struct mx_width head;  /* of the output matrix; bits 0: as wide as the embedding */
+    struct mx_width head;  /* of the output matrix; bits 0: not quantized */
+    struct mx_width embedding;
+    bool sparse; /* zeros are left out, and a bit for each number says so */
     const struct mx_scheme_rule *rules;
     size_t rule_count; /* the first that matches counts */
 };
@@ -78,6 +80,8 @@ void mx_scheme_matcher_close(struct mx_scheme_matcher *matcher); /* NULL is fine
 struct mx_module {
     int32_t layer;
     const char *const *names;
+    const char
+        *prefix; /* what the model itself has in front of the layer's number: "gpt_neox.layers."; NULL: unknown */
     bool expert, head, embedding;
 };
 struct mx_width mx_scheme_width(const struct mx_scheme_matcher *matcher, const struct mx_module *module);

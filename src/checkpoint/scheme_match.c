@@ -193,8 +193,8 @@ static bool matches(const struct mx_scheme_matcher *matcher, const struct compil
                 return true;
             continue;
         }
-        for (int i = 0; i < PREFIXES; i++) {
-            snprintf(name, sizeof name, "%s%d.%s", prefixes[i], module->layer, *own);
+        for (int i = module->prefix ? -1 : 0; i < PREFIXES; i++) {
+            snprintf(name, sizeof name, "%s%d.%s", i < 0 ? module->prefix : prefixes[i], module->layer, *own);
             if (matches_name(matcher, compiled, name)) return true;
             if (compiled->rule->kind == MX_PATTERN_NAME) break; /* the steps are the same behind any */
         }
@@ -206,9 +206,14 @@ struct mx_width mx_scheme_width(const struct mx_scheme_matcher *matcher, const s
 {
     const struct mx_scheme *scheme = matcher->scheme;
     static const struct mx_width plain = {0};
-    if (module->embedding) return plain;
-    for (size_t i = 0; i < matcher->count; i++)
-        if (matches(matcher, &matcher->rules[i], module)) return matcher->rules[i].rule->width;
+    for (size_t i = 0; i < matcher->count; i++) {
+        const struct compiled *compiled = &matcher->rules[i];
+        /* What speaks of all modules means the matrices: the embedding is coded where it is named. */
+        if (module->embedding && compiled->rule->kind != MX_PATTERN_NAME && !strstr(compiled->rule->pattern, "embed"))
+            continue;
+        if (matches(matcher, compiled, module)) return compiled->rule->width;
+    }
+    if (module->embedding) return scheme->embedding;
     if (module->head) return scheme->head;
     return scheme->scope == MX_SCOPE_EXPERTS && !module->expert ? plain : scheme->width;
 }

@@ -12,8 +12,9 @@ static bool is_text(const cJSON *object, const char *name, const char *value)
 
 static bool is_e4m3(const struct mx_scheme *scheme, const cJSON *object)
 {
-    return scheme->width.bits == 8 && scheme->width.group % 32 == 0 &&
-           (!mx_json_get_set(object, "fmt") || is_text(object, "fmt", "e4m3"));
+    return scheme->width.bits == 8 && scheme->width.group % 32 == 0 && !scheme->sparse &&
+           (!mx_json_get_set(object, "fmt") || is_text(object, "fmt", "e4m3") ||
+            is_text(object, "fmt", "float8_e4m3fn"));
 }
 
 /* compressed-tensors: every group is of 8-bit floats, with a scale per matrix, row or tile. */

@@ -141,9 +141,18 @@ static const cJSON *find(const struct mx_config *config, const char *spellings, 
     return other;
 }
 
+const cJSON *mx_config_nested(const cJSON *object)
+{
+    static const char *const names[] = {"text_config", "llm_config", "llm_cfg", "language_config", "thinker_config"};
+    for (size_t i = 0; i < sizeof names / sizeof *names; i++) {
+        const cJSON *inner = mx_json_get_set(object, names[i]);
+        if (inner) return inner;
+    }
+    return NULL;
+}
+
 mx_status mx_config_init(struct mx_config *config, const cJSON *root, const char *name, struct mx_error *err)
 {
-    static const char *const nested[] = {"text_config", "llm_config", "llm_cfg", "language_config", "thinker_config"};
     *config = (struct mx_config){.name = name, .status = MX_OK, .err = err}; /* nothing to close yet */
     if (!cJSON_IsObject(root)) {
         char text[64];
@@ -153,19 +162,13 @@ mx_status mx_config_init(struct mx_config *config, const cJSON *root, const char
     MX_TRY(open_read(config));
     const cJSON *found[MX_CONFIG_LEVELS] = {root};
     unsigned count = 1;
-    for (bool deeper = true; deeper;) {
-        deeper = false;
-        for (size_t i = 0; i < sizeof nested / sizeof *nested && !deeper; i++) {
-            const cJSON *inner = mx_json_get_set(found[count - 1], nested[i]);
-            if (!inner) continue;
-            if (!cJSON_IsObject(inner))
-                return mx_fail(err, MX_ERR_FORMAT, "%s: field \"%s\" must be an object", name, nested[i]);
-            if (count == MX_CONFIG_LEVELS)
-                return mx_fail(err, MX_ERR_FORMAT, "%s: more than %d text models inside one another", name,
-                               MX_CONFIG_LEVELS - 1);
-            found[count++] = inner;
-            deeper = true;
-        }
+    for (const cJSON *inner; (inner = mx_config_nested(found[count - 1]));) {
+        if (!cJSON_IsObject(inner))
+            return mx_fail(err, MX_ERR_FORMAT, "%s: field \"%s\" must be an object", name, inner->string);
+        if (count == MX_CONFIG_LEVELS)
+            return mx_fail(err, MX_ERR_FORMAT, "%s: more than %d text models inside one another", name,
+                           MX_CONFIG_LEVELS - 1);
+        found[count++] = inner;
     }
     config->level_count = count;
     for (unsigned i = 0; i < count; i++) config->levels[i] = found[count - 1 - i];

@@ -88,6 +88,10 @@ struct mx_config {
     uint32_t layers; /* once it is known: lists of one value per layer must not be shorter */
 };
 
+/* The text model that an object nests (text_config, llm_config, llm_cfg, language_config, thinker_config), whatever it
+ * is, and its key; NULL if there is none. */
+const cJSON *mx_config_nested(const cJSON *object);
+
 /* Finds the nested text models (text_config, llm_config, llm_cfg, language_config, thinker_config) of `root`. What it
  * allocates is freed by mx_config_close, after a failure too. */
 mx_status mx_config_init(struct mx_config *config, const cJSON *root, const char *name, struct mx_error *err);

@@ -159,6 +159,11 @@ static bool world_at(const struct mx_names *names, unsigned index, struct mx_nam
     return true;
 }
 
+bool mx_names_world_at(const struct mx_arch *arch, unsigned index, struct mx_name_world *world)
+{
+    return world_at(arch->names, index, world);
+}
+
 struct mx_name_world mx_names_world(const struct mx_arch *arch, mx_name_exists *exists, const void *context)
 {
     struct mx_name_world world;

@@ -79,6 +79,10 @@ struct mx_name_world {
 /* Whether a checkpoint has a module or bare tensor of that name. */
 typedef bool mx_name_exists(const void *context, const char *module);
 
+/* The index-th world (from 0, which is the row's own) that checkpoints of a description with names may be of; false:
+ * there are no more. */
+bool mx_names_world_at(const struct mx_arch *arch, unsigned index, struct mx_name_world *world);
+
 /* Finds the body under which the embedding is, trying a wrapper's prefixes and none at all; the row's own if none is.
  */
 struct mx_name_world mx_names_world(const struct mx_arch *arch, mx_name_exists *exists, const void *context);

@@ -3,6 +3,7 @@
 #include <sys/stat.h>
 
 #include "advisor/subject.h"
+#include "advisor/weigh.h"
 #include "base/file.h"
 #include "base/json.h"
 #include "base/str.h"
@@ -435,6 +436,57 @@ static void spellings_of_2026(void **state)
     }
 }
 
+/* Lists name modules as the family's checkpoints do. */
+static void widths_by_the_familys_names(void **state)
+{
+#define SIZES "'hidden_size': 128, 'num_hidden_layers': 2, 'num_attention_heads': 2, 'vocab_size': 128"
+#define MIXED(name) "'quantization_config': {'quant_algo': 'MIXED_PRECISION', 'quantized_layers': {'" name "': "
+    static const struct {
+        const char *config;
+        double saved; /* bytes against 16 bits */
+    } cases[] = {
+        {"{'model_type': 'gpt_neox', " SIZES
+         ", 'intermediate_size': 256," MIXED("gpt_neox.layers.1.mlp.dense_h_to_4h") "{'quant_algo': 'FP8'}}}}",
+         128 * 256 - 4 * 256},
+        {"{'model_type': 'gpt2', 'n_embd': 128, 'n_layer': 2, 'n_head': 2, 'vocab_size': 128, 'quantization':"
+         "{'bits': 8, 'group_size': 64, 'transformer.wte': false, 'transformer.wpe': false, 'model.h.0.attn.c_attn':"
+         "{'bits': 4, 'group_size': 64}}}",
+         128 * 128 * (2 * 12 - 3) * (1 - 4. / 64) + 3 * 128 * 128 * (1.5 - 4. / 64)},
+        {"{'model_type': 'gemma3', 'text_config': {'model_type': 'gemma3_text', " SIZES ", 'intermediate_size': 256,"
+         "'head_dim': 64, 'num_key_value_heads': 2}, 'quantization': {'bits': 8, 'group_size': 64, 'language_model."
+         "model.embed_tokens': false}}",
+         2 * (4 * 128 * 128 + 3 * 128 * 256) * (1 - 4. / 64)},
+        {"{'model_type': 'qwen3_moe', " SIZES ", 'intermediate_size': 256, 'head_dim': 64, 'num_key_value_heads': 2,"
+         "'num_experts': 2, 'num_experts_per_tok': 1, 'moe_intermediate_size': 64, 'quantization_config': "
+         "{'quant_method': 'gptq', 'bits': 8, 'group_size': 128, 'modules_in_block_to_quantize':"
+         "[['mlp.experts.0.down_proj']]}}",
+         2 * 2 * (128 * 64 - 3. * 128)},
+    };
+#undef MIXED
+#undef SIZES
+    const struct mx_json_rules rules = {0};
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        char text[1024];
+        cJSON *config;
+        struct mx_arch arch;
+        struct mx_arena arena = {0};
+        struct mx_quantization quantization, plain = {0};
+        double bytes, all;
+        snprintf(text, sizeof text, "%s", cases[i].config);
+        for (char *c = text; *c; c++)
+            if (*c == '\'') *c = '"';
+        assert_ok(mx_json_parse(&config, text, strlen(text), "x", &rules, &err));
+        assert_ok(mx_arch_from_json(&arch, config, "x", &err));
+        assert_ok(mx_quantization_read(&quantization, &arena, config, "x", &err));
+        assert_ok(mx_weigh(&bytes, &arch, &quantization, 2, &err));
+        assert_ok(mx_weigh(&all, &arch, &plain, 2, &err));
+        if (all - bytes != cases[i].saved) fail_msg("%s: %g bytes less", cases[i].config, all - bytes);
+        mx_arch_free(&arch);
+        mx_arena_free(&arena);
+        cJSON_Delete(config);
+    }
+}
+
 static void kinds(void **state)
 {
     static const struct {
@@ -482,9 +534,10 @@ static void kinds(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(each_comes_out_right),      cmocka_unit_test(no_field_changes_in_silence),
-        cmocka_unit_test(what_nobody_reads_is_told), cmocka_unit_test(safe_sides),
-        cmocka_unit_test(spellings_of_2026),         cmocka_unit_test(kinds),
+        cmocka_unit_test(each_comes_out_right),        cmocka_unit_test(no_field_changes_in_silence),
+        cmocka_unit_test(what_nobody_reads_is_told),   cmocka_unit_test(safe_sides),
+        cmocka_unit_test(spellings_of_2026),           cmocka_unit_test(kinds),
+        cmocka_unit_test(widths_by_the_familys_names),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -100,7 +100,55 @@ static const struct expectation expectations[] = {
     {"{'quant_method': 'of-next-year'}", -1, -1},
     {"{'quant_method': 'gptq', 'bits': 4, 'group_size': 128, 'dynamic': {'-:.*experts.*': {},"
      "'+:.*q_proj': {'bits': 8}}}",
-     1 + 2.5 / 128, 2},
+     1 + 3. / 128, 2},
+    {"{'quant_method': 'gptq', 'bits': 4, 'group_size': 128, 'dynamic': {'+:.*q_proj': {'bits': 8, 'group_size': 32}}}",
+     1 + 3. / 32, .5 + 2.5 / 128},
+    /* modules that alone are quantized */
+    {"{'quant_method': 'gptq', 'bits': 4, 'group_size': 128, 'modules_in_block_to_quantize': [['self_attn.q_proj'],"
+     "['self_attn.o_proj']]}",
+     .5 + 2.5 / 128, 2},
+    {"{'quant_method': 'auto-round', 'bits': 2, 'group_size': 128, 'extra_config': {'.*self_attn.*': {'bits': 4,"
+     "'group_size': 32}}}",
+     .5 + 2.5 / 32, .25 + 2.25 / 128},
+    {"{'quant_method': 'auto-round', 'bits': 4, 'group_size': 32, 'data_type': 'mx_fp'}", .5 + 1. / 32, .5 + 1. / 32},
+    {"{'quant_method': 'GPTQ', 'bits': 4, 'group_size': 128}", .5 + 2.5 / 128, .5 + 2.5 / 128},
+    {"{'quant_method': 'quanto', 'weights': 'int8'}", 1 + 4. / 4096, 1 + 4. / 4096},
+    {"{'quant_method': 'quanto', 'weights': 'of-next-year'}", -1, -1},
+    {"{'quant_method': 'fp_quant', 'forward_dtype': 'nvfp4'}", .5 + 1. / 16, .5 + 1. / 16},
+    {"{'quant_method': 'w8a8_int8'}", 1 + 4. / 4096, 1 + 4. / 4096}, /* the name says it */
+    {"{'quant_method': 'hqq', 'quant_config': {'self_attn.q_proj': {'weight_quant_params': {'nbits': 8, 'group_size':"
+     "64}}}}",
+     1 + 4. / 64, 2},
+    {"{'quant_method': 'bitnet', 'quantization_mode': 'online'}", 2, 2},
+    {"{'quant_method': 'torchao', 'quant_type': {'default': {'_type': 'FPXWeightOnlyConfig', '_data': {'ebits': 3,"
+     "'mbits': 2}}}}",
+     .75 + 2. / 4096, .75 + 2. / 4096},
+    {"{'quant_method': 'torchao', 'quant_type': {'default': {'_type': 'MXFPInferenceConfig', '_data': {'weight_dtype':"
+     "'float8_e4m3fn', 'block_size': 32}}}}",
+     1 + 1. / 32, 1 + 1. / 32},
+    {"{'quant_method': 'quark', 'global_quant_config': {'weight': [{'dtype': 'fp8_e4m3', 'qscheme': 'per_channel'},"
+     "{'dtype': 'int4', 'qscheme': 'per_channel'}]}}",
+     .5 + 4. / 4096, .5 + 4. / 4096},
+    {"{'quant_algo': 'FP8_PB_WO', 'group_size': 128}", 1 + 4. / 16384, 1 + 4. / 16384},
+    /* groups that name modules alone: the rest is plain */
+    {"{'quant_method': 'compressed-tensors', 'format': 'float-quantized', 'config_groups': {'a': {'targets':"
+     "['re:.*experts.*'], 'weights': {'num_bits': 8, 'type': 'float'}}}}",
+     2, 1 + 4. / 4096},
+    {"{'quant_method': 'modelopt', 'quant_algo': 'MIXED_PRECISION', 'config_groups': {'a': {'targets':"
+     "['model.layers.3.self_attn.q_proj'], 'weights': {'num_bits': 8, 'type': 'float'}}}}",
+     1 + 4. / 4096, 2},
+    {"{'quant_method': 'compressed-tensors', 'config_groups': {'W4A16': ['Linear']}}", .5 + 2. / 128, .5 + 2. / 128},
+    {"{'quant_method': 'compressed-tensors', 'config_groups': {'OF_NEXT_YEAR': ['Linear']}}", -1, -1},
+    {"{'quant_method': 'compressed-tensors', 'format': 'pack-quantized'}", -1, -1},
+    {"{'quant_method': 'compressed-tensors', 'format': 'int-quantized'}", 1 + 4. / 4096, 1 + 4. / 4096},
+    {"{'quant_method': 'compressed-tensors', 'config_groups': {'a': {'targets': ['Linear'], 'weights': {'num_bits': 8,"
+     "'type': 'float', 'group_size': 32, 'scale_dtype': 'torch.uint8'}}}}",
+     1 + 1. / 32, 1 + 1. / 32},
+    /* half of the numbers, and a bit for each */
+    {"{'quant_method': 'compressed-tensors', 'format': 'dense', 'sparsity_config': {'format': 'sparse-24-bitmask',"
+     "'sparsity_structure': '2:4', 'global_sparsity': 0.4}}",
+     9. / 8, 9. / 8},
+    {"{'quant_method': 'compressed-tensors', 'format': 'dense', 'sparsity_config': {'format': 'dense'}}", 0, 0},
     {"{'qformat_weight': 'fp8_e4m3'}", 1 + 4. / 4096, 1 + 4. / 4096},
 };
 
@@ -151,6 +199,12 @@ static void the_engine_runs_some(void **state)
     } cases[] = {
         {"{'quant_method': 'mxfp4', 'modules_to_not_convert': ['model.layers.*.self_attn', 'lm_head']}", true},
         {"{'quant_method': 'fp8', 'fmt': 'e4m3', 'weight_block_size': [128, 128]}", true},
+        {"{'quant_method': 'fp8', 'fmt': 'float8_e4m3fn', 'weight_block_size': [128, 128]}", true},
+        {"{'quant_method': 'compressed-tensors', 'format': 'float-quantized', 'sparsity_config': {'format':"
+         "'sparse-24-bitmask', 'sparsity_structure': '2:4'}, 'config_groups': {'a': {'targets': ['Linear'], 'weights':"
+         "{'num_bits': 8, 'type': 'float'}}}}",
+         false},
+        {"{'quant_method': 'bitnet', 'quantization_mode': 'online'}", false},
         {"{'quant_method': 'finegrained_fp8', 'weight_block_size': [128, 128], 'ignored_layers': ['x']}", true},
         {"{'quant_method': 'fp8', 'activation_scheme': 'static'}", true},
         {"{'quant_method': 'fp8', 'fmt': 'e5m2', 'weight_block_size': [128, 128]}", false},
@@ -189,7 +243,60 @@ static void the_output_matrix_may_have_bits_of_its_own(void **state)
     assert_true(bytes_of(&quantization.scheme, -1, "lm_head") < .6);
     assert_ok(read_object(&quantization, &arena, "{'quant_method': 'gptq', 'bits': 4, 'group_size': 128}"));
     assert_true(bytes_of(&quantization.scheme, -1, "lm_head") == 2);
+    /* it is a linear layer like the others, unless it is ignored */
+#define GROUP "'config_groups': {'a': {'targets': ['Linear'], 'weights': {'num_bits': 4, 'type': 'int'}}}"
+    assert_ok(read_object(&quantization, &arena, "{'quant_method': 'compressed-tensors', " GROUP "}"));
+    assert_true(bytes_of(&quantization.scheme, -1, "lm_head") < .6);
+    assert_ok(
+        read_object(&quantization, &arena, "{'quant_method': 'compressed-tensors', 'ignore': ['lm_head'], " GROUP "}"));
+#undef GROUP
+    assert_true(bytes_of(&quantization.scheme, -1, "lm_head") == 2);
     mx_arena_free(&arena);
+}
+
+static void the_embedding_is_coded_where_it_is_named(void **state)
+{
+    static const struct {
+        const char *config;
+        double bytes;
+    } cases[] = {
+        {"{'quant_method': 'torchao', 'include_input_output_embeddings': true, 'quant_type': 'int8_weight_only'}",
+         1 + 4. / 4096},
+        {"{'quant_method': 'torchao', 'quant_type': {'default': {'_type': 'ModuleFqnToConfig', '_data':"
+         "{'module_fqn_to_config': {'_default': {'_type': 'Int4WeightOnlyConfig'}, 'model.embed_tokens': {'_type':"
+         "'Int8WeightOnlyConfig'}}}}}}",
+         1 + 4. / 4096},
+        {"{'quant_method': 'gptq', 'bits': 4, 'group_size': 128, 'dynamic': {'+:.*': {'bits': 8}}}", 2},
+    };
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        struct mx_quantization quantization;
+        struct mx_arena arena = {0};
+        assert_ok(read_object(&quantization, &arena, cases[i].config));
+        const double bytes = bytes_of(&quantization.scheme, -1, "model.embed_tokens");
+        if (fabs(bytes - cases[i].bytes) > 1e-9) fail_msg("%s: %g bytes", cases[i].config, bytes);
+        mx_arena_free(&arena);
+    }
+}
+
+/* The scheme under its older name, and in any object that a text model may be nested in. */
+static void it_is_found_where_it_is(void **state)
+{
+    static const char *const configs[] = {
+        "{\"compression_config\": {\"quant_method\": \"gptq\", \"bits\": 4}}",
+        "{\"llm_cfg\": {\"quantization_config\": {\"quant_method\": \"gptq\", \"bits\": 4}}}",
+        "{\"thinker_config\": {\"text_config\": {\"quantization_config\": {\"quant_method\": \"gptq\"}}}}",
+    };
+    for (size_t i = 0; i < sizeof configs / sizeof *configs; i++) {
+        struct mx_quantization quantization;
+        struct mx_arena arena = {0};
+        cJSON *config;
+        const struct mx_json_rules rules = {0};
+        assert_ok(mx_json_parse(&config, configs[i], strlen(configs[i]), "config.json", &rules, &err));
+        assert_ok(mx_quantization_read(&quantization, &arena, config, "config.json", &err));
+        if (quantization.kind != MX_QUANT_FOREIGN) fail_msg("not found: %s", configs[i]);
+        cJSON_Delete(config);
+        mx_arena_free(&arena);
+    }
 }
 
 static void lists_name_modules_in_many_ways(void **state)
@@ -243,6 +350,8 @@ int main(void)
         cmocka_unit_test(the_engine_runs_some),
         cmocka_unit_test(the_output_matrix_may_have_bits_of_its_own),
         cmocka_unit_test(lists_name_modules_in_many_ways),
+        cmocka_unit_test(the_embedding_is_coded_where_it_is_named),
+        cmocka_unit_test(it_is_found_where_it_is),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
