@@ -7,7 +7,8 @@
 #   speed    decode, modes in turns, 21 repetitions on one thread, and memory. Two minutes; wants a quiet machine
 #   shapes   the same at the shapes of published models, with random weights of 4 bits, on all cores: speed alone, which
 #            does not depend on the weights' values. Five minutes and 2 GB of disk; wants a quiet machine. SHAPES names more
-#   files    evidence/MODEL.json, and evidence/speed/SHAPE.json, from the store
+#   files    evidence/MODEL.json, and evidence/speed/SHAPE.json, from the store and from what they say already: a part that
+#            was measured anew replaces that part, and what the store does not have stays
 # usage: bench/evidence.sh [quality|speed|shapes|files]     (default: quality, speed and files)
 # STORE (build/evidence.db), MODELS (folders' names), CONTEXTS and THREADS narrow it down.
 set -euo pipefail
@@ -33,9 +34,11 @@ for model in "$trained"/*/; do
     done
 done
 
-write_file() { # MODEL FILE, unless nothing was measured of it
+write_file() { # MODEL FILE, unless the store has nothing of it
     [ -n "$("$program" report --store "$store" -m "$1" --format csv | sed -n 2p)" ] || return 0
-    "$program" report --store "$store" -m "$1" --format json -o "$2"
+    old=()
+    [ ! -f "$2" ] || old=("$2")
+    "$program" report --store "$store" "${old[@]}" -m "$1" --format json -o "$2"
 }
 
 for step in $steps; do

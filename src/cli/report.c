@@ -88,9 +88,10 @@ static mx_status run(struct mx_cli *cli, const void *given, struct mx_error *err
 {
     struct gathering job = {.options = given};
     mx_status status = MX_OK;
-    if (cli->operand_count == 0) status = read_store(&job, err);
     for (int i = 0; status == MX_OK && i < cli->operand_count; i++)
         status = mx_exchange_read(cli->operands[i], gather, &job, err);
+    if (status == MX_OK && (cli->operand_count == 0 || job.options->store.path)) status = read_store(&job, err);
+    if (status == MX_OK) status = mx_record_merge(job.records, &job.count, err);
     if (status == MX_OK) status = write_report(&job, err);
     free(job.records);
     return status;
@@ -101,10 +102,11 @@ const struct mx_command mx_command_report = {
     .summary = "show what was measured as a page with plots",
     .operands = "[EVIDENCE.json...]",
     .max_operands = 1024,
-    .about = "Reads the store that eval, sweep and calibrate write, or the evidence files given.\n"
+    .about = "Reads the store that eval, sweep and calibrate write, or the evidence files given, or with --store\n"
+             "both; of figures of the same thing the newest counts.\n"
              "The HTML page is one file, without network or scripts; --format csv gives each record.\n",
     .flags = flags,
-    .examples = {"mlxcel report -o report.html", "mlxcel report --format markdown evidence/*.json"},
+    .examples = {"mlxcel report -o report.html", "mlxcel report --store my.db my.json --format json -o my.json"},
     .options_size = sizeof(struct options),
     .defaults = &defaults,
     .run = run,

@@ -161,3 +161,37 @@ void mx_record_sort(struct mx_record *records, size_t count)
 {
     if (count) qsort(records, count, sizeof *records, compare_records);
 }
+
+/* Of records in a list: the same ones side by side, the one to keep last. */
+static int compare_places(const void *a, const void *b)
+{
+    const struct mx_record *const x = *(const struct mx_record *const *)a, *const y =
+                                                                               *(const struct mx_record *const *)b;
+    const int orders[] = {mx_record_compare(x, y), strcmp(x->date, y->date), ORDER(x, y)};
+    return orders[0] ? orders[0] : orders[1] ? orders[1] : orders[2];
+}
+
+static int compare_addresses(const void *a, const void *b)
+{
+    const struct mx_record *const x = *(const struct mx_record *const *)a, *const y =
+                                                                               *(const struct mx_record *const *)b;
+    return ORDER(x, y);
+}
+
+mx_status mx_record_merge(struct mx_record *records, size_t *count, struct mx_error *err)
+{
+    size_t kept = 0;
+    if (*count == 0) return MX_OK;
+    const struct mx_record **places = malloc(*count * sizeof(const struct mx_record *));
+    if (!places) return mx_fail_memory(err, "the records", *count * sizeof(const struct mx_record *));
+    for (size_t i = 0; i < *count; i++) places[i] = &records[i];
+    qsort(places, *count, sizeof *places, compare_places);
+    for (size_t i = 0; i < *count; i++)
+        if (i + 1 == *count || mx_record_compare(places[i], places[i + 1]) != 0) places[kept++] = places[i];
+    qsort(places, kept, sizeof *places, compare_addresses);
+    for (size_t i = 0; i < kept; i++)
+        if (places[i] != &records[i]) records[i] = *places[i]; /* moves down, over what went before it */
+    *count = kept;
+    free(places);
+    return MX_OK;
+}

@@ -110,6 +110,10 @@ int mx_record_compare(const struct mx_record *a, const struct mx_record *b);
 /* Sorts by mx_record_compare, in place. */
 void mx_record_sort(struct mx_record *records, size_t count);
 
+/* Keeps one of the records that mx_record_compare calls the same: the newest by date, of one day the last. Those that
+ * are kept move to the front, in their order; *count is how many. */
+mx_status mx_record_merge(struct mx_record *records, size_t *count, struct mx_error *err);
+
 /* Called once per record, which is valid during the call; anything but MX_OK ends the walk and is its result. */
 typedef mx_status mx_record_visitor(void *context, const struct mx_record *record, struct mx_error *err);
 

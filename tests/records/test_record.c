@@ -160,6 +160,31 @@ static void compares_by_what_was_measured(void **state)
     }
 }
 
+static void the_newest_of_the_same_figure_is_kept(void **state)
+{
+    (void)state;
+    enum { COUNT = 6 };
+    struct mx_record records[COUNT];
+    size_t count = COUNT;
+    for (size_t i = 0; i < COUNT; i++) {
+        records[i] = sample();
+        records[i].value = (double)i;
+    }
+    records[0].context = records[3].context = 8192; /* of one day: the later one */
+    snprintf(records[2].date, sizeof records[2].date, "2026-12-01");
+    records[4].measure = MX_MEASURE_TOP1; /* alone */
+    records[4].value = 0.5;
+    assert_ok(mx_record_merge(records, &count, &err));
+    assert_int_equal(count, 3);
+    assert_true(records[0].value == 2 && records[1].value == 3 && records[2].measure == MX_MEASURE_TOP1);
+    assert_int_equal(records[1].context, 8192);
+    assert_ok(mx_record_merge(records, &count, &err));
+    assert_int_equal(count, 3);
+    count = 0;
+    assert_ok(mx_record_merge(NULL, &count, &err));
+    assert_int_equal(count, 0);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -170,6 +195,7 @@ int main(void)
         cmocka_unit_test(each_measure_is_found_by_its_name),
         cmocka_unit_test(names_texts_by_their_tokens),
         cmocka_unit_test(compares_by_what_was_measured),
+        cmocka_unit_test(the_newest_of_the_same_figure_is_kept),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
