@@ -5,6 +5,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "advisor/subject.h"
 #include "base/units.h"
 #include "cache/size.h"
 
@@ -78,8 +79,21 @@ static enum mx_kin kin_of(const struct mx_evidence *evidence, const struct mx_ar
     return mx_evidence_kin(evidence, arch, request->name, request->parameters);
 }
 
-/* How well evidence fits: by kinship, measured on this machine's processor, weights stored alike, nearest in size,
- * newest. Positive if a is better than b. */
+/* How far two quantities of a kind are from each other, by their ratio; one that is not known is as far as can be. */
+static double distance(double a, double b)
+{
+    return a > 0 && b > 0 ? fabs(log(a / b)) : INFINITY;
+}
+
+/* Positive if a is nearer than b, 0 if about the same. */
+static int compare_distances(double a, double b)
+{
+    if (a == b || fabs(a - b) <= 1e-6) return 0; /* two infinities are the same, too */
+    return a < b ? 1 : -1;
+}
+
+/* How well evidence fits: by kinship, measured on this machine's processor, weights stored alike, nearest in their
+ * width, nearest in size, newest. Positive if a is better than b. */
 static int compare_evidence(const struct mx_evidence *a, const struct mx_evidence *b, const struct mx_arch *arch,
                             const struct mx_kv_advice_request *request)
 {
@@ -91,11 +105,13 @@ static int compare_evidence(const struct mx_evidence *a, const struct mx_evidenc
     const bool a_alike = request->weights && !strcmp(a->model.weights, request->weights);
     const bool b_alike = request->weights && !strcmp(b->model.weights, request->weights);
     if (a_alike != b_alike) return a_alike ? 1 : -1;
-    const double size = log((double)request->parameters + 1);
-    const double a_far = fabs(log((double)a->model.parameters + 1) - size),
-                 b_far = fabs(log((double)b->model.parameters + 1) - size);
-    if (fabs(a_far - b_far) > 1e-6) return a_far < b_far ? 1 : -1;
-    return strcmp(a->date, b->date);
+    const double bits = request->weights ? mx_storage_bits(request->weights) : 0, size = (double)request->parameters;
+    const int width = compare_distances(distance(mx_storage_bits(a->model.weights), bits),
+                                        distance(mx_storage_bits(b->model.weights), bits));
+    if (width) return width;
+    const int nearer =
+        compare_distances(distance((double)a->model.parameters, size), distance((double)b->model.parameters, size));
+    return nearer ? nearer : strcmp(a->date, b->date);
 }
 
 static bool in_range(const struct mx_evidence_cell *cell, enum mx_range range)

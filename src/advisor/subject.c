@@ -149,6 +149,13 @@ const char *mx_subject_storage(const struct mx_subject *subject, char buffer[96]
     return buffer;
 }
 
+unsigned mx_storage_bits(const char *storage)
+{
+    enum { MOST = 64 };
+    const unsigned long number = strtoul(storage + strcspn(storage, "0123456789"), NULL, 10);
+    return number <= MOST ? (unsigned)number : 0;
+}
+
 /* The scheme where the config is silent: files that older tools wrote beside it. */
 static mx_status read_side_files(struct mx_quantization *quantization, struct mx_arena *arena, const char *folder,
                                  struct mx_error *err)

@@ -59,5 +59,7 @@ double mx_quant_parameter_bytes(const struct mx_quant *quant);
 
 /* "4 bits, groups of 64", "bfloat16", "fp8 (another program's scheme)" into buffer[96]; returns buffer. */
 const char *mx_subject_storage(const struct mx_subject *subject, char buffer[96]);
+/* About how many bits a weight takes by such a text, its first number; 0 where it tells none. */
+unsigned mx_storage_bits(const char *storage);
 
 #endif

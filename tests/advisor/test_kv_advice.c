@@ -324,6 +324,45 @@ static void the_nearest_evidence_speaks(void **state)
     assert_null(mx_mode_evidence(MX_MODE_INT8, 1000, &arch, &request).evidence);
 }
 
+/* A checkpoint of few bits quotes what was measured of one, in whatever order the files come. */
+static void the_nearer_width_speaks(void **state)
+{
+    (void)state;
+    struct mx_evidence_cell wide[] = {CELL(MX_MODE_INT8, 8192, 1.1, 0.0001)};
+    struct mx_evidence_cell narrow[] = {CELL(MX_MODE_INT8_TURBO4, 8192, 1.2, 0.0001)};
+    struct mx_layer rows[LAYERS];
+    const struct mx_arch arch = plain_arch(MX_CLASS_STANDARD, "llama", 128, rows, LAYERS);
+    static const struct {
+        const char *weights;
+        bool narrow, said; /* whose is nearer; false: as far, and the newer speaks */
+    } cases[] = {
+        {"4 bits, groups of 32", true, true},
+        {"3 bits, groups of 64", true, true},
+        {"mxfp4", true, true},
+        {"GGUF Q6_K, F32", true, true},
+        {"8 bits, groups of 64", false, false},
+        {"float16", false, true},
+        {"float32", false, true},
+        {"16 bits assumed", false, true},
+        {"awq (another program's scheme)", true, false},
+        {NULL, true, false},
+    };
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++)
+        for (int order = 0; order < 2; order++) {
+            struct mx_evidence items[] = {evidence_of(order ? narrow : wide, 1), evidence_of(order ? wide : narrow, 1)};
+            const struct mx_evidence_set set = {.items = items, .count = 2};
+            const struct mx_kv_advice_request request = {
+                .evidence = &set, .bar = MX_GRADE_HIGH, .parameters = 8000000000, .weights = cases[i].weights};
+            struct mx_kv_advice advice;
+            strcpy(items[order].model.weights, "bfloat16");
+            strcpy(items[1 - order].model.weights, "4 bits, groups of 64");
+            if (!cases[i].said) strcpy(items[cases[i].narrow ? 1 - order : order].date, "2027-01-01");
+            assert_ok(mx_kv_advise(&advice, &arch, &request, &err));
+            if (advice.lines[MX_RANGE_MEDIUM].evidence != &items[cases[i].narrow ? 1 - order : order])
+                fail_msg("%s, order %d", cases[i].weights ? cases[i].weights : "no word", order);
+        }
+}
+
 /* The model itself speaks before its family, and the family before other kin, wherever they were measured. */
 static void kinship_comes_first(void **state)
 {
@@ -414,6 +453,7 @@ int main(void)
         cmocka_unit_test(ranges_and_savings),
         cmocka_unit_test(evidence_overrides_rules),
         cmocka_unit_test(the_nearest_evidence_speaks),
+        cmocka_unit_test(the_nearer_width_speaks),
         cmocka_unit_test(kinship_comes_first),
         cmocka_unit_test(one_failure_in_a_range_is_a_failure),
         cmocka_unit_test(evidence_proves_4_bit_keys),
