@@ -167,26 +167,17 @@ static mx_status keep(struct mx_record_run *recording, const struct mx_cli *cli,
     return MX_OK;
 }
 
-static mx_status open_records(struct mx_record_run *recording, const struct options *options,
-                              const struct mx_session *session, struct mx_error *err)
-{
-    char command[512], buffer[4096];
-    const char *folder;
-    if (!options->record) return MX_OK;
-    MX_TRY(mx_model_folder(&options->engine, buffer, sizeof buffer, &folder, err));
-    snprintf(command, sizeof command, "mlxcel bench --depth %s --modes %s --parallel %lld --repeat %lld",
-             options->depths, options->modes ? options->modes : "fp16", (long long)options->parallel,
-             (long long)repetitions(options));
-    return mx_record_run_open(recording, &options->store, folder, session, command, err);
-}
-
 static mx_status measure(struct mx_cli *cli, const struct options *options, struct mx_session *session,
                          struct mx_bench_options *bench, struct mx_error *err)
 {
     const struct mx_progress progress = mx_progress_bar(cli);
     struct mx_record_run recording = {0};
     struct mx_bench result;
-    MX_TRY(open_records(&recording, options, session, err));
+    if (options->record)
+        MX_TRY(mx_record_run_open(&recording, &options->store, &options->engine, session, err,
+                                  "mlxcel bench --depth %s --modes %s --parallel %lld --repeat %lld", options->depths,
+                                  options->modes ? options->modes : "fp16", (long long)options->parallel,
+                                  (long long)repetitions(options)));
     mx_status status = mx_bench_run(session, bench, &progress, &result, err);
     mx_progress_bar_end();
     if (status == MX_OK) status = keep(&recording, cli, options, &result, err);

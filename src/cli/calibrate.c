@@ -184,9 +184,12 @@ static mx_status print_json(const struct job *job, struct mx_error *err)
     return mx_print_json(root, err);
 }
 
-static mx_status write_plan(struct job *job, const char *folder, struct mx_error *err)
+static mx_status write_plan(struct job *job, struct mx_error *err)
 {
+    char buffer[4096];
+    const char *folder;
     const struct mx_kv_setup *setup = &job->result.plan.setup;
+    MX_TRY(mx_model_folder(&job->options->engine, buffer, sizeof buffer, &folder, err));
     const char *slash = strrchr(folder, '/');
     struct mx_str text = {0};
     job->file = (struct mx_kv_plan_file){
@@ -275,15 +278,13 @@ static void close_work(struct job *job, mx_status status)
 static mx_status calibrate(struct job *job, struct mx_error *err)
 {
     const struct options *options = job->options;
-    char command[512], buffer[4096];
-    const char *folder;
+    char command[512];
     struct mx_record_run recording = {0};
-    MX_TRY(mx_model_folder(&options->engine, buffer, sizeof buffer, &folder, err));
-    const size_t length = strlen(mx_record_command(command, "calibrate", options->file, options->tokens));
-    snprintf(command + length, sizeof command - length, " --ctx %lld --like %s", (long long)options->context,
-             options->like);
     if (!options->no_record)
-        MX_TRY(mx_record_run_open(&recording, &options->store, folder, job->session, command, err));
+        MX_TRY(mx_record_run_open(&recording, &options->store, &options->engine, job->session, err,
+                                  "%s --ctx %lld --like %s",
+                                  mx_record_command(command, "calibrate", options->file, options->tokens),
+                                  (long long)options->context, options->like));
     mx_status status = choose_windows(job, err);
     if (status == MX_OK) status = mx_calibrate_check(&job->calibrate, mx_session_arch(job->session), err);
     if (status == MX_OK) status = open_work(job, err);
@@ -291,7 +292,7 @@ static mx_status calibrate(struct job *job, struct mx_error *err)
     const struct mx_progress progress = mx_progress_bar(job->cli);
     if (status == MX_OK) status = mx_calibrate_run(job->session, &job->calibrate, &progress, &job->result, err);
     mx_progress_bar_end();
-    if (status == MX_OK) status = write_plan(job, folder, err);
+    if (status == MX_OK) status = write_plan(job, err);
     if (status == MX_OK) status = keep(job, &recording, err);
     close_work(job, status);
     mx_record_run_close(&recording);

@@ -301,31 +301,22 @@ static mx_status measure(struct job *job, struct mx_error *err)
     return job->options->json ? print_json(job, err) : print_table(job, err);
 }
 
-static mx_status open_records(struct job *job, struct mx_error *err)
-{
-    const struct options *options = job->options;
-    char command[512], buffer[4096];
-    const char *folder;
-    if (options->no_record) return MX_OK;
-    MX_TRY(mx_model_folder(&options->engine, buffer, sizeof buffer, &folder, err));
-    mx_record_command(command, "eval", options->file, options->tokens);
-    size_t length = strlen(command);
-    snprintf(command + length, sizeof command - length, " --modes %s --ctx %s", options->modes, options->contexts);
-    length = strlen(command);
-    if (options->windows)
-        snprintf(command + length, sizeof command - length, " --windows %lld", (long long)options->windows);
-    return mx_record_run_open(&job->recording, &options->store, folder, job->session, command, err);
-}
-
 static mx_status run_job(struct job *job, struct mx_error *err)
 {
+    const struct options *options = job->options;
+    char command[512], windows_flag[40] = "";
     MX_TRY(choose_modes(job, err));
     for (size_t c = 0; c < job->context_count; c++) {
         size_t count;
         const struct mx_windows windows = windows_of(job, c);
         MX_TRY(mx_windows_count(&windows, &count, err));
     }
-    MX_TRY(open_records(job, err));
+    if (options->windows) snprintf(windows_flag, sizeof windows_flag, " --windows %lld", (long long)options->windows);
+    if (!options->no_record)
+        MX_TRY(mx_record_run_open(&job->recording, &options->store, &options->engine, job->session, err,
+                                  "%s --modes %s --ctx %s%s",
+                                  mx_record_command(command, "eval", options->file, options->tokens), options->modes,
+                                  options->contexts, windows_flag));
     const mx_status status = measure(job, err);
     if (status == MX_ERR_INTERRUPTED)
         mx_print_note(job->cli, "finished windows are kept; the same command goes on with the rest");

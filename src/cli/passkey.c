@@ -74,17 +74,6 @@ static mx_status keep(const struct plan *plan, const struct mx_cli *cli, struct 
     return MX_OK;
 }
 
-static mx_status open_records(struct mx_record_run *recording, const struct options *options,
-                              const struct mx_session *session, struct mx_error *err)
-{
-    char command[512], buffer[4096];
-    const char *folder;
-    if (!options->record) return MX_OK;
-    MX_TRY(mx_model_folder(&options->engine, buffer, sizeof buffer, &folder, err));
-    snprintf(command, sizeof command, "mlxcel passkey --modes %s --lengths %s", options->modes, options->lengths);
-    return mx_record_run_open(recording, &options->store, folder, session, command, err);
-}
-
 static mx_status ask(struct plan *plan, struct mx_cli *cli, const struct options *options, struct mx_kv_options *kv,
                      struct mx_error *err)
 {
@@ -92,7 +81,10 @@ static mx_status ask(struct plan *plan, struct mx_cli *cli, const struct options
     MX_TRY(mx_engine_open(&session, cli, &options->engine, false, err));
     const struct mx_progress progress = mx_progress_bar(cli);
     struct mx_record_run recording = {0};
-    mx_status status = open_records(&recording, options, session, err);
+    mx_status status = MX_OK;
+    if (options->record)
+        status = mx_record_run_open(&recording, &options->store, &options->engine, session, err,
+                                    "mlxcel passkey --modes %s --lengths %s", options->modes, options->lengths);
     for (size_t i = 0; status == MX_OK && i < plan->mode_count * plan->length_count; i++) {
         char length[16];
         snprintf(length, sizeof length, "%u", plan->lengths[i % plan->length_count]);

@@ -107,18 +107,6 @@ static mx_status print_comparison(const struct mx_cli *cli, const struct options
     return mx_table_print(&table, 0, cli->colour_out, err);
 }
 
-static mx_status open_records(struct mx_record_run *recording, const struct options *options,
-                              const struct mx_session *session, struct mx_error *err)
-{
-    char command[512], buffer[4096];
-    const char *folder;
-    MX_TRY(mx_model_folder(&options->engine, buffer, sizeof buffer, &folder, err));
-    const size_t length = strlen(mx_record_command(command, "perplexity", options->file, options->tokens));
-    snprintf(command + length, sizeof command - length, " --compare %s --ctx %lld", options->compare,
-             (long long)options->context);
-    return mx_record_run_open(recording, &options->store, folder, session, command, err);
-}
-
 static mx_status compare(struct mx_cli *cli, const struct options *options, struct mx_session *session,
                          const struct mx_windows *windows, const struct mx_kv_options *kv, struct mx_error *err)
 {
@@ -133,7 +121,12 @@ static mx_status compare(struct mx_cli *cli, const struct options *options, stru
         wanted[i].mode = modes[i];
     }
     struct mx_record_run recording = {0};
-    if (options->record) MX_TRY(open_records(&recording, options, session, err));
+    char command[512];
+    if (options->record)
+        MX_TRY(mx_record_run_open(&recording, &options->store, &options->engine, session, err,
+                                  "%s --compare %s --ctx %lld",
+                                  mx_record_command(command, "perplexity", options->file, options->tokens),
+                                  options->compare, (long long)options->context));
     const struct mx_progress progress = mx_progress_bar(cli);
     double reference;
     mx_status status = mx_compare_run(session, &(struct mx_compare_options){*windows, wanted, count, 0}, &progress,

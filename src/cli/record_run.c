@@ -2,6 +2,7 @@
 
 #include <inttypes.h>
 #include <math.h>
+#include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
 #include <time.h>
@@ -87,10 +88,18 @@ mx_status mx_record_run_describe(struct mx_record_run *run, const char *folder, 
     return MX_OK;
 }
 
-mx_status mx_record_run_open(struct mx_record_run *run, const struct mx_store_flags *flags, const char *folder,
-                             const struct mx_session *session, const char *command, struct mx_error *err)
+mx_status mx_record_run_open(struct mx_record_run *run, const struct mx_store_flags *flags,
+                             const struct mx_engine_flags *engine, const struct mx_session *session,
+                             struct mx_error *err, const char *command, ...)
 {
-    MX_TRY(mx_record_run_describe(run, folder, session, command, err));
+    char text[512], buffer[4096];
+    const char *folder;
+    va_list arguments;
+    va_start(arguments, command);
+    vsnprintf(text, sizeof text, command, arguments);
+    va_end(arguments);
+    MX_TRY(mx_model_folder(engine, buffer, sizeof buffer, &folder, err));
+    MX_TRY(mx_record_run_describe(run, folder, session, text, err));
     return mx_store_flags_open(&run->store, flags, MX_STORE_WRITE, err);
 }
 

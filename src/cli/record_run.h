@@ -4,6 +4,7 @@
 #define MX_CLI_RECORD_RUN_H
 
 #include "base/user_cache.h"
+#include "cli/engine_flags.h"
 #include "cli/store_flags.h"
 #include "engine/session.h"
 #include "evidence/bench.h"
@@ -18,14 +19,16 @@ struct mx_record_run {
     struct mx_record base; /* without plan, context and figure */
 };
 
-/* Describes the session's model, which lies in `folder`, this machine and this program, and opens the store. `command`
- * is kept where it fits a record, else left out. To be called before anything is measured: a store that can't be
- * written, or a model that a record can't name, fails here. After a failure there is nothing to close. */
-mx_status mx_record_run_open(struct mx_record_run *run, const struct mx_store_flags *flags, const char *folder,
-                             const struct mx_session *session, const char *command, struct mx_error *err);
+/* Describes the session's model, which is the one that `engine` means, this machine and this program, and opens the
+ * store. The command, a printf format and its arguments, is kept where it fits a record, else left out. To be called
+ * before anything is measured: a store that can't be written, or a model that a record can't name, fails here. After a
+ * failure there is nothing to close. */
+mx_status mx_record_run_open(struct mx_record_run *run, const struct mx_store_flags *flags,
+                             const struct mx_engine_flags *engine, const struct mx_session *session,
+                             struct mx_error *err, const char *command, ...) __attribute__((format(printf, 6, 7)));
 void mx_record_run_close(struct mx_record_run *run);
 
-/* The same without a store, which is the caller's to set. */
+/* The same of a model that lies in `folder`, without a store, which is the caller's to set. */
 mx_status mx_record_run_describe(struct mx_record_run *run, const char *folder, const struct mx_session *session,
                                  const char *command, struct mx_error *err);
 
