@@ -8,7 +8,8 @@
 #   shapes   the same at the shapes of published models, with random weights of 4 bits, on all cores: speed alone, which
 #            does not depend on the weights' values. Five minutes and 2 GB of disk; wants a quiet machine. SHAPES names more
 #   files    evidence/MODEL.json, and evidence/speed/SHAPE.json, from the store and from what they say already: a part that
-#            was measured anew replaces that part, and what the store does not have stays
+#            was measured anew replaces that part, and what the store does not have stays. With them the table by context in
+#            docs/evidence.md
 # usage: bench/evidence.sh [quality|speed|shapes|files]     (default: quality, speed and files)
 # STORE (build/evidence.db), MODELS (folders' names), CONTEXTS and THREADS narrow it down.
 set -euo pipefail
@@ -35,10 +36,46 @@ for model in "$trained"/*/; do
 done
 
 write_file() { # MODEL FILE, unless the store has nothing of it
+    [ -f "$store" ] || return 0
     [ -n "$("$program" report --store "$store" -m "$1" --format csv | sed -n 2p)" ] || return 0
     old=()
     [ ! -f "$2" ] || old=("$2")
     "$program" report --store "$store" "${old[@]}" -m "$1" --format json -o "$2"
+}
+
+print_contexts() { # of 4,096, 16,384 and 32,768 tokens, from the files
+    echo "| model | \`int8+turbo4\`: KL | \`turbo4\`: KL | \`int8+turbo4\`: decode, of fp16 | \`turbo4\`: decode, of fp16 | keys found by \`turbo4\`, by fp16 |"
+    echo "|---|---|---|---|---|---|"
+    "$program" report --format csv evidence/*.json | awk -F, '
+        NR == 1 { for (i = 1; i <= NF; i++) column[$i] = i; next }
+        $column["batch"] != 1 { next }
+        {
+            model = $column["model_name"]; key = model SUBSEP $column["plan"] SUBSEP $column["context"] SUBSEP $column["measure"]
+            if (!(model in seen)) { seen[model]; models[++count] = model }
+            value[key] = $column["value"]; repeats[key] = $column["repeats"]
+        }
+        function figure(model, plan, context, measure, format,   key) {
+            key = model SUBSEP plan SUBSEP context SUBSEP measure
+            return key in value ? sprintf(format, value[key]) : "-"
+        }
+        function three(model, plan, measure, format) {
+            return figure(model, plan, 4096, measure, format) " / " figure(model, plan, 16384, measure, format) " / " \
+                figure(model, plan, 32768, measure, format)
+        }
+        function keys(model, context,   key, share) {
+            key = model SUBSEP "turbo4" SUBSEP context SUBSEP "retrieval"
+            if (!(key in value)) return "-"
+            share = value[model, "turbo4", context, "retrieval_fp16"]
+            return sprintf("%d, %d of %d", value[key] * repeats[key] + 0.5, share * repeats[key] + 0.5, repeats[key])
+        }
+        END {
+            for (i = 2; i <= count; i++)
+                for (j = i; j > 1 && models[j] < models[j - 1]; j--) { t = models[j]; models[j] = models[j - 1]; models[j - 1] = t }
+            for (i = 1; i <= count; i++)
+                printf "| %s | %s | %s | %s | %s | %s / %s / %s |\n", models[i], three(models[i], "int8+turbo4", "kl_mean", "%.5f"),
+                    three(models[i], "turbo4", "kl_mean", "%.5f"), three(models[i], "int8+turbo4", "decode_ratio", "%.2f"),
+                    three(models[i], "turbo4", "decode_ratio", "%.2f"), keys(models[i], 4096), keys(models[i], 16384), keys(models[i], 32768)
+        }'
 }
 
 for step in $steps; do
@@ -61,4 +98,5 @@ for step in $steps; do
     [ "$step" = files ] || continue
     for shape in $shapes; do write_file "$shape-q4" "evidence/speed/$shape.json"; done
     for model in "${models[@]}"; do write_file "$(basename "$model")" "evidence/$(basename "$model").json"; done
+    print_contexts | bench/into-docs.sh evidence.md "bench/evidence.sh files"
 done

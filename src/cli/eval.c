@@ -76,6 +76,7 @@ struct job {
     uint32_t haystacks;
     struct mx_retrieval found[MX_WHOLE_LIST][MODES]; /* with haystacks */
     char kept[MX_WHOLE_LIST][MX_USER_CACHE_PATH];    /* files of finished windows; "": none */
+    struct mx_error unkept;                          /* why one could not be written; an empty message: all could */
 };
 
 /* NULL where nothing was asked. */
@@ -282,6 +283,7 @@ static mx_status measure(struct job *job, struct mx_error *err)
                                              .count = job->mode_count,
                                              .greedy = (uint32_t)job->options->greedy};
         compare.kept = mx_record_kept_path(job->kept[c], job->session, &compare);
+        compare.unkept = &job->unkept;
         MX_TRY(mx_compare_run(job->session, &compare, &progress, job->results[c], &job->reference[c], err));
         const struct mx_retrieval_options retrieval = {.tokens = windows.tokens,
                                                        .count = windows.count,
@@ -318,7 +320,8 @@ static mx_status run_job(struct job *job, struct mx_error *err)
                                   mx_record_command(command, "eval", options->file, options->tokens), options->modes,
                                   options->contexts, windows_flag));
     const mx_status status = measure(job, err);
-    if (status == MX_ERR_INTERRUPTED)
+    mx_record_note_unkept(job->cli, &job->unkept);
+    if (status == MX_ERR_INTERRUPTED && !job->unkept.message[0])
         mx_print_note(job->cli, "finished windows are kept; the same command goes on with the rest");
     mx_record_run_close(&job->recording);
     return status;

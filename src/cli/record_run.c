@@ -261,6 +261,13 @@ const char *mx_record_kept_path(char path[MX_USER_CACHE_PATH], const struct mx_s
     return mx_user_cache_path(path, name) ? path : NULL;
 }
 
+void mx_record_note_unkept(const struct mx_cli *cli, const struct mx_error *unkept)
+{
+    if (unkept->message[0])
+        mx_print_note(cli, "finished windows can't be kept, so that what is interrupted begins anew: %s",
+                      unkept->message);
+}
+
 mx_status mx_record_run_comparison(struct mx_record_run *run, const struct mx_cli *cli, const struct mx_arch *arch,
                                    const struct mx_windows *windows, const struct mx_comparison *result,
                                    const struct mx_retrieval *retrieval, struct mx_error *err)

@@ -75,6 +75,9 @@ void mx_record_windows_text(char text[17], const struct mx_windows *windows, siz
 const char *mx_record_kept_path(char path[MX_USER_CACHE_PATH], const struct mx_session *session,
                                 const struct mx_compare_options *compare);
 
+/* Says that a comparison's finished windows could not be kept, where that is so (mx_compare_options.unkept). */
+void mx_record_note_unkept(const struct mx_cli *cli, const struct mx_error *unkept);
+
 /* "mlxcel eval -f text.txt", the beginning of a command that reads a text, without the folders that the text lies in:
  * exactly one of the two is not NULL. */
 const char *mx_record_command(char buffer[512], const char *name, const char *file, const char *tokens);

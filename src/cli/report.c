@@ -42,11 +42,13 @@ struct gathering {
     const struct options *options;
     struct mx_record *records;
     size_t count, capacity;
+    bool others; /* that don't match */
 };
 
 static mx_status gather(void *context, const struct mx_record *record, struct mx_error *err)
 {
     struct gathering *job = context;
+    job->others |= !matches(job->options, record);
     if (!matches(job->options, record)) return MX_OK;
     if (job->count == job->capacity) {
         const size_t capacity = job->capacity ? 2 * job->capacity : 256;
@@ -92,6 +94,9 @@ static mx_status run(struct mx_cli *cli, const void *given, struct mx_error *err
         status = mx_exchange_read(cli->operands[i], gather, &job, err);
     if (status == MX_OK && (cli->operand_count == 0 || job.options->store.path)) status = read_store(&job, err);
     if (status == MX_OK) status = mx_record_merge(job.records, &job.count, err);
+    if (status == MX_OK && job.count == 0)
+        mx_print_note(cli, job.others ? "of what was measured nothing is of the model, type or context asked for"
+                                      : "nothing was measured yet");
     if (status == MX_OK) status = write_report(&job, err);
     free(job.records);
     return status;

@@ -214,10 +214,14 @@ static mx_status measure_quality(struct sweep *sweep, uint32_t context, struct m
     const struct mx_progress progress = {report_unit, sweep, sweep->cli->interrupted};
     char kept[MX_USER_CACHE_PATH];
     struct mx_compare_options compare = {.windows = windows, .modes = modes, .count = count, .greedy = greedy};
+    struct mx_error unkept = {.message = ""};
     compare.kept = mx_record_kept_path(kept, sweep->session, &compare);
+    compare.unkept = &unkept;
     const struct mx_retrieval_options keys = {
         sweep->ids.data, sweep->ids.count, context, sweep->haystacks, modes, count};
-    MX_TRY(mx_compare_run(sweep->session, &compare, &progress, results, &reference, err));
+    const mx_status status = mx_compare_run(sweep->session, &compare, &progress, results, &reference, err);
+    mx_record_note_unkept(sweep->cli, &unkept);
+    MX_TRY(status);
     if (sweep->haystacks) MX_TRY(mx_retrieval_run(sweep->session, &keys, &progress, found, err));
     for (size_t i = 0; i < count; i++) {
         struct mx_record_set set;

@@ -228,7 +228,10 @@ static mx_status run_windows(struct comparing *job, const struct mx_compare_opti
     while (status == MX_OK && job->window < job->window_count) {
         status = run_window(job, windows, progress, err);
         job->window++;
-        if (status == MX_OK && parts) status = mx_kept_write(options->kept, key, parts, count, err);
+        if (status != MX_OK || !parts) continue;
+        if (mx_kept_write(options->kept, key, parts, count, options->unkept) == MX_OK) continue;
+        free(parts);
+        parts = NULL;
     }
     free(parts);
     return status;

@@ -35,8 +35,10 @@ struct mx_compare_options {
     size_t count;
     uint32_t greedy; /* tokens by which each window is continued, the likeliest each; 0: it is not */
     /* A file in which each finished window's figures are kept, fp16's among them: the same comparison, begun again,
-     * goes on with the next window. It stays; whoever named it removes it. NULL: nothing is kept. */
+     * goes on with the next window. It stays; whoever named it removes it. NULL: nothing is kept. Where it can't be
+     * written the comparison goes on without; *unkept, NULL or with an empty message before, then says why. */
     const char *kept;
+    struct mx_error *unkept;
 };
 
 /* Compares modes in one pass: a stretch of text through the fp16 cache, then through each mode's, so that fp16's logits

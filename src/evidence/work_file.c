@@ -11,6 +11,7 @@
 #include <unistd.h>
 
 #include "base/file.h"
+#include "base/str.h"
 
 #define HEAD "mlxcel calibrate 1 "
 enum {
@@ -26,7 +27,8 @@ struct entry {
 struct mx_work_file {
     struct entry *entries;
     size_t count, room;
-    int file; /* -1: none */
+    int file;   /* -1: none */
+    char *path; /* NULL: none */
 };
 
 static mx_status append(struct mx_work_file *work, struct entry entry, struct mx_error *err)
@@ -95,12 +97,12 @@ mx_status mx_work_file_parse(struct mx_work_file **work, const char *text, size_
     return status;
 }
 
-static mx_status write_all(int file, const char *text, size_t length, struct mx_error *err)
+static mx_status write_all(int file, const char *path, const char *text, size_t length, struct mx_error *err)
 {
     while (length > 0) {
         const ssize_t written = write(file, text, length);
         if (written < 0 && errno == EINTR) continue;
-        if (written < 0) return mx_fail(err, MX_ERR_IO, "the work file can't be written: %s", strerror(errno));
+        if (written < 0) return mx_fail(err, MX_ERR_IO, "%s: cannot write: %s", path, strerror(errno));
         text += written;
         length -= (size_t)written;
     }
@@ -108,13 +110,13 @@ static mx_status write_all(int file, const char *text, size_t length, struct mx_
 }
 
 /* Brings the file to what was read of it, with its first line. */
-static mx_status begin(int file, size_t used, uint64_t key, struct mx_error *err)
+static mx_status begin(int file, const char *path, size_t used, uint64_t key, struct mx_error *err)
 {
     char head[64];
     const int size = snprintf(head, sizeof head, HEAD "%016" PRIx64 "\n", key);
     if (ftruncate(file, (off_t)used) != 0 || lseek(file, 0, SEEK_END) < 0)
-        return mx_fail(err, MX_ERR_IO, "the work file can't be written: %s", strerror(errno));
-    return used ? MX_OK : write_all(file, head, (size_t)size, err);
+        return mx_fail(err, MX_ERR_IO, "%s: cannot write: %s", path, strerror(errno));
+    return used ? MX_OK : write_all(file, path, head, (size_t)size, err);
 }
 
 static mx_status open_locked(struct mx_work_file **work, const char *path, int file, uint64_t key, bool *begun_anew,
@@ -129,7 +131,11 @@ static mx_status open_locked(struct mx_work_file **work, const char *path, int f
     free(text);
     if (status != MX_OK) return mx_fail_prefix(err, "%s", path);
     *begun_anew = length > 0 && used == 0;
-    return begin(file, used, key, err);
+    (*work)->path = mx_strndup(path, strlen(path));
+    if (!(*work)->path) return mx_fail_memory(err, "a path", strlen(path));
+    status = begin(file, path, used, key, err);
+    if (status != MX_OK && length == 0) unlink(path); /* it holds nothing, and is ours: it is locked */
+    return status;
 }
 
 mx_status mx_work_file_open(struct mx_work_file **work, const char *path, uint64_t key, bool *begun_anew,
@@ -154,6 +160,7 @@ void mx_work_file_close(struct mx_work_file *work)
     if (!work) return;
     if (work->file >= 0) close(work->file);
     free(work->entries);
+    free(work->path);
     free(work);
 }
 
@@ -172,7 +179,7 @@ mx_status mx_work_file_add(struct mx_work_file *work, uint64_t plan, uint64_t wi
     char line[LINE];
     const struct entry entry = {plan, window, kl};
     MX_TRY(append(work, entry, err));
-    return work->file < 0 ? MX_OK : write_all(work->file, line, (size_t)print_line(line, &entry), err);
+    return work->file < 0 ? MX_OK : write_all(work->file, work->path, line, (size_t)print_line(line, &entry), err);
 }
 
 size_t mx_work_file_count(const struct mx_work_file *work)
