@@ -7,7 +7,7 @@
 #   table    of both files, into docs/evidence.md, with what holds of each: at most 0.7 of the mode's KL (or nine tenths of
 #            its bytes at no more), predicted within a factor of 1.5, decode at most 5 % slower than the mode's at both depths
 # usage: bench/calibrate.sh [plans|speed|table]     (default: all)
-# MODELS (folders under ../shared/fixtures/trained) and THREADS narrow it down.
+# With CHECK=1 the table is only compared. MODELS (folders under ../shared/fixtures/trained) and THREADS narrow it down.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 program=build/release/mlxcel
@@ -82,7 +82,10 @@ for step in $steps; do
     case $step in
     plans) make_plans >build/plans/calibrate.txt && mv build/plans/calibrate.txt bench/results/calibrate.txt ;;
     speed) time_plans >build/plans/speed.txt && mv build/plans/speed.txt bench/results/calibrate-speed.txt ;;
-    table) print_table | bench/into-docs.sh evidence.md "bench/calibrate.sh table" ;;
+    table)
+        table=$(print_table)
+        bench/into-docs.sh evidence.md "bench/calibrate.sh table" <<<"$table"
+        ;;
     *) echo "calibrate: no step $step" >&2; exit 2 ;;
     esac
 done

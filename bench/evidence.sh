@@ -8,41 +8,20 @@
 #   shapes   the same at the shapes of published models, with random weights of 4 bits, on all cores: speed alone, which
 #            does not depend on the weights' values. Five minutes and 2 GB of disk; wants a quiet machine. SHAPES names more
 #   files    evidence/MODEL.json, and evidence/speed/SHAPE.json, from the store and from what they say already: a part that
-#            was measured anew replaces that part, and what the store does not have stays. With them the table by context in
-#            docs/evidence.md
-# usage: bench/evidence.sh [quality|speed|shapes|files]     (default: quality, speed and files)
+#            was measured anew replaces that part, and what the store does not have stays
+#   table    figures by context, from the files into docs/evidence.md, as `files` does at its end; with CHECK=1 it is only
+#            compared
+# usage: bench/evidence.sh [quality|speed|shapes|files|table]     (default: quality, speed and files)
 # STORE (build/evidence.db), MODELS (folders' names), CONTEXTS and THREADS narrow it down.
 set -euo pipefail
 cd "$(dirname "$0")/.."
-program=build/release/mlxcel
+program=${PROGRAM:-build/release/mlxcel}
 trained=../shared/fixtures/trained
 quantized=build/evidence-models
 store=${STORE:-build/evidence.db}
 contexts=${CONTEXTS:-4096 16384 32768}
 steps=${1:-quality speed files}
 shapes=${SHAPES:-qwen3-0.6b llama-3.2-1b lfm2-1.2b gemma-2-2b}
-[ -d "$trained" ] || { echo "evidence: no $trained beside this checkout" >&2; exit 1; }
-mkdir -p evidence/speed "$quantized" build/models
-
-models=()
-for model in "$trained"/*/; do
-    name=$(basename "$model")
-    [ -d "$quantized/$name-4bit" ] || "$program" quantize -m "$trained/$name" -o "$quantized/$name-4bit" >/dev/null 2>&1 ||
-        echo "evidence: $name is not measured at 4 bits: mlxcel quantize does not write its kind"
-    for folder in "$trained/$name" "$quantized/$name-4bit"; do
-        [ -d "$folder" ] || continue
-        case " ${MODELS:-$(basename "$folder")} " in *" $(basename "$folder") "*) models+=("$folder") ;; esac
-    done
-done
-
-write_file() { # MODEL FILE, unless the store has nothing of it
-    [ -f "$store" ] || return 0
-    [ -n "$("$program" report --store "$store" -m "$1" --format csv | sed -n 2p)" ] || return 0
-    old=()
-    [ ! -f "$2" ] || old=("$2")
-    "$program" report --store "$store" "${old[@]}" -m "$1" --format json -o "$2"
-}
-
 print_contexts() { # of 4,096, 16,384 and 32,768 tokens, from the files
     echo "| model | \`int8+turbo4\`: KL | \`turbo4\`: KL | \`int8+turbo4\`: decode, of fp16 | \`turbo4\`: decode, of fp16 | keys found by \`turbo4\`, by fp16 |"
     echo "|---|---|---|---|---|---|"
@@ -78,6 +57,38 @@ print_contexts() { # of 4,096, 16,384 and 32,768 tokens, from the files
         }'
 }
 
+write_table() {
+    local table
+    table=$(print_contexts)
+    bench/into-docs.sh evidence.md "bench/evidence.sh table" <<<"$table"
+}
+
+if [ "$steps" = table ]; then # which needs the files alone
+    write_table
+    exit
+fi
+[ -d "$trained" ] || { echo "evidence: no $trained beside this checkout" >&2; exit 1; }
+mkdir -p evidence/speed "$quantized" build/models
+
+models=()
+for model in "$trained"/*/; do
+    name=$(basename "$model")
+    [ -d "$quantized/$name-4bit" ] || "$program" quantize -m "$trained/$name" -o "$quantized/$name-4bit" >/dev/null 2>&1 ||
+        echo "evidence: $name is not measured at 4 bits: mlxcel quantize does not write its kind"
+    for folder in "$trained/$name" "$quantized/$name-4bit"; do
+        [ -d "$folder" ] || continue
+        case " ${MODELS:-$(basename "$folder")} " in *" $(basename "$folder") "*) models+=("$folder") ;; esac
+    done
+done
+
+write_file() { # MODEL FILE, unless the store has nothing of it
+    [ -f "$store" ] || return 0
+    [ -n "$("$program" report --store "$store" -m "$1" --format csv | sed -n 2p)" ] || return 0
+    old=()
+    [ ! -f "$2" ] || old=("$2")
+    "$program" report --store "$store" "${old[@]}" -m "$1" --format json -o "$2"
+}
+
 for step in $steps; do
     for context in $contexts; do
         for model in "${models[@]}"; do
@@ -98,5 +109,5 @@ for step in $steps; do
     [ "$step" = files ] || continue
     for shape in $shapes; do write_file "$shape-q4" "evidence/speed/$shape.json"; done
     for model in "${models[@]}"; do write_file "$(basename "$model")" "evidence/$(basename "$model").json"; done
-    print_contexts | bench/into-docs.sh evidence.md "bench/evidence.sh files"
+    write_table
 done

@@ -1,5 +1,6 @@
 #!/usr/bin/env bash
-# Puts standard input, a table, in place of what stands in docs/FILE between the lines <!-- NAME --> and <!-- end -->.
+# Puts standard input, a table, in place of what stands in docs/FILE between the lines <!-- NAME --> and <!-- end -->; with
+# CHECK=1 it fails, and shows the difference, where that is not the same.
 # usage: bench/into-docs.sh FILE NAME <table
 set -euo pipefail
 cd "$(dirname "$0")/.."
@@ -12,4 +13,4 @@ awk -v marker="$marker" -v end="<!-- end -->" '
     $0 == end { inside = 0 }
     !inside
     $0 == marker { printf "%s", table; inside = 1 }' - "$file" >"$new"
-cat "$new" >"$file"
+if [ -n "${CHECK:-}" ]; then diff -u "$file" "$new"; else cat "$new" >"$file"; fi

@@ -148,8 +148,7 @@ static mx_status check(const struct mx_store *store, enum mx_store_access access
     MX_TRY(read_number(store, "PRAGMA application_id", &application, err));
     MX_TRY(read_number(store, "PRAGMA user_version", &version, err));
     MX_TRY(read_number(store, "SELECT count(*) FROM sqlite_master", &tables, err));
-    if (application == 0 && version == 0 &&
-        tables == 0) { /* a disk that was full left it, or it was made this moment */
+    if (application == 0 && version == 0 && tables == 0) { /* a full disk left it, or it is being made */
         if (access == MX_STORE_WRITE) return create(store, err);
         return mx_fail(err, MX_ERR_IO, "%s: an empty evidence store: nothing was measured yet", store->path);
     }
