@@ -20,6 +20,8 @@
 #include <stdlib.h>
 #include <unistd.h>
 
+#include "base/clock.h"
+
 enum {
     SPINS = 4000, /* about 50 to 100 microseconds of pauses before a worker sleeps */
     PIECE_BITS = 24,
@@ -29,7 +31,7 @@ static_assert(MX_POOL_MAX_PIECES < 1 << PIECE_BITS, "a ticket holds a piece's nu
 struct loop {
     mx_pool_work *_Atomic work;
     void *_Atomic context;
-    _Atomic int pieces;
+    _Atomic int first, pieces; /* a stretch of the caller's: pieces [first, first + pieces) */
 };
 
 struct worker {
@@ -41,7 +43,9 @@ struct worker {
 
 struct mx_pool {
     int threads;
-    bool spin;                              /* off where there are more threads than processors */
+    bool spin;          /* off where there are more threads than processors */
+    mx_pool_left *left; /* NULL: loops run through */
+    void *left_context;
     struct loop loops[2];                   /* loop n: [n & 1] */
     _Alignas(64) _Atomic uint64_t newest;   /* number of the newest loop */
     _Alignas(64) _Atomic uint32_t finished; /* its pieces that have ended */
@@ -71,6 +75,7 @@ static void run_pieces(struct mx_pool *pool, uint64_t number, int self)
     struct loop *loop = &pool->loops[number & 1];
     mx_pool_work *work = atomic_load_explicit(&loop->work, memory_order_acquire);
     void *context = atomic_load_explicit(&loop->context, memory_order_acquire);
+    const int first = atomic_load_explicit(&loop->first, memory_order_acquire);
     const int64_t pieces = atomic_load_explicit(&loop->pieces, memory_order_acquire);
     if (atomic_load(&pool->newest) != number) return;
     uint32_t done = 0;
@@ -79,7 +84,7 @@ static void run_pieces(struct mx_pool *pool, uint64_t number, int self)
         const int begin = (int)(pieces * owner / pool->threads), end = (int)(pieces * (owner + 1) / pool->threads);
         int piece;
         while ((piece = take_piece(&pool->workers[owner], number, begin, end)) >= 0) {
-            work(context, piece, self);
+            work(context, first + piece, self);
             done++;
         }
     }
@@ -184,21 +189,54 @@ int mx_pool_threads(const struct mx_pool *pool)
     return pool->threads;
 }
 
-void mx_pool_run(struct mx_pool *pool, int pieces, mx_pool_work *work, void *context)
+/* Runs pieces [first, first + pieces). */
+static void run_stretch(struct mx_pool *pool, int first, int pieces, mx_pool_work *work, void *context)
 {
-    assert(pieces <= MX_POOL_MAX_PIECES);
     if (pool->threads == 1 || pieces <= 1) {
-        for (int piece = 0; piece < pieces; piece++) work(context, piece, 0);
+        for (int piece = 0; piece < pieces; piece++) work(context, first + piece, 0);
         return;
     }
     const uint64_t number = atomic_load_explicit(&pool->newest, memory_order_relaxed) + 1;
     struct loop *loop = &pool->loops[number & 1];
     atomic_store_explicit(&loop->work, work, memory_order_release);
     atomic_store_explicit(&loop->context, context, memory_order_release);
+    atomic_store_explicit(&loop->first, first, memory_order_release);
     atomic_store_explicit(&loop->pieces, pieces, memory_order_release);
     atomic_store_explicit(&pool->finished, 0, memory_order_relaxed);
     atomic_store(&pool->newest, number);
     wake_sleepers(pool);
     run_pieces(pool, number, 0);
     while (atomic_load_explicit(&pool->finished, memory_order_acquire) < (uint32_t)pieces) mx_pause();
+}
+
+/* One piece for each thread tells how long pieces take; then as many go at once as there is time for. */
+static void run_in_turns(struct mx_pool *pool, int pieces, mx_pool_work *work, void *context)
+{
+    mx_pool_left *const left_of = pool->left; /* the loop's, whatever holds for others in between */
+    void *const left_context = pool->left_context;
+    double each = 0; /* seconds that a piece takes, with all threads at work */
+    for (int done = 0, n; done < pieces; done += n) {
+        const int rest = pieces - done;
+        const double left = left_of(left_context), fit = each > 0 ? left / each : 0;
+        n = fit >= rest ? rest : (int)fit;
+        if (n < pool->threads) n = pool->threads < rest ? pool->threads : rest;
+        const double begin = mx_seconds();
+        run_stretch(pool, done, n, work, context);
+        each = (mx_seconds() - begin) / n;
+    }
+}
+
+void mx_pool_in_turns(struct mx_pool *pool, mx_pool_left *left, void *context)
+{
+    pool->left = left;
+    pool->left_context = context;
+}
+
+void mx_pool_run(struct mx_pool *pool, int pieces, mx_pool_work *work, void *context)
+{
+    assert(pieces <= MX_POOL_MAX_PIECES);
+    if (pool->left)
+        run_in_turns(pool, pieces, work, context);
+    else
+        run_stretch(pool, 0, pieces, work, context);
 }

@@ -1,6 +1,7 @@
 /* Continuous batching: who starts, who is parked, and what goes into a step. */
 #include "engine/scheduler.h"
 
+#include <math.h>
 #include <stdlib.h>
 
 #include "base/checked.h"
@@ -11,17 +12,17 @@
 #include "engine/scheduler_impl.h"
 
 enum {
-    BESIDE_DECODING = 256, /* tokens of prompts in a pass beside texts that are being decoded */
-    FIRST_PART = 128,      /* of one prompt, its beginning aside; adapted so that a layer of them is soon done, */
-    LEAST_PART = 32,       /* but no less */
+    BESIDE_DECODING = 256, /* tokens of prompts in a pass beside texts that are being decoded; */
+    BESIDE_PART = 128,     /* of one prompt, its beginning aside, that a short one finds room beside a long one */
+    RECENT = 128,          /* steps, by the fastest of which the time of one is told */
     REPLAY = 32,           /* decoded tokens that a parked text is fed at a time */
     KEPT_WAITING = 64,     /* beginnings that are kept for texts that wait */
     LOOK_AHEAD = 256,      /* of those that wait, how many are looked at for one that can start */
 };
 
-/* How long a step may feed prompts while texts are being decoded, in times of what steps decode for: nobody's text
- * stands still for longer than a few tokens take. */
-static const double SIDE_SHARE = 2.5;
+/* How long a step may take, prompts included, in times of what its tokens take: nobody's text stands still for longer
+ * than a few tokens take. */
+static const double WHOLE_STEP = 3.5;
 
 /* --- opening --- */
 
@@ -137,7 +138,6 @@ mx_status mx_scheduler_open(struct mx_scheduler **out, struct mx_session *sessio
     scheduler->session = session;
     scheduler->options = *options;
     if (!scheduler->options.chunk) scheduler->options.chunk = MX_MODEL_CHUNK;
-    scheduler->part = FIRST_PART;
     const mx_status status = open_parts(scheduler, err);
     if (status != MX_OK) {
         mx_scheduler_close(scheduler);
@@ -500,37 +500,32 @@ static mx_status start_pass(struct mx_scheduler *scheduler, struct mx_error *err
     return MX_OK;
 }
 
-/* A layer runs whole, so the next pass is to have as many tokens as let a step run some layers of it: one that takes
- * twice its time, because the machine had something else to do, then costs nobody more than what is allowed. */
-static void adapt_part(struct mx_scheduler *scheduler, double allowed)
+/* Whose pass was given up starts anew, if anybody should want it. */
+static void settle_after_stop(struct mx_lane *side)
 {
-    const uint32_t layers = mx_session_arch(scheduler->session)->layer_count;
-    const double layer = scheduler->pass_seconds / layers;
-    if (2 * layer > allowed && scheduler->part > LEAST_PART)
-        scheduler->part /= 2;
-    else if (5 * layer < allowed && scheduler->part < side_chunk(&scheduler->options))
-        scheduler->part *= 2;
+    for (size_t i = 0; i < side->part_count; i++) {
+        mx_sequence_clear(side->parts[i]->sequence);
+        side->parts[i]->fed = 0;
+    }
 }
 
-/* Runs layers of the pass for about as long as `seconds` says, one at least; all of them where it is negative. */
+/* Lets the pass go on for about `seconds`. */
 static mx_status run_pass(struct mx_scheduler *scheduler, double seconds, bool decodes, struct mx_error *err)
 {
     struct mx_lane *side = &scheduler->side;
-    bool ended = false;
-    double spent = 0, longest = 0;
+    const bool vain = pass_is_vain(side);
+    bool ended;
     struct mx_error why;
-    mx_status status = MX_OK;
-    while (!ended && status == MX_OK && (spent == 0 || seconds < 0 || spent + longest <= seconds)) {
-        const double begin = mx_seconds();
-        status = mx_pass_layer(scheduler->pass, &ended, &why);
-        const double took = mx_seconds() - begin;
-        longest = took > longest ? took : longest;
-        spent += took;
-    }
-    scheduler->pass_seconds += spent;
+    if (vain) mx_pass_stop(scheduler->pass);
+    const double begin = mx_seconds();
+    const mx_status status = mx_pass_run(scheduler->pass, seconds, &ended, &why);
+    scheduler->pass_seconds += mx_seconds() - begin;
     if (!ended) return MX_OK;
     leave_pass(scheduler);
-    if (decodes) adapt_part(scheduler, SIDE_SHARE * scheduler->decode_seconds);
+    if (vain) {
+        settle_after_stop(side);
+        return MX_OK;
+    }
     if (status == MX_ERR_NOT_A_NUMBER) {
         settle_after_bad(side, &why);
         return MX_OK;
@@ -550,17 +545,16 @@ static mx_status run_pass(struct mx_scheduler *scheduler, double seconds, bool d
 
 /* --- a step --- */
 
-/* What a step's tokens take as a rule: those that took long for a reason of their own are not to be followed by as long
- * passes, so it rises more slowly than it falls. */
-static void note_decode_seconds(struct mx_scheduler *scheduler, double latest)
+/* The fastest of the last steps with as many tokens: what they take where nothing else keeps the machine busy. While
+ * something does, prompts have less, and pauses don't grow with what it takes away. */
+static void note_decode_seconds(struct mx_scheduler *scheduler, size_t tokens, double latest)
 {
-    const double before = scheduler->decode_seconds;
-    if (before == 0)
-        scheduler->decode_seconds = latest;
-    else if (latest < before)
-        scheduler->decode_seconds += (latest - before) / 4;
-    else
-        scheduler->decode_seconds += ((latest < 2 * before ? latest : 2 * before) - before) / 16;
+    struct mx_step_time *time = &scheduler->decode_time;
+    if (time->tokens != tokens) *time = (struct mx_step_time){.tokens = tokens, .least = latest, .before = latest};
+    time->least = fmin(time->least, latest);
+    scheduler->decode_seconds = fmin(time->least, time->before);
+    if (++time->steps < RECENT) return;
+    *time = (struct mx_step_time){.tokens = tokens, .least = INFINITY, .before = time->least};
 }
 
 /* Feeds what is in the lane of all, all at once. */
@@ -582,7 +576,7 @@ static mx_status run_all(struct mx_scheduler *scheduler, size_t tokens, bool dec
         if (err) *err = why;
         return status;
     }
-    if (decodes) note_decode_seconds(scheduler, *seconds);
+    if (decodes) note_decode_seconds(scheduler, tokens, *seconds);
     settle_parts(all);
     *(decodes ? &scheduler->stats.decoded : &scheduler->stats.prefilled) += tokens;
     add_tally(decodes ? &scheduler->decoding : &scheduler->prefilling, tokens, *seconds);
@@ -593,14 +587,13 @@ static mx_status run_all(struct mx_scheduler *scheduler, size_t tokens, bool dec
 mx_status mx_scheduler_step(struct mx_scheduler *scheduler, struct mx_error *err)
 {
     struct mx_lane *all = &scheduler->all, *side = &scheduler->side;
-    if (scheduler->passing && pass_is_vain(side)) leave_pass(scheduler);
     end_ended(scheduler);
     start_waiting(scheduler);
     all->part_count = 0;
     const bool decodes = add_decoding(scheduler) > 0;
     if (decodes && !scheduler->passing && side->workspace) {
         side->part_count = 0;
-        (void)add_prompts(side, side_chunk(&scheduler->options), scheduler->part);
+        (void)add_prompts(side, side_chunk(&scheduler->options), BESIDE_PART);
         (void)drop_parked_parts(side);
         MX_TRY(start_pass(scheduler, err));
     } else if (!decodes && !scheduler->passing) {
@@ -611,9 +604,8 @@ mx_status mx_scheduler_step(struct mx_scheduler *scheduler, struct mx_error *err
     if (all->part_count > 0) MX_TRY(run_all(scheduler, tokens, decodes, &seconds, err));
     if (scheduler->passing) {
         /* Where the tokens took longer than they do as a rule, the prompts have less. */
-        const double whole = (1 + SIDE_SHARE) * scheduler->decode_seconds;
-        const double left = whole > seconds ? whole - seconds : 0;
-        MX_TRY(run_pass(scheduler, all->part_count > 0 ? left : -1, all->part_count > 0, err));
+        const double left = WHOLE_STEP * scheduler->decode_seconds - seconds;
+        MX_TRY(run_pass(scheduler, decodes ? fmax(left, 0) : INFINITY, decodes, err));
     }
     end_ended(scheduler);
     return MX_OK;

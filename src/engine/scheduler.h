@@ -2,8 +2,8 @@
  *
  * Requests are added at any time and wait their turn. Each step feeds one token of every text that is being decoded, in
  * one forward pass, so that the weights are read once for all of them; texts that end make room for others. Prompts are
- * fed beside them in a pass of their own, of which each step runs as many layers as take a few times what it decodes
- * for: no text stands still for long, however long a prompt comes in. A beginning that a prompt has in common with
+ * fed beside them in a pass of their own, which goes on in each step until that has taken a few times what its tokens
+ * take: no text stands still for long, however long a prompt comes in. A beginning that a prompt has in common with
  * another text, waiting, running or kept, is computed once and stored once. All caches share one budget: where it is
  * short, kept beginnings go first (the least recently used), then the text that was started last is parked: it gives up
  * its cache and is computed again when there is room, which gives the same tokens.

@@ -34,6 +34,13 @@ struct mx_tally {
     double seconds;
 };
 
+/* What steps of so many tokens took at least: in the last ones, and in as many before them. */
+struct mx_step_time {
+    size_t tokens;
+    unsigned steps;
+    double least, before;
+};
+
 /* What one forward pass feeds. */
 struct mx_lane {
     struct mx_scheduler *scheduler;
@@ -53,14 +60,13 @@ struct mx_scheduler {
     size_t running_count;
     struct mx_running *waiting; /* parked ones first */
     struct mx_lane all;         /* texts that are being decoded; prompts where there are none */
-    struct mx_lane
-        side; /* prompts beside them, a few layers in each step; no workspace where one text runs at a time */
+    struct mx_lane side; /* prompts beside them, for a while in each step; no workspace where one text runs at a time */
     struct mx_pass *pass;
     struct mx_logits_sink sink; /* of the pass */
     bool passing;
-    uint32_t part;         /* tokens of a prompt that go into a pass, its beginning aside */
     double pass_seconds;   /* of the pass so far */
-    double decode_seconds; /* of a step's tokens, smoothed; 0: there was none yet */
+    double decode_seconds; /* that the tokens of a step take */
+    struct mx_step_time decode_time;
     struct mx_scheduler_stats stats;
     struct mx_tally decoding, prefilling, prefilling_mixed; /* mixed: beside texts that were being decoded */
 };

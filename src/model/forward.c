@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/aside.h"
 #include "base/checked.h"
 #include "cache/size.h"
 #include "model/block.h"
@@ -582,49 +583,72 @@ mx_status mx_model_forward(const struct mx_model *model, struct mx_workspace *wo
     return MX_OK;
 }
 
-/* --- in pieces --- */
+/* --- in turns --- */
 
 struct mx_pass {
     const struct mx_model *model;
     struct mx_workspace *workspace;
+    struct mx_aside *aside;
     struct call call;
-    uint32_t layer; /* the next one */
+    bool stopped;
 };
 
 mx_status mx_pass_open(struct mx_pass **out, const struct mx_model *model, struct mx_workspace *workspace,
                        struct mx_error *err)
 {
-    *out = calloc(1, sizeof **out);
-    if (!*out) return mx_fail_memory(err, "a forward pass", sizeof **out);
-    (*out)->model = model;
-    (*out)->workspace = workspace;
-    return MX_OK;
+    struct mx_pass *pass = calloc(1, sizeof *pass);
+    *out = pass;
+    if (!pass) return mx_fail_memory(err, "a forward pass", sizeof *pass);
+    pass->model = model;
+    pass->workspace = workspace;
+    const mx_status status = mx_aside_open(&pass->aside, err);
+    if (status == MX_OK) return MX_OK;
+    free(pass);
+    *out = NULL;
+    return status;
 }
 
 void mx_pass_close(struct mx_pass *pass)
 {
+    if (!pass) return;
+    pass->stopped = true;
+    mx_aside_close(pass->aside);
     free(pass);
+}
+
+static void run_layers(void *context)
+{
+    struct mx_pass *pass = context;
+    const uint32_t count = pass->call.run.arch->layer_count;
+    for (uint32_t layer = 0; layer < count && !pass->stopped; layer++) run_layer(&pass->call.run, layer);
 }
 
 mx_status mx_pass_start(struct mx_pass *pass, const struct mx_segment *segments, size_t count,
                         const struct mx_logits_sink *sink, struct mx_error *err)
 {
-    pass->layer = 0;
     MX_TRY(open_call(&pass->call, pass->model, pass->workspace, segments, count, sink, err));
     fill_chunk(&pass->call);
     if (pass->call.run.n != pass->call.total) {
         return mx_fail(err, MX_ERR_LIMIT, "%zu tokens don't fit into one pass", pass->call.total);
     }
     begin_chunk(&pass->call);
+    pass->stopped = false;
+    mx_aside_begin(pass->aside, run_layers, pass);
     return MX_OK;
 }
 
-mx_status mx_pass_layer(struct mx_pass *pass, bool *ended, struct mx_error *err)
+mx_status mx_pass_run(struct mx_pass *pass, double seconds, bool *ended, struct mx_error *err)
 {
     struct call *call = &pass->call;
-    run_layer(&call->run, pass->layer++);
-    *ended = pass->layer == call->run.arch->layer_count;
-    if (!*ended) return MX_OK;
+    mx_pool_in_turns(call->run.pool, mx_aside_left, pass->aside);
+    *ended = mx_aside_turn(pass->aside, seconds);
+    mx_pool_in_turns(call->run.pool, NULL, NULL);
+    if (!*ended || pass->stopped) return MX_OK;
     end_chunk(call);
     return check_chunk(call, err);
+}
+
+void mx_pass_stop(struct mx_pass *pass)
+{
+    pass->stopped = true;
 }

@@ -117,9 +117,9 @@ mx_status mx_model_forward(const struct mx_model *model, struct mx_workspace *wo
                            const struct mx_segment *segments, size_t count, const struct mx_logits_sink *sink,
                            const struct mx_progress *progress, struct mx_error *err);
 
-/* One chunk of mx_model_forward in pieces of a layer each, for a caller that has something else to do in between (other
- * texts that must not wait): the same results to the bit. It has a workspace of its own meanwhile. Until it has ended,
- * its sequences must not be touched: a sequence that is closed or forked in mid-pass is lost. */
+/* One chunk of mx_model_forward by turns, for a caller that has something else to do in between (other texts that must
+ * not wait), on the same pool: the same results to the bit. It has a workspace of its own meanwhile. Until it has
+ * ended, its sequences must not be touched, and a model's layers stand in the middle of something. */
 struct mx_pass;
 mx_status mx_pass_open(struct mx_pass **out, const struct mx_model *model, struct mx_workspace *workspace,
                        struct mx_error *err);
@@ -130,7 +130,11 @@ void mx_pass_close(struct mx_pass *pass); /* NULL is fine */
 mx_status mx_pass_start(struct mx_pass *pass, const struct mx_segment *segments, size_t count,
                         const struct mx_logits_sink *sink, struct mx_error *err);
 
-/* Runs the next layer. The last one also hands out logits, and sets *ended. */
-mx_status mx_pass_layer(struct mx_pass *pass, bool *ended, struct mx_error *err);
+/* Goes on for about `seconds` (INFINITY: to the end), for a few pieces of a loop at least. When all layers are done it
+ * hands out the logits, and sets *ended. */
+mx_status mx_pass_run(struct mx_pass *pass, double seconds, bool *ended, struct mx_error *err);
+
+/* Gives the pass up: it ends with the layer that it is in, and hands nothing out. Its sequences are lost then. */
+void mx_pass_stop(struct mx_pass *pass);
 
 #endif

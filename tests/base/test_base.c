@@ -4,6 +4,7 @@
 #include <math.h>
 
 #include "base/arena.h"
+#include "base/aside.h"
 #include "base/file.h"
 #include "base/half.h"
 #include "base/json.h"
@@ -199,6 +200,55 @@ static void pool_runs_each_piece_once(void **state)
     assert_fails(mx_pool_open(&pool, 0, &err), MX_ERR_ARGUMENT, "0 threads");
 }
 
+/* A loop in the middle of which the caller goes on, and uses the pool itself. */
+struct long_work {
+    struct mx_pool *pool;
+    struct sum sum;
+    int loops;
+};
+
+static void run_long(void *context)
+{
+    struct long_work *work = context;
+    for (int i = 0; i < work->loops; i++) mx_pool_run(work->pool, 50, count_call, &work->sum);
+}
+
+static void loops_go_on_by_turns(void **state)
+{
+    static struct long_work work;
+    static struct sum others;
+    for (int threads = 1; threads <= 3; threads++) {
+        struct mx_aside *aside;
+        work = (struct long_work){.sum.threads = threads, .loops = 2};
+        assert_ok(mx_pool_open(&work.pool, threads, &err));
+        assert_ok(mx_aside_open(&aside, &err));
+        mx_aside_begin(aside, run_long, &work);
+        memset(&others, 0, sizeof others);
+        others.threads = threads;
+        int turns = 1;
+        for (bool ended = false; !ended; turns++) {
+            mx_pool_in_turns(work.pool, mx_aside_left, aside);
+            ended = mx_aside_turn(aside, 0);
+            mx_pool_in_turns(work.pool, NULL, NULL);
+            mx_pool_run(work.pool, 7, count_call, &others);
+            assert_int_equal(others.calls[6], turns);
+        }
+        assert_int_equal(turns, 2 + 2 * ((50 + threads - 1) / threads)); /* a piece for each thread, and the start */
+        for (int i = 0; i < 50; i++) assert_int_equal(work.sum.calls[i], 2);
+        assert_int_equal(work.sum.wrong_worker, 0);
+        /* To the end at once, and to the end when it is closed in the middle. */
+        mx_aside_begin(aside, run_long, &work);
+        assert_true(mx_aside_turn(aside, INFINITY));
+        mx_aside_begin(aside, run_long, &work);
+        mx_pool_in_turns(work.pool, mx_aside_left, aside);
+        assert_false(mx_aside_turn(aside, 0));
+        mx_pool_in_turns(work.pool, NULL, NULL);
+        mx_aside_close(aside);
+        for (int i = 0; i < 50; i++) assert_int_equal(work.sum.calls[i], 6);
+        mx_pool_close(work.pool);
+    }
+}
+
 static void strings_and_arenas_grow(void **state)
 {
     struct mx_str str = {0};
@@ -234,6 +284,7 @@ int main(void)
         cmocka_unit_test(files_are_written_whole),
         cmocka_unit_test(units_parse),
         cmocka_unit_test(pool_runs_each_piece_once),
+        cmocka_unit_test(loops_go_on_by_turns),
         cmocka_unit_test(strings_and_arenas_grow),
         cmocka_unit_test(endings_are_found),
     };

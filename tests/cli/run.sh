@@ -51,6 +51,8 @@ for pattern in "$@"; do
         TMP=$work/tmp timeout 300 bash -u "$script" >"$work/actual.stdout" 2>"$work/actual.stderr" </dev/null
         echo $? >"$work/actual.exit"
         sed -i "s|$work/tmp|TMP|g" "$work/actual.stdout" "$work/actual.stderr"
+        # A remark on base/aside.c, which tells the sanitizer all that it asks for here.
+        sed -i '/WARNING: ASan doesn.t fully support makecontext/d' "$work/actual.stdout" "$work/actual.stderr"
         good=1
         for kind in stdout stderr exit; do compare "$name" "$kind" || good=0; done
         if [ $good = 1 ]; then passed=$((passed + 1)); else failed=$((failed + 1)) && echo "FAILED: $script"; fi

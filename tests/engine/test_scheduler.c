@@ -185,7 +185,7 @@ static void parked_texts_go_on(void **state)
 
 /* A text that is being decoded goes on while a long prompt comes in, and the prompt's text is what it is alone; one
  * that is given up in the middle of its pass harms nobody. */
-enum { LONG = 1000, JOINS = 258, JOINED = 256, LONG_MADE = 8, BESIDE_MADE = 600 };
+enum { LONG = 1000, VAIN = 400, JOINS = 258, JOINED = 256, LONG_MADE = 8, BESIDE_MADE = 600 };
 
 struct arrival {
     struct mx_running *handle;
@@ -222,6 +222,15 @@ static void add_arrival(struct mx_scheduler *scheduler, struct arrival *arrival,
     assert_ok(mx_scheduler_add(scheduler, &request, &arrival->handle, &err));
 }
 
+/* A step of one token that has no time for its pass, whatever the machine: a few pieces of a loop go on all the same.
+ */
+static void step_for_tokens_alone(struct mx_scheduler *scheduler)
+{
+    scheduler->decode_time = (struct mx_step_time){.tokens = 1};
+    assert_ok(mx_scheduler_step(scheduler, &err));
+    scheduler->decode_time.tokens = 0; /* what was said is forgotten */
+}
+
 static void texts_go_on_beside_a_long_prompt(void **state)
 {
     static const struct {
@@ -242,17 +251,32 @@ static void texts_go_on_beside_a_long_prompt(void **state)
         struct mx_scheduler_options options = {.context = 1200, .parallel = 1, .kv = kv};
         struct mx_scheduler *scheduler;
         struct arrival alone = {0}, first = {0}, second = {.other = &first}, gone = {0}, stays = {0}, joins = {0};
-        struct arrival stays_alone = {0}, joins_alone = {0};
+        struct arrival stays_alone = {0}, joins_alone = {0}, vain = {0}, again = {0}, again_alone = {0};
         assert_ok(mx_scheduler_open(&scheduler, session, &options, &err));
         add_arrival(scheduler, &alone, prompt, LONG, LONG_MADE);
         add_arrival(scheduler, &stays_alone, prompt + 30, 100, LONG_MADE);
         add_arrival(scheduler, &joins_alone, joining, JOINS, LONG_MADE);
+        add_arrival(scheduler, &again_alone, prompt + VAIN, LONG - VAIN, LONG_MADE);
         while (mx_scheduler_busy(scheduler)) assert_ok(mx_scheduler_step(scheduler, &err));
         mx_scheduler_close(scheduler);
         options.parallel = 5;
+        options.keep = 4;
         assert_ok(mx_scheduler_open(&scheduler, session, &options, &err));
         add_arrival(scheduler, &first, prompt + 7, 5, BESIDE_MADE);
         while (first.count < 3) assert_ok(mx_scheduler_step(scheduler, &err));
+        /* One that is given up alone, in the middle of its second pass, and comes again. */
+        add_arrival(scheduler, &vain, prompt + VAIN, LONG - VAIN, LONG_MADE);
+        while (!vain.handle->fed) assert_ok(mx_scheduler_step(scheduler, &err));
+        for (int i = 0; i < 20; i++) step_for_tokens_alone(scheduler);
+        assert_true(scheduler->passing && vain.handle->passing);
+        mx_scheduler_cancel(vain.handle);
+        for (int i = 0; !vain.done; i++) {
+            assert_true(i < 400);
+            step_for_tokens_alone(scheduler);
+        }
+        assert_true(vain.count == 0 && !first.done);
+        add_arrival(scheduler, &again, prompt + VAIN, LONG - VAIN, LONG_MADE);
+        while (!again.done) assert_ok(mx_scheduler_step(scheduler, &err));
         /* Two in one pass, of which one is given up. */
         add_arrival(scheduler, &gone, prompt + 1, 100, LONG_MADE);
         add_arrival(scheduler, &stays, prompt + 30, 100, LONG_MADE);
@@ -264,14 +288,13 @@ static void texts_go_on_beside_a_long_prompt(void **state)
         add_arrival(scheduler, &second, prompt, LONG, LONG_MADE);
         const uint64_t before = mx_scheduler_stats(scheduler).prefilled;
         while (mx_scheduler_stats(scheduler).prefilled == before) assert_ok(mx_scheduler_step(scheduler, &err));
-        /* The step has time for one layer of its pass alone, whatever the machine. */
-        scheduler->decode_seconds = 1e-9;
-        assert_ok(mx_scheduler_step(scheduler, &err));
+        step_for_tokens_alone(scheduler);
         assert_true(scheduler->passing && second.handle->passing && second.handle->fed == JOINED);
         add_arrival(scheduler, &joins, joining, JOINS, LONG_MADE);
         while (!second.done || !joins.done) assert_ok(mx_scheduler_step(scheduler, &err));
         assert_true(second.beside >= 3 + LONG / 256 && !first.done);
         assert_memory_equal(second.made, alone.made, LONG_MADE * sizeof *alone.made);
+        assert_memory_equal(again.made, again_alone.made, LONG_MADE * sizeof *alone.made);
         assert_memory_equal(stays.made, stays_alone.made, LONG_MADE * sizeof *alone.made);
         assert_memory_equal(joins.made, joins_alone.made, LONG_MADE * sizeof *alone.made);
         mx_scheduler_close(scheduler);
