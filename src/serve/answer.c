@@ -187,7 +187,43 @@ static void put_calls(struct mx_str *out, const struct mx_choice *choice, size_t
     mx_str_putc(out, ']');
 }
 
+/* What the model thought before it answered, by the name that clients read it under. */
+static void put_thoughts(struct mx_str *out, const struct mx_choice *choice)
+{
+    mx_str_puts(out, "\"reasoning_content\": ");
+    quote(out, &choice->thoughts);
+}
+
 /* --- chunks --- */
+
+/* The members of a delta. */
+static void put_delta(struct mx_str *out, const struct mx_choice *choice)
+{
+    const bool calls = choice->call_count > choice->calls_sent, text = choice->text.length,
+               thoughts = choice->thoughts.length, nothing = !text && !calls && !thoughts;
+    const char *comma = "";
+    if (!choice->started) {
+        mx_str_puts(out, "\"role\": \"assistant\"");
+        comma = ", ";
+    }
+    if (thoughts) {
+        mx_str_puts(out, comma);
+        put_thoughts(out, choice);
+        comma = ", ";
+    }
+    if (text || (!choice->started && nothing)) {
+        mx_str_printf(out, "%s\"content\": ", comma);
+        quote(out, &choice->text);
+        comma = ", ";
+    } else if (!choice->started) {
+        mx_str_printf(out, "%s\"content\": null", comma);
+        comma = ", ";
+    }
+    if (calls) {
+        mx_str_puts(out, comma);
+        put_calls(out, choice, choice->calls_sent, true);
+    }
+}
 
 void mx_answer_chunk(struct mx_str *out, const struct mx_choice *choice)
 {
@@ -204,16 +240,7 @@ void mx_answer_chunk(struct mx_str *out, const struct mx_choice *choice)
         quote(out, &choice->text);
     } else {
         mx_str_puts(out, "\"delta\": {");
-        if (!choice->started) mx_str_puts(out, "\"role\": \"assistant\", ");
-        const bool calls = choice->call_count > choice->calls_sent, text = choice->text.length;
-        if (text || (!choice->started && !calls)) {
-            mx_str_puts(out, "\"content\": ");
-            quote(out, &choice->text);
-        } else if (!choice->started) {
-            mx_str_puts(out, "\"content\": null");
-        }
-        if (calls && (text || !choice->started)) mx_str_puts(out, ", ");
-        if (calls) put_calls(out, choice, choice->calls_sent, true);
+        put_delta(out, choice);
         mx_str_putc(out, '}');
     }
     tail(out, choice);
@@ -263,6 +290,8 @@ void mx_answer_whole(struct mx_str *out, const struct mx_work *work)
             else
                 mx_str_puts(out, "null");
             mx_str_puts(out, ", \"refusal\": null");
+            if (choice->thoughts.length) mx_str_puts(out, ", ");
+            if (choice->thoughts.length) put_thoughts(out, choice);
             if (choice->call_count) mx_str_puts(out, ", ");
             if (choice->call_count) put_calls(out, choice, 0, false);
             mx_str_putc(out, '}');

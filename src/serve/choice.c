@@ -106,6 +106,7 @@ static void send(struct mx_choice *choice)
     choice->logprob_count = 0;
     choice->calls_sent = choice->call_count;
     mx_str_clear(&choice->text);
+    mx_str_clear(&choice->thoughts);
 }
 
 static void note_times(struct mx_choice *choice)
@@ -131,13 +132,20 @@ static void on_token(void *context, int32_t token)
     if (choice->kept) note_logprobs(choice, token);
     if (ask->presence_penalty != 0 || ask->frequency_penalty != 0) count_token(choice, token);
     const bool calls = choice->call_count > choice->calls_sent;
-    if (ask->stream && (choice->text.length || choice->logprob_count || calls)) send(choice);
+    const bool news = choice->text.length || choice->thoughts.length || choice->logprob_count || calls;
+    if (ask->stream && news) send(choice);
 }
 
 static void add_text(void *context, const char *text, size_t length)
 {
     struct mx_choice *choice = context;
     if (!choice->called_enough) mx_str_append(&choice->text, text, length);
+}
+
+static void add_thought(void *context, const char *text, size_t length)
+{
+    struct mx_choice *choice = context;
+    if (!choice->called_enough) mx_str_append(&choice->thoughts, text, length);
 }
 
 static void on_text(void *context, const char *text, size_t length)
@@ -212,7 +220,7 @@ static void on_done(void *context, const struct mx_generation *generation, const
     else
         work->served->metrics->prefix_misses++;
     pthread_mutex_unlock(&work->served->metrics->mutex);
-    if (!failure && (choice->short_of_memory || mx_str_failed(&choice->text))) {
+    if (!failure && (choice->short_of_memory || mx_str_failed(&choice->text) || mx_str_failed(&choice->thoughts))) {
         (void)mx_fail_memory(&error, "an answer", choice->text.length);
         failure = &error;
     }
@@ -227,7 +235,7 @@ static mx_status take_form(struct mx_choice *choice, struct mx_request *request,
 {
     const struct mx_work *work = choice->work;
     const struct mx_form *form = &work->form;
-    const struct mx_tool_events events = {add_text, on_call, choice};
+    const struct mx_tool_events events = {add_text, add_thought, form->calls ? on_call : NULL, choice};
     if (form->format) {
         request->specials = work->served->means.specials;
         MX_TRY(mx_tool_parser_open(&choice->parser, form->format, work->ask.tools, &events, err));
@@ -271,6 +279,7 @@ mx_status mx_choice_start(struct mx_choice *choice, struct mx_scheduler *schedul
 void mx_choice_free(struct mx_choice *choice)
 {
     mx_str_free(&choice->text);
+    mx_str_free(&choice->thoughts);
     free(choice->logprobs);
     free(choice->kept);
     free(choice->counts);

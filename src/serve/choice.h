@@ -35,6 +35,7 @@ struct mx_choice {
     bool started, ended;       /* started: something was sent */
     const char *finish;        /* the interface's word; NULL: not yet */
     struct mx_str text;        /* not yet sent; of a whole answer: all */
+    struct mx_str thoughts;    /* likewise: what the model thought before */
     size_t text_offset;        /* bytes that were sent before */
     /* Log-probabilities of the tokens whose text was not yet sent. */
     struct mx_token_logprobs *logprobs;
@@ -43,7 +44,7 @@ struct mx_choice {
     struct mx_token_count *counts; /* of the tokens made so far, where penalties are wanted */
     size_t count_count, count_capacity;
     struct mx_constraint *constraint; /* owned; NULL: any text */
-    struct mx_tool_parser *parser;    /* owned; NULL: calls are not looked for */
+    struct mx_tool_parser *parser;    /* owned; NULL: the answer is text as it stands */
     struct mx_call *calls;
     size_t call_count, call_capacity, calls_sent;
     bool called_enough; /* the answer was ended behind a call */

@@ -119,8 +119,10 @@ bool mx_form_open(struct mx_form *form, const struct mx_ask *ask, const struct m
     struct mx_error error;
     *form = (struct mx_form){0};
     if (!read_choice(ask, &building.choice, &building.only, refusal)) return false;
-    if (building.choice != NONE) {
-        form->format = means->format;
+    const bool marked = means->format && means->format->quiet[0].mark;
+    form->calls = building.choice != NONE;
+    if (form->calls || (marked && ask->kind == MX_ASK_CHAT)) form->format = means->format;
+    if (form->calls) {
         form->one_call = ask->one_call;
         if (!form->format) {
             return mx_refuse(refusal, MX_REFUSE_NOT_HERE, "tools",

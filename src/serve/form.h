@@ -23,7 +23,8 @@ struct mx_form_means {
 
 struct mx_form {
     struct mx_constraint *constraint;    /* to fork; NULL: any text */
-    const struct mx_tool_format *format; /* calls are read; NULL: they are not looked for */
+    const struct mx_tool_format *format; /* in which the answer is read; NULL: it is text as it stands */
+    bool calls;                          /* calls are looked for; else only marks and thoughts */
     bool one_call;                       /* an answer ends with its first call */
 };
 

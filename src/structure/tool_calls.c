@@ -19,7 +19,7 @@ struct mx_tool_parser {
     struct mx_tool_events events;
     struct mx_str held; /* not yet handed out */
     size_t searched;    /* bytes of a body in which no end is */
-    const char *until;  /* ends what is hidden; NULL: nothing is */
+    const char *until;  /* ends a thought; NULL: this is none */
     bool inside;        /* `held` begins with `open` */
     bool begun;         /* something other than white space came */
     bool called;        /* a call was handed out */
@@ -180,16 +180,26 @@ static size_t find_quiet(const struct mx_tool_parser *parser)
     return first;
 }
 
-/* What a mark hides, up to where that ends. True: look again. */
-static bool scan_hidden(struct mx_tool_parser *parser)
+/* Hands out what stands in front of `length` as a thought. */
+static void think(struct mx_tool_parser *parser, size_t length)
+{
+    if (length == 0) return;
+    if (parser->events.thought) parser->events.thought(parser->events.context, parser->held.data, length);
+    drop(parser, length);
+}
+
+/* A thought, up to where it ends. True: look again. */
+static bool scan_thought(struct mx_tool_parser *parser)
 {
     const char *until = parser->until;
     const size_t at = find(&parser->held, until),
                  matched = at < parser->held.length ? match(&parser->held, at, until) : 0;
     const bool whole = matched == strlen(until);
-    drop(parser, whole ? at + matched : at);
-    if (whole) parser->until = NULL;
-    return whole;
+    think(parser, at);
+    if (!whole) return false;
+    drop(parser, matched);
+    parser->until = NULL;
+    return true;
 }
 
 /* Text in front of a marked call. True: look again. */
@@ -197,7 +207,7 @@ static bool scan_marked(struct mx_tool_parser *parser)
 {
     struct mx_str *held = &parser->held;
     const char *open = parser->format->open;
-    const size_t at = find(held, open), quiet = find_quiet(parser);
+    const size_t at = parser->events.call ? find(held, open) : held->length, quiet = find_quiet(parser);
     if (quiet < at) {
         bool more;
         const struct mx_tool_quiet *mark = quiet_at(parser, quiet, &more);
@@ -355,7 +365,7 @@ static void scan(struct mx_tool_parser *parser)
 {
     for (bool again = true; again && parser->held.length > 0;) {
         if (parser->until)
-            again = scan_hidden(parser);
+            again = scan_thought(parser);
         else if (parser->inside)
             again = scan_body(parser);
         else if (parser->called && *parser->format->open)
@@ -375,7 +385,7 @@ void mx_tool_parser_feed(struct mx_tool_parser *parser, const char *text, size_t
 
 mx_status mx_tool_parser_finish(struct mx_tool_parser *parser, struct mx_error *err)
 {
-    if (parser->until) mx_str_clear(&parser->held);
+    if (parser->until) think(parser, parser->held.length);
     if (!parser->failed && parser->held.length) {
         /* A form that closes with a mark may have ended before it came. */
         const size_t opened = strlen(parser->format->open);

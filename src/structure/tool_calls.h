@@ -22,7 +22,8 @@ enum {
 
 struct mx_tool_parser;
 
-/* Marks in a reply that are no text: `mark` goes, and where `until` is said, all behind it up to the end of that. */
+/* Marks in a reply that are no text: `mark` goes, and where `until` is said, what stands behind it up to the end of
+ * that is what the model thinks before it answers. */
 struct mx_tool_quiet {
     const char *mark, *until;
 };
@@ -66,6 +67,8 @@ mx_status mx_tool_grammar(struct mx_grammar *grammar, const struct mx_tool_forma
 /* Receives what was found; `arguments` is the text of a JSON object, as the model wrote it. */
 struct mx_tool_events {
     void (*text)(void *context, const char *text, size_t length);
+    void (*thought)(void *context, const char *text, size_t length); /* NULL: thoughts are dropped */
+    /* NULL: calls are not looked for, and what would be one is text; for forms that open calls with a mark. */
     void (*call)(void *context, const char *name, const char *arguments, size_t length);
     void *context;
 };

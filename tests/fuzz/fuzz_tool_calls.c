@@ -29,7 +29,7 @@ static void read_reply(struct mx_str *out, const struct mx_tool_format *format, 
                        size_t length, size_t piece)
 {
     struct mx_tool_parser *parser;
-    const struct mx_tool_events events = {on_text, on_call, out};
+    const struct mx_tool_events events = {on_text, on_text, on_call, out};
     if (mx_tool_parser_open(&parser, format, tools, &events, NULL) != MX_OK) abort();
     for (size_t at = 0; at < length; at += piece) {
         mx_tool_parser_feed(parser, text + at, length - at < piece ? length - at : piece);

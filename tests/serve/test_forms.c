@@ -80,7 +80,7 @@ static void calls_what_it_must(void **state)
 
 /* A stream's text and calls, put together as clients do. */
 struct streamed {
-    struct mx_str text, name, arguments;
+    struct mx_str text, thoughts, name, arguments;
     char id[64], finish[20];
     int events;
 };
@@ -91,6 +91,7 @@ static void take_event(struct streamed *streamed, const char *event)
     const cJSON *choice = choice_of(root, 0), *delta = mx_json_get(choice, "delta"), *call;
     const cJSON *text = mx_json_get_set(delta, "content");
     if (text) mx_str_puts(&streamed->text, text->valuestring);
+    if (mx_json_get(delta, "reasoning_content")) mx_str_puts(&streamed->thoughts, text_of(delta, "reasoning_content"));
     cJSON_ArrayForEach (call, mx_json_get(delta, "tool_calls")) {
         const cJSON *function = mx_json_get(call, "function");
         assert_true(number_of(call, "index") == 0);
@@ -122,6 +123,7 @@ static void read_stream(const struct server *server, struct streamed *streamed, 
 static void free_streamed(struct streamed *streamed)
 {
     mx_str_free(&streamed->text);
+    mx_str_free(&streamed->thoughts);
     mx_str_free(&streamed->name);
     mx_str_free(&streamed->arguments);
 }
@@ -275,6 +277,48 @@ static void refuses_tools_without_a_form(void **state)
     assert_int_equal(stop(&server), 0);
 }
 
+/* What a model of channels writes is no text of the answer's but for the final one, tools or not. The bundled model
+ * writes it since it must, as a text of JSON. */
+static void tells_thoughts_apart(void **state)
+{
+#define CHANNELS                                                                                                       \
+    "<|channel|>analysis<|message|>Hm, 4.<|end|><|start|>assistant<|channel|>final<|message|>It is 4.<|return|>"
+    static const char *const bodies[] = {ASK SCHEMA("{\"const\": \"" CHANNELS "\"}"),
+                                         ASK SCHEMA("{\"const\": \"" CHANNELS "\"}") ", \"n\": 2, \"logprobs\": true",
+                                         ASK TOOLS
+                                         ", \"tool_choice\": \"none\", " SCHEMA("{\"const\": \"" CHANNELS "\"}")};
+    static const char *const flags[] = {"--ctx", "1024", "--parallel", "2", "--template", "tests/serve/harmony.jinja",
+                                        NULL};
+    struct server server;
+    (void)state;
+    start(&server, flags);
+    for (size_t i = 0; i < sizeof bodies / sizeof *bodies; i++) {
+        char body[2000];
+        const cJSON *choice;
+        struct streamed streamed;
+        snprintf(body, sizeof body, "%s}", bodies[i]);
+        cJSON *root = ask(&server, "/v1/chat/completions", body, 200);
+        cJSON_ArrayForEach (choice, mx_json_get(root, "choices")) {
+            assert_string_equal(text_of(mx_json_get(choice, "message"), "content"), "\"It is 4.\"");
+            assert_string_equal(text_of(mx_json_get(choice, "message"), "reasoning_content"), "Hm, 4.");
+        }
+        cJSON_Delete(root);
+        if (strstr(body, "\"n\": 2")) continue;
+        snprintf(body, sizeof body, "%s, \"stream\": true}", bodies[i]);
+        read_stream(&server, &streamed, body);
+        assert_string_equal(mx_str_text(&streamed.text), "\"It is 4.\"");
+        assert_string_equal(mx_str_text(&streamed.thoughts), "Hm, 4.");
+        assert_string_equal(streamed.finish, "stop");
+        assert_true(streamed.events > 5);
+        free_streamed(&streamed);
+    }
+    /* A response has no place for them, and a text goes on as it stands. */
+    cJSON *root = ask(&server, "/v1/completions", "{\"prompt\": \"x\", \"max_tokens\": 2}", 200);
+    assert_null(mx_json_get(choice_of(root, 0), "reasoning_content"));
+    cJSON_Delete(root);
+    assert_int_equal(stop(&server), 0);
+}
+
 int main(int argc, char **argv)
 {
     if (argc < 2) return 2;
@@ -289,6 +333,7 @@ int main(int argc, char **argv)
         cmocka_unit_test(takes_results),
         cmocka_unit_test(refuses_forms),
         cmocka_unit_test(refuses_tools_without_a_form),
+        cmocka_unit_test(tells_thoughts_apart),
     };
     return cmocka_run_group_tests(tests, start_tools, stop_tools);
 }

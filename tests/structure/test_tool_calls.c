@@ -1,6 +1,8 @@
 /* Calls of tools in all forms, whole and in pieces, good and hostile. */
 #include "support.h"
 
+#include <ctype.h>
+
 #include "base/random.h"
 #include "structure/constraint.h"
 #include "structure/tool_calls.h"
@@ -30,7 +32,7 @@ static const char tools_json[] =
 struct form_case {
     const char *template; /* enough of one to tell the form */
     const char *reply;
-    const char *expected; /* text as it stands, calls as «name arguments» */
+    const char *expected; /* text as it stands, thoughts in capitals, calls as «name arguments» */
 };
 
 static const struct form_case cases[] = {
@@ -140,7 +142,7 @@ static const struct form_case cases[] = {
     {"<|channel|><|call|>",
      "<|channel|>analysis<|message|>It {is} to=functions.now<|end|><|start|>assistant<|channel|>commentary "
      "to=functions.weather <|constrain|>json<|message|>{\"city\": \"Rom\"}<|call|>",
-     "\xc2\xabweather {\"city\": \"Rom\"}\xc2\xbb"},
+     "IT {IS} TO=FUNCTIONS.NOW\xc2\xabweather {\"city\": \"Rom\"}\xc2\xbb"},
     {"<|channel|><|call|>", "<|start|>assistant to=functions.now<|channel|>commentary json<|message|>{\"a\": 1}",
      "\xc2\xabnow {\"a\": 1}\xc2\xbb"},
     {"<|channel|><|call|>",
@@ -150,15 +152,15 @@ static const struct form_case cases[] = {
      "At <|x noon."},
     {"<|channel|><|call|>", "<|channel|>commentary to=functions.now <|message|>no", " to=functions.now <|message|>no"},
     {"<|channel|><|call|>", "<|channel|>final<|message|>a <|chan", "a <|chan"},
-    {"<|channel|><|call|>", "<|channel|>analysis<|message|>never ending <|en", ""},
+    {"<|channel|><|call|>", "<|channel|>analysis<|message|>never ending <|en", "NEVER ENDING <|EN"},
     /* Cohere */
     {"<|START_ACTION|>",
      "<|START_THINKING|>I look.<|END_THINKING|><|START_ACTION|>[\n    {\"tool_call_id\": \"0\", \"tool_name\": "
      "\"weather\", \"parameters\": {\"city\": \"Rom\"}},\n    {\"tool_call_id\": \"1\", \"tool_name\": \"now\", "
      "\"parameters\": {}}\n]<|END_ACTION|>",
-     "\xc2\xabweather {\"city\": \"Rom\"}\xc2\xbb\xc2\xabnow {}\xc2\xbb"},
+     "I LOOK.\xc2\xabweather {\"city\": \"Rom\"}\xc2\xbb\xc2\xabnow {}\xc2\xbb"},
     {"<|START_ACTION|>", "<|START_THINKING|>Hm<|END_THINKING|><|START_RESPONSE|>It rains.<|END_RESPONSE|>",
-     "It rains."},
+     "HMIt rains."},
     {"<|START_ACTION|>", "<|START_ACTION|>[{\"tool_name\": 3}]<|END_ACTION|>",
      "<|START_ACTION|>[{\"tool_name\": 3}]<|END_ACTION|>"},
 };
@@ -168,6 +170,12 @@ static void on_text(void *context, const char *text, size_t length)
     assert_true(length > 0);
     mx_str_append(context, text, length);
 }
+static void on_thought(void *context, const char *text, size_t length)
+{
+    assert_true(length > 0);
+    for (size_t i = 0; i < length; i++) mx_str_putc(context, (char)toupper((unsigned char)text[i]));
+}
+
 static void on_call(void *context, const char *name, const char *arguments, size_t length)
 {
     assert_int_equal(strlen(arguments), length);
@@ -175,11 +183,11 @@ static void on_call(void *context, const char *name, const char *arguments, size
 }
 
 static void read_reply(struct mx_str *out, const struct mx_tool_format *format, const cJSON *tools, const char *reply,
-                       size_t length, struct mx_random *random)
+                       size_t length, bool calls, struct mx_random *random)
 {
     struct mx_error err;
     struct mx_tool_parser *parser;
-    const struct mx_tool_events events = {on_text, on_call, out};
+    const struct mx_tool_events events = {on_text, on_thought, calls ? on_call : NULL, out};
     assert_ok(mx_tool_parser_open(&parser, format, tools, &events, &err));
     for (size_t at = 0; at < length;) {
         const size_t left = length - at;
@@ -203,7 +211,7 @@ static void test_forms(void **state)
         assert_non_null(format);
         for (int round = 0; round < 50; round++) {
             struct mx_str out = {0};
-            read_reply(&out, format, tools, cases[i].reply, strlen(cases[i].reply), round ? &random : NULL);
+            read_reply(&out, format, tools, cases[i].reply, strlen(cases[i].reply), true, round ? &random : NULL);
             if (strcmp(mx_str_text(&out), cases[i].expected) != 0) {
                 fail_msg("%s: %s gives %s", format->name, cases[i].reply, mx_str_text(&out));
             }
@@ -213,6 +221,27 @@ static void test_forms(void **state)
     cJSON_Delete(tools);
 }
 
+/* What gpt-oss answers where it was told of no tools: marks go, thoughts are told apart, and what looks like a call is
+ * text. */
+static void test_without_calls(void **state)
+{
+    (void)state;
+    static const char reply[] =
+        "<|channel|>analysis<|message|>The user asks for 2+2. Simple; no tool like to=functions.sum is there.<|end|>"
+        "<|start|>assistant<|channel|>final<|message|>2 + 2 is **4**. Don't write to=functions.sum {\"a\": 2}."
+        "<|return|>";
+    static const char expected[] = "THE USER ASKS FOR 2+2. SIMPLE; NO TOOL LIKE TO=FUNCTIONS.SUM IS THERE."
+                                   "2 + 2 is **4**. Don't write to=functions.sum {\"a\": 2}.";
+    const struct mx_tool_format *format = mx_tool_format_of("<|channel|><|call|>", 19);
+    struct mx_random random = {4};
+    for (int round = 0; round < 50; round++) {
+        struct mx_str out = {0};
+        read_reply(&out, format, NULL, reply, strlen(reply), false, round ? &random : NULL);
+        assert_string_equal(mx_str_text(&out), expected);
+        mx_str_free(&out);
+    }
+}
+
 /* Text that can't be a call is handed out before the next comes. */
 static void test_nothing_held_needlessly(void **state)
 {
@@ -220,7 +249,7 @@ static void test_nothing_held_needlessly(void **state)
     struct mx_error err;
     struct mx_str out = {0};
     struct mx_tool_parser *parser;
-    const struct mx_tool_events events = {on_text, on_call, &out};
+    const struct mx_tool_events events = {.text = on_text, .call = on_call, .context = &out};
     assert_ok(mx_tool_parser_open(&parser, mx_tool_format_of("<tool_call>", 11), NULL, &events, &err));
     mx_tool_parser_feed(parser, "word", 4);
     assert_string_equal(mx_str_text(&out), "word");
@@ -262,7 +291,7 @@ static void test_templates(void **state)
         struct mx_str reply = {0}, out = {0};
         cJSON *tools = cJSON_Parse(tools_json);
         mx_str_printf(&reply, "%snow%s{\"a\": 1}%s", format->before, format->between, format->behind);
-        read_reply(&out, format, tools, reply.data, reply.length, NULL);
+        read_reply(&out, format, tools, reply.data, reply.length, true, NULL);
         assert_string_equal(mx_str_text(&out), "\xc2\xabnow {\"a\": 1}\xc2\xbb");
         assert_non_null(strstr(format->before, format->open));
         cJSON_Delete(tools);
@@ -328,8 +357,8 @@ static void test_shuffled(void **state)
         for (uint64_t i = mx_random_u64(&random) % 12 + 1; i > 0; i--) {
             mx_str_puts(&reply, pieces[mx_random_u64(&random) % (sizeof pieces / sizeof *pieces)]);
         }
-        read_reply(&whole, format, tools, reply.data, reply.length, NULL);
-        read_reply(&cut, format, tools, reply.data, reply.length, &random);
+        read_reply(&whole, format, tools, reply.data, reply.length, true, NULL);
+        read_reply(&cut, format, tools, reply.data, reply.length, true, &random);
         if (strcmp(mx_str_text(&whole), mx_str_text(&cut)) != 0) {
             fail_msg("%s: %s gives %s and %s", format->name, reply.data, mx_str_text(&whole), mx_str_text(&cut));
         }
@@ -446,8 +475,11 @@ static void test_forced(void **state)
 
 int main(void)
 {
-    const struct CMUnitTest tests[] = {cmocka_unit_test(test_forms), cmocka_unit_test(test_nothing_held_needlessly),
-                                       cmocka_unit_test(test_templates), cmocka_unit_test(test_shuffled),
+    const struct CMUnitTest tests[] = {cmocka_unit_test(test_forms),
+                                       cmocka_unit_test(test_without_calls),
+                                       cmocka_unit_test(test_nothing_held_needlessly),
+                                       cmocka_unit_test(test_templates),
+                                       cmocka_unit_test(test_shuffled),
                                        cmocka_unit_test(test_forced)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
