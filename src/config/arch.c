@@ -40,9 +40,13 @@ const char *mx_class_name(enum mx_class class_)
 }
 
 /* A type at a level of its own, not one that a level inherits from the level around it. */
-static void own_type(const struct mx_config *config, unsigned level, char *buffer, size_t size)
+static void own_type(struct mx_config *config, unsigned level, char *buffer, size_t size)
 {
-    const cJSON *type = mx_json_get(config->levels[level], "model_type");
+    const cJSON *type = mx_json_get_set(config->levels[level], "model_type");
+    char text[64];
+    if (type && !cJSON_IsString(type))
+        mx_config_fail(config, "field \"model_type\" is %s; it must be a string",
+                       mx_json_describe(type, text, sizeof text));
     mx_clean_copy(buffer, size, cJSON_IsString(type) ? type->valuestring : "");
 }
 
@@ -150,7 +154,7 @@ static void read_heads(struct mx_build *build)
     const bool both = build->arch->kind == MX_KIND_ENCODER_DECODER;
     if (both) {
         build->heads = size_field(build, "decoder_attention_heads|" MX_FIELD_HEADS, MX_ARCH_MAX_WIDTH, 0);
-    } else if (cJSON_IsArray(mx_config_find(config, MX_FIELD_HEADS "|num_query_heads"))) {
+    } else if (cJSON_IsArray(mx_config_peek(config, MX_FIELD_HEADS "|num_query_heads"))) {
         build->heads = mx_config_per_layer(config, MX_FIELD_HEADS "|num_query_heads", 0, 1, MX_ARCH_MAX_WIDTH, 1);
     } else {
         build->heads = size_field(build, MX_FIELD_HEADS, MX_ARCH_MAX_WIDTH, family->heads);
@@ -205,6 +209,8 @@ static void read_latent(struct mx_build *build)
     latent->nope = latent_field(config, "qk_nope_head_dim", family->nope, 128);
     latent->rope = mx_config_whole(config, "qk_rope_head_dim", 0, MX_ARCH_MAX_WIDTH, family->rope ? family->rope : 64);
     latent->v = latent_field(config, "v_head_dim", family->v_head, 128);
+    const cJSON *both = mx_config_peek(config, "qk_head_dim"); /* says the sum once more */
+    if (cJSON_IsNumber(both) && both->valuedouble == latent->nope + latent->rope) mx_config_mark(config, both);
     latent->norm_eps = 1e-6; /* whatever the model's other norms have */
     build->head_dim = latent->nope + latent->rope;
     build->v_dim = latent->v;
@@ -229,7 +235,6 @@ static void read_activation(struct mx_build *build)
     char name[64];
     arch->activation = build->family->activation;
     arch->activation_limit = mx_config_number(build->config, "swiglu_limit|gegelu_limit", 1e-6, 1e6, 7);
-    if (!cJSON_IsString(mx_config_find(build->config, MX_FIELD_ACTIVATION))) return;
     if (!mx_config_text(build->config, MX_FIELD_ACTIVATION, name, sizeof name)) return;
     for (size_t i = 0; i < sizeof activation_names / sizeof *activation_names; i++) {
         if (strcmp(name, activation_names[i].name) != 0) continue;
@@ -243,7 +248,7 @@ static void read_activation(struct mx_build *build)
 /* Where the type leaves no choice, a field that says the same has been read; one that says otherwise is told. */
 static bool fact(struct mx_config *config, const char *spellings, bool value)
 {
-    const cJSON *said = mx_config_find(config, spellings);
+    const cJSON *said = mx_config_peek(config, spellings);
     if (cJSON_IsBool(said) && cJSON_IsTrue(said) == value) mx_config_mark(config, said);
     return value;
 }
@@ -284,6 +289,7 @@ static void read_facts(struct mx_build *build)
     arch->o_bias = answer(config, family->o_bias, MX_FIELD_QKV_BIAS);
     arch->mlp_bias = answer(config, family->mlp_bias, MX_FIELD_MLP_BIAS);
     arch->lm_head_bias = mx_config_flag(config, "lm_head_bias", family->lm_head_bias);
+    fact(config, "attn_output_gate", family->gate == MX_GATE_ELEMENTS);
     arch->tied = answer(config, family->tied, "tie_word_embeddings|tie_embeddings|weight_tying");
     for (unsigned i = 1; i < config->level_count; i++) {
         const cJSON *tied = mx_json_get_set(config->levels[i], "tie_word_embeddings");

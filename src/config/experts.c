@@ -3,6 +3,7 @@
 
 #include "base/json.h"
 #include "config/build.h"
+#include "config/runs.h"
 
 /* What the config says about where experts are, read once. */
 struct sparse_rules {
@@ -22,8 +23,10 @@ static bool lists_index(const cJSON *list, uint32_t index)
 
 static const cJSON *list_or_null(const struct mx_config *config, const char *spellings)
 {
-    const cJSON *item = mx_config_find(config, spellings);
-    return cJSON_IsArray(item) ? item : NULL;
+    const cJSON *item = mx_config_peek(config, spellings);
+    if (!cJSON_IsArray(item)) return NULL;
+    mx_config_mark(config, item);
+    return item;
 }
 
 /* A field that lists the text's value first, then the image's. */
@@ -48,10 +51,10 @@ static struct sparse_rules read_rules(struct mx_build *build)
     rules.first = build->family->width_by_modality
                       ? of_text(config, first, 0, 1 << 20, build->family->first_dense)
                       : mx_config_common(config, first, 0, 1 << 20, build->family->first_dense);
-    const cJSON *last = mx_config_find(config, "moe_layer_end_index");
-    rules.last = last && cJSON_GetNumberValue(last) >= 0
-                     ? mx_config_whole(config, "moe_layer_end_index", 0, 1 << 20, layers)
-                     : layers;
+    const cJSON *last = mx_config_find(config, "moe_layer_end_index"); /* below 0: to the end */
+    rules.last = cJSON_IsNumber(last) && cJSON_GetNumberValue(last) < 0
+                     ? layers
+                     : mx_config_whole(config, "moe_layer_end_index", 0, 1 << 20, layers);
     rules.step =
         mx_config_whole(config, "decoder_sparse_step|interleave_moe_layer_step|moe_layer_interval", 1, 1 << 20, 1);
     rules.period = mx_config_whole(config, "expert_layer_period", 1, 1 << 20, build->family->expert_period);
@@ -114,10 +117,15 @@ void mx_build_experts(struct mx_build *build)
         const bool said =
             mx_config_text(config, "scoring_func|expert_selection_fn|score_function", scoring, sizeof scoring);
         experts->sigmoid = said ? !strcmp(scoring, "sigmoid") : family->sigmoid;
+        if (said && !experts->sigmoid && strcmp(scoring, "softmax") != 0)
+            mx_arch_refuse(arch, "the engine has no router that scores by \"%s\"", scoring);
         const uint32_t groups = mx_config_whole(config, "n_group|num_expert_group", 0, MX_ARCH_MAX_EXPERTS, 0);
         const uint32_t groups_used = mx_config_whole(config, "topk_group", 0, MX_ARCH_MAX_EXPERTS, 0);
         char method[32]; /* DeepSeek-V2's field: without a bias groups count only where it says so */
         const bool named = mx_config_text(config, "topk_method", method, sizeof method);
+        if (named && strcmp(method, "greedy") != 0 && strcmp(method, "group_limited_greedy") != 0 &&
+            strcmp(method, "noaux_tc") != 0)
+            mx_arch_refuse(arch, "the engine has no router that chooses by \"%s\"", method);
         const bool grouped = family->router_bias == MX_ROUTER_BIAS_CHOICE ||
                              (named ? !strcmp(method, "group_limited_greedy") : family->group_choice);
         if (groups > 1 && groups_used && groups_used < groups && grouped) {

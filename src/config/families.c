@@ -26,6 +26,12 @@
     .fill = mx_fill_linear
 #define LAYERED_LLAMA NO_BIAS, .norm_eps = 1e-6
 #define OLMO .norm = MX_NORM_LAYER_PLAIN, .mlp_bias = MX_NO, .context = 2048, .norm_eps = 1e-5, .fill = mx_fill_olmo
+#define STEP                                                                                                           \
+    .kv_heads = 8, .head_dim = 128, .context = 262144, .window = 512, .pattern = 4,                                    \
+    .window_rule = MX_WINDOW_FULL_FIRST, .norm_offset = 1, .norm_eps = 1e-5, NO_BIAS, .qk_norm = MX_QK_NORM_HEAD,      \
+    .gate = MX_GATE_HEADS, .sigmoid = true, .router_bias = MX_ROUTER_BIAS_CHOICE, .experts = 288, .experts_used = 8,   \
+    .expert_width = 1280, .shared_width = 1280, .first_dense = 3, .normalize_experts = true,                           \
+    .no_normalize_field = true, .class_ = WINDOW, .fill = mx_fill_step
 #define QWEN2_VL                                                                                                       \
     .context = 32768, .kv_heads = 8, .window = 4096, .window_off = true, .max_window_layers = 80, .qkv_bias = MX_YES,  \
     .o_bias = MX_NO, .mlp_bias = MX_NO, .theta = 1e6, .norm_eps = 1e-5, .names = &mx_names_llama

@@ -108,6 +108,18 @@ static bool has_type(const cJSON *item, enum wanted wanted)
     return false;
 }
 
+const cJSON *mx_config_peek(const struct mx_config *config, const char *spellings)
+{
+    char name[MAX_KEY];
+    for (unsigned i = 0; i < config->level_count; i++) {
+        for (const char *rest = spellings; next_spelling(&rest, name);) {
+            const cJSON *item = at_path(config->levels[i], name);
+            if (item && !cJSON_IsNull(item)) return item;
+        }
+    }
+    return NULL;
+}
+
 /* The first spelling with a value of the wanted type, innermost level first, and its name in `key`. If there is none
  * but one of another type, that one (so that the caller complains about it); else NULL. */
 static const cJSON *find(const struct mx_config *config, const char *spellings, enum wanted wanted, char key[MAX_KEY])
@@ -258,10 +270,10 @@ uint32_t mx_config_item(struct mx_config *config, const cJSON *item, const char 
 uint32_t mx_config_per_layer(struct mx_config *config, const char *spellings, uint32_t layer, uint32_t low,
                              uint32_t high, uint32_t fallback)
 {
+    if (!cJSON_IsArray(mx_config_peek(config, spellings)))
+        return mx_config_whole(config, spellings, low, high, fallback);
     char key[MAX_KEY];
     const cJSON *item = find(config, spellings, ANY, key);
-    if (!cJSON_IsArray(item)) return mx_config_whole(config, spellings, low, high, fallback);
-    mx_config_mark(config, item);
     if (config->layers && (uint32_t)cJSON_GetArraySize(item) < config->layers) {
         mx_config_fail(config, "field \"%s\" lists %d values for %u layers", key, cJSON_GetArraySize(item),
                        config->layers);

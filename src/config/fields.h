@@ -113,6 +113,8 @@ void mx_config_unread(const struct mx_config *config, bool known,
 
 /* The first spelling that is present and not null; NULL if there is none. */
 const cJSON *mx_config_find(const struct mx_config *config, const char *spellings);
+/* The same for a look at what kind of value it is: it is not taken to be read. */
+const cJSON *mx_config_peek(const struct mx_config *config, const char *spellings);
 /* True if a spelling is there and null, and none has a value: "this model has none" where a class default exists. */
 bool mx_config_is_null(const struct mx_config *config, const char *spellings);
 

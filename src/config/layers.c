@@ -79,7 +79,7 @@ static uint32_t of_layer(const struct mx_build *build, const char *spellings, co
                          uint32_t all)
 {
     if (mx_config_find(build->config, "per_layer_config")) all = mx_layer_own(build, field, layer, all);
-    if (!cJSON_IsArray(mx_config_find(build->config, spellings))) return all;
+    if (!cJSON_IsArray(mx_config_peek(build->config, spellings))) return all;
     return mx_config_per_layer(build->config, spellings, layer, 1, MX_ARCH_MAX_WIDTH, all);
 }
 
@@ -187,8 +187,9 @@ static void by_mask(struct mx_build *build, const bool *is_attention, bool both)
 /* The indices of a list, as a mask. `base`: 1 where layers are counted from 1 (Kimi Linear). */
 static bool mask_of(struct mx_build *build, const char *spellings, uint32_t base, bool mask[MX_ARCH_MAX_LAYERS])
 {
-    const cJSON *list = mx_config_find(build->config, spellings);
+    const cJSON *list = mx_config_peek(build->config, spellings);
     if (!cJSON_IsArray(list)) return false;
+    mx_config_mark(build->config, list);
     memset(mask, 0, MX_ARCH_MAX_LAYERS * sizeof *mask);
     const cJSON *item;
     cJSON_ArrayForEach (item, list) {
@@ -200,17 +201,46 @@ static bool mask_of(struct mx_build *build, const char *spellings, uint32_t base
     return true;
 }
 
+/* A list of ones, where nothing but attention is known, says what is done already. */
+static void read_as_one(const struct mx_config *config, const char *name)
+{
+    const cJSON *item, *list = mx_config_peek(config, name);
+    cJSON_ArrayForEach (item, list) {
+        if (!cJSON_IsNumber(item) || item->valuedouble != 1) return;
+    }
+    mx_config_mark(config, list);
+}
+
+/* The list of the other layers, which says the same once more. */
+static void read_complement(const struct mx_build *build, const char *spelling, uint32_t base, const bool *mask)
+{
+    const cJSON *item, *list = mx_config_peek(build->config, spelling);
+    uint32_t others = 0, listed = 0;
+    for (uint32_t i = 0; i < build->arch->layer_count; i++) others += !mask[i];
+    cJSON_ArrayForEach (item, list) {
+        int64_t index;
+        if (!mx_json_whole(item, base, (int64_t)build->arch->layer_count - 1 + base, &index) || mask[index - base])
+            return;
+        listed++;
+    }
+    if (listed == others) mx_config_mark(build->config, list);
+}
+
 /* The layers that attend among recurrent ones, where the config gives indices or a period. */
 static bool by_positions(struct mx_build *build)
 {
     struct mx_config *config = build->config;
     const uint32_t layers = build->arch->layer_count;
     bool mask[MX_ARCH_MAX_LAYERS] = {false};
-    if (mx_build_recurrence(build) == MX_RECURRENCE_NONE) return false;
+    if (mx_build_recurrence(build) == MX_RECURRENCE_NONE) {
+        read_as_one(config, "attn_type_list");
+        return false;
+    }
 
     if (mask_of(build, "attn_layer_indices|full_attn_idxs|attention_layer_indices|attention_layers_idx|attn.layers", 0,
                 mask) ||
         mask_of(build, "linear_attn_config.full_attn_layers", 1, mask)) {
+        read_complement(build, "linear_attn_config.kda_layers", 1, mask);
         by_mask(build, mask, false);
         return true;
     }
@@ -252,14 +282,15 @@ static void by_window(struct mx_build *build)
     struct mx_arch *arch = build->arch;
     const bool used = mx_config_flag(config, "use_sliding_window", !family->window_off);
     const bool windowed = build->window != 0 && used && family->window_rule != MX_WINDOW_NEVER;
-    const cJSON *word = mx_config_find(config, MX_FIELD_PATTERN);
+    const cJSON *word = mx_config_peek(config, MX_FIELD_PATTERN);
     if (windowed && cJSON_IsString(word)) {
+        mx_config_mark(config, word);
         by_words(build, word, "sliding_window_pattern", true);
         return;
     }
     /* Every so many layers full (as hybrids say it, too), or a list in which 1 is a window (MiMo): of unknown types. */
     const uint32_t interval = mx_config_whole(config, "full_attention_interval", 1, MX_ARCH_MAX_LAYERS, 0);
-    const cJSON *marks = mx_config_find(config, "hybrid_layer_pattern");
+    const cJSON *marks = mx_config_peek(config, "hybrid_layer_pattern");
     if (!arch->known && windowed && (interval || cJSON_IsArray(marks))) {
         for (uint32_t i = 0; i < arch->layer_count; i++) {
             const bool sliding = cJSON_IsArray(marks)
@@ -301,7 +332,7 @@ static bool by_chunk(struct mx_build *build)
         mx_config_whole(config, "no_rope_layer_interval", 1, MX_ARCH_MAX_LAYERS, build->family->chunk_interval);
     for (uint32_t i = 0; i < arch->layer_count; i++) {
         const bool by_interval = !interval || (i + 1) % interval != 0;
-        const cJSON *list = mx_config_find(config, "no_rope_layers");
+        const cJSON *list = mx_config_peek(config, "no_rope_layers");
         const bool chunked =
             cJSON_GetArraySize(list) ? mx_config_per_layer(config, "no_rope_layers", i, 0, 1, 0) != 0 : by_interval;
         mx_layer_attend(build, &arch->layers[i], chunked ? MX_ATTENTION_CHUNKED : MX_ATTENTION_FULL);
@@ -351,7 +382,11 @@ void mx_build_layers(struct mx_build *build)
     }
     build->window = mx_build_window(build);
     const cJSON *words = mx_config_find(config, MX_FIELD_LAYER_TYPES);
-    if (words && (cJSON_IsArray(words) || cJSON_IsString(words))) {
+    if (words && !cJSON_IsArray(words) && !cJSON_IsString(words)) {
+        char text[64];
+        mx_config_fail(config, "field \"%s\" is %s; it must be a list with a word for each layer", words->string,
+                       mx_json_describe(words, text, sizeof text));
+    } else if (words) {
         mx_config_mark(config, mx_config_find(config, "full_attention_interval")); /* the list says it, too */
         if (!build->window) build->window = mx_config_whole(config, "attention_chunk_size", 1, MX_ARCH_MAX_CONTEXT, 0);
         by_words(build, words, words->string ? words->string : "layer_types",

@@ -37,11 +37,20 @@ static double step_bound(struct mx_build *build, int index, double fallback)
     return bound && cJSON_IsNumber(bound) ? bound->valuedouble : fallback;
 }
 
+/* The word "auto" in a number's place. */
+static bool is_auto(const struct mx_config *config, const char *spellings)
+{
+    const cJSON *item = mx_config_peek(config, spellings);
+    if (!cJSON_IsString(item) || strcmp(item->valuestring, "auto") != 0) return false;
+    mx_config_mark(config, item);
+    return true;
+}
+
 static uint32_t mamba_rank(struct mx_build *build)
 {
     static const char field[] = "mamba_dt_rank|time_step_rank|dt_rank|ssm_cfg.dt_rank";
     const uint32_t automatic = (build->arch->hidden + 15) / 16; /* absent, or the word "auto" */
-    if (cJSON_IsString(mx_config_find(build->config, field))) return automatic;
+    if (is_auto(build->config, field)) return automatic;
     return mx_config_whole(build->config, field, 1, MX_ARCH_MAX_WIDTH, automatic);
 }
 
@@ -75,9 +84,9 @@ static struct mx_mamba2 mamba2(struct mx_build *build)
     /* Pure Mamba-2 models call their heads num_heads and head_dim. */
     const char *const heads_field = build->heads ? MX_FIELD_SSM_HEADS : MX_FIELD_SSM_HEADS "|num_heads";
     const char *const dim_field = build->heads ? MX_FIELD_SSM_HEAD_DIM : MX_FIELD_SSM_HEAD_DIM "|head_dim|headdim";
-    const cJSON *dim = mx_config_find(config, dim_field);
+    const cJSON *dim = mx_config_peek(config, dim_field);
     uint32_t head_dim =
-        cJSON_IsString(dim) ? 0 : mx_config_whole(config, dim_field, 1, MX_ARCH_MAX_WIDTH, family->ssm_head_dim);
+        is_auto(config, dim_field) ? 0 : mx_config_whole(config, dim_field, 1, MX_ARCH_MAX_WIDTH, family->ssm_head_dim);
     /* Where the config gives the heads' size, their number follows from the width, unless it gives that, too. */
     uint32_t heads = mx_config_whole(config, heads_field, 1, MX_ARCH_MAX_WIDTH, dim ? 0 : family->ssm_heads);
     if (!head_dim) head_dim = heads && given % heads == 0 ? given / heads : 64; /* "auto", or left out */

@@ -132,9 +132,10 @@ static void sharpen_latent(struct mx_arch *arch)
 static double of_kind(struct mx_build *build, const char *spellings, bool windowed, double fallback)
 {
     const struct mx_arch *arch = build->arch;
-    const cJSON *list = mx_config_find(build->config, spellings), *item = cJSON_IsArray(list) ? list->child : NULL;
+    const cJSON *list = mx_config_peek(build->config, spellings), *item = cJSON_IsArray(list) ? list->child : NULL;
     double found = 0;
     if (!item) return fallback;
+    mx_config_mark(build->config, list);
     for (uint32_t i = 0; i < arch->layer_count; i++, item = item ? item->next : NULL) {
         const double value = cJSON_IsNumber(item) ? cJSON_GetNumberValue(item) : 0;
         if (!(value > 0)) {
@@ -156,7 +157,7 @@ static bool rope_by_layer(struct mx_build *build, uint32_t dims)
     static const char parts[] = "partial_rotary_factors|partial_rotary_factor", base[] = "rope_theta";
     struct mx_config *config = build->config;
     struct mx_arch *arch = build->arch;
-    if (!cJSON_IsArray(mx_config_find(config, base)) && !cJSON_IsArray(mx_config_find(config, parts))) return false;
+    if (!cJSON_IsArray(mx_config_peek(config, base)) && !cJSON_IsArray(mx_config_peek(config, parts))) return false;
     for (int windowed = 0; windowed < 2; windowed++) {
         const double theta = of_kind(build, base, windowed, build->family->theta != 0 ? build->family->theta : 10000.0);
         mx_rope_read(build, &arch->rope[windowed], windowed ? "rope_parameters.sliding_attention" : "rope_scaling",
@@ -186,10 +187,10 @@ void mx_build_rope(struct mx_build *build)
     const double theta =
         mx_config_number(config, MX_FIELD_ROPE_THETA, 1e-3, 1e15, family->theta != 0 ? family->theta : 10000.0);
     const char *prefix = mx_config_object(config, "rope_parameters") ? "rope_parameters" : "rope_scaling";
-    const bool by_kind = cJSON_IsObject(mx_config_find(config, "rope_parameters.full_attention"));
+    const bool by_kind = mx_config_object(config, "rope_parameters.full_attention") != NULL;
     mx_rope_read(build, &arch->rope[0], by_kind ? "rope_parameters.full_attention" : prefix, dims, theta);
     arch->rope_count = 1;
-    if (cJSON_IsObject(mx_config_find(config, "rope_parameters.sliding_attention"))) {
+    if (mx_config_object(config, "rope_parameters.sliding_attention")) {
         mx_rope_read(build, &arch->rope[1], "rope_parameters.sliding_attention", dims, theta);
         bool windowed = false;
         for (uint32_t i = 0; i < arch->layer_count; i++) {

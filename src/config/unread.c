@@ -66,8 +66,6 @@ static const char *const harmless[] = {
     "pruned_heads",
     "is_decoder",
     "is_encoder_decoder",
-    "add_cross_attention",
-    "cross_attention_hidden_size",
     "chunk_size_feed_forward",
     "chunk_size",
     "*temperature",
@@ -155,7 +153,7 @@ static const char *const harmless[] = {
     "image_*",
     "video_*",
     "audio_*",
-    "vision_*",
+    "*vision_*",
     "visual*",
     "mm_*",
     "projector*",
@@ -215,6 +213,12 @@ static const char *const harmless[] = {
     "*_attn_implementation",
 };
 
+/* The same where they say no. */
+static const char *const harmless_if_off[] = {
+    "add_cross_attention",
+    "use_bidirectional_attention",
+};
+
 /* The same in configs of types that are in the table, whose rows know better. */
 static const char *const harmless_if_known[] = {
     "norm_before_gate",
@@ -249,7 +253,6 @@ static const char *const harmless_if_known[] = {
     "expansion_ratio",
     "learned_pos_emb",
     "initial_context_length",
-    "qk_head_dim",
     "multi_query_attention",
     "block_type",
     "lambda_std_dev",
@@ -383,7 +386,9 @@ static void look(const struct walk *walk, const cJSON *object, const char *prefi
         snprintf(path, sizeof path, "%s%s%.100s", prefix, *prefix ? "." : "", member->string);
         if (is_level(walk->config, member)) {
             look(walk, member, path, false, depth + 1);
-        } else if (cJSON_IsObject(member)) {
+        } else if (cJSON_IsFalse(member) && FITS(member->string, harmless_if_off)) {
+            continue;
+        } else if (cJSON_IsObject(member) && (member->child || FITS(member->string, other_parts))) {
             if (depth < DEPTH && !FITS(member->string, other_parts))
                 look(walk, member, path, place || bears(member->string), depth + 1);
         } else if (!FITS(member->string, harmless) && !(walk->known && FITS(member->string, harmless_if_known))) {

@@ -436,6 +436,78 @@ static void spellings_of_2026(void **state)
     }
 }
 
+/* What says the same once more, or nothing about a text, is no reason for doubt; what is of the wrong kind, or says
+ * otherwise, is told. */
+static void what_is_said_twice(void **state)
+{
+#define SIZES "'hidden_size': 64, 'num_hidden_layers': 4, 'num_attention_heads': 4, 'vocab_size': 9, 'head_dim': 16"
+#define KIMI                                                                                                           \
+    "'model_type': 'kimi_linear', " SIZES ", 'intermediate_size': 64, 'kv_lora_rank': 16, 'qk_nope_head_dim': 16,"     \
+    "'qk_rope_head_dim': 0, 'v_head_dim': 16, 'linear_attn_config': {'full_attn_layers': [4], 'kda_layers': "
+#define LATENT                                                                                                         \
+    "'model_type': 'deepseek_v3', " SIZES ", 'intermediate_size': 64, 'kv_lora_rank': 16, 'qk_nope_head_dim': 16,"     \
+    "'qk_rope_head_dim': 8, 'v_head_dim': 16, 'n_routed_experts': 4, 'num_experts_per_tok': 2, 'qk_head_dim': "
+    static const struct {
+        const char *config, *told; /* NULL: nothing */
+    } cases[] = {
+        {"{'model_type': 'minimax_m2', " SIZES ", 'intermediate_size': 64, 'attn_type_list': [1, 1, 1, 1]}", NULL},
+        {"{'model_type': 'minimax_m2', " SIZES ", 'intermediate_size': 64, 'attn_type_list': [1, 0, 1, 1]}",
+         "attn_type_list"},
+        {"{" KIMI "[1, 2, 3]}}", NULL},
+        {"{" KIMI "[1, 2, 4]}}", "linear_attn_config.kda_layers"},
+        {"{" KIMI "[1, 2]}}", "linear_attn_config.kda_layers"},
+        {"{" LATENT "24}", NULL},
+        {"{" LATENT "48}", "qk_head_dim"},
+        {"{'model_type': 'qwen3_5_text', " SIZES ", 'intermediate_size': 64, 'attn_output_gate': true}", NULL},
+        {"{'model_type': 'qwen3_5_text', " SIZES ", 'intermediate_size': 64, 'attn_output_gate': false}",
+         "attn_output_gate"},
+        {"{'model_type': 'gemma4_text', " SIZES ", 'use_bidirectional_attention': 'vision'}", NULL},
+        {"{'model_type': 'llama', " SIZES ", 'add_cross_attention': false}", NULL},
+        {"{'model_type': 'llama', " SIZES ", 'add_cross_attention': true}", "add_cross_attention"},
+        {"{'model_type': 'llama', " SIZES ", 'num_query_groups': {}, 'num_key_value_heads': 2}", "num_query_groups"},
+        {"{'model_type': 'qwen3_moe', " SIZES ", 'mlp_only_layers': 3, 'intermediate_size': 64}", "mlp_only_layers"},
+        {"{'model_type': 'glm', " SIZES ", 'rope_parameters': {'partial_rotary_factor': 0.5}, 'partial_rotary_factor':"
+         "0.25}",
+         "partial_rotary_factor"},
+    };
+#undef KIMI
+#undef LATENT
+#undef SIZES
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        struct mx_arch arch;
+        cJSON *config = quoted(cases[i].config);
+        if (mx_arch_from_json(&arch, config, "x", &err) != MX_OK) fail_msg("%s: %s", cases[i].config, err.message);
+        if (arch.unread_count != (cases[i].told ? 1 : 0) ||
+            (cases[i].told && strcmp(arch.unread[0], cases[i].told) != 0))
+            fail_msg("%s: %u are told, the first \"%s\"", cases[i].config, arch.unread_count,
+                     arch.unread_count ? arch.unread[0] : "");
+        mx_arch_free(&arch);
+        cJSON_Delete(config);
+    }
+}
+
+/* Experts in a narrower space, of any family that has them. */
+static void narrow_experts(void **state)
+{
+    static const char config[] =
+        "{'model_type': 'kimi_linear', 'hidden_size': 64, 'num_hidden_layers': 2, 'num_attention_heads': 4,"
+        "'vocab_size': 9, 'intermediate_size': 64, 'num_experts': 8, 'num_experts_per_token': 2,"
+        "'moe_intermediate_size': 16, 'first_k_dense_replace': 0, 'kv_lora_rank': 16%s}";
+    uint64_t totals[2];
+    for (int narrow = 0; narrow < 2; narrow++) {
+        char text[512];
+        struct mx_arch arch;
+        snprintf(text, sizeof text, config, narrow ? ", 'routed_expert_hidden_size': 32" : "");
+        cJSON *root = quoted(text);
+        assert_ok(mx_arch_from_json(&arch, root, "x", &err));
+        totals[narrow] = mx_arch_parameters(&arch).total;
+        mx_arch_free(&arch);
+        cJSON_Delete(root);
+    }
+    /* three matrices of 8 experts half as wide, and a projection on either side, in two layers */
+    assert_int_equal(totals[0] - totals[1], 2 * (8 * 3 * 16 * 32 - 2 * 64 * 32));
+}
+
 /* Lists name modules as the family's checkpoints do. */
 static void widths_by_the_familys_names(void **state)
 {
@@ -534,10 +606,15 @@ static void kinds(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(each_comes_out_right),        cmocka_unit_test(no_field_changes_in_silence),
-        cmocka_unit_test(what_nobody_reads_is_told),   cmocka_unit_test(safe_sides),
-        cmocka_unit_test(spellings_of_2026),           cmocka_unit_test(kinds),
+        cmocka_unit_test(each_comes_out_right),
+        cmocka_unit_test(no_field_changes_in_silence),
+        cmocka_unit_test(what_nobody_reads_is_told),
+        cmocka_unit_test(safe_sides),
+        cmocka_unit_test(spellings_of_2026),
+        cmocka_unit_test(kinds),
         cmocka_unit_test(widths_by_the_familys_names),
+        cmocka_unit_test(what_is_said_twice),
+        cmocka_unit_test(narrow_experts),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

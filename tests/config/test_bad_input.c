@@ -69,6 +69,20 @@ static const struct bad bad[] = {
      "is not a kind of layer"},
     {"{\"model_type\":\"new\",\"mamba_d_state\":16," SIZES "}",
      "some layers are recurrent, but no field that is known"},
+    /* Of another kind than what is read: no default takes over. */
+    {"{\"model_type\":[\"llama\"]," SIZES "}", "field \"model_type\" is a list; it must be a string"},
+    {"{\"model_type\":\"llama\",\"layer_types\":{}," SIZES "}", "field \"layer_types\" is an object"},
+    {"{\"model_type\":\"llama\",\"hidden_act\":[\"silu\"]," SIZES "}", "field \"hidden_act\" is a list"},
+    {"{\"model_type\":\"gemma3_text\",\"rope_parameters\":{\"full_attention\":3}," SIZES "}",
+     "field \"rope_parameters.full_attention\" is 3"},
+    {"{\"model_type\":\"mamba2\",\"head_dim\":\"automatic\",\"hidden_size\":64,\"num_hidden_layers\":1,\"num_heads\":"
+     "8}",
+     "field \"head_dim\" is \"automatic\""},
+    {"{\"model_type\":\"glm_moe_dsa\",\"n_routed_experts\":4,\"num_experts_per_tok\":2,\"indexer_types\":[1,2,3,4],"
+     "\"intermediate_size\":8," SIZES "}",
+     "field \"indexer_types\" has no word for layer 0"},
+    {"{\"model_type\":\"ernie4_5_moe\",\"moe_layer_end_index\":[2],\"intermediate_size\":8," SIZES "}",
+     "field \"moe_layer_end_index\" is a list"},
     /* Twice the same key: which one counts would be a guess. */
     {"{\"hidden_size\":64,\"hidden_size\":32,\"num_hidden_layers\":4,\"num_attention_heads\":4}", "hidden_size"},
 };

@@ -296,11 +296,46 @@ static void test_kin(void **state)
     mx_arch_free(&arch);
 }
 
+/* A switch of arithmetic that the engine does not have is no detail: the model does not run. */
+static void test_switches(void **state)
+{
+    static const struct {
+        const char *fields;
+        bool runs;
+    } cases[] = {
+        {"\"model_type\":\"gpt2\",\"scale_attn_by_inverse_layer_idx\":false", true},
+        {"\"model_type\":\"gpt2\",\"scale_attn_by_inverse_layer_idx\":true", false},
+        {"\"model_type\":\"gpt_bigcode\",\"scale_attn_by_inverse_layer_idx\":true", false},
+        {"\"model_type\":\"bloom\",\"apply_residual_connection_post_layernorm\":true", false},
+        {"\"model_type\":\"opt\",\"layer_norm_elementwise_affine\":false", false},
+        {"\"model_type\":\"gemma3_text\",\"use_bidirectional_attention\":false", true},
+        {"\"model_type\":\"gemma3_text\",\"use_bidirectional_attention\":true", false},
+        {"\"model_type\":\"qwen3_moe\",\"scoring_func\":\"sigmoid\"", true},
+        {"\"model_type\":\"qwen3_moe\",\"scoring_func\":\"sqrtsoftplus\"", false},
+        {"\"model_type\":\"deepseek_v2\",\"topk_method\":\"greedy\"", true},
+        {"\"model_type\":\"deepseek_v2\",\"topk_method\":\"novel\"", false},
+        {"\"model_type\":\"step3p7\"", false}, /* described, not known to be the same as the one before */
+    };
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        char text[512];
+        snprintf(text, sizeof text, "{%s," SIZES "}", cases[i].fields);
+        struct mx_arch arch = parse(text);
+        if (arch.runnable != cases[i].runs) fail_msg("%s: %s", cases[i].fields, arch.not_runnable);
+        mx_arch_free(&arch);
+    }
+    struct mx_arch arch = parse("{\"model_type\":\"gpt2\",\"scale_attn_weights\":false," SIZES "}");
+    assert_true(arch.attention_scale == 1);
+    mx_arch_free(&arch);
+    arch = parse("{\"model_type\":\"glm_moe_dsa\",\"indexer_rope_interleave\":false," SIZES "}");
+    assert_true(arch.rope[0].interleaved && !arch.layers[0].attention.indexer.interleaved);
+    mx_arch_free(&arch);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_tensors), cmocka_unit_test(test_windows), cmocka_unit_test(test_rope),
-        cmocka_unit_test(test_experts), cmocka_unit_test(test_kin),
+        cmocka_unit_test(test_experts), cmocka_unit_test(test_kin),     cmocka_unit_test(test_switches),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -55,6 +55,9 @@ static void learned_positions(struct mx_build *build, uint32_t reserved)
 
 void mx_fill_gpt2(struct mx_build *build)
 {
+    if (mx_config_flag(build->config, "scale_attn_by_inverse_layer_idx", false))
+        mx_arch_refuse(build->arch, "the engine has no scores that each layer scales otherwise");
+    if (!mx_config_flag(build->config, "scale_attn_weights", true)) build->arch->attention_scale = 1;
     learned_positions(build, 0);
 }
 
@@ -86,6 +89,8 @@ void mx_fill_xglm(struct mx_build *build)
 
 void mx_fill_bloom(struct mx_build *build)
 {
+    if (mx_config_flag(build->config, "apply_residual_connection_post_layernorm", false))
+        mx_arch_refuse(build->arch, "the engine has no residuals behind norms");
     build->arch->embedding_norm = true;
 }
 
@@ -95,7 +100,7 @@ void mx_fill_gpt_bigcode(struct mx_build *build)
     struct mx_arch *arch = build->arch;
     const bool shared = mx_config_flag(build->config, "multi_query", true);
     for (uint32_t i = 0; i < arch->layer_count; i++) arch->layers[i].attention.kv_heads = shared ? 1 : build->heads;
-    learned_positions(build, 0);
+    mx_fill_gpt2(build);
 }
 
 /* Three generations in one type: one K/V head (7B), groups (40B: new_decoder_architecture), all heads (RW: alibi). */
@@ -158,6 +163,8 @@ void mx_fill_opt(struct mx_build *build)
     const uint32_t width = mx_config_whole(config, "word_embed_proj_dim", 1, MX_ARCH_MAX_WIDTH, arch->hidden);
     arch->qkv_bias = arch->o_bias = arch->mlp_bias = mx_config_flag(config, "enable_bias", true);
     learned_positions(build, 2);
+    if (!mx_config_flag(config, "layer_norm_elementwise_affine", true))
+        mx_arch_refuse(arch, "the engine has no OPT whose norms have no weights");
     if (width != arch->hidden) arch->embedding_width = width;
     const bool before = mx_config_flag(config, "do_layer_norm_before", true);
     arch->no_final_norm = !before || mx_config_flag(config, "_remove_final_layer_norm", false);

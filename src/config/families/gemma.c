@@ -33,9 +33,20 @@ static void two_ropes(struct mx_build *build, double full_theta, double sliding_
         arch->layers[i].attention.rope_index = arch->layers[i].attention.kind == MX_ATTENTION_SLIDING;
 }
 
+/* Tokens of an image see each other ("vision"); all tokens do in embedding models. */
+static void directions(struct mx_build *build)
+{
+    const cJSON *both = mx_config_peek(build->config, "use_bidirectional_attention");
+    const bool images = cJSON_IsString(both) && !strcmp(both->valuestring, "vision");
+    if (images) mx_config_mark(build->config, both);
+    if (!images && mx_config_flag(build->config, "use_bidirectional_attention", false))
+        mx_arch_refuse(build->arch, "the engine has no attention to what comes later");
+}
+
 void mx_fill_gemma3(struct mx_build *build)
 {
     mx_fill_gemma(build);
+    directions(build);
     two_ropes(build, 1e6, 1e4, build->head_dim);
 }
 
@@ -142,6 +153,7 @@ void mx_fill_gemma4(struct mx_build *build)
     struct mx_config *config = build->config;
     struct mx_arch *arch = build->arch;
     mx_fill_gemma(build);
+    directions(build);
     arch->attention_scale = 1;
     arch->value_norm = true;
     per_layer_inputs(build, 256);

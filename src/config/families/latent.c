@@ -15,13 +15,16 @@ void mx_fill_sparse_indexer(struct mx_build *build)
     const uint32_t heads = mx_config_whole(config, "index_n_heads", 1, MX_ARCH_MAX_WIDTH, 64);
     const uint32_t every = mx_config_whole(config, "index_topk_freq", 1, MX_ARCH_MAX_LAYERS, 1);
     const uint32_t offset = mx_config_whole(config, "index_skip_topk_offset", 1, MX_ARCH_MAX_LAYERS, 2);
-    const cJSON *types = mx_config_find(config, "indexer_types|index_topk_pattern");
+    const cJSON *types = mx_config_peek(config, "indexer_types|index_topk_pattern");
+    if (cJSON_IsArray(types) || cJSON_IsString(types)) mx_config_mark(config, types);
     const uint32_t top = mx_config_whole(config, "index_topk", 1, MX_ARCH_MAX_CONTEXT, 2048);
     for (uint32_t i = 0; i < arch->layer_count; i++) {
         struct mx_layer *layer = &arch->layers[i];
         bool own = i + 1 <= offset || (i + 1 - offset) % every == 0;
         if (cJSON_IsArray(types)) {
             const cJSON *type = cJSON_GetArrayItem(types, (int)i);
+            if (!cJSON_IsString(type))
+                mx_config_fail(config, "field \"%s\" has no word for layer %u", types->string, i);
             own = !cJSON_IsString(type) ||
                   (strcmp(type->valuestring, "shared") != 0 && strcmp(type->valuestring, "S") != 0);
         } else if (cJSON_IsString(types)) {
@@ -33,12 +36,13 @@ void mx_fill_sparse_indexer(struct mx_build *build)
     }
 }
 
-/* GLM-5's indexer turns neighbours, as its heads do. */
+/* GLM-5's indexer turns neighbours, as its heads do, unless the config says otherwise. */
 void mx_fill_glm_sparse(struct mx_build *build)
 {
     mx_fill_sparse_indexer(build);
+    const bool neighbours = mx_config_flag(build->config, "indexer_rope_interleave", build->arch->rope[0].interleaved);
     for (uint32_t i = 0; i < build->arch->layer_count; i++)
-        build->arch->layers[i].attention.indexer.interleaved = build->arch->rope[0].interleaved;
+        build->arch->layers[i].attention.indexer.interleaved = neighbours;
 }
 
 /* How many tokens leave one entry behind, where the config says it by the layer's kind. */
@@ -180,10 +184,12 @@ void mx_fill_kimi_linear(struct mx_build *build)
     }
     if (!mx_config_flag(config, "mla_use_nope", true))
         mx_arch_refuse(arch, "the engine has no Kimi Linear with rotary positions");
+    const uint32_t space = mx_config_whole(config, "routed_expert_hidden_size", 1, MX_ARCH_MAX_WIDTH, 0);
     arch->rope_count = 0; /* positions come from the delta layers alone */
     for (uint32_t i = 0; i < arch->layer_count; i++) {
         struct mx_layer *layer = &arch->layers[i];
         layer->attention.rope = false;
+        if (layer->feed_forward.kind == MX_FEED_FORWARD_EXPERTS) layer->feed_forward.latent = space;
         if (!mx_layer_recurs(layer)) continue;
         layer->recurrence.kind = MX_RECURRENCE_KIMI_DELTA;
         layer->recurrence.kimi_delta = (struct mx_kimi_delta){.heads = heads, .dim = dim, .conv = conv};

@@ -362,7 +362,7 @@ void mx_fill_mimo(struct mx_build *build)
     struct mx_arch *arch = build->arch;
     const uint32_t v_dim = mx_config_whole(config, "v_head_dim", 1, MX_ARCH_MAX_WIDTH, 128);
     const bool listed = mx_config_find(config, "layer_types") != NULL;
-    const bool pattern = cJSON_IsArray(mx_config_find(config, "hybrid_layer_pattern")); /* 1: windowed */
+    const bool pattern = cJSON_IsArray(mx_config_peek(config, "hybrid_layer_pattern")); /* 1: windowed */
     arch->value_scale = mx_config_number(config, "attention_value_scale", 1e-9, 1e9, 1);
     for (uint32_t i = 0; i < arch->layer_count; i++) {
         struct mx_layer *layer = &arch->layers[i];
@@ -522,7 +522,7 @@ void mx_fill_smollm3(struct mx_build *build)
     struct mx_config *config = build->config;
     struct mx_arch *arch = build->arch;
     const uint32_t interval = mx_config_whole(config, "no_rope_layer_interval", 1, MX_ARCH_MAX_LAYERS, 4);
-    const bool listed = cJSON_IsArray(mx_config_find(config, "no_rope_layers"));
+    const bool listed = cJSON_IsArray(mx_config_peek(config, "no_rope_layers"));
     const bool typed = mx_config_find(config, "layer_types") != NULL;
     const bool used = mx_config_flag(config, "use_sliding_window", false) && build->window;
     for (uint32_t i = 0; i < arch->layer_count; i++) {
