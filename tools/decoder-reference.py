@@ -22,7 +22,7 @@ class Weights:
     """Random tensors by name, in the order in which they are asked for first."""
 
     def __init__(self, seed):
-        self.random, self.of, self.packed = random.Random(seed), {}, {}
+        self.random, self.of = random.Random(seed), {}
 
     def __call__(self, name, *shape, around=0.0, spread=None):
         if name not in self.of:
@@ -34,17 +34,6 @@ class Weights:
     def rows(self, name, rows, cols, **how):
         flat = self(name, rows, cols, **how)
         return [flat[i:i + cols] for i in range(0, len(flat), cols)]
-
-    def ternary(self, name, rows, cols):
-        """BitNet's: -1, 0, 1 times one scale; four rows to a byte, a quarter of the rows apart."""
-        if name not in self.packed:
-            codes = [[self.random.randrange(3) for _ in range(cols)] for _ in range(rows)]
-            quarter = rows // 4
-            data = bytes(sum(codes[i + quarter * k][j] << 2 * k for k in range(4)) for i in range(quarter)
-                         for j in range(cols))
-            self.packed[name] = (quarter, cols), data, codes
-        scale = self(name + '_scale', 1, around=1.2 / math.sqrt(cols), spread=0.01)[0]
-        return [[(code - 1) * scale for code in row] for row in self.packed[name][2]]
 
 
 # ---- arithmetic ----
@@ -378,9 +367,6 @@ def save(folder, family, config, weights, result, note):
     for name, (shape, values) in weights.of.items():
         raw = b''.join(struct.pack('<f', v)[2:] for v in values)
         header[name] = {'dtype': 'BF16', 'shape': shape, 'data_offsets': [len(data), len(data) + len(raw)]}
-        data += raw
-    for name, (shape, raw, _) in weights.packed.items():
-        header[name] = {'dtype': 'U8', 'shape': shape, 'data_offsets': [len(data), len(data) + len(raw)]}
         data += raw
     text = json.dumps(header).encode()
     text += b' ' * (-len(text) % 8)

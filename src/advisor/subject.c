@@ -61,7 +61,7 @@ static void use_survey(struct mx_subject *subject, const struct mx_checkpoint_su
 {
     subject->basis = MX_BASIS_EXACT;
     subject->weights_here = true;
-    subject->weights = survey->bytes;
+    subject->weights = survey->held;
     subject->count = survey->parameters_known ? survey->parameters : subject->parameters.total;
     snprintf(subject->weights_from, sizeof subject->weights_from, "headers of %zu file%s, %zu tensors", survey->files,
              survey->files == 1 ? "" : "s", survey->tensors);

@@ -25,6 +25,7 @@
 struct mx_checkpoint_survey {
     size_t files, tensors;
     uint64_t bytes; /* of all tensors */
+    uint64_t held;  /* the same, where ternary weights are the codes that they become (checkpoint/ternary.h) */
     uint64_t bytes_by_storage[MX_STORAGE_COUNT];
     uint64_t elements_by_storage[MX_STORAGE_COUNT];
     uint64_t parameters;   /* weights: packed words count as the codes in them, scales and offsets do not count */

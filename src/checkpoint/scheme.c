@@ -111,7 +111,13 @@ static const struct row {
      .scale_bytes = 2,
      .zeros = true,
      .ignore = "modules_to_not_convert"},
-    {.method = "bitnet", .bits = "", .usual_bits = 2, .group = "", .ignore = "modules_to_not_convert"},
+    {.method = "bitnet",
+     .bits = "",
+     .usual_bits = 2,
+     .group = "",
+     .usual_group = 128, /* of the codes that they become */
+     .scale_bytes = 4,
+     .ignore = "modules_to_not_convert"},
     {.method = "eetq", .bits = "", .usual_bits = 8, .group = "", .scale_bytes = 2, .ignore = "modules_to_not_convert"},
     {.method = "exl2", .bits = "bits", .group = "", .head = "head_bits"},
     {.method = "exl3", .bits = "bits", .group = "", .head = "head_bits"},
@@ -690,6 +696,8 @@ mx_status mx_scheme_read(struct mx_scheme *scheme, bool *quantized, struct mx_ar
     }
     scheme->rules = reader.rules;
     scheme->rule_count = reader.count;
+    if (!strcmp(method, "bitnet")) scheme->ternary = mx_scheme_ternary(object);
+    if (scheme->ternary > MX_TERNARY_TIMES) scheme->width.group_bytes *= 2; /* numbers that are computed are f32 */
     const char *canonical = find_row(method)->method;
     scheme->runs = *quantized && mx_scheme_runs(scheme, canonical ? canonical : method, object);
     return MX_OK;

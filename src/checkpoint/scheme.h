@@ -41,9 +41,18 @@ struct mx_scheme_rule {
     struct mx_width width;
 };
 
+/* How the weights of a scheme of three values are stored (checkpoint/ternary.h). */
+enum mx_ternary_form {
+    MX_TERNARY_NONE,
+    MX_TERNARY_TIMES, /* packed, with a number that multiplies */
+    MX_TERNARY_OVER,  /* packed, with a number that divides */
+    MX_TERNARY_FOUND, /* as floats: the values are found as they are read */
+};
+
 struct mx_scheme {
     char method[40]; /* "compressed-tensors", "modelopt NVFP4": for people */
-    bool runs;       /* mxfp4 blocks, 8-bit floats with scales: what checkpoint/weights.c reads */
+    bool runs;       /* mxfp4 blocks, 8-bit floats with scales, ternary weights: what the engine reads */
+    enum mx_ternary_form ternary;
     enum mx_scope scope;
     struct mx_width width; /* of what no rule names */
     struct mx_width head;  /* of the output matrix; bits 0: not quantized */
@@ -62,6 +71,9 @@ mx_status mx_scheme_read(struct mx_scheme *scheme, bool *quantized, struct mx_ar
 /* Whether the engine runs the scheme of an object, whose widths and rules have been read: `method` is its name,
  * synonyms resolved. mx_scheme_read asks. */
 bool mx_scheme_runs(const struct mx_scheme *scheme, const char *method, const cJSON *object);
+
+/* The form of BitNet's weights that an object describes; NONE for one whose layers normalize their inputs, too. */
+enum mx_ternary_form mx_scheme_ternary(const cJSON *object);
 
 /* True if an object is of such a scheme, not of MLX. */
 bool mx_scheme_is(const cJSON *object);

@@ -42,12 +42,35 @@ static bool is_mxfp4(const struct mx_scheme *scheme, const cJSON *object)
     return scheme->width.bits == 4 && scheme->width.group == 32;
 }
 
+/* The names are those of the reference's classes, where "bitlinear" and "offline" are what is not said. */
+enum mx_ternary_form mx_scheme_ternary(const cJSON *object)
+{
+    const bool divides = !mx_json_get_set(object, "linear_class") || is_text(object, "linear_class", "bitlinear");
+    const bool packed =
+        !mx_json_get_set(object, "quantization_mode") || is_text(object, "quantization_mode", "offline");
+    if (cJSON_IsTrue(mx_json_get(object, "use_rms_norm"))) return MX_TERNARY_NONE;
+    if (divides) return MX_TERNARY_OVER; /* whatever the mode */
+    if (!is_text(object, "linear_class", "autobitlinear")) return MX_TERNARY_NONE;
+    if (packed) return MX_TERNARY_TIMES;
+    return is_text(object, "quantization_mode", "online") ? MX_TERNARY_FOUND : MX_TERNARY_NONE;
+}
+
+/* What is packed says so itself; where values are found, every linear layer's are. */
+static bool is_bitnet(const struct mx_scheme *scheme, const cJSON *object)
+{
+    (void)object;
+    for (size_t i = 0; scheme->ternary == MX_TERNARY_FOUND && i < scheme->rule_count; i++)
+        if (strcmp(scheme->rules[i].pattern, "lm_head") != 0) return false;
+    return scheme->ternary != MX_TERNARY_NONE;
+}
+
 bool mx_scheme_runs(const struct mx_scheme *scheme, const char *method, const cJSON *object)
 {
     static const struct {
         const char *method;
         bool (*runs)(const struct mx_scheme *scheme, const cJSON *object);
     } known[] = {
+        {"bitnet", is_bitnet},
         {"compressed-tensors", is_float_groups},
         {"compressed_tensors", is_float_groups},
         {"fbgemm_fp8", is_e4m3},

@@ -8,6 +8,7 @@
 #include "base/str.h"
 #include "checkpoint/checkpoint_impl.h"
 #include "checkpoint/place.h"
+#include "checkpoint/ternary.h"
 
 enum { INDEX_LIMIT = 256 << 20 };
 
@@ -71,7 +72,9 @@ static double code_bits(const struct mx_checkpoint *checkpoint, const struct mx_
 static void add_tensor(struct mx_checkpoint_survey *survey, const struct mx_checkpoint *checkpoint,
                        const struct mx_scheme_matcher *matcher, const struct mx_tensor *tensor)
 {
+    const uint64_t ternary = mx_ternary_bytes(checkpoint, tensor);
     survey->bytes += tensor->bytes;
+    survey->held += ternary ? ternary : tensor->bytes;
     survey->bytes_by_storage[tensor->storage] += tensor->bytes;
     survey->elements_by_storage[tensor->storage] += tensor->elements;
     if (ENDS_IN(tensor->name, helpers)) {

@@ -9,6 +9,7 @@
 
 #include "base/checked.h"
 #include "base/str.h"
+#include "checkpoint/ternary.h"
 #include "model/weights_read.h"
 
 struct loader {
@@ -315,21 +316,22 @@ static bool is_other_part(const struct mx_reader *reader, const char *name)
     return true;
 }
 
-/* Whether a module's weight is stored as 8-bit floats, so that scales beside it are read. */
-static bool is_float8(const struct mx_reader *reader, const char *module)
+/* Whether a module's weight is stored as 8-bit floats or as ternary weights, so that scales beside it are read. */
+static bool has_scale(const struct mx_reader *reader, const char *module)
 {
     char name[MX_NAME_SIZE + 8];
     snprintf(name, sizeof name, "%s.weight", module);
     const struct mx_tensor *tensor = mx_checkpoint_find(reader->checkpoint, name);
     if (!tensor) tensor = mx_checkpoint_find(reader->checkpoint, module);
-    return tensor && tensor->storage == MX_STORAGE_F8_E4M3;
+    return (tensor && tensor->storage == MX_STORAGE_F8_E4M3) ||
+           mx_checkpoint_has_ternary(reader->checkpoint, module, false);
 }
 
 static bool is_used(const struct mx_reader *reader, const char *name)
 {
     static const struct {
         const char *end, *instead;
-        bool float8;
+        bool scale;
     } parts[] = {
         {".weight", "", false},
         {".scales", "", false},
@@ -347,7 +349,7 @@ static bool is_used(const struct mx_reader *reader, const char *name)
         const char *key = module;
         snprintf(module, sizeof module, "%.*s%s", (int)(strlen(name) - strlen(parts[i].end)), name, parts[i].instead);
         if (bsearch(&key, reader->used, reader->used_count, sizeof key, compare_names))
-            return !parts[i].float8 || is_float8(reader, module);
+            return !parts[i].scale || has_scale(reader, module);
     }
     return false;
 }

@@ -10,6 +10,7 @@
 #include "base/floats.h"
 #include "base/str.h"
 #include "checkpoint/floats.h"
+#include "checkpoint/ternary.h"
 
 static mx_status remember(struct mx_reader *reader, const char *module)
 {
@@ -199,6 +200,43 @@ static mx_status stored_matrix(struct mx_reader *reader, const struct mx_found *
     return MX_OK;
 }
 
+/* ---- ternary weights ---- */
+
+static bool is_ternary(const struct mx_reader *reader, const struct mx_found *found, const char *module)
+{
+    const bool linear = found->spec->layer >= 0 && found->spec->kind == MX_TENSOR_MATRIX;
+    return mx_checkpoint_has_ternary(reader->checkpoint, module, linear);
+}
+
+/* Our rows of a matrix, as codes. */
+static mx_status ternary_rows(struct mx_reader *reader, const struct mx_found *found, const char *module,
+                              struct mx_matrix *out)
+{
+    const struct mx_tensor_spec *spec = found->spec;
+    struct mx_ternary stored;
+    MX_TRY(remember(reader, module));
+    if (found->source.transposed || (spec->count && !found->source.each))
+        return mx_fail(reader->err, MX_ERR_UNSUPPORTED, "tensor \"%.100s\" is ternary, and transposed or a stack",
+                       module);
+    MX_TRY(mx_checkpoint_ternary(reader->checkpoint, module, (size_t)found->source.rows, (size_t)spec->cols, &stored,
+                                 reader->err));
+    const size_t rows = (size_t)spec->rows, row_bytes = mx_matrix_row_bytes(&stored.codes);
+    const size_t scale_bytes = mx_matrix_groups(&stored.codes) * mx_matrix_scale_size(&stored.codes);
+    uint8_t *data = copy_space(reader, rows, row_bytes);
+    uint8_t *scales = data ? copy_space(reader, rows, scale_bytes) : NULL;
+    uint8_t *biases = scales ? copy_space(reader, rows, scale_bytes) : NULL;
+    if (!biases) return mx_fail_memory(reader->err, "ternary weights", rows * (row_bytes + 2 * scale_bytes));
+    for (size_t i = 0; i < rows; i++)
+        mx_ternary_row(&stored, stored_row(&found->source, i), data + i * row_bytes, scales + i * scale_bytes,
+                       biases + i * scale_bytes);
+    *out = stored.codes;
+    out->rows = rows;
+    out->data = data;
+    out->scales = scales;
+    out->biases = biases;
+    return MX_OK;
+}
+
 /* ---- biases ---- */
 
 /* Reads MODULE.bias, or MODULE_bias where the matrix is a bare tensor (without the "_blocks" of one in blocks). */
@@ -246,21 +284,29 @@ static mx_status bias_of(struct mx_reader *reader, struct mx_found *found, uint3
     return pick(reader, found, stacked ? found->bias + index * rows : stored, out);
 }
 
-mx_status mx_reader_linear(struct mx_reader *reader, struct mx_found *found, uint32_t index, struct mx_linear *out)
+static mx_status read_matrix(struct mx_reader *reader, const struct mx_found *found, uint32_t index,
+                             struct mx_matrix *out)
 {
     struct mx_matrix stored;
-    char module[MX_NAME_SIZE];
     MX_TRY(stored_matrix(reader, found, index, &stored));
-    if (found->source.transposed)
-        MX_TRY(transpose(reader, found, &stored, &out->matrix));
-    else if (mx_source_is_run(&found->source, found->spec->rows))
-        out->matrix = rows_of(&stored, (size_t)found->source.first, (size_t)found->spec->rows, 1);
+    if (found->source.transposed) return transpose(reader, found, &stored, out);
+    if (mx_source_is_run(&found->source, found->spec->rows))
+        *out = rows_of(&stored, (size_t)found->source.first, (size_t)found->spec->rows, 1);
     else if (found->source.run == 1) /* alternating with those of other parts */
-        out->matrix =
-            rows_of(&stored, (size_t)found->source.first, (size_t)found->spec->rows, (size_t)found->source.stride);
+        *out = rows_of(&stored, (size_t)found->source.first, (size_t)found->spec->rows, (size_t)found->source.stride);
     else
-        MX_TRY(gather_rows(reader, found, &stored, &out->matrix));
+        return gather_rows(reader, found, &stored, out);
+    return MX_OK;
+}
+
+mx_status mx_reader_linear(struct mx_reader *reader, struct mx_found *found, uint32_t index, struct mx_linear *out)
+{
+    char module[MX_NAME_SIZE];
     mx_name_expert(module, found->source.module, index);
+    if (is_ternary(reader, found, module))
+        MX_TRY(ternary_rows(reader, found, module, &out->matrix));
+    else
+        MX_TRY(read_matrix(reader, found, index, &out->matrix));
     MX_TRY(mx_matrix_check_scales(&out->matrix, module, reader->err));
     return found->spec->bias ? bias_of(reader, found, index, &out->bias) : MX_OK;
 }

@@ -54,7 +54,8 @@ static const struct expectation expectations[] = {
     {"{'quant_method': 'fp8', 'weight_block_size': [128, 128], 'ignored_layers': ['self_attn']}", 2, 1 + 4. / 16384},
     {"{'quant_method': 'fbgemm_fp8', 'modules_to_not_convert': ['model.layers.3.self_attn.q_proj']}", 2, 1 + 4. / 4096},
     {"{'quant_method': 'mxfp4', 'modules_to_not_convert': ['model.layers.*.self_attn', 'lm_head']}", 2, .5 + 1. / 32},
-    {"{'quant_method': 'bitnet'}", .25, .25},
+    {"{'quant_method': 'bitnet', 'linear_class': 'autobitlinear'}", .25 + 4. / 128, .25 + 4. / 128},
+    {"{'quant_method': 'bitnet'}", .25 + 8. / 128, .25 + 8. / 128},
     {"{'quant_method': 'hqq', 'quant_config': {'weight_quant_params': {'nbits': 3, 'group_size': 64}}}", .375 + 4. / 64,
      .375 + 4. / 64},
     {"{'quant_method': 'aqlm', 'nbits_per_codebook': 16, 'num_codebooks': 1, 'in_group_size': 8}", .25 + 2. / 4096,
@@ -218,6 +219,18 @@ static void the_engine_runs_some(void **state)
         {GROUP("'num_bits': 8, 'type': 'float', 'strategy': 'block', 'block_structure': [128, 128]"), true},
         {GROUP("'num_bits': 8, 'type': 'int', 'strategy': 'channel'"), false},
         {GROUP("'num_bits': 4, 'type': 'float', 'group_size': 16"), false},
+        {"{'quant_method': 'bitnet'}", true},
+        {"{'quant_method': 'bitnet', 'linear_class': 'autobitlinear', 'modules_to_not_convert': ['o_proj']}", true},
+        {"{'quant_method': 'bitnet', 'linear_class': 'autobitlinear', 'quantization_mode': 'online'}", true},
+        {"{'quant_method': 'bitnet', 'linear_class': 'autobitlinear', 'quantization_mode': 'online',"
+         "'modules_to_not_convert': ['lm_head']}",
+         true},
+        {"{'quant_method': 'bitnet', 'linear_class': 'autobitlinear', 'quantization_mode': 'online',"
+         "'modules_to_not_convert': ['o_proj']}",
+         false},
+        {"{'quant_method': 'bitnet', 'linear_class': 'autobitlinear', 'quantization_mode': 'later'}", false},
+        {"{'quant_method': 'bitnet', 'linear_class': 'other'}", false},
+        {"{'quant_method': 'bitnet', 'use_rms_norm': true}", false},
         {"{'quant_method': 'gptq', 'bits': 4, 'group_size': 128}", false},
         {"{'quant_method': 'awq', 'bits': 8, 'group_size': 128}", false},
     };

@@ -24,14 +24,23 @@ static inline cJSON *read_header(const char *path)
     return root;
 }
 
+/* The numbers in a tensor; a byte is four of BitNet's. */
+static inline uint64_t tensor_elements(const cJSON *tensor)
+{
+    const cJSON *dim;
+    uint64_t count = strcmp(cJSON_GetStringValue(mx_json_get(tensor, "dtype")), "U8") == 0 ? 4 : 1;
+    cJSON_ArrayForEach (dim, mx_json_get(tensor, "shape")) {
+        count *= (uint64_t)cJSON_GetNumberValue(dim);
+    }
+    return count;
+}
+
 static inline uint64_t header_elements(const cJSON *header)
 {
     uint64_t total = 0;
-    const cJSON *tensor, *dim;
+    const cJSON *tensor;
     cJSON_ArrayForEach (tensor, header) {
-        uint64_t count = 1;
-        cJSON_ArrayForEach (dim, mx_json_get(tensor, "shape")) count *= (uint64_t)cJSON_GetNumberValue(dim);
-        total += count;
+        total += tensor_elements(tensor);
     }
     return total;
 }

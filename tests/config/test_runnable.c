@@ -34,11 +34,10 @@ static bool exists(const void *context, const char *module)
 static void take(struct check *check, const char *module, const char *part, uint64_t elements)
 {
     char name[MX_NAME_SIZE + 16];
-    const cJSON *tensor = find(check->header, module, part, name), *size;
+    const cJSON *tensor = find(check->header, module, part, name);
     if (!tensor) tensor = find(check->header, module, *part == '.' && part[1] == 'b' ? "_bias" : "", name);
     if (!tensor) fail_msg("%s: no tensor %s", check->folder, name);
-    uint64_t held = 1;
-    cJSON_ArrayForEach (size, mx_json_get(tensor, "shape")) held *= (uint64_t)cJSON_GetNumberValue(size);
+    const uint64_t held = tensor_elements(tensor);
     if (held != elements)
         fail_msg("%s: %s holds %llu elements, not %llu", check->folder, name, (unsigned long long)held,
                  (unsigned long long)elements);
@@ -48,11 +47,9 @@ static void take(struct check *check, const char *module, const char *part, uint
 /* The elements of a tensor, whose name is put into `name`. */
 static uint64_t elements_of(const struct check *check, const char *module, char *name)
 {
-    const cJSON *tensor = find(check->header, module, ".weight", name), *size;
+    const cJSON *tensor = find(check->header, module, ".weight", name);
     if (!tensor) tensor = find(check->header, module, "", name);
-    uint64_t held = 1;
-    cJSON_ArrayForEach (size, mx_json_get(tensor, "shape")) held *= (uint64_t)cJSON_GetNumberValue(size);
-    return tensor ? held : 0;
+    return tensor ? tensor_elements(tensor) : 0;
 }
 
 /* Several tensors that are one here. */
@@ -105,6 +102,15 @@ static void drop_empty_experts(cJSON *header, const struct mx_experts *experts)
     }
 }
 
+/* Scales of packed weights are no numbers of the model's. */
+static void drop_scales(cJSON *header)
+{
+    for (cJSON *tensor = header->child, *next; tensor; tensor = next) {
+        next = tensor->next;
+        if (strstr(tensor->string, ".weight_scale")) cJSON_Delete(cJSON_DetachItemViaPointer(header, tensor));
+    }
+}
+
 /* What is for images or sound alone, beside the text model. */
 static void drop_idle(cJSON *header, const struct mx_names *names)
 {
@@ -127,6 +133,7 @@ static bool check_folder(const char *root, const char *folder, const char *confi
         snprintf(path, sizeof path, "%s/%s/model.safetensors", root, folder);
         check.header = read_header(path);
         drop_empty_experts(check.header, &check.arch.experts);
+        drop_scales(check.header);
         drop_idle(check.header, check.arch.names);
         check.rest = cJSON_Duplicate(check.header, true);
         assert_int_equal(mx_arch_parameters(&check.arch).total, header_elements(check.header));
