@@ -16,17 +16,23 @@
 #endif
 #if defined(__SANITIZE_ADDRESS__) || HAS(address_sanitizer)
 #include <sanitizer/common_interface_defs.h>
+#define LEAVE_STACK __sanitizer_start_switch_fiber
+#define ENTER_STACK __sanitizer_finish_switch_fiber
 #else
-#define __sanitizer_start_switch_fiber(kept, stack, size) ((void)(kept))
-#define __sanitizer_finish_switch_fiber(kept, stack, size) ((void)(kept))
+#define LEAVE_STACK(kept, to, size) ((void)(kept))
+#define ENTER_STACK(kept, from, size) ((void)(kept))
 #endif
 #if defined(__SANITIZE_THREAD__) || HAS(thread_sanitizer)
 #include <sanitizer/tsan_interface.h>
+#define THIS_FIBER __tsan_get_current_fiber
+#define OPEN_FIBER __tsan_create_fiber
+#define CHANGE_FIBER __tsan_switch_to_fiber
+#define CLOSE_FIBER __tsan_destroy_fiber
 #else
-#define __tsan_get_current_fiber() NULL
-#define __tsan_create_fiber(flags) NULL
-#define __tsan_switch_to_fiber(fiber, flags) ((void)(fiber))
-#define __tsan_destroy_fiber(fiber) ((void)(fiber))
+#define THIS_FIBER() NULL
+#define OPEN_FIBER(flags) NULL
+#define CHANGE_FIBER(fiber, flags) ((void)(fiber))
+#define CLOSE_FIBER(fiber) ((void)(fiber))
 #endif
 
 enum { STACK_BYTES = 1 << 20 };
@@ -50,27 +56,27 @@ static _Thread_local struct mx_aside *starting; /* makecontext passes no pointer
 static void enter(struct mx_aside *aside)
 {
     void *kept = NULL;
-    aside->caller_fiber = __tsan_get_current_fiber();
-    __sanitizer_start_switch_fiber(&kept, aside->stack + aside->guard, STACK_BYTES);
-    __tsan_switch_to_fiber(aside->inside_fiber, 0);
+    aside->caller_fiber = THIS_FIBER();
+    LEAVE_STACK(&kept, aside->stack + aside->guard, STACK_BYTES);
+    CHANGE_FIBER(aside->inside_fiber, 0);
     starting = aside;
     swapcontext(&aside->caller, &aside->inside);
-    __sanitizer_finish_switch_fiber(kept, NULL, NULL);
+    ENTER_STACK(kept, NULL, NULL);
 }
 
 static void leave(struct mx_aside *aside)
 {
     void *kept = NULL;
-    __sanitizer_start_switch_fiber(&kept, aside->caller_stack, aside->caller_size);
-    __tsan_switch_to_fiber(aside->caller_fiber, 0);
+    LEAVE_STACK(&kept, aside->caller_stack, aside->caller_size);
+    CHANGE_FIBER(aside->caller_fiber, 0);
     swapcontext(&aside->inside, &aside->caller);
-    __sanitizer_finish_switch_fiber(kept, &aside->caller_stack, &aside->caller_size);
+    ENTER_STACK(kept, &aside->caller_stack, &aside->caller_size);
 }
 
 static void run(void)
 {
     struct mx_aside *aside = starting;
-    __sanitizer_finish_switch_fiber(NULL, &aside->caller_stack, &aside->caller_size);
+    ENTER_STACK(NULL, &aside->caller_stack, &aside->caller_size);
     for (;;) {
         aside->work(aside->context);
         aside->begun = false;
@@ -94,7 +100,7 @@ mx_status mx_aside_open(struct mx_aside **out, struct mx_error *err)
     getcontext(&aside->inside);
     aside->inside.uc_stack = (stack_t){.ss_sp = aside->stack + aside->guard, .ss_size = STACK_BYTES};
     makecontext(&aside->inside, run, 0);
-    aside->inside_fiber = __tsan_create_fiber(0);
+    aside->inside_fiber = OPEN_FIBER(0);
     *out = aside;
     return MX_OK;
 }
@@ -103,7 +109,7 @@ void mx_aside_close(struct mx_aside *aside)
 {
     if (!aside) return;
     if (aside->begun) (void)mx_aside_turn(aside, INFINITY);
-    __tsan_destroy_fiber(aside->inside_fiber);
+    CLOSE_FIBER(aside->inside_fiber);
     munmap(aside->stack, aside->guard + STACK_BYTES);
     free(aside);
 }
