@@ -1,9 +1,9 @@
 #!/usr/bin/env bash
 # Load on `mlxcel serve`, the qwen3-0.6b shape (random weights, 4 bits): many clients with a common beginning against one,
-# the pauses of streams while a long prompt comes in, more clients than the queue takes, a soak with answers given up at
+# where the time of these goes, the pauses of streams while a long prompt comes in, more clients than the queue takes, a soak with answers given up at
 # random, and fp16 against int8+turbo4 with 8 long texts. Writes bench/results/serve.txt.
 # usage: [QUIET=COMMAND] bench/serve.sh [ROUNDS [SOAK_SECONDS [PART]]]
-# PART (together, pauses, crowd, modes, soaked) prints one of these alone; QUIET is put before each, to keep the machine
+# PART (together, shares, pauses, crowd, modes, soaked) prints one of these alone; QUIET is put before each, to keep the machine
 # quiet meanwhile.
 set -euo pipefail
 cd "$(dirname "$0")/.."
@@ -44,6 +44,30 @@ together() {
     echo "last: $many"
     echo "bytes of cache saved by sharing: $(metric 'cache_saved_bytes{mode="fp16"}')"
     stop
+}
+# What the server adds to what the engine computes.
+shares() {
+    local recorder
+    command -v perf >/dev/null || return 0
+    echo
+    echo "16 such clients: per cent of the server's time on processors (perf record -e cpu-clock)"
+    start -m "$model" --parallel 16 --ctx 8192
+    load --clients 1 --make 2 >/dev/null
+    perf record -q -e cpu-clock -F 500 -p "$server" -o "$work/perf" 2>/dev/null &
+    recorder=$!
+    load --clients 16 >/dev/null
+    kill -INT "$recorder"
+    wait "$recorder" || true
+    stop
+    perf report -i "$work/perf" --no-children --sort comm,symbol 2>/dev/null | awk '
+        /%/ && !/^#/ {
+            part = $2 ~ /^MHD/ ? "HTTP" : /gem[mv]_|multiply_tiles|unpack_/ ? "products" :
+                   /scores_|accumulate_|attend|softmax|store_[kv]/ ? "attention" :
+                   /worker_main|run_stretch|run_pieces/ ? "waiting for a loop or its end" :
+                   /\[k\]/ ? "the system" : "all else (norms, sampling, JSON, ...)"
+            sum[part] += $1
+        }
+        END { for (part in sum) printf "%5.1f %s\n", sum[part], part }' | sort -rn
 }
 pauses() {
     local clients
@@ -95,7 +119,7 @@ fi
     echo "# bench/serve.sh $rounds $soak"
     echo "# $(sed -n 's/^model name[^:]*: //p;T;q' /proc/cpuinfo), $(nproc) cpus, $(date +%F), $("$build/mlxcel" --version)"
     echo "# load average at the beginning: $(cut -d' ' -f1 /proc/loadavg)"
-    for part in together pauses crowd modes soaked; do
+    for part in together shares pauses crowd modes soaked; do
         # shellcheck disable=SC2086 # a command and its flags
         ${QUIET:-} bench/serve.sh "$rounds" "$soak" "$part"
     done

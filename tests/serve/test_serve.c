@@ -610,6 +610,19 @@ static void shows_the_slow_the_door(void **state)
     assert_int_equal(stop(&server), 0);
 }
 
+/* Lines that the log has no room for are lost, and nothing else. */
+static void goes_on_with_a_full_disk(void **state)
+{
+    (void)state;
+    struct server server;
+    const char *const more[] = {"--log", "/dev/full", NULL};
+    start(&server, more);
+    for (int i = 0; i < 3; i++)
+        cJSON_Delete(ask(&server, "/v1/completions", "{\"prompt\": \"x\", \"max_tokens\": 3}", 200));
+    assert_true(metric(&server, "log_lines_lost_total") >= 3);
+    assert_int_equal(stop(&server), 0);
+}
+
 static double cpu_seconds(const struct server *server)
 {
     clockid_t clock;
@@ -649,6 +662,7 @@ int main(int argc, char **argv)
         cmocka_unit_test(refuses_beyond_its_queue_and_drains),
         cmocka_unit_test(parks_what_does_not_fit),
         cmocka_unit_test(shows_the_slow_the_door),
+        cmocka_unit_test(goes_on_with_a_full_disk),
     };
     return cmocka_run_group_tests(plain, start_plain, stop_plain) + cmocka_run_group_tests(own, NULL, NULL);
 }
