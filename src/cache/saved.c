@@ -105,13 +105,12 @@ struct saving {
     uint64_t bytes;
 };
 
-static bool save_bytes(void *context, uint8_t *bytes, size_t length)
+static void save_bytes(void *context, uint8_t *bytes, size_t length)
 {
     struct saving *saving = context;
     saving->bytes += length;
     if (saving->hash) XXH3_64bits_update(saving->hash, bytes, length);
     if (saving->writer) mx_writer_write(saving->writer, bytes, length, NULL); /* remembered until the commit */
-    return true;
 }
 
 static void save_parts(const struct mx_sequence *sequence, const struct header *header, const int32_t *tokens,
@@ -158,12 +157,11 @@ struct loading {
     const uint8_t *at;
 };
 
-static bool load_bytes(void *context, uint8_t *bytes, size_t length)
+static void load_bytes(void *context, uint8_t *bytes, size_t length)
 {
     struct loading *loading = context;
     memcpy(bytes, loading->at, length);
     loading->at += length;
-    return true;
 }
 
 /* Whether the header suits this sequence. */

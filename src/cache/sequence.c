@@ -386,11 +386,10 @@ struct copying {
     uint8_t *to;
 };
 
-static bool copy_region(void *context, uint8_t *bytes, size_t length)
+static void copy_region(void *context, uint8_t *bytes, size_t length)
 {
     const struct copying *copying = context;
     memcpy(copying->to + (bytes - copying->from), bytes, length);
-    return true;
 }
 
 /* Gives `to` the first pages of `from`. */
