@@ -429,7 +429,9 @@ static void find_statement(const struct source *source, int t)
         end++;
     }
     if (is(source, t, "return")) {
-        if (end > t + 1 && !is(source, t + 1, "0") && !is(source, t + 1, "MX_OK"))
+        const bool nothing = end == t + 2 && (is(source, t + 1, "0") || is(source, t + 1, "MX_OK") ||
+                                              is(source, t + 1, "NULL") || is(source, t + 1, "false"));
+        if (end > t + 1 && !nothing)
             add(source, RESULT, tokens[t + 1].at, (size_t)span(source, t + 1, end - 1, &text), "0");
         return;
     }
