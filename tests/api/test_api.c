@@ -302,6 +302,10 @@ static void scores_texts(void **state)
     assert_true(whole[0] == 0);
     for (size_t i = 1; i < n; i++) assert_true(whole[i] < 0);
     mx_seq_cut(seq, 0);
+    const int32_t first_of_vocabulary[2] = {tokens[0], 0};
+    assert_ok(mx_seq_score(seq, first_of_vocabulary, 2, parts, &err));
+    assert_true(parts[1] < 0);
+    mx_seq_cut(seq, 0);
     assert_ok(mx_seq_score(seq, tokens, 4, parts, &err));
     assert_ok(mx_seq_score(seq, tokens + 4, n - 4, parts + 4, &err));
     for (size_t i = 1; i < n; i++) assert_float_equal(whole[i], parts[i], 1e-3);

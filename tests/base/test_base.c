@@ -74,6 +74,7 @@ static void json_refuses(void **state)
     } cases[] = {
         {"{\n  \"a\": 1,\n  oops\n}", "x.json:3:"},
         {"{\"a\": 1, \"a\": 2}", "\"a\" stands twice"},
+        {"{\"a\": [1, {\"b\": 1, \"b\": 2}]}", "\"b\" stands twice"},
         {"{\"a\": NaN}", "x.json:1:"},
         {"[1, 2", "x.json:1:"},
         {"", "x.json:1:1"},
@@ -164,6 +165,13 @@ static void units_parse(void **state)
     char text[32];
     assert_string_equal(mx_format_bytes(999, text), "999 B");
     assert_string_equal(mx_format_bytes(1536000, text), "1.54 MB");
+    /* three digits, also where rounding adds one */
+    assert_string_equal(mx_format_bytes(9994000, text), "9.99 MB");
+    assert_string_equal(mx_format_bytes(9995000, text), "10.0 MB");
+    assert_string_equal(mx_format_bytes(99940000, text), "99.9 MB");
+    assert_string_equal(mx_format_bytes(99960000, text), "100 MB");
+    assert_string_equal(mx_format_bytes(999400, text), "999 kB");
+    assert_string_equal(mx_format_bytes(999500, text), "1.00 MB");
     assert_string_equal(mx_format_count(1234567, text), "1,234,567");
 }
 

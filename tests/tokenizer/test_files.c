@@ -168,10 +168,19 @@ static void broken_models_have_clear_messages(void **state)
         if (!strstr(err.message, cases[i].message)) fail_msg("\"%s\" lacks \"%s\"", err.message, cases[i].message);
         mx_str_free(&model);
     }
-    /* Cut off anywhere it is refused, or reads as a smaller model. */
     char *data;
     size_t length;
     assert_ok(mx_file_read(MODELS "bpe-bytes.model", 1 << 20, &data, &length, &err));
+    /* treat_whitespace_as_suffix in four bytes, which is no bool: passed over */
+    static const char suffix[] = {2 << 3 | MX_PROTO_BYTES, 6, (char)0xc5, 1, 1, 0, 0, 0};
+    struct mx_str model = {0};
+    mx_str_append(&model, data, length);
+    mx_str_append(&model, suffix, sizeof suffix);
+    write_bytes("tokenizer.model", model.data, model.length);
+    mx_str_free(&model);
+    expect_special("a", "<s> \xe2\x96\x81"
+                        "a");
+    /* Cut off anywhere it is refused, or reads as a smaller model. */
     for (size_t cut = 0; cut < length; cut += 1 + length / 200) {
         write_bytes("tokenizer.model", data, cut);
         if (mx_tokenizer_open(&tokenizer, folder, &err) == MX_OK) mx_tokenizer_close(tokenizer);
