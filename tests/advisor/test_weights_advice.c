@@ -1,6 +1,8 @@
 /* advisor/weights_advice: sizes and bounds by hand, the choice, and the warnings. */
 #include "advisor/weights_advice.h"
 
+#include "base/file.h"
+#include "checkpoint/gguf_writer.h"
 #include "models.h"
 
 #include <math.h>
@@ -170,6 +172,33 @@ static void unknown_weights_stay_unknown(void **state)
     }
 }
 
+/* Of a GGUF file's types the three that hold the most, the largest first: the rest are norms and the like. */
+static void names_the_types_of_a_gguf(void **state)
+{
+    static const char path[] = "/tmp/mlxcel-types.gguf";
+    struct gguf_writer writer = {.architecture = "llama"};
+    struct mx_str text = {0};
+    gguf_text(&writer, "general.architecture", "llama");
+    gguf_u32(&writer, "block_count", 2);
+    gguf_u32(&writer, "embedding_length", 256);
+    gguf_u32(&writer, "attention.head_count", 4);
+    gguf_list(&writer, "feed_forward_length", MX_GGUF_I32, (const uint32_t[]){512, 512}, 2);
+    gguf_tokens(&writer, 100);
+    gguf_tensor(&writer, "blk.0.attn_norm.weight", 0, 256, 0, 256 * 4);
+    gguf_tensor(&writer, "last.weight", 0, 64, 1, 64 * 2);
+    gguf_tensor(&writer, "token_embd.weight", 100, 256, 12, 100 * 144);
+    gguf_tensor(&writer, "blk.0.attn_q.weight", 256, 256, 8, 256 * 256 / 32 * 34);
+    gguf_finish(&writer, &text);
+    assert_ok(mx_file_write(path, text.data, text.length, &err));
+    struct mx_subject subject;
+    const mx_status status = mx_subject_open(&subject, path, &err);
+    unlink(path);
+    assert_ok(status);
+    assert_string_equal(subject.quant_method, "GGUF Q8_0, Q4_K, F32");
+    mx_subject_close(&subject);
+    mx_str_free(&text);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -179,6 +208,7 @@ int main(void)
         cmocka_unit_test(never_wider_than_the_checkpoint),
         cmocka_unit_test(warnings_name_what_is_missing),
         cmocka_unit_test(unknown_weights_stay_unknown),
+        cmocka_unit_test(names_the_types_of_a_gguf),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -175,6 +175,9 @@ static void test_space(void **state)
     assert_false(mx_constraint_accept(constraint, ' '));
     assert_false(mx_constraint_accept(constraint, '\n'));
     assert_true(mx_constraint_accept(constraint, '}'));
+    /* What stood before a comma takes nothing from what may stand behind it. */
+    assert_true(admits(constraint, "{ \"a\": [ 1 , 2 ] , \"b\": { } }"));
+    assert_true(admits(constraint, "{\n\t\"a\":\n[\n1\n,\n2\n]\n,\n\"b\":\n{\n}\n}"));
     mx_constraint_close(constraint);
 }
 
