@@ -54,7 +54,8 @@ prepare() {
     cp "$build/tests/mutants/mutate" "$work/mutate"
     fast_linker=
     if command -v ld.gold >/dev/null; then fast_linker=-fuse-ld=gold; fi
-    export fast_linker
+    plain_code='-O2 -g0 -fno-sanitize=all'
+    export fast_linker plain_code
 }
 
 # Each test and each object that is linked into a program of its own: all that its outcome can depend on. An archive's
@@ -90,16 +91,28 @@ list_reach() {
 
 # ---- one mutant ----
 
-# Compiles what the changed FILE is part of, into the folder $here.
-compile_mutant() { # FILE OBJECT
+# Compiles what FILE is part of, with FILE and its folder from ROOT where it is there.
+compile_from() { # ROOT FILE OBJECT OUT FLAGS
     local command
-    command=$(awk -F '\t' -v object="$2" '$1 == object { print $2 }' "$work/objects")
+    command=$(awk -F '\t' -v object="$3" '$1 == object { print $2 }' "$work/objects")
     command=${command/ -Werror / }
-    command=${command/ -I/ -I"$here/src" -I}
-    command=${command/ -o $2 / -o "$here/$2" }
-    command=${command/-c $top\/$1/-O1 -g0 -c $here\/$1}
-    mkdir -p "$(dirname "$here/$2")"
-    (cd "$build" && eval "$command") 2>>"$here/log"
+    command=${command/ -I/ -I"$1/src" -I}
+    command=${command/ -o $3 / -o "$4" }
+    command=${command/-c $top\/$2/-c $1\/$2}
+    mkdir -p "$(dirname "$4")"
+    (cd "$build" && eval "$command $5") 2>>"$here/log"
+}
+
+# Whether the mutant becomes the same code as what it was made from, or is in a part that this build leaves out: no test
+# could tell then.
+same_code() { # FILE OBJECT...
+    local file=$1 object
+    shift
+    for object in "$@"; do
+        compile_from "$top" "$file" "$object" "$here/before.o" "$plain_code" &&
+            compile_from "$here" "$file" "$object" "$here/after.o" "$plain_code" &&
+            cmp -s "$here/before.o" "$here/after.o" || return 1
+    done
 }
 
 # Links a program of the build anew, as $here/PROGRAM.
@@ -144,9 +157,9 @@ run_test() { # SECONDS COMMAND...
     return "$status"
 }
 
-# A line for a mutant: killed (by which test), survived, harmless, or broken (it does not compile).
+# A line for a mutant: killed (by which test), survived, harmless, same (as code), or broken (it does not compile).
 judge() { # NAME FILE LINE OFFSET LENGTH TO TESTS BEFORE AFTER
-    local name=$1 file=$2 object status=survived by='' folder member
+    local name=$1 file=$2 object objects status=survived by='' folder member
     here=$work/run/$name
     rm -rf "$here"
     mkdir -p "$here/$(dirname "$file")"
@@ -158,10 +171,12 @@ judge() { # NAME FILE LINE OFFSET LENGTH TO TESTS BEFORE AFTER
     if grep -qF "$file"$'\t'"$8"$'\t'"${9:-}" "$harmless"; then
         status=harmless
     else
-        while read -r object; do
-            compile_mutant "$file" "$object" || status=broken
+        mapfile -t objects < <(awk -F '\t' -v file="$file" '$1 == file { print $2 }' "$work/deps")
+        for object in "${objects[@]}"; do
+            compile_from "$here" "$file" "$object" "$here/$object" "-O1 -g0" || status=broken
             [ "$status" = broken ] && break
-        done < <(awk -F '\t' -v file="$file" '$1 == file { print $2 }' "$work/deps")
+        done
+        if [ "$status$7" = survived- ] && same_code "$file" "${objects[@]}"; then status=same; fi
     fi
     if [ "$status" = survived ]; then
         while read -r member; do
@@ -204,8 +219,8 @@ note_drawn() {
         { count[$1]++ }
         $1 == "survived" { sub(/:[0-9]*$/, "", $3); lines = lines $3 "\t" $5 "\t" $6 "\n" }
         END {
-            printf "\n# %s %s: %d run, %d killed, %d survived, %d harmless, %d did not compile\n%s", run, how, NR,
-                count["killed"], count["survived"], count["harmless"], count["broken"], lines
+            printf "\n# %s %s: %d run, %d killed, %d survived, %d harmless, %d the same code, %d did not compile\n%s",
+                run, how, NR, count["killed"], count["survived"], count["harmless"], count["same"], count["broken"], lines
         }' "$work/results" >>"$drawn"
 }
 
@@ -222,8 +237,8 @@ write_answers() {
             lines = lines what "\t" by[FNR] "\t" $1 "\t" $2 "\t" $3 "\n"
         }
         END {
-            printf "\n%s\nsurvivors: %d killed now, %d harmless, %d in lines that were rewritten, %d survived\n\n%s", runs,
-                count["killed"], count["harmless"], count["rewritten"], count["survived"], lines
+            printf "\n%s\nsurvivors: %d killed now, %d harmless, %d the same code, %d in lines that were rewritten, %d survived\n\n%s",
+                runs, count["killed"], count["harmless"], count["same"], count["rewritten"], count["survived"], lines
         }' "$work/results" "$drawn" >"$answers"
 }
 
@@ -281,7 +296,7 @@ awk -F '\t' -v kind="$kind" -v all="$(wc -l <"$work/mutants")" '
     { count[$1]++ }
     $1 == "broken" && $2 !~ /^[0-9]+-/ { bad++ }
     END {
-        printf "mutants: %d killed, %d survived, %d harmless, %d did not compile, of %d\n", count["killed"], count["survived"],
-            count["harmless"], count["broken"], all
+        printf "mutants: %d killed, %d survived, %d harmless, %d the same code, %d did not compile, of %d\n", count["killed"],
+            count["survived"], count["harmless"], count["same"], count["broken"], all
         exit count["survived"] + bad + (NR == 0) > 0
     }' "$work/results"
