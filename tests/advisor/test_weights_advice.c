@@ -128,6 +128,14 @@ static void never_wider_than_the_checkpoint(void **state)
     assert_ok(mx_weights_advise(&advice, &subject, &request, &err));
     assert_string_equal(advice.candidates[advice.recommended].name, "4-bit");
     assert_true(advice.warning_count == 1 && strstr(advice.warnings[0], "gptq"));
+    subject = (struct mx_subject){.arch = subject.arch,
+                                  .basis = MX_BASIS_EXACT,
+                                  .count = subject.count,
+                                  .parameter_bytes = 4,
+                                  .weights = 4 * subject.count,
+                                  .dtype = "float32"};
+    assert_ok(mx_weights_advise(&advice, &subject, &request, &err)); /* what is whole holds them all */
+    for (int i = 0; i < advice.count; i++) assert_false(advice.candidates[i].needs_original);
     mx_arch_free(&subject.arch);
 }
 

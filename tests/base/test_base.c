@@ -257,6 +257,33 @@ static void loops_go_on_by_turns(void **state)
     }
 }
 
+struct meeting {
+    _Atomic int here, alone;
+};
+
+/* Each of two pieces waits until the other one runs, too. */
+static void meet(void *context, int piece, int worker)
+{
+    struct meeting *meeting = context;
+    meeting->here++;
+    for (int i = 0; meeting->here < 2 && i < 10000; i++) usleep(1000);
+    meeting->alone += meeting->here < 2;
+}
+
+static void pool_runs_pieces_at_once(void **state)
+{
+    struct mx_pool *pool;
+    assert_ok(mx_pool_open(&pool, 2, &err));
+    for (int round = 0; round < 4; round++) {
+        struct meeting meeting = {0};
+        mx_pool_run(pool, 2, meet, &meeting);
+        assert_int_equal(meeting.here, 2);
+        assert_int_equal(meeting.alone, 0);
+        usleep(2000); /* let the other fall asleep */
+    }
+    mx_pool_close(pool);
+}
+
 static void strings_and_arenas_grow(void **state)
 {
     struct mx_str str = {0};
@@ -293,6 +320,7 @@ int main(void)
         cmocka_unit_test(units_parse),
         cmocka_unit_test(pool_runs_each_piece_once),
         cmocka_unit_test(loops_go_on_by_turns),
+        cmocka_unit_test(pool_runs_pieces_at_once),
         cmocka_unit_test(strings_and_arenas_grow),
         cmocka_unit_test(endings_are_found),
     };

@@ -76,6 +76,7 @@ static const struct {
     {"{} {}", 0, MX_ERR_FORMAT, "text after the end"},
     {"{" ENTRY("t", "U8", "[1]", "[0,1]") "," ENTRY("t", "U8", "[1]", "[0,1]") "}", 1, MX_ERR_FORMAT, "twice"},
     {"{\"t\":{\"dtype\":\"U8\",\"dtype\":\"U8\",\"shape\":[],\"data_offsets\":[0,1]}}", 1, MX_ERR_FORMAT, "twice"},
+    {"{\"__metadata__\":{},\"__metadata__\":{}}", 0, MX_ERR_FORMAT, "twice"},
     {"{\"__metadata__\":[]}", 0, MX_ERR_FORMAT, "\"__metadata__\" must be an object or null, not a list"},
     /* entries */
     {"{\"t\":7}", 0, MX_ERR_FORMAT, "tensor \"t\": its entry must be an object, not 7"},

@@ -142,6 +142,10 @@ static void texts_are_what_they_are_alone(void **state)
             }
             assert_int_equal(stats.prefilled + stats.shared_tokens, stats.prompt_tokens);
             assert_int_equal(stats.parkings, 0);
+            if (f == 0) { /* the texts' common pages, held once, spare what each one more would take */
+                assert_true(stats.cache.shared > 0);
+                assert_true(stats.cache.saved >= stats.cache.shared);
+            }
 
             options.parallel = 6; /* with room for two */
             struct mx_kv_setup setup;
