@@ -1,6 +1,7 @@
 /* Perplexity, comparison and benchmark against direct computation on a family's reference. */
 #include "model_runs.h"
 
+#include "base/clock.h"
 #include "base/random.h"
 #include "evidence/bandwidth.h"
 #include "evidence/bench.h"
@@ -221,16 +222,21 @@ static void test_bench(void **state)
                                              .repeat = 2,
                                              .fill_random = true};
     struct mx_bench result;
+    double timed = 0;
+    const double start = mx_seconds();
     assert_ok(mx_bench_run(session, &options, NULL, &result, &err));
+    const double whole = mx_seconds() - start;
     assert_int_equal(result.count, 4);
     for (size_t i = 0; i < 4; i++) {
         const struct mx_bench_cell *cell = &result.cells[i];
+        timed += options.prefill / cell->prefill_tok_s + options.decode / cell->decode_tok_s;
         assert_int_equal(cell->depth, depths[i / 2]);
         assert_int_equal(cell->setup.mode, modes[i % 2].mode);
         assert_true(cell->prefill_tok_s > 0 && cell->decode_tok_s > 0 && cell->floor_tok_s > 0);
         assert_true(cell->ratio_to_fp16 > 0);
         assert_true(cell->cache_bytes > 0);
     }
+    assert_true(timed < whole); /* what was timed is a part of what passed */
     assert_float_equal(result.cells[2].ratio_to_fp16, 1, 0);
     assert_true(result.cells[3].cache_bytes < result.cells[2].cache_bytes);
     assert_true(result.cells[3].step_bytes < result.cells[2].step_bytes);
