@@ -318,6 +318,7 @@ static void test_patterns_refused(void **state)
         const char *message;
     } cases[] = {
         {"(a", MX_ERR_FORMAT, "lacks its )"},
+        {"(?<a", MX_ERR_FORMAT, "a group's name lacks its >"},
         {"a)", MX_ERR_FORMAT, "has no ("},
         {"[a", MX_ERR_FORMAT, "lacks its ]"},
         {"[b-a]", MX_ERR_FORMAT, "a range of a class"},
