@@ -210,7 +210,7 @@ static void bench_runs(void **state)
                                            .kv_heads = 2,
                                            .group = 3,
                                            .layers = 2,
-                                           .length = 1000,
+                                           .length = mode % 2 ? 1000 : 1024, /* whole pages */
                                            .queries = 1,
                                            .bias_pairs = mode % 2 ? 5 : 0,
                                            .cpu = mx_cpu_detect()};
