@@ -98,6 +98,12 @@ bool mx_is_directory(const char *path)
     return stat(path, &info) == 0 && S_ISDIR(info.st_mode);
 }
 
+bool mx_is_there(const char *path)
+{
+    struct stat info;
+    return lstat(path, &info) == 0;
+}
+
 bool mx_is_file(const char *path)
 {
     struct stat info;

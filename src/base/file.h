@@ -40,6 +40,9 @@ void mx_writer_abort(struct mx_writer *writer);
 mx_status mx_file_write(const char *path, const void *bytes, size_t length, struct mx_error *err);
 
 bool mx_is_directory(const char *path);
+
+/* True if there is something of that name, were it a link that leads nowhere. */
+bool mx_is_there(const char *path);
 bool mx_is_file(const char *path);   /* a regular file, links followed */
 bool mx_is_stream(const char *path); /* a pipe or a device: its end shows only when it has been read */
 

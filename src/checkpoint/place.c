@@ -249,7 +249,7 @@ static mx_status find_in_folder(struct mx_place *place, const char *folder, cons
     for (size_t i = 0; i < sizeof marks / sizeof *marks; i++) {
         char *file = mx_path_join(folder, marks[i].name);
         if (!file) return mx_fail_memory(err, "a path", strlen(folder));
-        const bool there = mx_is_file(file) || mx_is_directory(file); /* a folder in its place: the reader says so */
+        const bool there = mx_is_there(file); /* if it is no file, or a link into nowhere, the reader says so */
         const mx_status status = there ? finish(place, marks[i].kind, folder, file, given, err) : MX_OK;
         free(file);
         if (there) return status;

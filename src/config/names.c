@@ -155,7 +155,9 @@ static bool world_at(const struct mx_names *names, unsigned index, struct mx_nam
     }
     const size_t rest = index - at;
     if (rest >= sizeof last / sizeof *last) return false;
-    snprintf(world->body, sizeof world->body, "%s", last[rest]);
+    /* A bare body lacks the first step of its path alone: "model.decoder." leaves "decoder." */
+    const char *tail = alternative(body_of(names), 0, body) ? strchr(body, '.') : NULL;
+    snprintf(world->body, sizeof world->body, "%s%.40s", last[rest], tail && !last[rest][0] ? tail + 1 : "");
     return true;
 }
 

@@ -1,6 +1,7 @@
 /* Where models lie. */
 #include <stdlib.h>
 #include <sys/stat.h>
+#include <unistd.h>
 
 #include "base/file.h"
 #include "checkpoint/place.h"
@@ -65,6 +66,16 @@ static void folders_and_files(void **state)
     put("gguf/other.gguf", "GGUF");
     refuse(in("gguf"), MX_ERR_IO, "holds 2 models (model-00001-of-00002.gguf and others)");
     expect(in("gguf/other.gguf"), MX_PLACE_GGUF, NULL, "other.gguf");
+}
+
+/* The Hugging Face cache is full of links; one whose file was removed is named, not overlooked. */
+static void links_into_nowhere(void **state)
+{
+    make("dangling");
+    assert_int_equal(symlink("removed", in("dangling/config.json")), 0);
+    expect(in("dangling"), MX_PLACE_CONFIG, in("dangling/config.json"), "dangling");
+    assert_true(mx_is_there(in("dangling/config.json")) && !mx_is_file(in("dangling/config.json")));
+    assert_false(mx_is_there(in("dangling/other.json")));
 }
 
 static void the_hub_cache(void **state)
@@ -136,8 +147,11 @@ int main(void)
 {
     if (!mkdtemp(folder)) return 1;
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(folders_and_files),        cmocka_unit_test(the_hub_cache),
-        cmocka_unit_test(what_is_no_model),         cmocka_unit_test(ids_and_addresses_fetch_nothing),
+        cmocka_unit_test(folders_and_files),
+        cmocka_unit_test(links_into_nowhere),
+        cmocka_unit_test(the_hub_cache),
+        cmocka_unit_test(what_is_no_model),
+        cmocka_unit_test(ids_and_addresses_fetch_nothing),
         cmocka_unit_test(pointers_tell_their_size),
     };
     const int failed = cmocka_run_group_tests(tests, NULL, NULL);

@@ -303,6 +303,25 @@ static void test_kin(void **state)
     mx_arch_free(&arch);
 }
 
+/* A bare body leaves out the first step of its path. */
+static void test_bare_bodies(void **state)
+{
+    static const struct {
+        const char *type, *bare;
+    } cases[] = {{"opt", "decoder."}, {"llama", ""}, {"gpt2", ""}};
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        char text[256];
+        struct mx_name_world world;
+        bool found = false;
+        snprintf(text, sizeof text, "{\"model_type\":\"%s\"," SIZES "}", cases[i].type);
+        struct mx_arch arch = parse(text);
+        for (unsigned w = 0; mx_names_world_at(&arch, w, &world); w++)
+            found |= !world.outer[0] && !strcmp(world.body, cases[i].bare);
+        if (!found) fail_msg("%s: no body \"%s\"", cases[i].type, cases[i].bare);
+        mx_arch_free(&arch);
+    }
+}
+
 /* A switch of arithmetic that the engine does not have is no detail: the model does not run. */
 static void test_switches(void **state)
 {
@@ -341,8 +360,9 @@ static void test_switches(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_tensors), cmocka_unit_test(test_windows), cmocka_unit_test(test_rope),
-        cmocka_unit_test(test_experts), cmocka_unit_test(test_kin),     cmocka_unit_test(test_switches),
+        cmocka_unit_test(test_tensors),     cmocka_unit_test(test_windows), cmocka_unit_test(test_rope),
+        cmocka_unit_test(test_experts),     cmocka_unit_test(test_kin),     cmocka_unit_test(test_switches),
+        cmocka_unit_test(test_bare_bodies),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
