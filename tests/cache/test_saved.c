@@ -210,7 +210,7 @@ static void bench_runs(void **state)
                                            .kv_heads = 2,
                                            .group = 3,
                                            .layers = 2,
-                                           .length = mode % 2 ? 1000 : 1024, /* whole pages */
+                                           .length = mode == MX_MODE_FP16 ? 1024 : 1000, /* full pages */
                                            .queries = 1,
                                            .bias_pairs = mode % 2 ? 5 : 0,
                                            .cpu = mx_cpu_detect()};
