@@ -205,7 +205,6 @@ static void the_engine_runs_some(void **state)
          "'sparse-24-bitmask', 'sparsity_structure': '2:4'}, 'config_groups': {'a': {'targets': ['Linear'], 'weights':"
          "{'num_bits': 8, 'type': 'float'}}}}",
          false},
-        {"{'quant_method': 'bitnet', 'quantization_mode': 'online'}", false},
         {"{'quant_method': 'finegrained_fp8', 'weight_block_size': [128, 128], 'ignored_layers': ['x']}", true},
         {"{'quant_method': 'fp8', 'activation_scheme': 'static'}", true},
         {"{'quant_method': 'fp8', 'fmt': 'e5m2', 'weight_block_size': [128, 128]}", false},
