@@ -270,12 +270,28 @@ static void set_global_heads(struct reading *reading, const struct mx_gguf_pair 
     set_flag(reading, "attention_k_eq_v", true);
 }
 
+/* A list that ends before the layers do goes on as it is, for the config's reader to refuse. */
+static bool is_short(struct reading *reading, const struct mx_gguf_pair *pair, const char *field)
+{
+    double value;
+    if (!pair || pair->type != MX_GGUF_ARRAY || pair->count >= layer_count(reading)) return false;
+    cJSON *list = cJSON_AddArrayToObject(reading->config, field);
+    for (uint64_t i = 0; i < pair->count; i++)
+        if (mx_gguf_number(pair, i, &value)) cJSON_AddItemToArray(list, cJSON_CreateNumber(value));
+    return true;
+}
+
 static void set_heads(struct reading *reading)
 {
     const struct mx_gguf_pair *heads = find(reading, "attention.head_count"),
                               *kv = find(reading, "attention.head_count_kv");
     const uint64_t layers = layer_count(reading);
     double most_heads = 0, most_kv = 0;
+    if (is_short(reading, heads, "num_attention_heads")) return;
+    if (is_short(reading, kv, "num_key_value_heads")) {
+        set(reading, "num_attention_heads", of_layer(heads, 0, 1));
+        return;
+    }
     bool same_heads = true, same_kv = true;
     for (uint64_t i = 0; i < layers; i++) { /* 0: a layer without attention, said by its kind */
         const double h = of_layer(heads, i, 0), k = of_layer(kv, i, h);

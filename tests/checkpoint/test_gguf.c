@@ -65,6 +65,38 @@ static void reads_a_header(void **state)
     mx_str_free(&text);
 }
 
+/* A list of heads that ends before the layers do is no list of all of them. */
+static void short_lists_are_refused(void **state)
+{
+    static const uint32_t heads[] = {4, 4}, kv[] = {2, 1};
+    for (int length = 1; length <= 2; length++) {
+        struct gguf_writer writer = {.architecture = "llama"};
+        struct mx_str out = {0};
+        struct mx_arch arch;
+        cJSON *config;
+        gguf_text(&writer, "general.architecture", "llama");
+        gguf_u32(&writer, "block_count", 2);
+        gguf_u32(&writer, "embedding_length", 64);
+        gguf_u32(&writer, "feed_forward_length", 64);
+        gguf_list(&writer, "attention.head_count", MX_GGUF_I32, heads, 2);
+        gguf_list(&writer, "attention.head_count_kv", MX_GGUF_I32, kv, (size_t)length);
+        gguf_finish(&writer, &out);
+        struct mx_gguf *gguf = open_text(&out);
+        assert_ok(mx_gguf_config(&config, gguf, "x.gguf", &err));
+        if (length == 2) {
+            assert_ok(mx_arch_from_json(&arch, config, "x.gguf", &err));
+            assert_int_equal(mx_arch_cache_elements(&arch, 10), 10 * 2 * 16 * (2 + 1));
+        } else {
+            assert_fails(mx_arch_from_json(&arch, config, "x.gguf", &err), MX_ERR_FORMAT,
+                         "lists 1 values for 2 layers");
+        }
+        mx_arch_free(&arch);
+        cJSON_Delete(config);
+        mx_gguf_close(gguf);
+        mx_str_free(&out);
+    }
+}
+
 /* Each prefix is refused with a line that names the file, and so is anything that a changed byte breaks. */
 static void cut_and_damaged_headers_are_refused(void **state)
 {
@@ -408,6 +440,7 @@ int main(void)
         cmocka_unit_test(reads_a_header),
         cmocka_unit_test(cut_and_damaged_headers_are_refused),
         cmocka_unit_test(versions_and_kinds_are_named),
+        cmocka_unit_test(short_lists_are_refused),
         cmocka_unit_test(series_are_summed),
         cmocka_unit_test(gguf_and_config_describe_alike),
     };
