@@ -176,7 +176,6 @@ static void run_layer(struct mx_run *run, uint32_t index)
 {
     const struct mx_arch *arch = run->arch;
     struct mx_workspace *workspace = run->workspace;
-    if (arch->layers[index].cross) return;
     if (arch->streams) mx_streams_predict(run, index);
     run_parts(run, index);
     if (arch->streams) {

@@ -231,9 +231,25 @@ static void test_document(void **state)
     free(text);
 }
 
+/* Layers that attend to an image are empty to a text: the forward pass has no rule of its own for them. */
+static void test_image_layers(void **state)
+{
+    struct mx_arch arch;
+    assert_ok(mx_arch_open(&arch, "tests/data/families/mllama_text_model/config.json", &err));
+    for (uint32_t i = 0; i < arch.layer_count; i++) {
+        const struct mx_layer *layer = &arch.layers[i];
+        const bool image = i == 1 || i == 3; /* its cross_attention_layers */
+        assert_int_equal(layer->cross, image);
+        assert_int_equal(layer->attention.kind == MX_ATTENTION_NONE, image);
+        assert_int_equal(layer->feed_forward.kind == MX_FEED_FORWARD_NONE, image);
+    }
+    mx_arch_free(&arch);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {cmocka_unit_test(test_table), cmocka_unit_test(test_document),
-                                       cmocka_unit_test(test_examples), cmocka_unit_test(test_folders)};
+                                       cmocka_unit_test(test_examples), cmocka_unit_test(test_folders),
+                                       cmocka_unit_test(test_image_layers)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

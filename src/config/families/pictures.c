@@ -4,11 +4,12 @@
 #include "base/json.h"
 #include "config/families/fills.h"
 
-/* Keeps nothing of the text, and does nothing to it. */
+/* To a text alone the layer does nothing, and it keeps nothing of it. */
 static void look_at_image(struct mx_layer *layer)
 {
     layer->attention.kind = MX_ATTENTION_NONE;
     layer->attention.cache_copies = 0;
+    layer->feed_forward.kind = MX_FEED_FORWARD_NONE;
     layer->cross = true;
 }
 
