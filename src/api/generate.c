@@ -99,7 +99,7 @@ static mx_status encode_prompt(const struct mx_seq *seq, const struct mx_generat
     } else {
         for (size_t i = 0; i < request->count; i++) MX_TRY(mx_ids_append(ids, request->tokens[i], err));
     }
-    return ids->count ? MX_OK : mx_fail(err, MX_ERR_ARGUMENT, "the prompt is empty: there is nothing to go on from");
+    return ids->count ? MX_OK : mx_fail(err, MX_ERR_ARGUMENT, "the prompt is empty: there is nothing to continue");
 }
 
 /* ---- the answer ---- */

@@ -70,7 +70,7 @@ static mx_status cache_options(struct mx_seq *seq, struct mx_kv_options *kv, str
     const struct mx_seq_options *options = &seq->options;
     *kv = mx_kv_options_default();
     if (options->marks > MX_MARKS_MOST)
-        return mx_fail(err, MX_ERR_ARGUMENT, "marks is %u; at most %d are put aside", options->marks, MX_MARKS_MOST);
+        return mx_fail(err, MX_ERR_ARGUMENT, "marks is %u; at most %d are kept", options->marks, MX_MARKS_MOST);
     if (options->center < -1 || options->center > 1) {
         return mx_fail(err, MX_ERR_ARGUMENT, "center is %d; it takes -1, 0 or 1", options->center);
     }

@@ -124,7 +124,7 @@ static mx_status check_object(const cJSON *object, const char *name, struct mx_e
         cJSON_ArrayForEach (member, object) {
             if (XXH3_64bits(member->string, strlen(member->string)) == hashes[i]) break;
         }
-        status = mx_fail(err, MX_ERR_FORMAT, "%s: the key \"%.80s\" stands twice in one object; remove one", name,
+        status = mx_fail(err, MX_ERR_FORMAT, "%s: the key \"%.80s\" appears twice in one object; remove one", name,
                          member ? member->string : "");
     }
     free(hashes);

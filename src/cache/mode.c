@@ -8,6 +8,8 @@
 #include <strings.h>
 #include <xxhash.h>
 
+#include "base/closest.h"
+
 static const struct mx_mode_info modes[MX_MODE_COUNT + 1] = {
     [MX_MODE_FP16] = {"fp16", {"f16"}, MX_REPR_FP16, MX_REPR_FP16, 0, "exact, the default"},
     [MX_MODE_INT8] = {"int8", {NULL}, MX_REPR_INT8, MX_REPR_INT8, 0, "half the bytes, no visible loss"},
@@ -82,9 +84,10 @@ mx_status mx_kv_layers_check(const struct mx_kv_options *options, uint64_t model
                    made_for, model);
 }
 
-/* Fails for `name`, which `what` (a flag's meaning) does not accept: with the nearest mode where another program's
- * format was meant. */
-static mx_status unknown(const char *what, const char *name, const char *accepted, struct mx_error *err)
+/* Fails for `name`, which is not a `what` ("KV-cache mode"): suggests the nearest mode where another program's format
+ * was meant, the name of `next` that was mistyped, or all that are `accepted`. */
+static mx_status unknown(const char *what, const char *name, const char *accepted,
+                         const char *(*next)(const void *context, size_t index), struct mx_error *err)
 {
     for (size_t i = 0; i < sizeof foreign / sizeof *foreign; i++) {
         if (strcasecmp(name, foreign[i].name) == 0) {
@@ -92,7 +95,16 @@ static mx_status unknown(const char *what, const char *name, const char *accepte
                            what, foreign[i].use, accepted);
         }
     }
-    return mx_fail(err, MX_ERR_ARGUMENT, "\"%.40s\" is no %s; use %s", name, what, accepted);
+    const char *closest = mx_closest(name, next, NULL);
+    if (closest)
+        return mx_fail(err, MX_ERR_ARGUMENT, "\"%.40s\" is not a %s; did you mean %s? (there are %s)", name, what,
+                       closest, accepted);
+    return mx_fail(err, MX_ERR_ARGUMENT, "\"%.40s\" is not a %s; use %s", name, what, accepted);
+}
+
+static const char *mode_name(const void *context, size_t index)
+{
+    return index < MX_MODE_PLAN ? modes[index].name : NULL;
 }
 
 mx_status mx_mode_parse(const char *name, enum mx_mode *mode, struct mx_error *err)
@@ -105,7 +117,7 @@ mx_status mx_mode_parse(const char *name, enum mx_mode *mode, struct mx_error *e
         *mode = (enum mx_mode)i;
         return MX_OK;
     }
-    return unknown("KV-cache mode", name, all_names, err);
+    return unknown("KV-cache mode", name, all_names, mode_name, err);
 }
 
 /* One side's type as the split flags spell it. */
@@ -142,6 +154,11 @@ static const struct split {
     {SIDE_DELEGATED, SIDE_DELEGATED, MX_MODE_TURBO4_DELEGATED},
 };
 
+static const char *side_name(const void *context, size_t index)
+{
+    return index < sizeof side_names / sizeof *side_names ? side_names[index].name : NULL;
+}
+
 static mx_status parse_side(const char *what, const char *name, enum side_type *type, struct mx_error *err)
 {
     for (size_t i = 0; i < sizeof side_names / sizeof *side_names; i++) {
@@ -149,7 +166,7 @@ static mx_status parse_side(const char *what, const char *name, enum side_type *
         *type = side_names[i].type;
         return MX_OK;
     }
-    return unknown(what, name, "fp16, int8, turbo4, turbo4-asym, turbo4-delegated or turbo3-asym", err);
+    return unknown(what, name, "fp16, int8, turbo4, turbo4-asym, turbo4-delegated or turbo3-asym", side_name, err);
 }
 
 mx_status mx_mode_parse_split(const char *k, const char *v, enum mx_mode *mode, struct mx_error *err)
@@ -167,8 +184,8 @@ mx_status mx_mode_parse_split(const char *k, const char *v, enum mx_mode *mode, 
                       : k_type == SIDE_INT8 ? "K int8 goes with V int8 or turbo4"
                       : k_type == SIDE_FP16 ? "K fp16 goes with V fp16, turbo4, turbo4-delegated or turbo3"
                                             : "K turbo4 goes with V turbo4";
-    return mx_fail(err, MX_ERR_ARGUMENT, "K %.40s with V %.40s is no KV-cache mode; %s", k ? k : "fp16", v ? v : "fp16",
-                   use);
+    return mx_fail(err, MX_ERR_ARGUMENT, "K %.40s with V %.40s is not a KV-cache mode; %s", k ? k : "fp16",
+                   v ? v : "fp16", use);
 }
 
 struct mx_kv_options mx_kv_options_default(void)

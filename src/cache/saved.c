@@ -266,7 +266,7 @@ static mx_status load_parts(struct mx_sequence *sequence, const struct mx_map *m
                             const char *path, int32_t **tokens, struct mx_error *err)
 {
     if (header->marks > MX_MARKS_MOST)
-        return mx_fail(err, MX_ERR_FORMAT, "%s: claims %u marks; at most %d are put aside", path, header->marks,
+        return mx_fail(err, MX_ERR_FORMAT, "%s: claims %u marks; at most %d are kept", path, header->marks,
                        MX_MARKS_MOST);
     const uint64_t fixed =
         sizeof *header + header->length * sizeof **tokens + (header->layers + header->marks) * sizeof(uint64_t);

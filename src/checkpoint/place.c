@@ -359,7 +359,7 @@ mx_status mx_place_folder(char **folder, const char *path, struct mx_error *err)
         status =
             mx_fail(err, MX_ERR_UNSUPPORTED, "%s: an image or video model; the engine runs decoders of text", path);
     else if (!place.folder)
-        status = mx_fail(err, MX_ERR_ARGUMENT, "%s: a file; give the folder that it lies in", path);
+        status = mx_fail(err, MX_ERR_ARGUMENT, "%s: is a file; give the folder that contains it", path);
     else {
         *folder = place.folder;
         place.folder = NULL;

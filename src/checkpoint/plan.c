@@ -188,8 +188,8 @@ static mx_status split_stack(struct planner *planner, const struct mx_tensor_spe
     char shape[160];
     if (stack->rank != 3 || stack->shape[0] != spec->count || stack->shape[1] != all || stack->shape[2] != cols ||
         !mx_source_is_run(source, spec->rows) || source->transposed)
-        return mx_fail(planner->err, MX_ERR_FORMAT, "%s: tensor \"%.200s\": %s is no stack of %u experts", stack->file,
-                       stack->name, mx_shape_text(stack->rank, stack->shape, shape), spec->count);
+        return mx_fail(planner->err, MX_ERR_FORMAT, "%s: tensor \"%.200s\": %s is not a stack of %u experts",
+                       stack->file, stack->name, mx_shape_text(stack->rank, stack->shape, shape), spec->count);
     struct mx_plan_part *parts = mx_arena_array(&planner->plan->arena, spec->count, sizeof *parts);
     if (!parts) return no_memory(planner);
     for (size_t e = 0; e < spec->count; e++)

@@ -62,7 +62,7 @@ mx_status mx_adviser_open(struct mx_adviser *adviser, const struct mx_cli *cli, 
         .bar = flags->quality ? mx_grade_find(flags->quality) : MX_GRADE_HIGH,
     };
     if (adviser->request.bar == MX_GRADE_NONE)
-        return mx_fail(err, MX_ERR_ARGUMENT, "\"%.40s\" is no grade; --quality is near-lossless, high or acceptable",
+        return mx_fail(err, MX_ERR_ARGUMENT, "\"%.40s\" is not a grade; --quality is near-lossless, high or acceptable",
                        flags->quality);
     MX_TRY(mx_kv_flags_refuse_advised(&flags->kv, "what is advised is what comes out here; leave it out", err));
     MX_TRY(mx_kv_flags_read(&adviser->request.kv, &flags->kv, cli, err));

@@ -40,17 +40,17 @@ struct mx_advise_flags {
      offsetof(type, member.threads), 1, MX_POOL_MAX_THREADS},                                                          \
     {"budget", 0, MX_FLAG_BYTES, "SIZE", "memory to plan for, 8GB or bytes, instead of this machine's",                \
      offsetof(type, member.budget)},                                                                                   \
-    {"bandwidth", 0, MX_FLAG_BYTES, "SIZE", "bytes read per second, 40GB, instead of what was measured here",          \
+    {"bandwidth", 0, MX_FLAG_BYTES, "SIZE", "read bandwidth per second, 40GB, instead of the measured one",          \
      offsetof(type, member.bandwidth)},                                                                                \
     {"measure", 0, MX_FLAG_SWITCH, NULL, "measure this machine's read bandwidth again",                                \
      offsetof(type, member.measure)},                                                                                  \
-    {"evidence", 0, MX_FLAG_PATH, "none|PATH", "measurements: a folder, a store (default: mlxcel's and your own)",     \
+    {"evidence", 0, MX_FLAG_PATH, "none|PATH", "measurements: a folder or store (default: mlxcel's and your own)",     \
      offsetof(type, member.evidence)},                                                                                 \
-    {"quality", 0, MX_FLAG_TEXT, "GRADE", "least grade of measured modes: near-lossless, high, acceptable",  \
+    {"quality", 0, MX_FLAG_TEXT, "GRADE", "lowest grade to suggest: near-lossless, high, acceptable",  \
      offsetof(type, member.quality)},                                                                                  \
-    {"prefer", 0, MX_FLAG_CHOICE, "speed|memory", "of measured modes that passed, the fastest or the smallest",        \
+    {"prefer", 0, MX_FLAG_CHOICE, "speed|memory", "among measured modes of that grade, the fastest or smallest",        \
      offsetof(type, member.prefer)},                                                                                   \
-    {"rules", 0, MX_FLAG_CHOICE, "own|conservative", "what counts while nothing is measured (docs/advisor.md)",  \
+    {"rules", 0, MX_FLAG_CHOICE, "own|conservative", "rules where nothing was measured (docs/advisor.md)",  \
      offsetof(type, member.rules)},                                                                                    \
     {"json", 0, MX_FLAG_SWITCH, NULL, "print JSON (docs/json.md)", offsetof(type, member.json)},                       \
     MX_KV_FLAG_ROWS(type, member.kv)

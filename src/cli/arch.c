@@ -15,10 +15,9 @@ struct options {
 };
 
 static const struct mx_flag flags[] = {
-    {"all", 'a', MX_FLAG_SWITCH, NULL, "the types that are known to the advisor as well",
+    {"all", 'a', MX_FLAG_SWITCH, NULL, "also list the types that only the advisor knows",
      offsetof(struct options, all)},
-    {"json", 0, MX_FLAG_SWITCH, NULL, "print JSON: all types, with what their layers are",
-     offsetof(struct options, json)},
+    {"json", 0, MX_FLAG_SWITCH, NULL, "print all types and their layers as JSON", offsetof(struct options, json)},
     {0},
 };
 
@@ -118,7 +117,7 @@ static mx_status run(struct mx_cli *cli, const void *given, struct mx_error *err
 
 const struct mx_command mx_command_arch = {
     .name = "arch",
-    .summary = "list the model types that run",
+    .summary = "list the model types that run here",
     .flags = flags,
     .examples = {"mlxcel arch", "mlxcel arch --json"},
     .options_size = sizeof(struct options),

@@ -28,34 +28,33 @@ static const struct options defaults = {
     .tokens = 256, .top_p = 1, .repeat_penalty = 1, .parallel = 8, .kv = MX_KV_FLAGS_DEFAULT};
 
 static const struct mx_flag flags[] = {
-    {"file", 'f', MX_FLAG_PATH, "FILE", "the prompts, a JSON object a line (default, and -: standard input)",
+    {"file", 'f', MX_FLAG_PATH, "FILE", "prompts, one JSON object per line (default, and -: standard input)",
      offsetof(struct options, file)},
-    {"output", 'o', MX_FLAG_PATH, "FILE", "where results go; those it holds are not made again (default: stdout)",
+    {"output", 'o', MX_FLAG_PATH, "FILE", "results; prompts answered there are skipped (default: stdout)",
      offsetof(struct options, output)},
-    {"parallel", 0, MX_FLAG_WHOLE, "N", "texts that run at once (default 8)", offsetof(struct options, parallel), 1,
+    {"parallel", 0, MX_FLAG_WHOLE, "N", "texts to run at once (default 8)", offsetof(struct options, parallel), 1,
      1024},
-    {"cache-budget", 0, MX_FLAG_BYTES, "SIZE", "memory of all KV caches (default: what --parallel texts can need)",
+    {"cache-budget", 0, MX_FLAG_BYTES, "SIZE", "memory for all KV caches (default: what --parallel texts can need)",
      offsetof(struct options, budget)},
-    {"tokens", 'n', MX_FLAG_WHOLE, "N", "at most so many new tokens, unless a line says (default 256)",
+    {"tokens", 'n', MX_FLAG_WHOLE, "N", "stop after N new tokens, unless a line says otherwise (default 256)",
      offsetof(struct options, tokens), 0, 1 << 24},
-    {"ctx", 'c', MX_FLAG_WHOLE, "N", "tokens of one text (default: what each prompt and its tokens need)",
+    {"ctx", 'c', MX_FLAG_WHOLE, "N", "context size of each text (default: what its prompt and answer need)",
      offsetof(struct options, context), 1, MX_ARCH_MAX_CONTEXT},
-    {"temp", 0, MX_FLAG_NUMBER, "T", "randomness; 0 takes the likeliest token (default 0)",
+    {"temp", 0, MX_FLAG_NUMBER, "T", "temperature; 0 takes the likeliest token (default 0)",
      offsetof(struct options, temperature), 0, 100},
-    {"top-k", 0, MX_FLAG_WHOLE, "K", "only the K likeliest tokens", offsetof(struct options, top_k), 0, 1 << 24},
-    {"top-p", 0, MX_FLAG_NUMBER, "P", "only the likeliest tokens that reach this probability together",
+    {"top-k", 0, MX_FLAG_WHOLE, "K", "sample from the K likeliest tokens", offsetof(struct options, top_k), 0, 1 << 24},
+    {"top-p", 0, MX_FLAG_NUMBER, "P", "sample from the likeliest tokens that together reach P",
      offsetof(struct options, top_p), 1e-6, 1},
-    {"min-p", 0, MX_FLAG_NUMBER, "P", "only tokens at least P times as likely as the likeliest",
+    {"min-p", 0, MX_FLAG_NUMBER, "P", "sample from tokens at least P times as likely as the likeliest",
      offsetof(struct options, min_p), 0, 1},
-    {"repeat-penalty", 0, MX_FLAG_NUMBER, "R", "makes the newest 64 tokens less likely (1.1, say)",
+    {"repeat-penalty", 0, MX_FLAG_NUMBER, "R", "make the last 64 tokens less likely (try 1.1)",
      offsetof(struct options, repeat_penalty), 0.01, 100},
     {"seed", 0, MX_FLAG_WHOLE, "N", "the same seed gives the same text (default 0)", offsetof(struct options, seed), 0,
      0x1p53},
-    {"stop", 0, MX_FLAG_LIST, "TEXT", "end before this text; may be given several times",
-     offsetof(struct options, stops)},
-    {"stats", 0, MX_FLAG_SWITCH, NULL, "end with a line of JSON on stderr: speeds and memory",
+    {"stop", 0, MX_FLAG_LIST, "TEXT", "stop before this text; may be repeated", offsetof(struct options, stops)},
+    {"stats", 0, MX_FLAG_SWITCH, NULL, "print speeds and memory at the end, as JSON on stderr",
      offsetof(struct options, stats)},
-    {"force", 0, MX_FLAG_SWITCH, NULL, "run where memory does not suffice", offsetof(struct options, force)},
+    {"force", 0, MX_FLAG_SWITCH, NULL, "run even if memory seems too small", offsetof(struct options, force)},
     MX_ENGINE_FLAG_ROWS(struct options, engine),
     MX_KV_FLAG_ROWS(struct options, kv),
     {0},
@@ -252,7 +251,7 @@ static mx_status run_all(struct job *job)
     while (mx_scheduler_busy(job->scheduler)) {
         if (mx_progress_interrupted(&progress)) {
             return mx_fail(job->err, MX_ERR_INTERRUPTED,
-                           "interrupted after %zu of %zu prompts; the same command goes on from there", job->ended,
+                           "interrupted after %zu of %zu prompts; run the same command to resume", job->ended,
                            job->todo);
         }
         MX_TRY(mx_scheduler_step(job->scheduler, job->err));
@@ -338,10 +337,10 @@ static mx_status run(struct mx_cli *cli, const void *given, struct mx_error *err
 
 const struct mx_command mx_command_batch = {
     .name = "batch",
-    .summary = "answer many prompts together, from a file to a file",
-    .about = "A line of the input is a JSON object with \"prompt\" or \"messages\", and perhaps id, max_tokens,\n"
-             "temperature, top_k, top_p, min_p, repeat_penalty, seed, stop. A line of the output has index, id,\n"
-             "text, tokens, finish, prompt_tokens, shared_tokens. What a prompt gets doesn't depend on the others.\n",
+    .summary = "answer a file of prompts, many at a time",
+    .about = "Each line of input is a JSON object with \"prompt\" or \"messages\" and, optionally, id, max_tokens,\n"
+             "temperature, top_k, top_p, min_p, repeat_penalty, seed, stop. Each line of output has index, id,\n"
+             "text, tokens, finish, prompt_tokens, shared_tokens. Answers do not depend on each other.\n",
     .flags = flags,
     .examples = {"mlxcel batch -m DIR -f prompts.jsonl -o answers.jsonl --parallel 16",
                  "mlxcel batch -m DIR -f prompts.jsonl -o answers.jsonl --stats --kv-cache-mode int8"},

@@ -197,7 +197,7 @@ static mx_status read_member(struct reading *reading, const cJSON *item)
     for (size_t i = 0; i < sizeof members / sizeof *members; i++) {
         mx_str_printf(&known, "%s%s", i ? ", " : "", members[i].name);
     }
-    const mx_status status = mx_fail(reading->err, MX_ERR_FORMAT, "%s: nobody reads \"%.60s\"; there are %s",
+    const mx_status status = mx_fail(reading->err, MX_ERR_FORMAT, "%s: unknown field \"%.60s\"; there are %s",
                                      reading->place, item->string, mx_str_text(&known));
     mx_str_free(&known);
     return status;
@@ -236,7 +236,7 @@ static mx_status encode(const struct reading *reading)
         MX_TRY(status);
     }
     if (ids->count > 0) return MX_OK;
-    return mx_fail(reading->err, MX_ERR_FORMAT, "%s: the prompt is empty: there is nothing to go on from",
+    return mx_fail(reading->err, MX_ERR_FORMAT, "%s: the prompt is empty: there is nothing to continue",
                    reading->place);
 }
 
@@ -257,7 +257,7 @@ static mx_status copy_defaults(struct mx_batch_line *line, const struct mx_batch
 static mx_status read_object(struct reading *reading, const cJSON *root)
 {
     if (!cJSON_IsObject(root)) {
-        return mx_fail(reading->err, MX_ERR_FORMAT, "%s: is no JSON object", reading->place);
+        return mx_fail(reading->err, MX_ERR_FORMAT, "%s: is not a JSON object", reading->place);
     }
     const cJSON *item;
     cJSON_ArrayForEach (item, root) MX_TRY(read_member(reading, item));
@@ -351,7 +351,7 @@ static mx_status mark(const struct mx_batch_lines *lines, const cJSON *root, con
     const bool same = line && (line->id ? text && strcmp(text, line->id) == 0 : !id);
     cJSON_free(text);
     if (!same) {
-        return mx_fail(err, MX_ERR_FORMAT, "%s: is no result of these prompts; name another file for the output",
+        return mx_fail(err, MX_ERR_FORMAT, "%s: is not a result of these prompts; name another file for the output",
                        place);
     }
     line->done = true;

@@ -34,22 +34,22 @@ static const struct mx_flag flags[] = {
     {"output", 'o', MX_FLAG_PATH, "FILE", "the plan file (default plan.json)", offsetof(struct options, output)},
     {"like", 0, MX_FLAG_TEXT, "MODE", "take at most this mode's bytes (default int8+turbo4)",
      offsetof(struct options, like)},
-    {"bytes", 0, MX_FLAG_WHOLE, "N", "take at most so many bytes per token instead", offsetof(struct options, bytes), 1,
+    {"bytes", 0, MX_FLAG_WHOLE, "N", "take at most N bytes per token instead", offsetof(struct options, bytes), 1,
      1 << 30},
-    {"kl", 0, MX_FLAG_NUMBER, "X", "take the fewest bytes with at most this divergence (nats) instead",
+    {"kl", 0, MX_FLAG_NUMBER, "X", "take the fewest bytes at a divergence of at most X nats instead",
      offsetof(struct options, kl), 0, 100},
     {"ctx", 'c', MX_FLAG_WHOLE, "N", "tokens per window (default 1024)", offsetof(struct options, context), 16,
      MX_ARCH_MAX_CONTEXT},
-    {"windows", 'w', MX_FLAG_WHOLE, "W", "windows to measure forms on, at most (default 8)",
+    {"windows", 'w', MX_FLAG_WHOLE, "W", "windows to measure each form on, at most (default 8)",
      offsetof(struct options, windows), 1, 1 << 20},
-    {"refine", 0, MX_FLAG_WHOLE, "W", "windows, these among them, to predict the plan on (default 16)",
+    {"refine", 0, MX_FLAG_WHOLE, "W", "windows, including those, to predict the plan on (default 16)",
      offsetof(struct options, refine), 1, 1 << 20},
     {"checks", 0, MX_FLAG_WHOLE, "W", "other windows to measure the plan on (default 16)",
      offsetof(struct options, checks), 1, 1 << 20},
-    {"work", 0, MX_FLAG_PATH, "FILE", "keep what is measured, and go on from it (default: PLAN.work, until done)",
+    {"work", 0, MX_FLAG_PATH, "FILE", "where progress is kept, to resume from (default: PLAN.work)",
      offsetof(struct options, work)},
     {"json", 0, MX_FLAG_SWITCH, NULL, "print JSON", offsetof(struct options, json)},
-    {"no-record", 0, MX_FLAG_SWITCH, NULL, "keep no records of what was measured", offsetof(struct options, no_record)},
+    {"no-record", 0, MX_FLAG_SWITCH, NULL, "record nothing", offsetof(struct options, no_record)},
     MX_STORE_FLAG_ROWS(struct options, store),
     MX_ENGINE_FLAG_ROWS(struct options, engine),
     {0},
@@ -259,7 +259,7 @@ static mx_status open_work(struct job *job, struct mx_error *err)
     if (length >= (int)sizeof job->work) return mx_fail(err, MX_ERR_ARGUMENT, "the plan file's path is too long");
     MX_TRY(mx_work_file_open(&job->calibrate.work, job->work, mx_calibrate_key(job->session, &job->windows),
                              &begun_anew, err));
-    if (begun_anew) mx_print_note(job->cli, "%s was of another model, text or version, and is begun anew", job->work);
+    if (begun_anew) mx_print_note(job->cli, "%s is of another model, text or version: starting over", job->work);
     return MX_OK;
 }
 
@@ -270,7 +270,7 @@ static void close_work(struct job *job, mx_status status)
     const bool holds = mx_work_file_count(job->calibrate.work) > 0;
     mx_work_file_close(job->calibrate.work);
     if (status == MX_ERR_INTERRUPTED && holds)
-        mx_print_note(job->cli, "what was measured is kept in %s; the same command goes on from there", job->work);
+        mx_print_note(job->cli, "what was measured is kept in %s; run the same command to resume", job->work);
     else if (!job->options->work && (status == MX_OK || !holds))
         unlink(job->work);
 }
@@ -349,9 +349,9 @@ const struct mx_command mx_command_calibrate = {
     .name = "calibrate",
     .summary = "find the best cache for a model, layer by layer",
     .about = "Measures what each layer's keys and values lose in each form, searches for the plan that loses\n"
-             "least in the bytes of a mode (or takes the fewest bytes), measures it whole, checks that on other\n"
-             "windows of the text and writes it; --kv-cache-mode FILE runs it. recommend quotes what was measured.\n"
-             "After Ctrl-C the same command goes on where it was.\n",
+             "least at the size of a mode (or is the smallest), measures it as a whole, checks it on other\n"
+             "windows of the text and writes it. --kv-cache-mode FILE runs it; recommend quotes the results.\n"
+             "After Ctrl-C the same command resumes.\n",
     .flags = flags,
     .examples = {"mlxcel calibrate -f docs/turbo-kv-cache.md --ctx 512 -w 4 --checks 4",
                  "mlxcel calibrate -m DIR -f text.txt --like turbo4 -o small.json"},

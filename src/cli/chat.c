@@ -17,24 +17,22 @@ static const struct mx_chat_options defaults = {
     .tokens = 1024, .sampler = MX_SAMPLER_FLAGS_DEFAULT, .kv = MX_KV_FLAGS_DEFAULT};
 
 static const struct mx_flag flags[] = {
-    {"system", 0, MX_FLAG_TEXT, "TEXT", "what the system says first", offsetof(struct mx_chat_options, system)},
-    {"load", 0, MX_FLAG_PATH, "FILE", "begin with a conversation that was kept",
-     offsetof(struct mx_chat_options, load)},
-    {"think", 0, MX_FLAG_CHOICE, "unsaid|on|off", "whether an answer begins with thoughts",
+    {"system", 0, MX_FLAG_TEXT, "TEXT", "the system message", offsetof(struct mx_chat_options, system)},
+    {"load", 0, MX_FLAG_PATH, "FILE", "start from a saved conversation", offsetof(struct mx_chat_options, load)},
+    {"think", 0, MX_FLAG_CHOICE, "unsaid|on|off", "whether the model thinks before it answers",
      offsetof(struct mx_chat_options, think)},
     {"template", 0, MX_FLAG_PATH, "FILE", "a Jinja template instead of the model's",
      offsetof(struct mx_chat_options, template)},
-    {"tokens", 'n', MX_FLAG_WHOLE, "N", "at most so many tokens for an answer (default 1024)",
+    {"tokens", 'n', MX_FLAG_WHOLE, "N", "stop an answer after N tokens (default 1024)",
      offsetof(struct mx_chat_options, tokens), 1, 1 << 24},
-    {"ctx", 'c', MX_FLAG_WHOLE, "N", "tokens that the cache holds (default: the model's, at most 8192)",
+    {"ctx", 'c', MX_FLAG_WHOLE, "N", "context size in tokens (default: the model's, at most 8192)",
      offsetof(struct mx_chat_options, context), 1, MX_ARCH_MAX_CONTEXT},
     MX_SAMPLER_FLAG_ROWS(struct mx_chat_options, sampler),
-    {"no-history", 0, MX_FLAG_SWITCH, NULL, "keep no file of the lines that were typed",
+    {"no-history", 0, MX_FLAG_SWITCH, NULL, "keep no history of what is typed",
      offsetof(struct mx_chat_options, no_history)},
-    {"echo", 0, MX_FLAG_SWITCH, NULL, "print the lines of a pipe too, as a terminal would show them",
+    {"echo", 0, MX_FLAG_SWITCH, NULL, "echo lines from a pipe, as a terminal would show them",
      offsetof(struct mx_chat_options, echo)},
-    {"force", 0, MX_FLAG_SWITCH, NULL, "make the cache even where memory seems short",
-     offsetof(struct mx_chat_options, force)},
+    {"force", 0, MX_FLAG_SWITCH, NULL, "run even if memory seems too small", offsetof(struct mx_chat_options, force)},
     MX_ENGINE_FLAG_ROWS(struct mx_chat_options, engine),
     MX_KV_FLAG_ROWS(struct mx_chat_options, kv),
     {0},
@@ -113,7 +111,7 @@ static void show(void *context, const char *text, size_t length)
     if (!talk->shown) mx_progress_bar_end();
     talk->shown = true;
     fwrite(text, 1, length, stdout);
-    fflush(stdout);
+    mx_output_flush();
 }
 
 static mx_status make_prompt(const struct mx_talk *talk, struct mx_ids *prompt, struct mx_error *err)
@@ -155,7 +153,7 @@ static mx_status answer(struct mx_talk *talk, struct mx_error *err)
     mx_progress_bar_end();
     mx_ids_free(&prompt);
     if (talk->shown) putchar('\n');
-    fflush(stdout);
+    mx_output_flush();
     return status;
 }
 
@@ -264,7 +262,7 @@ static mx_status run(struct mx_cli *cli, const void *given, struct mx_error *err
     if (status == MX_OK) status = mx_line_editor_open(&editor, cli, history, err);
     if (status == MX_OK) {
         talk.terminal = mx_line_editor_at_terminal(editor);
-        if (talk.terminal) printf("/help lists what there is beside talking; Ctrl-C ends an answer, Ctrl-D the talk\n");
+        if (talk.terminal) printf("/help lists the commands; Ctrl-C ends an answer, Ctrl-D the chat\n");
         status = converse(&talk, editor, err);
     }
     mx_line_editor_close(editor);
@@ -279,9 +277,9 @@ static mx_status run(struct mx_cli *cli, const void *given, struct mx_error *err
 
 const struct mx_command mx_command_chat = {
     .name = "chat",
-    .summary = "talk with a model, turn by turn",
+    .summary = "chat with a model",
     .about = "Reads lines from a terminal, with editing and history, or from a pipe. A line that begins with /\n"
-             "is a command; /help lists them. A backslash at a line's end goes on with the next line.\n",
+             "is a command; /help lists them. A backslash at the end of a line continues it.\n",
     .flags = flags,
     .examples = {"mlxcel chat -m DIR --system \"Answer briefly.\"",
                  "mlxcel chat -m DIR --kv-cache-mode int8+turbo4 --ctx 32k --temp 0.7"},

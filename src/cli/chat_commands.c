@@ -2,6 +2,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/closest.h"
 #include "base/file.h"
 #include "base/json.h"
 #include "base/units.h"
@@ -115,7 +116,8 @@ static mx_status read_content(const cJSON *content, struct mx_str *text, const c
         mx_str_puts(text, words->valuestring);
     }
     if (cJSON_IsArray(content) && !part) return MX_OK;
-    return mx_fail(err, MX_ERR_UNSUPPORTED, "%s: message %zu is no text, and a talk is made of texts", path, number);
+    return mx_fail(err, MX_ERR_UNSUPPORTED, "%s: message %zu is not text, and a conversation holds only text", path,
+                   number);
 }
 
 static mx_status read_message(struct mx_talk *talk, const cJSON *message, const char *path, size_t number,
@@ -126,10 +128,11 @@ static mx_status read_message(struct mx_talk *talk, const cJSON *message, const 
     const bool user = strcmp(name, "user") == 0, assistant = strcmp(name, "assistant") == 0;
     struct mx_str text = {0};
     if (!user && !assistant && !(strcmp(name, "system") == 0 && number == 1))
-        return mx_fail(err, MX_ERR_UNSUPPORTED,
-                       "%s: message %zu has the role \"%.40s\"; a talk has a system message first, then those of user "
-                       "and assistant",
-                       path, number, name);
+        return mx_fail(
+            err, MX_ERR_UNSUPPORTED,
+            "%s: message %zu has the role \"%.40s\"; a conversation has a system message first, then those of user "
+            "and assistant",
+            path, number, name);
     mx_status status = read_content(mx_json_get(message, "content"), &text, path, number, err);
     if (status == MX_OK && mx_str_failed(&text)) status = mx_fail_memory(err, "the conversation", text.length);
     if (status == MX_OK && !user && !assistant) {
@@ -236,11 +239,11 @@ static const struct slash commands[] = {
     {"/undo", NULL, "take the last turn and its answer back", do_undo},
     {"/reset", NULL, "forget what was said", do_reset},
     {"/save", "FILE", "keep the conversation, as JSON that APIs take, and its cache", do_save},
-    {"/load", "FILE", "go on with one that was kept", do_load},
+    {"/load", "FILE", "resume one that was saved", do_load},
     {"/mode", "MODE", "keep K and V in another mode from now on; alone: show it", do_mode},
     {"/stats", NULL, "tokens, times and memory of the last answer", do_stats},
     {"/help", NULL, "this list", do_help},
-    {"/quit", NULL, "end the talk (Ctrl-D does too)", do_quit},
+    {"/quit", NULL, "quit (Ctrl-D does too)", do_quit},
 };
 enum { COMMANDS = sizeof commands / sizeof *commands };
 
@@ -248,7 +251,7 @@ static mx_status do_help(struct mx_talk *talk, const char *argument, struct mx_e
 {
     for (size_t i = 0; i < COMMANDS; i++)
         printf("%-8s %-5s %s\n", commands[i].name, commands[i].argument ? commands[i].argument : "", commands[i].help);
-    printf("// at the start of a line is a slash that is no command\n");
+    printf("// at the start of a line sends a line that begins with /\n");
     return MX_OK;
 }
 
@@ -270,11 +273,11 @@ mx_status mx_talk_command(struct mx_talk *talk, const char *line, struct mx_erro
         if (needs && !*argument) return mx_fail(err, MX_ERR_ARGUMENT, "%s wants a file's name", name);
         if (!command->argument && *argument) return mx_fail(err, MX_ERR_ARGUMENT, "%s takes nothing behind it", name);
         const mx_status status = command->run(talk, argument, err);
-        fflush(stdout);
+        mx_output_flush();
         return status;
     }
     const char *closest = mx_closest(name, command_name, NULL);
-    return closest
-               ? mx_fail(err, MX_ERR_ARGUMENT, "%s is no command; did you mean %s? (/help lists them)", name, closest)
-               : mx_fail(err, MX_ERR_ARGUMENT, "%s is no command; /help lists them", name);
+    return closest ? mx_fail(err, MX_ERR_ARGUMENT, "%s is not a command; did you mean %s? (/help lists them)", name,
+                             closest)
+                   : mx_fail(err, MX_ERR_ARGUMENT, "%s is not a command; /help lists them", name);
 }

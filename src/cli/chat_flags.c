@@ -44,7 +44,7 @@ static mx_status check_messages(const cJSON *list, const char *name, struct mx_e
     cJSON_ArrayForEach (message, list) {
         number++;
         if (!cJSON_IsObject(message) || !cJSON_IsString(mx_json_get(message, "role")))
-            return mx_fail(err, MX_ERR_FORMAT, "%s: message %zu is no object with a \"role\"", name, number);
+            return mx_fail(err, MX_ERR_FORMAT, "%s: message %zu is not an object with a \"role\"", name, number);
     }
     if (number == 0) return mx_fail(err, MX_ERR_FORMAT, "%s: there are no messages in it", name);
     return MX_OK;
@@ -57,7 +57,7 @@ static mx_status check_tools(const cJSON *list, const char *name, struct mx_erro
     if (!cJSON_IsArray(list)) return mx_fail(err, MX_ERR_FORMAT, "%s: tools are a list", name);
     cJSON_ArrayForEach (tool, list) {
         number++;
-        if (!cJSON_IsObject(tool)) return mx_fail(err, MX_ERR_FORMAT, "%s: tool %zu is no object", name, number);
+        if (!cJSON_IsObject(tool)) return mx_fail(err, MX_ERR_FORMAT, "%s: tool %zu is not an object", name, number);
     }
     return MX_OK;
 }

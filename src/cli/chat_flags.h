@@ -14,13 +14,13 @@ struct mx_chat_flags {
 
 /* clang-format off */
 #define MX_CHAT_FLAG_ROWS(type, member)                                                                                \
-    {"chat", 0, MX_FLAG_SWITCH, NULL, "put the prompt into the model's chat template", offsetof(type, member.chat)},   \
-    {"system", 0, MX_FLAG_TEXT, "TEXT", "with --chat: what the system says first", offsetof(type, member.system)},     \
-    {"messages", 0, MX_FLAG_PATH, "FILE", "with --chat: the conversation, as JSON that APIs take",                     \
+    {"chat", 0, MX_FLAG_SWITCH, NULL, "wrap the prompt in the model's chat template", offsetof(type, member.chat)},   \
+    {"system", 0, MX_FLAG_TEXT, "TEXT", "with --chat: the system message", offsetof(type, member.system)},     \
+    {"messages", 0, MX_FLAG_PATH, "FILE", "with --chat: the conversation, as OpenAI's API has it",                     \
      offsetof(type, member.messages)},                                                                                 \
-    {"tools", 0, MX_FLAG_PATH, "FILE", "with --chat: descriptions of tools, a JSON list",                              \
+    {"tools", 0, MX_FLAG_PATH, "FILE", "with --chat: tool descriptions, a JSON list",                              \
      offsetof(type, member.tools)},                                                                                    \
-    {"think", 0, MX_FLAG_CHOICE, "unsaid|on|off", "with --chat: whether the answer begins with thoughts",              \
+    {"think", 0, MX_FLAG_CHOICE, "unsaid|on|off", "with --chat: whether the model thinks before it answers",              \
      offsetof(type, member.think)},                                                                                    \
     {"template", 0, MX_FLAG_PATH, "FILE", "with --chat: a Jinja template instead of the model's",                      \
      offsetof(type, member.template)}

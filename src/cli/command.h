@@ -112,10 +112,6 @@ void mx_help_command(FILE *out, bool colour, const struct mx_command *command);
 /* "-m, --model DIR" as help shows it, into buffer[80]; returns buffer. */
 const char *mx_flag_usage(const struct mx_flag *flag, char buffer[80]);
 
-/* The name among those that `next` yields (until NULL) that is closest to `word`, or NULL if none is close: for "did
- * you mean". */
-const char *mx_closest(const char *word, const char *(*next)(const void *context, size_t index), const void *context);
-
 #define MX_COMMAND(name) extern const struct mx_command mx_command_##name;
 #include "cli/commands.inc"
 #undef MX_COMMAND

@@ -37,17 +37,17 @@ static const struct mx_flag flags[] = {
     {"file", 'f', MX_FLAG_PATH, "FILE", "the text to predict", offsetof(struct options, file)},
     {"tokens-file", 0, MX_FLAG_PATH, "FILE", "the same as token ids", offsetof(struct options, tokens)},
     {"modes", 0, MX_FLAG_TEXT, "MODES", "cache modes: int8,turbo4 or all (default)", offsetof(struct options, modes)},
-    {"plan", 0, MX_FLAG_PATH, "FILE", "a plan file (calibrate), evaluated beside the modes",
+    {"plan", 0, MX_FLAG_PATH, "FILE", "a plan file (from calibrate) to evaluate beside the modes",
      offsetof(struct options, plan)},
     {"ctx", 'c', MX_FLAG_TEXT, "N,...", "tokens per window (default 2048)", offsetof(struct options, contexts)},
-    {"windows", 'w', MX_FLAG_WHOLE, "W", "at most so many windows of each length (default: all of the text)",
+    {"windows", 'w', MX_FLAG_WHOLE, "W", "at most W windows of each length (default: the whole text)",
      offsetof(struct options, windows), 1, 1 << 30},
-    {"greedy", 0, MX_FLAG_WHOLE, "N", "tokens by which each window is continued greedily (default 256)",
+    {"greedy", 0, MX_FLAG_WHOLE, "N", "continue each window greedily by N tokens (default 256)",
      offsetof(struct options, greedy), 0, 1 << 20},
-    {"retrieval", 0, MX_FLAG_WHOLE, "N", "texts of which hidden keys are asked (default 2 with -f, else 0)",
+    {"retrieval", 0, MX_FLAG_WHOLE, "N", "texts with hidden keys to find (default 2 with -f, else 0)",
      offsetof(struct options, retrieval), 0, 1000},
     {"json", 0, MX_FLAG_SWITCH, NULL, "print JSON (docs/json.md)", offsetof(struct options, json)},
-    {"no-record", 0, MX_FLAG_SWITCH, NULL, "print only, keep no records", offsetof(struct options, no_record)},
+    {"no-record", 0, MX_FLAG_SWITCH, NULL, "print only, record nothing", offsetof(struct options, no_record)},
     MX_STORE_FLAG_ROWS(struct options, store),
     MX_ENGINE_FLAG_ROWS(struct options, engine),
     {"kv-recent", 0, MX_FLAG_WHOLE, "N", "newest tokens kept in fp16 (default: the mode's, 64 for turbo)",
@@ -56,7 +56,7 @@ static const struct mx_flag flags[] = {
      offsetof(struct options, sink), 0, 1 << 20},
     {"turbo-boundary-v", 0, MX_FLAG_WHOLE, "N", "V of the first and last N layers in fp16 (default 0)",
      offsetof(struct options, boundary_v), 0, 1024},
-    {"kv-center", 0, MX_FLAG_CHOICE, "off|on|auto", "take bias and mean off K before coding (default auto)",
+    {"kv-center", 0, MX_FLAG_CHOICE, "off|on|auto", "subtract bias and mean from K before coding (default auto)",
      offsetof(struct options, center)},
     {0},
 };
@@ -322,7 +322,7 @@ static mx_status run_job(struct job *job, struct mx_error *err)
     const mx_status status = measure(job, err);
     mx_record_note_unkept(job->cli, &job->unkept);
     if (status == MX_ERR_INTERRUPTED && !job->unkept.message[0])
-        mx_print_note(job->cli, "finished windows are kept; the same command goes on with the rest");
+        mx_print_note(job->cli, "finished windows are kept; run the same command to do the rest");
     mx_record_run_close(&job->recording);
     return status;
 }
@@ -352,12 +352,12 @@ static mx_status run(struct mx_cli *cli, const void *given, struct mx_error *err
 
 const struct mx_command mx_command_eval = {
     .name = "eval",
-    .summary = "measure and grade what cache modes change",
+    .summary = "measure and grade what a cache mode changes",
     .about = "Compares each mode's predictions with those through an fp16 cache, on the same tokens:\n"
              "perplexity, KL divergence in nats, first choice, the right token's probability; +- is one\n"
-             "standard error. greedy same: windows that go on as with fp16; keys: hidden numbers found.\n"
-             "Modes run as asked, proven or not. Records go to the store: mlxcel report. Ended by Ctrl-C, the\n"
-             "same command goes on after the last finished window.\n",
+             "standard error. greedy same: windows that continue as with fp16; keys: hidden numbers found.\n"
+             "Modes run as requested, proven or not. Results are recorded: see mlxcel report. After Ctrl-C the\n"
+             "same command resumes after the last finished window.\n",
     .flags = flags,
     .examples = {"mlxcel eval -f text.txt --ctx 1024,4096",
                  "mlxcel eval -m DIR -f text.txt --modes int8,int8+turbo4 --no-record --json"},

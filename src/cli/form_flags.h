@@ -13,8 +13,8 @@ struct mx_form_flags {
 
 /* clang-format off */
 #define MX_FORM_FLAG_ROWS(type, member)                                                                                \
-    {"json-object", 0, MX_FLAG_SWITCH, NULL, "the reply is a JSON object", offsetof(type, member.object)},             \
-    {"json-schema", 0, MX_FLAG_PATH, "FILE", "the reply is JSON that satisfies this schema",                           \
+    {"json-object", 0, MX_FLAG_SWITCH, NULL, "make the reply a JSON object", offsetof(type, member.object)},             \
+    {"json-schema", 0, MX_FLAG_PATH, "FILE", "make the reply JSON that satisfies this schema",                           \
      offsetof(type, member.schema)}
 /* clang-format on */
 

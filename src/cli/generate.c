@@ -31,23 +31,23 @@ static const struct mx_flag flags[] = {
     {"prompt", 'p', MX_FLAG_TEXT, "TEXT", "the prompt (or -f, or standard input)", offsetof(struct options, prompt)},
     {"file", 'f', MX_FLAG_PATH, "FILE", "a file that holds the prompt (-: standard input)",
      offsetof(struct options, file)},
-    {"tokens", 'n', MX_FLAG_WHOLE, "N", "at most so many new tokens (default 256)", offsetof(struct options, tokens), 0,
+    {"tokens", 'n', MX_FLAG_WHOLE, "N", "stop after N new tokens (default 256)", offsetof(struct options, tokens), 0,
      1 << 24},
-    {"ctx", 'c', MX_FLAG_WHOLE, "N", "tokens that the cache holds (default: what prompt and -n need)",
+    {"ctx", 'c', MX_FLAG_WHOLE, "N", "context size in tokens (default: what the prompt and -n need)",
      offsetof(struct options, context), 1, MX_ARCH_MAX_CONTEXT},
     MX_SAMPLER_FLAG_ROWS(struct options, sampler),
     MX_CHAT_FLAG_ROWS(struct options, chat),
     MX_FORM_FLAG_ROWS(struct options, form),
     {"stats", 0, MX_FLAG_SWITCH, NULL, "print times, speeds and memory on stderr", offsetof(struct options, stats)},
-    {"json", 0, MX_FLAG_SWITCH, NULL, "print JSON at the end, nothing before", offsetof(struct options, json)},
-    {"save-cache", 0, MX_FLAG_PATH, "FILE", "keep the KV cache, so that the prompt is free next time",
+    {"json", 0, MX_FLAG_SWITCH, NULL, "print JSON at the end, and nothing before", offsetof(struct options, json)},
+    {"save-cache", 0, MX_FLAG_PATH, "FILE", "save the KV cache, so that the prompt is free next time",
      offsetof(struct options, save_cache)},
-    {"load-cache", 0, MX_FLAG_PATH, "FILE", "start from a kept cache", offsetof(struct options, load_cache)},
-    {"recommend-quant", 0, MX_FLAG_SWITCH, NULL, "print advice for this model and stop",
+    {"load-cache", 0, MX_FLAG_PATH, "FILE", "start from a saved cache", offsetof(struct options, load_cache)},
+    {"recommend-quant", 0, MX_FLAG_SWITCH, NULL, "print advice for this model and exit",
      offsetof(struct options, recommend)},
     {"estimate-memory", 0, MX_FLAG_SWITCH, NULL, "refuse to load a model that does not fit",
      offsetof(struct options, estimate)},
-    {"force", 0, MX_FLAG_SWITCH, NULL, "load it all the same", offsetof(struct options, force)},
+    {"force", 0, MX_FLAG_SWITCH, NULL, "load it anyway", offsetof(struct options, force)},
     MX_ENGINE_FLAG_ROWS(struct options, engine),
     MX_KV_FLAG_ROWS(struct options, kv),
     {0},
@@ -141,7 +141,7 @@ static void show(void *context, const char *text, size_t length)
     if (!job->shown) mx_progress_bar_end();
     job->shown = true;
     fwrite(text, 1, length, stdout);
-    fflush(stdout);
+    mx_output_flush();
 }
 
 /* "12.0 of 128 a layer in prefill, 8.0 in decode (1,234 read)" */
@@ -237,7 +237,7 @@ static mx_status generate(struct job *job)
         MX_TRY(mx_print_json(json, job->err));
     } else {
         putchar('\n');
-        fflush(stdout);
+        mx_output_flush();
     }
     /* Ctrl-C ends the text, and then the reader wants to know how far it came. */
     const bool interrupted = job->generation.finish == MX_FINISH_INTERRUPTED;
@@ -298,7 +298,7 @@ static mx_status run(struct mx_cli *cli, const void *given, struct mx_error *err
 
 const struct mx_command mx_command_generate = {
     .name = "generate",
-    .summary = "write text that goes on from a prompt",
+    .summary = "continue a prompt",
     .flags = flags,
     .examples = {"mlxcel generate -p \"The file system\" -n 64 --stats",
                  "mlxcel generate -m DIR --chat -f question.txt --kv-cache-mode int8+turbo4"},

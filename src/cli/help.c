@@ -28,8 +28,7 @@ static void examples(FILE *out, bool colour, const char *const *lines)
 
 void mx_help_program(FILE *out, bool colour)
 {
-    fputs("mlxcel " MLXCEL_VERSION
-          ": what a language model needs, which compressed KV cache to try, and how it fares\n\n"
+    fputs("mlxcel " MLXCEL_VERSION ": choose, run and measure compressed KV caches of language models\n\n"
           "Usage: mlxcel COMMAND [FLAGS] ...\n\n",
           out);
     heading(out, colour, "Commands:");

@@ -281,8 +281,8 @@ const struct mx_command mx_command_inspect = {
     .operands = "MODEL",
     .min_operands = 1,
     .max_operands = 1,
-    .about = "MODEL is a folder with a config.json, with or without weights, the file itself, a .gguf file, or\n"
-             "a root of the Hugging Face cache.\n",
+    .about = "MODEL is a folder with a config.json (weights are optional), a config.json, a .gguf file, or a\n"
+             "model's root in the Hugging Face cache.\n",
     .flags = flags,
     .examples = {"mlxcel inspect examples/llama-3.1-8b --ctx 32k --budget 24GB",
                  "mlxcel inspect examples/phi-2 --kv-cache-mode int8+turbo4 --json"},

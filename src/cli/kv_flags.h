@@ -26,22 +26,22 @@ struct mx_kv_flags {
 
 #define MX_KV_FLAG_ROWS(type, member)                                                                                  \
     {"kv-cache-mode", 0, MX_FLAG_TEXT, "MODE",                                                                         \
-     "how K and V are kept: fp16 (default), int8, ..., a FILE, advised", offsetof(type, member.mode)},         \
-    {"cache-type-k", 0, MX_FLAG_TEXT, "TYPE", "K alone; split types win over --kv-cache-mode",                         \
+     "cache mode: fp16 (default), int8, ..., a plan FILE, advised", offsetof(type, member.mode)},         \
+    {"cache-type-k", 0, MX_FLAG_TEXT, "TYPE", "the type of K alone; overrides --kv-cache-mode",                         \
      offsetof(type, member.type_k)},                                                                                   \
-    {"cache-type-v", 0, MX_FLAG_TEXT, "TYPE", "V alone", offsetof(type, member.type_v)},                               \
+    {"cache-type-v", 0, MX_FLAG_TEXT, "TYPE", "the type of V alone; overrides --kv-cache-mode", offsetof(type, member.type_v)},                               \
     {"kv-recent", 0, MX_FLAG_WHOLE, "N", "newest tokens kept in fp16 (default: the mode's, 64 for turbo)",             \
      offsetof(type, member.recent), 0, 1 << 20},                                                                       \
     {"kv-sink", 0, MX_FLAG_WHOLE, "N", "first tokens kept in fp16 (default 4 for turbo)",                              \
      offsetof(type, member.sink), 0, 1 << 20},                                                                         \
     {"turbo-boundary-v", 0, MX_FLAG_WHOLE, "N", "V of the first and last N layers in fp16 (default 0)",                \
      offsetof(type, member.boundary_v), 0, 1024},                                                                      \
-    {"kv-center", 0, MX_FLAG_CHOICE, "off|on|auto", "take bias and mean off K before coding (default auto)",           \
+    {"kv-center", 0, MX_FLAG_CHOICE, "off|on|auto", "subtract bias and mean from K before coding (default auto)",           \
      offsetof(type, member.center)},                                                                                   \
     {"kv-scale-rule", 0, MX_FLAG_CHOICE, "norm|ls|unbiased", NULL, offsetof(type, member.scale)},                      \
     {"kv-sign-seed", 0, MX_FLAG_WHOLE, "N", NULL, offsetof(type, member.sign_seed), 0, 1 << 30},                       \
     {"kv-all-coded", 0, MX_FLAG_SWITCH, NULL, NULL, offsetof(type, member.all_coded)},                                 \
-    {"force-kv-mode", 0, MX_FLAG_SWITCH, NULL, "run the mode asked for even where it is unproven",                     \
+    {"force-kv-mode", 0, MX_FLAG_SWITCH, NULL, "run the requested mode even where it is unproven",                     \
      offsetof(type, member.force)}
 /* clang-format on */
 /* NOLINTEND(bugprone-macro-parentheses) */

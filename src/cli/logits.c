@@ -17,7 +17,7 @@ static const struct options defaults = {.kv = MX_KV_FLAGS_DEFAULT};
 
 static const struct mx_flag flags[] = {
     {"tokens-file", 0, MX_FLAG_PATH, "FILE", "token ids, separated by white space", offsetof(struct options, tokens)},
-    {"out", 'o', MX_FLAG_PATH, "FILE", "where to write: little-endian float32 [ids, vocabulary]",
+    {"out", 'o', MX_FLAG_PATH, "FILE", "file to write: little-endian float32 [ids, vocabulary]",
      offsetof(struct options, out)},
     MX_ENGINE_FLAG_ROWS(struct options, engine),
     MX_KV_FLAG_ROWS(struct options, kv),
@@ -88,7 +88,7 @@ static mx_status run(struct mx_cli *cli, const void *given, struct mx_error *err
 
 const struct mx_command mx_command_logits = {
     .name = "logits",
-    .summary = "write the logits of a list of token ids",
+    .summary = "write the logits for a list of token ids",
     .flags = flags,
     .examples = {"mlxcel logits -m DIR --tokens-file ids.txt --out logits.f32",
                  "mlxcel logits -m DIR --tokens-file ids.txt --out logits.f32 --cpu scalar"},

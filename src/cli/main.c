@@ -4,6 +4,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "base/closest.h"
 #include "cli/command.h"
 #include "cli/output.h"
 #include "cli/process.h"

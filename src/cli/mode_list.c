@@ -29,7 +29,7 @@ mx_status mx_mode_list_parse(const char *text, enum mx_mode modes[MX_MODE_COUNT]
         enum mx_mode mode;
         MX_TRY(mx_mode_parse(item, &mode, err));
         for (size_t i = 0; i < *count; i++) {
-            if (modes[i] == mode) return mx_fail(err, MX_ERR_ARGUMENT, "mode %s stands twice in the list", item);
+            if (modes[i] == mode) return mx_fail(err, MX_ERR_ARGUMENT, "mode %s appears twice in the list", item);
         }
         modes[(*count)++] = mode;
     }
@@ -68,7 +68,7 @@ mx_status mx_kv_list_parse(const char *text, const struct mx_kv_options *base, s
         MX_TRY(mx_kv_options_take(one, name, err));
         for (size_t i = 0; i < *count; i++)
             if (is_same(&list[i], one))
-                return mx_fail(err, MX_ERR_ARGUMENT, "mode %.200s stands twice in the list", name);
+                return mx_fail(err, MX_ERR_ARGUMENT, "mode %.200s appears twice in the list", name);
         (*count)++;
     }
     return MX_OK;

@@ -157,6 +157,13 @@ void mx_output_begin(void)
     cJSON_InitHooks(&(cJSON_Hooks){.malloc_fn = json_malloc, .free_fn = free});
 }
 
+static int flush_error; /* the errno of the first flush that failed, which the stream does not keep */
+
+void mx_output_flush(void)
+{
+    if (fflush(stdout) != 0 && !flush_error) flush_error = errno;
+}
+
 mx_status mx_output_end(mx_status status, struct mx_error *err)
 {
     if (status == MX_OK && mx_output_was_lost()) status = mx_fail_memory(err, "the output", 0);
@@ -165,7 +172,8 @@ mx_status mx_output_end(mx_status status, struct mx_error *err)
     errno = 0;
     if ((fclose(stdout) == 0 && !failed) || status != MX_OK) return status;
     if (errno == EINTR) return mx_fail(err, MX_ERR_INTERRUPTED, "interrupted");
-    return mx_fail(err, MX_ERR_IO, "writing the output%s%s", errno ? ": " : " failed", errno ? strerror(errno) : "");
+    const int reason = errno ? errno : flush_error;
+    return mx_fail(err, MX_ERR_IO, "writing the output%s%s", reason ? ": " : " failed", reason ? strerror(reason) : "");
 }
 
 mx_status mx_print_json(cJSON *value, struct mx_error *err)

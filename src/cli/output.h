@@ -24,6 +24,8 @@ void mx_print_note(const struct mx_cli *cli, const char *format, ...) __attribut
  * not be written, or not be made for want of memory, is a failure, and then as little as possible of it goes out. */
 void mx_output_begin(void);
 mx_status mx_output_end(mx_status status, struct mx_error *err);
+/* Sends out what stdout has buffered. What goes wrong is told by mx_output_end. For one thread. */
+void mx_output_flush(void);
 
 /* To be called by what prints and can't report that memory ran out: the program then fails at its end. cJSON's
  * functions that build a tree call it too, and who writes such a tree otherwise than by mx_print_json must ask first.

@@ -4,6 +4,7 @@
 #include <string.h>
 #include <strings.h>
 
+#include "base/closest.h"
 #include "base/str.h"
 #include "base/units.h"
 #include "cli/command.h"
@@ -18,43 +19,6 @@ const struct mx_command *mx_command_find(const char *name)
     for (size_t i = 0; mx_commands[i]; i++)
         if (!strcmp(mx_commands[i]->name, name)) return mx_commands[i];
     return NULL;
-}
-
-/* Damerau-Levenshtein distance (optimal string alignment), for words shorter than 32. */
-static int edit_distance(const char *a, const char *b)
-{
-    enum { LIMIT = 32 };
-    const size_t n = strlen(a), m = strlen(b);
-    if (n >= LIMIT || m >= LIMIT) return LIMIT;
-    int rows[LIMIT + 1][LIMIT + 1];
-    for (size_t i = 0; i <= n; i++) rows[i][0] = (int)i;
-    for (size_t j = 0; j <= m; j++) rows[0][j] = (int)j;
-    for (size_t i = 1; i <= n; i++)
-        for (size_t j = 1; j <= m; j++) {
-            int best = rows[i - 1][j - 1] + (a[i - 1] != b[j - 1]);
-            if (rows[i - 1][j] + 1 < best) best = rows[i - 1][j] + 1;
-            if (rows[i][j - 1] + 1 < best) best = rows[i][j - 1] + 1;
-            if (i > 1 && j > 1 && a[i - 1] == b[j - 2] && a[i - 2] == b[j - 1] && rows[i - 2][j - 2] + 1 < best)
-                best = rows[i - 2][j - 2] + 1;
-            rows[i][j] = best;
-        }
-    return rows[n][m];
-}
-
-const char *mx_closest(const char *word, const char *(*next)(const void *context, size_t index), const void *context)
-{
-    const char *best = NULL;
-    int best_distance = strlen(word) < 5 ? 2 : 3; /* one slip in a short word, two in a longer one */
-    for (size_t i = 0;; i++) {
-        const char *candidate = next(context, i);
-        if (!candidate) return best;
-        const size_t length = strlen(word);
-        const int distance = length >= 3 && !strncmp(candidate, word, length) ? 1 : edit_distance(word, candidate);
-        if (distance < best_distance) {
-            best = candidate;
-            best_distance = distance;
-        }
-    }
 }
 
 static const char *flag_name(const void *context, size_t index)
@@ -128,7 +92,7 @@ static mx_status store(const struct mx_flag *flag, const char *value, void *opti
     case MX_FLAG_BYTES: return mx_parse_bytes(value, what, target, err);
     case MX_FLAG_CHOICE: {
         const int index = choice_index(flag->argument, value);
-        if (index < 0) return mx_fail(err, MX_ERR_ARGUMENT, "%s is '%s'; it takes %s", what, value, flag->argument);
+        if (index < 0) return mx_fail(err, MX_ERR_ARGUMENT, "%s: '%s' is not one of %s", what, value, flag->argument);
         *(int *)target = index;
         return MX_OK;
     }

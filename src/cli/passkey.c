@@ -28,7 +28,7 @@ static const struct mx_flag flags[] = {
      offsetof(struct options, modes)},
     {"lengths", 0, MX_FLAG_TEXT, "N,...", "the file's lists of prompts, by their length (default 1024)",
      offsetof(struct options, lengths)},
-    {"record", 0, MX_FLAG_SWITCH, NULL, "keep the shares as records; fp16 must be among the modes",
+    {"record", 0, MX_FLAG_SWITCH, NULL, "record the results; fp16 must be among the modes",
      offsetof(struct options, record)},
     MX_STORE_FLAG_ROWS(struct options, store),
     MX_ENGINE_FLAG_ROWS(struct options, engine),

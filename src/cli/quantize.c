@@ -19,13 +19,13 @@ static const struct options defaults = {0};
 static const struct mx_flag flags[] = {
     {"model", 'm', MX_FLAG_PATH, "SRC", "the model's folder: F32, F16 or BF16 weights",
      offsetof(struct options, model)},
-    {"output", 'o', MX_FLAG_PATH, "DST", "the folder to make; it must not exist, or be empty",
+    {"output", 'o', MX_FLAG_PATH, "DST", "the folder to create; it must be absent or empty",
      offsetof(struct options, output)},
-    {"mode", 0, MX_FLAG_CHOICE, "affine|mxfp4|mxfp8|nvfp4", "how weights are written (default affine)",
+    {"mode", 0, MX_FLAG_CHOICE, "affine|mxfp4|mxfp8|nvfp4", "format of the weights (default affine)",
      offsetof(struct options, mode)},
     {"bits", 0, MX_FLAG_WHOLE, "B", "affine: bits per weight, 2, 3, 4, 5, 6 or 8 (default 4)",
      offsetof(struct options, bits), 1, 16},
-    {"group-size", 0, MX_FLAG_WHOLE, "G", "affine: weights to a scale, 32, 64 or 128 (default 64)",
+    {"group-size", 0, MX_FLAG_WHOLE, "G", "affine: weights per scale, 32, 64 or 128 (default 64)",
      offsetof(struct options, group), 1, 4096},
     {"threads", 't', MX_FLAG_WHOLE, "N", "threads (default: the machine's physical cores)",
      offsetof(struct options, threads), 1, MX_POOL_MAX_THREADS},
@@ -90,8 +90,8 @@ static mx_status run(struct mx_cli *cli, const void *given, struct mx_error *err
 const struct mx_command mx_command_quantize = {
     .name = "quantize",
     .summary = "write a model as a quantized MLX checkpoint",
-    .about = "DST appears when it is complete; an interruption or a full disk leaves nothing.\n"
-             "mlx-lm loads it too.\n",
+    .about = "DST appears only when complete; an interruption or a full disk leaves nothing.\n"
+             "mlx-lm can load it, too.\n",
     .flags = flags,
     .examples = {"mlxcel quantize -m ~/models/Llama-3.2-1B -o llama-3.2-1b-q4",
                  "mlxcel quantize -m ~/models/Qwen3-0.6B -o qwen3-q6 --bits 6 --group-size 32"},

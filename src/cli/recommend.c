@@ -260,9 +260,9 @@ mx_status mx_recommend(const struct mx_cli *cli, const struct mx_advise_flags *f
 
 static const struct options defaults = {.advise = MX_ADVISE_FLAGS_DEFAULT};
 static const struct mx_flag flags[] = {
-    {"serve", 0, MX_FLAG_SWITCH, NULL, "how many users with --ctx each fit, in which mode, how fast",
+    {"serve", 0, MX_FLAG_SWITCH, NULL, "plan a server: how many users fit, in which mode, how fast",
      offsetof(struct options, advise.serve)},
-    {"users", 0, MX_FLAG_WHOLE, "N", "with --serve: as many users at once (default 16)",
+    {"users", 0, MX_FLAG_WHOLE, "N", "with --serve: users at once, each with --ctx (default 16)",
      offsetof(struct options, users), 1, MX_ESTIMATE_MAX_BATCH},
     MX_ADVISE_FLAG_ROWS(struct options, advise),
     {0},
@@ -282,13 +282,13 @@ static mx_status run(struct mx_cli *cli, const void *given, struct mx_error *err
 
 const struct mx_command mx_command_recommend = {
     .name = "recommend",
-    .summary = "say which weights to take and which KV-cache mode to try",
+    .summary = "recommend weights and a KV-cache mode to try",
     .operands = "MODEL...",
     .min_operands = 1,
     .max_operands = 64,
-    .about = "MODEL is a folder with a config.json, with or without weights, the file itself, a .gguf file, or\n"
-             "a root of the Hugging Face cache. Several are compared side by side. Nothing is loaded, fetched\n"
-             "or changed: this is advice.\n",
+    .about = "MODEL is a folder with a config.json (weights are optional), a config.json, a .gguf file, or a\n"
+             "model's root in the Hugging Face cache. Several models are compared side by side. Nothing is\n"
+             "loaded, downloaded or changed.\n",
     .flags = flags,
     .examples = {"mlxcel recommend examples/qwen2.5-7b-instruct-4bit",
                  "mlxcel recommend examples/llama-3.1-8b examples/gemma-3-12b-it --budget 24GB --ctx 32k"},

@@ -104,7 +104,7 @@ static mx_status run(struct mx_cli *cli, const void *given, struct mx_error *err
 
 const struct mx_command mx_command_report = {
     .name = "report",
-    .summary = "show what was measured as a page with plots",
+    .summary = "turn measurements into a page with plots",
     .operands = "[EVIDENCE.json...]",
     .max_operands = 1024,
     .about = "Reads the store that eval, sweep and calibrate write, or the evidence files given, or with --store\n"

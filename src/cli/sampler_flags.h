@@ -16,18 +16,18 @@ struct mx_sampler_flags {
 #define MX_SAMPLER_FLAGS_DEFAULT {.top_p = 1, .repeat_penalty = 1}
 
 #define MX_SAMPLER_FLAG_ROWS(type, member)                                                                             \
-    {"temp", 0, MX_FLAG_NUMBER, "T", "randomness; 0 takes the likeliest token (default 0)",                            \
+    {"temp", 0, MX_FLAG_NUMBER, "T", "temperature; 0 takes the likeliest token (default 0)",                            \
      offsetof(type, member.temperature), 0, 100},                                                                      \
-    {"top-k", 0, MX_FLAG_WHOLE, "K", "only the K likeliest tokens", offsetof(type, member.top_k), 0, 1 << 24},         \
-    {"top-p", 0, MX_FLAG_NUMBER, "P", "only the likeliest tokens that reach this probability together",                \
+    {"top-k", 0, MX_FLAG_WHOLE, "K", "sample from the K likeliest tokens", offsetof(type, member.top_k), 0, 1 << 24},         \
+    {"top-p", 0, MX_FLAG_NUMBER, "P", "sample from the likeliest tokens that together reach P",                \
      offsetof(type, member.top_p), 1e-6, 1},                                                                           \
-    {"min-p", 0, MX_FLAG_NUMBER, "P", "only tokens at least P times as likely as the likeliest",                       \
+    {"min-p", 0, MX_FLAG_NUMBER, "P", "sample from tokens at least P times as likely as the likeliest",                       \
      offsetof(type, member.min_p), 0, 1},                                                                              \
-    {"repeat-penalty", 0, MX_FLAG_NUMBER, "R", "makes the newest 64 tokens less likely (1.1, say)",                    \
+    {"repeat-penalty", 0, MX_FLAG_NUMBER, "R", "make the last 64 tokens less likely (try 1.1)",                    \
      offsetof(type, member.repeat_penalty), 0.01, 100},                                                                \
     {"seed", 0, MX_FLAG_WHOLE, "N", "the same seed gives the same text (default 0)",                                   \
      offsetof(type, member.seed), 0, 0x1p53},                                                                          \
-    {"stop", 0, MX_FLAG_LIST, "TEXT", "end before this text; may be given several times",                              \
+    {"stop", 0, MX_FLAG_LIST, "TEXT", "stop before this text; may be repeated",                              \
      offsetof(type, member.stops)}
 /* clang-format on */
 /* NOLINTEND(bugprone-macro-parentheses) */

@@ -182,7 +182,7 @@ static mx_status serve(struct job *job)
     raise_descriptor_limit(job);
     MX_TRY(mx_serve_open(&job->server, job->session, job->scheduler, &serve, job->err));
     printf("listening on %s\n", mx_serve_url(job->server));
-    fflush(stdout);
+    mx_output_flush();
     MX_TRY(mx_serve_run(job->server, job->cli->interrupted, job->err));
     mx_print_note(job->cli, "told to stop; all that was accepted has ended");
     return MX_OK;

@@ -38,29 +38,29 @@ static const struct options defaults = {.modes = "all",
                                         .decode = 16};
 
 static const struct mx_flag flags[] = {
-    {"model", 'm', MX_FLAG_LIST, "DIR", "a model's folder; may be given several times (default: the bundled model)",
+    {"model", 'm', MX_FLAG_LIST, "DIR", "a model's folder; may be repeated (default: the bundled model)",
      offsetof(struct options, models)},
     {"modes", 0, MX_FLAG_TEXT, "MODES", "cache modes and plan files: int8,plan.json or all (default)",
      offsetof(struct options, modes)},
     {"ctx", 'c', MX_FLAG_TEXT, "N,...", "contexts (default 4096,16384,32768)", offsetof(struct options, contexts)},
-    {"batch", 'b', MX_FLAG_TEXT, "N,...", "texts that decode together, for speed (default 1; 0: no speed)",
+    {"batch", 'b', MX_FLAG_TEXT, "N,...", "texts decoded together, for speed (default 1; 0: no speed)",
      offsetof(struct options, batches)},
     {"file", 'f', MX_FLAG_PATH, "FILE", "the text for quality (without one: speed alone)",
      offsetof(struct options, file)},
     {"tokens-file", 0, MX_FLAG_PATH, "FILE", "the same as token ids", offsetof(struct options, tokens)},
-    {"windows", 'w', MX_FLAG_WHOLE, "W", "at most so many windows of each context (default: 32768 tokens' worth)",
+    {"windows", 'w', MX_FLAG_WHOLE, "W", "at most W windows of each context (default: 32768 tokens' worth)",
      offsetof(struct options, windows), 1, 1 << 30},
-    {"greedy", 0, MX_FLAG_WHOLE, "N", "tokens by which each window is continued greedily (default 256)",
+    {"greedy", 0, MX_FLAG_WHOLE, "N", "continue each window greedily by N tokens (default 256)",
      offsetof(struct options, greedy), 0, 1 << 20},
-    {"retrieval", 0, MX_FLAG_WHOLE, "N", "texts of which hidden keys are asked (default 2 with -f, else 0)",
+    {"retrieval", 0, MX_FLAG_WHOLE, "N", "texts with hidden keys to find (default 2 with -f, else 0)",
      offsetof(struct options, retrieval), 0, 1000},
     {"decode", 0, MX_FLAG_WHOLE, "N", "tokens of a timed decode (default 16)", offsetof(struct options, decode), 1,
      1 << 20},
     {"prefill", 0, MX_FLAG_WHOLE, "N", "tokens of a timed prefill (default 0: none)", offsetof(struct options, prefill),
      0, 1 << 20},
-    {"repeat", 'r', MX_FLAG_WHOLE, "N", "repetitions, modes in turns (default 5)", offsetof(struct options, repeat), 1,
-     1000},
-    {"shard", 0, MX_FLAG_TEXT, "I/N", "only part I of N, the same parts whoever runs them",
+    {"repeat", 'r', MX_FLAG_WHOLE, "N", "repetitions, modes interleaved (default 5)", offsetof(struct options, repeat),
+     1, 1000},
+    {"shard", 0, MX_FLAG_TEXT, "I/N", "only part I of N; the parts are the same on every machine",
      offsetof(struct options, shard)},
     {"json", 0, MX_FLAG_SWITCH, NULL, "print JSON", offsetof(struct options, json)},
     MX_STORE_FLAG_ROWS(struct options, store),
@@ -504,7 +504,7 @@ static mx_status run(struct mx_cli *cli, const void *given, struct mx_error *err
     const bool prints = sweep.ranks.rank == 0;
     mx_ranks_close(&sweep.ranks);
     if (status == MX_ERR_INTERRUPTED && prints && sweep.counts.kept + sweep.counts.there)
-        mx_print_note(cli, "%llu cells are kept; the same command goes on with the rest",
+        mx_print_note(cli, "%llu cells are kept; run the same command to do the rest",
                       (unsigned long long)sweep.counts.kept + (unsigned long long)sweep.counts.there);
     MX_TRY(status);
     return prints ? print_result(&sweep, err) : MX_OK;
@@ -512,10 +512,10 @@ static mx_status run(struct mx_cli *cli, const void *given, struct mx_error *err
 
 const struct mx_command mx_command_sweep = {
     .name = "sweep",
-    .summary = "measure cache modes over models, contexts and batches",
-    .about = "Speed with the modes in turns, bytes, memory, and quality as eval measures it where a text is\n"
-             "given. Each finished cell is kept in the store at once: after Ctrl-C, a crash or with more modes,\n"
-             "the same command does what is missing. mlxcel report shows, mlxcel recommend uses what it found.\n",
+    .summary = "measure cache modes across models, contexts and batches",
+    .about = "Measures speed (modes interleaved), bytes, memory and, where a text is given, quality as eval\n"
+             "does. Each finished cell is stored at once: after Ctrl-C, after a crash or with more modes, the\n"
+             "same command does what is missing. mlxcel report shows the results, mlxcel recommend uses them.\n",
     .flags = flags,
     .examples = {"mlxcel sweep -m DIR -m OTHER --ctx 4096,16384 --batch 1,8 -f text.txt",
                  "mlxcel sweep -m DIR --modes int8,turbo4 --shard 2/4 --store part2.db"},

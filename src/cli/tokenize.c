@@ -19,21 +19,20 @@ struct options {
 static const struct mx_flag flags[] = {
     {"tokenizer", 0, MX_FLAG_PATH, "FILE", "a tokenizer.json, a SentencePiece model or a tekken.json",
      offsetof(struct options, tokenizer)},
-    {"model", 'm', MX_FLAG_PATH, "DIR", "a folder that has one (default: the bundled model)",
+    {"model", 'm', MX_FLAG_PATH, "DIR", "the folder of a model with one (default: the bundled model)",
      offsetof(struct options, engine.model)},
     {"prompt", 'p', MX_FLAG_TEXT, "TEXT", "the text", offsetof(struct options, text)},
-    {"file", 'f', MX_FLAG_PATH, "FILE", "read it, or the ids, from a file (default: standard input)",
+    {"file", 'f', MX_FLAG_PATH, "FILE", "read the text or ids from a file (default: standard input)",
      offsetof(struct options, file)},
-    {"add-special", 0, MX_FLAG_SWITCH, NULL, "with the special tokens that the model wants around a text",
+    {"add-special", 0, MX_FLAG_SWITCH, NULL, "add the special tokens that the model expects",
      offsetof(struct options, add_special)},
-    {"ids", 0, MX_FLAG_SWITCH, NULL, "print the ids alone, on one line", offsetof(struct options, ids)},
-    {"decode", 0, MX_FLAG_SWITCH, NULL, "read ids and print their text, nothing added",
-     offsetof(struct options, decode)},
-    {"skip-special", 0, MX_FLAG_SWITCH, NULL, "with --decode: leave special tokens out",
+    {"ids", 0, MX_FLAG_SWITCH, NULL, "print only the ids, on one line", offsetof(struct options, ids)},
+    {"decode", 0, MX_FLAG_SWITCH, NULL, "read ids and print exactly their text", offsetof(struct options, decode)},
+    {"skip-special", 0, MX_FLAG_SWITCH, NULL, "with --decode: omit special tokens",
      offsetof(struct options, skip_special)},
     {"json", 0, MX_FLAG_SWITCH, NULL, "print JSON", offsetof(struct options, json)},
     MX_CHAT_FLAG_ROWS(struct options, chat),
-    {"no-generation-prompt", 0, MX_FLAG_SWITCH, NULL, "with --chat: end behind the last message",
+    {"no-generation-prompt", 0, MX_FLAG_SWITCH, NULL, "with --chat: end after the last message",
      offsetof(struct options, no_generation_prompt)},
     {0},
 };
@@ -151,7 +150,7 @@ static mx_status check_ids(const struct mx_tokenizer *tokenizer, const struct mx
 {
     for (size_t i = 0; i < ids->count; i++) {
         if (!mx_tokenizer_piece(tokenizer, ids->data[i], NULL))
-            return mx_fail(err, MX_ERR_FORMAT, "the id %d (number %zu) is no token: the vocabulary ends at %d",
+            return mx_fail(err, MX_ERR_FORMAT, "the id %d (number %zu) is not a token: the vocabulary ends at %d",
                            (int)ids->data[i], i + 1, (int)mx_tokenizer_vocab_size(tokenizer) - 1);
     }
     return MX_OK;
@@ -222,7 +221,7 @@ static mx_status run(struct mx_cli *cli, const void *given, struct mx_error *err
 
 const struct mx_command mx_command_tokenize = {
     .name = "tokenize",
-    .summary = "show a text as token ids and pieces, or ids as text",
+    .summary = "turn text into tokens, or tokens into text",
     .flags = flags,
     .examples = {"mlxcel tokenize -m models/demo-llama-7m -p 'Hello, world'",
                  "mlxcel tokenize --tokenizer tokenizer.json -f README.md --ids"},

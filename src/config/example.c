@@ -39,7 +39,7 @@ mx_status mx_family_example(struct mx_arch *arch, const char *type, struct mx_er
     static const char *const both[] = {"linear_attention", "hybrid"};
     const struct mx_family *family = mx_family_find(type);
     *arch = (struct mx_arch){0};
-    if (!family) return mx_fail(err, MX_ERR_ARGUMENT, "\"%.60s\" is no model type that is known", type);
+    if (!family) return mx_fail(err, MX_ERR_ARGUMENT, "\"%.60s\" is not a known model type", type);
     const mx_status status = make(arch, type, NULL, err);
     if (status == MX_ERR_MEMORY || (status == MX_OK && arch->class_ == family->class_)) return status;
     if (family->class_ != MX_CLASS_HYBRID && family->class_ != MX_CLASS_SLIDING_WINDOW) return status;

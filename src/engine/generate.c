@@ -73,7 +73,7 @@ mx_status mx_generate(struct mx_session *session, const int32_t *prompt, size_t 
                       struct mx_generation *generation, struct mx_error *err)
 {
     *generation = (struct mx_generation){0};
-    if (n == 0) return mx_fail(err, MX_ERR_ARGUMENT, "the prompt is empty: there is nothing to go on from");
+    if (n == 0) return mx_fail(err, MX_ERR_ARGUMENT, "the prompt is empty: there is nothing to continue");
     struct mx_reply reply;
     mx_status status =
         mx_reply_open(&reply, options, generation, mx_session_tokenizer(session), mx_session_chat(session),

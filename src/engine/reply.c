@@ -79,7 +79,7 @@ static mx_status constrain(struct mx_reply *reply, float *logits, struct mx_erro
     }
     if (!any) {
         return mx_fail(err, MX_ERR_UNSUPPORTED,
-                       "no token of the vocabulary goes on in the form that is asked for: it lacks single bytes");
+                       "no token of the vocabulary continues the required form: single bytes are missing from it");
     }
     mx_sampler_mask(logits, reply->vocab, reply->mask);
     return MX_OK;

@@ -44,7 +44,7 @@ static mx_status check_request(const struct mx_scheduler *scheduler, const struc
     const uint32_t vocab = mx_session_arch(scheduler->session)->vocab;
     const uint64_t limit = request->context ? request->context : scheduler->options.context;
     if (request->prompt_tokens == 0) {
-        return mx_fail(err, MX_ERR_ARGUMENT, "the prompt is empty: there is nothing to go on from");
+        return mx_fail(err, MX_ERR_ARGUMENT, "the prompt is empty: there is nothing to continue");
     }
     if (limit > scheduler->options.context || request->prompt_tokens > limit) {
         return mx_fail(err, MX_ERR_LIMIT, "the prompt has %zu tokens, the context holds %llu", request->prompt_tokens,

@@ -69,7 +69,7 @@ static mx_status read_text(struct mx_work_file *work, const char *text, size_t l
     *used = 0;
     if (length == 0) return MX_OK;
     if (memcmp(text, HEAD, length < strlen(HEAD) ? length : strlen(HEAD)) != 0)
-        return mx_fail(err, MX_ERR_FORMAT, "is no work file of mlxcel calibrate");
+        return mx_fail(err, MX_ERR_FORMAT, "is not a work file of mlxcel calibrate");
     if (length < size || memcmp(text, head, size) != 0) return MX_OK;
     *used = size;
     for (size_t line = 2; *used < length; line++) {
@@ -77,7 +77,7 @@ static mx_status read_text(struct mx_work_file *work, const char *text, size_t l
         struct entry entry;
         if (!end) return MX_OK;
         const size_t whole = (size_t)(end - begin) + 1;
-        if (!read_line(&entry, begin, whole)) return mx_fail(err, MX_ERR_FORMAT, "line %zu is no measurement", line);
+        if (!read_line(&entry, begin, whole)) return mx_fail(err, MX_ERR_FORMAT, "line %zu is not a measurement", line);
         MX_TRY(append(work, entry, err));
         *used += whole;
     }

@@ -99,5 +99,5 @@ mx_status mx_cpu_parse(const char *name, enum mx_cpu_level *level, struct mx_err
         *level = (enum mx_cpu_level)i;
         return MX_OK;
     }
-    return mx_fail(err, MX_ERR_ARGUMENT, "\"%.40s\" is no CPU level; give auto, scalar, avx2 or avx512", name);
+    return mx_fail(err, MX_ERR_ARGUMENT, "\"%.40s\" is not a CPU level; use auto, scalar, avx2 or avx512", name);
 }

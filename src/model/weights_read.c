@@ -339,8 +339,9 @@ mx_status mx_reader_stack(struct mx_reader *reader, const struct mx_found *found
     *out = (struct mx_matrix){.data = tensor->data, .rows = rows, .cols = cols};
     if (!mx_mul_size(rows, cols, &elements) || tensor->elements != elements ||
         !mx_storage_float(tensor->storage, &out->dtype))
-        return mx_fail(reader->err, MX_ERR_FORMAT, "%s: tensor \"%.100s\" is no stack of matrices of %zu floats in all",
-                       tensor->file, name, rows * cols);
+        return mx_fail(reader->err, MX_ERR_FORMAT,
+                       "%s: tensor \"%.100s\" is not a stack of matrices of %zu floats in all", tensor->file, name,
+                       rows * cols);
     MX_TRY(remember(reader, module));
     return found->source.transposed ? transpose_squares(reader, out) : MX_OK;
 }

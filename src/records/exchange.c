@@ -244,7 +244,8 @@ static mx_status read_figures(const cJSON *figures, const struct mx_record *cell
         struct mx_record record = *cell;
         record.measure = mx_measure_find(figure->string);
         if (record.measure == MX_MEASURE_COUNT)
-            return mx_fail(err, MX_ERR_UNSUPPORTED, "\"%.60s\" is no figure that this program knows", figure->string);
+            return mx_fail(err, MX_ERR_UNSUPPORTED, "\"%.60s\" is not a measurement that this program knows",
+                           figure->string);
         mx_status status = MX_OK;
         if (mx_measure_info(record.measure)->positioned && cJSON_IsArray(figure)) {
             const cJSON *item;

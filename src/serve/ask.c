@@ -90,7 +90,7 @@ static bool read_stream_options(struct reading *reading, const cJSON *item)
         /* Padding against listeners on the way is for TLS between machines: none is added. */
         if (!usage && strcmp(one->string, "include_obfuscation") != 0) {
             return mx_refuse(reading->refusal, MX_REFUSE_REQUEST, "stream_options",
-                             "nobody reads \"%.60s\" in stream_options; there is include_usage", one->string);
+                             "unknown field \"%.60s\" in stream_options; there is include_usage", one->string);
         }
         if (!cJSON_IsBool(one)) return refuse(reading, one, "true or false");
         if (usage) reading->ask->include_usage = cJSON_IsTrue(one);
@@ -231,7 +231,7 @@ static bool read_template_arguments(struct reading *reading, const cJSON *item)
     cJSON_ArrayForEach (one, item) {
         if (strcmp(one->string, "enable_thinking") != 0 && strcmp(one->string, "thinking") != 0) {
             return mx_refuse(reading->refusal, MX_REFUSE_REQUEST, item->string,
-                             "nobody reads \"%.60s\" in %s; there is enable_thinking", one->string, item->string);
+                             "unknown field \"%.60s\" in %s; there is enable_thinking", one->string, item->string);
         }
         if (!cJSON_IsBool(one)) return refuse(reading, one, "true or false");
         reading->ask->chat.think = cJSON_IsTrue(one) ? MX_THINK_ON : MX_THINK_OFF;
@@ -348,7 +348,7 @@ static bool read_member(struct reading *reading, const cJSON *item)
         return cJSON_IsNull(item) || read_value(reading, &members[i], item); /* null: as if left out */
     }
     return mx_refuse(reading->refusal, MX_REFUSE_REQUEST, item->string,
-                     "nobody reads \"%.60s\" here: leave it out, or see docs/serve.md for what there is", item->string);
+                     "unknown field \"%.60s\": leave it out, or see docs/serve.md for what there is", item->string);
 }
 
 /* --- the whole --- */
@@ -357,7 +357,7 @@ static bool read_all(struct reading *reading)
 {
     struct mx_ask *ask = reading->ask;
     if (!cJSON_IsObject(ask->root)) {
-        return mx_refuse(reading->refusal, MX_REFUSE_REQUEST, NULL, "the body is no JSON object");
+        return mx_refuse(reading->refusal, MX_REFUSE_REQUEST, NULL, "the body is not a JSON object");
     }
     const cJSON *item;
     cJSON_ArrayForEach (item, ask->root) {

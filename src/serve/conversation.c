@@ -15,7 +15,7 @@ static bool check_parts(const cJSON *list, size_t number, struct mx_refusal *ref
             continue;
         }
         return mx_refuse(refusal, MX_REFUSE_REQUEST, "messages",
-                         "message %zu: its content has a part that is no text; this server reads texts only", number);
+                         "message %zu: its content has a part that is not text; this server reads only text", number);
     }
     return true;
 }

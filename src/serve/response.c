@@ -71,7 +71,7 @@ static bool put_content(struct writing *writing, const cJSON *content)
         const cJSON *type = mx_json_get(part, "type"), *text = mx_json_get(part, "text");
         const bool known = is_text(type, "input_text") || is_text(type, "output_text") || is_text(type, "text");
         if (!known || !cJSON_IsString(text)) {
-            return refuse(writing, "input", "a message has a part that is no text; this server reads texts only");
+            return refuse(writing, "input", "a message has a part that is not text; this server reads only text");
         }
         mx_str_puts(writing->out,
                     part == content->child ? "{\"type\": \"text\", \"text\": " : ", {\"type\": \"text\", \"text\": ");
@@ -215,8 +215,7 @@ static bool put_form(struct writing *writing, const cJSON *text)
 {
     const cJSON *format = mx_json_get_set(text, "format"), *one;
     cJSON_ArrayForEach (one, text) {
-        if (one != format && !cJSON_IsNull(one))
-            return refuse(writing, "text", "nobody reads anything in \"text\" but its \"format\"");
+        if (one != format && !cJSON_IsNull(one)) return refuse(writing, "text", "in \"text\" only \"format\" is known");
     }
     if (!cJSON_IsObject(text)) return refuse(writing, "text", "\"text\" must be an object");
     if (!format) return true;
@@ -314,7 +313,7 @@ bool mx_response_read(struct mx_str *chat, const cJSON *asked, struct mx_refusal
     struct writing writing = {.out = chat, .refusal = refusal};
     const cJSON *item;
     struct mx_error error;
-    if (!cJSON_IsObject(asked)) return refuse(&writing, NULL, "the body is no JSON object");
+    if (!cJSON_IsObject(asked)) return refuse(&writing, NULL, "the body is not a JSON object");
     if (!put_messages(&writing, asked)) return false;
     cJSON_ArrayForEach (item, asked) {
         if (!cJSON_IsNull(item) && !put_any(&writing, item)) return false;

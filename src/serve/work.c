@@ -62,7 +62,7 @@ static bool check_lengths(const struct mx_work *work, const char *param, struct 
     for (size_t i = 0; i < work->prompt_count; i++) {
         const size_t count = work->prompts[i].count;
         if (count == 0) {
-            return mx_refuse(refusal, MX_REFUSE_REQUEST, param, "the prompt is empty: there is nothing to go on from");
+            return mx_refuse(refusal, MX_REFUSE_REQUEST, param, "the prompt is empty: there is nothing to continue");
         }
         if (count < work->served->context || (count == work->served->context && work->ask.max_tokens == 0)) continue;
         return mx_refuse(refusal, MX_REFUSE_CONTEXT, param,

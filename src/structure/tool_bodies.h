@@ -10,8 +10,8 @@ struct mx_span {
     size_t length;
 };
 
-/* Adds a call to those of the body; they are handed out when all of it was read. False: `arguments` is no JSON object,
- * or the name none. */
+/* Adds a call to those of the body; they are handed out when all of it was read. False: `arguments` is not a JSON
+ * object, or the name none. */
 bool mx_tool_add(struct mx_tool_parser *parser, struct mx_span name, struct mx_span arguments);
 const cJSON *mx_tool_of(const struct mx_tool_parser *parser, struct mx_span name); /* its "function"; NULL: unknown */
 

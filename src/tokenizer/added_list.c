@@ -46,7 +46,7 @@ static mx_status put_decoder(struct mx_str *list, const cJSON *decoder, struct m
         const cJSON *content = mx_json_get(entry, "content");
         if (id < 0 || *end || !*entry->string || !cJSON_IsString(content))
             return mx_fail(err, MX_ERR_FORMAT,
-                           "tokenizer_config.json: \"added_tokens_decoder\" is no list of tokens by id");
+                           "tokenizer_config.json: \"added_tokens_decoder\" is not a list of tokens by id");
         put(list, content->valuestring, id, cJSON_IsTrue(mx_json_get(entry, "special")), entry);
     }
     return MX_OK;

@@ -23,7 +23,7 @@ static mx_status take(struct mx_precompiled *table, uint8_t *data, size_t length
     const size_t trie = length != SIZE_MAX && length >= 4 ? read_unit(data) : SIZE_MAX;
     if (trie == SIZE_MAX || trie > length - 4 || trie < 4) {
         free(data);
-        return mx_fail(err, MX_ERR_FORMAT, "%s: \"precompiled_charsmap\" is no SentencePiece table", where);
+        return mx_fail(err, MX_ERR_FORMAT, "%s: \"precompiled_charsmap\" is not a SentencePiece table", where);
     }
     data[length] = '\0';
     *table = (struct mx_precompiled){data, trie / 4, (const char *)data + 4 + trie, length - 4 - trie};

@@ -40,7 +40,7 @@ static mx_status load_pieces(struct loading *loading)
     }
     MX_TRY(mx_vocab_index(&tokenizer->vocab, loading->name, loading->err));
     if (tokenizer->vocab.count != count)
-        return mx_fail(loading->err, MX_ERR_FORMAT, "%s: a piece stands twice in the vocabulary", loading->name);
+        return mx_fail(loading->err, MX_ERR_FORMAT, "%s: a piece appears twice in the vocabulary", loading->name);
     return mx_vocab_trie(&tokenizer->vocab, loading->uses, MX_USE_SYMBOL, MX_USE_SYMBOL, loading->name,
                          &tokenizer->symbols, loading->err);
 }

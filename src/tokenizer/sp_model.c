@@ -29,7 +29,7 @@ static mx_status check_piece(const struct reading *reading, const struct mx_sp_p
     const size_t id = reading->model->count;
     if (!piece->length || memchr(piece->text, '\0', piece->length) ||
         mx_utf8_valid_length(piece->text, piece->length) != piece->length)
-        return mx_fail(reading->err, MX_ERR_FORMAT, "%s: piece %zu is no text", reading->name, id);
+        return mx_fail(reading->err, MX_ERR_FORMAT, "%s: piece %zu is not text", reading->name, id);
     if (!isfinite(piece->score))
         return mx_fail(reading->err, MX_ERR_FORMAT, "%s: the score of piece %zu is no number", reading->name, id);
     if (piece->type < MX_SP_NORMAL || piece->type > MX_SP_BYTE)

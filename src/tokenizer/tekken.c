@@ -199,7 +199,7 @@ static mx_status read_vocab(struct loading *loading, struct mx_str *spelled)
     }
     MX_TRY(mx_vocab_index(vocab, scan->name, loading->err));
     if ((int64_t)vocab->count != rank)
-        return mx_fail(loading->err, MX_ERR_FORMAT, "%s: a token stands twice in the vocabulary", scan->name);
+        return mx_fail(loading->err, MX_ERR_FORMAT, "%s: a token appears twice in the vocabulary", scan->name);
     for (uint32_t byte = 0; byte < 256; byte++) {
         mx_str_clear(spelled);
         mx_utf8_put(spelled, mx_byte_char((uint8_t)byte));

@@ -5,6 +5,7 @@
 
 #include "base/arena.h"
 #include "base/aside.h"
+#include "base/closest.h"
 #include "base/file.h"
 #include "base/half.h"
 #include "base/json.h"
@@ -73,8 +74,8 @@ static void json_refuses(void **state)
         const char *text, *message;
     } cases[] = {
         {"{\n  \"a\": 1,\n  oops\n}", "x.json:3:"},
-        {"{\"a\": 1, \"a\": 2}", "\"a\" stands twice"},
-        {"{\"a\": [1, {\"b\": 1, \"b\": 2}]}", "\"b\" stands twice"},
+        {"{\"a\": 1, \"a\": 2}", "\"a\" appears twice"},
+        {"{\"a\": [1, {\"b\": 1, \"b\": 2}]}", "\"b\" appears twice"},
         {"{\"a\": NaN}", "x.json:1:"},
         {"[1, 2", "x.json:1:"},
         {"", "x.json:1:1"},
@@ -309,6 +310,36 @@ static void endings_are_found(void **state)
     assert_false(mx_ends_with_any("q.bias", endings, 2) || mx_ends_with_any("q.biases", endings, 1));
 }
 
+static const char *animal(const void *context, size_t index)
+{
+    static const char *const names[] = {"cat", "horse", "hornet", NULL};
+    return names[index];
+}
+
+static void check_closest(const char *word, const char *expected)
+{
+    const char *closest = mx_closest(word, animal, NULL);
+    if (!expected)
+        assert_null(closest);
+    else
+        assert_string_equal(closest ? closest : "nothing", expected);
+}
+
+static void slips_are_understood(void **state)
+{
+    check_closest("cta", "cat"); /* exchanged letters are one slip */
+    check_closest("ct", "cat");
+    check_closest("bat", "cat");
+    check_closest("bad", NULL); /* two slips in a short word */
+    check_closest("hrose", "horse");
+    check_closest("housse", "horse"); /* two in a longer one */
+    check_closest("hor", "horse");    /* the beginning of two: the first */
+    check_closest("horn", "hornet");
+    check_closest("elephant", NULL);
+    check_closest("", NULL);
+    check_closest("a word that is much longer than any name", NULL);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -323,6 +354,7 @@ int main(void)
         cmocka_unit_test(pool_runs_pieces_at_once),
         cmocka_unit_test(strings_and_arenas_grow),
         cmocka_unit_test(endings_are_found),
+        cmocka_unit_test(slips_are_understood),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

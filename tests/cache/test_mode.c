@@ -57,8 +57,9 @@ static void names_and_aliases(void **state)
     }
     assert_fails(mx_mode_parse("q8_0", &mode, &err), MX_ERR_ARGUMENT, "use int8 instead");
     assert_fails(mx_mode_parse("Q4_0", &mode, &err), MX_ERR_ARGUMENT, "use turbo4 instead");
-    assert_fails(mx_mode_parse("turbo5", &mode, &err), MX_ERR_ARGUMENT, "use fp16, int8,");
-    assert_fails(mx_mode_parse("", &mode, &err), MX_ERR_ARGUMENT, "no KV-cache mode");
+    assert_fails(mx_mode_parse("turbo5", &mode, &err), MX_ERR_ARGUMENT, "did you mean turbo4?");
+    assert_fails(mx_mode_parse("anything", &mode, &err), MX_ERR_ARGUMENT, "use fp16, int8,");
+    assert_fails(mx_mode_parse("", &mode, &err), MX_ERR_ARGUMENT, "not a KV-cache mode");
 }
 
 static void split_flags(void **state)

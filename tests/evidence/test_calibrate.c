@@ -178,9 +178,9 @@ static void work_files_keep_what_is_whole(void **state)
     for (size_t i = 0; i < sizeof wrong / sizeof *wrong; i++) {
         char whole[200];
         snprintf(whole, sizeof whole, "%s0 0000000000000001 0.5\n%s", head, wrong[i]);
-        assert_fails(open_text(&work, path, whole, 7, &anew), MX_ERR_FORMAT, "line 3 is no measurement");
+        assert_fails(open_text(&work, path, whole, 7, &anew), MX_ERR_FORMAT, "line 3 is not a measurement");
     }
-    assert_fails(open_text(&work, path, "a novel\n", 7, &anew), MX_ERR_FORMAT, "no work file");
+    assert_fails(open_text(&work, path, "a novel\n", 7, &anew), MX_ERR_FORMAT, "not a work file");
     assert_ok(open_text(&work, path, "mlxcel cal", 7, &anew)); /* cut off in its first line */
     mx_work_file_close(work);
     unlink(path);

@@ -150,12 +150,12 @@ static void broken_models_have_clear_messages(void **state)
         int types[2];
         const char *message;
     } cases[] = {
-        {"a", "a", zero, {2, 1}, "a piece stands twice"},
+        {"a", "a", zero, {2, 1}, "a piece appears twice"},
         {"a", "b", nan, {2, 1}, "the score of piece 0 is no number"},
         {"a", "b", zero, {1, 1}, "no piece is the unknown one"},
         {"a", "b", zero, {2, 2}, "two pieces are the unknown"},
-        {"a", "", zero, {2, 1}, "piece 1 is no text"},
-        {"a", "\xff", zero, {2, 1}, "piece 1 is no text"},
+        {"a", "", zero, {2, 1}, "piece 1 is not text"},
+        {"a", "\xff", zero, {2, 1}, "piece 1 is not text"},
         {"a", "b", zero, {2, 9}, "piece 1 is of an unknown type"},
     };
     struct mx_tokenizer *tokenizer;
@@ -303,7 +303,7 @@ static void broken_tekkens_have_clear_messages(void **state)
         {CONFIG ",\"vocab\":[{\"rank\":0}]}", "each with its bytes"},
         {CONFIG ",\"vocab\":[{\"rank\":0,\"token_bytes\":\"!\"}]}", "not base64"},
         {CONFIG ",\"vocab\":[{\"rank\":0,\"token_bytes\":\"AA==\"},{\"rank\":1,\"token_bytes\":\"AA==\"}]}",
-         "a token stands twice"},
+         "a token appears twice"},
         {CONFIG ",\"vocab\":[]} x", "text after the end"},
     };
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
