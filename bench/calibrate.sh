@@ -15,18 +15,25 @@ trained=../shared/fixtures/trained
 steps=${1:-plans speed table}
 models=${MODELS:-llama qwen3 phi gpt_oss qwen3_moe gemma3_text qwen3_5_text}
 windows="-w 4 --refine 16 --checks 16"
-repeat=31
+experts="-w 16 --refine 16 --checks 16" # a router's choice that flips makes four windows too few
+repeat=61
 mkdir -p build/plans bench/results
 
 make_plans() {
-    echo "# bench/calibrate.sh plans: mlxcel calibrate --ctx 1024 $windows --like MODE"
+    echo "# bench/calibrate.sh plans: mlxcel calibrate --ctx 1024 $windows --like MODE; with experts $experts"
     for model in $models; do
         for like in turbo4 int8+turbo4; do
-            printf '\n%s, in the bytes of %s\n' "$model" "$like"
+            section=build/plans/$model-$like
+            asked=$windows
+            ! grep -qE '"num_(local_)?experts"' "$trained/$model/config.json" || asked=$experts
             # shellcheck disable=SC2086 # windows are words
-            "$program" calibrate -m "$trained/$model" --tokens-file "$trained/val.tokens" --ctx 1024 $windows \
-                --like "$like" --no-record --work "build/plans/$model.work" -o "build/plans/$model-$like.json" \
-                ${THREADS:+--threads "$THREADS"} 2>/dev/null | sed '$d'
+            [ -f "$section.txt" ] || {
+                "$program" calibrate -m "$trained/$model" --tokens-file "$trained/val.tokens" --ctx 1024 $asked --like "$like" \
+                    --no-record --work "build/plans/$model.work" -o "$section.json" ${THREADS:+--threads "$THREADS"} \
+                    2>/dev/null >"$section.new" && mv "$section.new" "$section.txt"
+            }
+            printf '\n%s, in the bytes of %s\n' "$model" "$like"
+            sed '$d' "$section.txt"
         done
     done
 }
