@@ -61,10 +61,12 @@ shares() {
     stop
     perf report -i "$work/perf" --no-children --sort comm,symbol 2>/dev/null | awk '
         /%/ && !/^#/ {
-            part = $2 ~ /^MHD/ ? "HTTP" : /gem[mv]_|multiply_tiles|unpack_/ ? "products" :
-                   /scores_|accumulate_|attend|softmax|store_[kv]/ ? "attention" :
-                   /worker_main|run_stretch|run_pieces/ ? "waiting for a loop or its end" :
-                   /\[k\]/ ? "the system" : "all else (norms, sampling, JSON, ...)"
+            part = "all else (norms, sampling, JSON, ...)"
+            if ($2 ~ /^MHD/) part = "HTTP"
+            else if (/gem[mv]_|multiply_tiles|unpack_/) part = "products"
+            else if (/scores_|accumulate_|attend|softmax|store_[kv]/) part = "attention"
+            else if (/worker_main|run_stretch|run_pieces/) part = "waiting for a loop, or for its end"
+            else if (/\[k\]/) part = "the system"
             sum[part] += $1
         }
         END { for (part in sum) printf "%5.1f %s\n", sum[part], part }' | sort -rn

@@ -21,8 +21,8 @@ enum {
 };
 
 /* How long a step may take, prompts included, in times of what its tokens take: nobody's text stands still for longer
- * than a few tokens take. */
-static const double WHOLE_STEP = 3.5;
+ * than a few tokens take, also where the machine has something else to do. */
+static const double WHOLE_STEP = 3;
 
 /* --- opening --- */
 
