@@ -71,6 +71,7 @@ struct mx_attention {
     bool sinks;           /* a learned number per query head joins the softmax's sum (gpt-oss) */
     bool values_are_keys; /* values are the keys' projection, normalized in another way (Gemma 4) */
     bool joint_output;    /* no matrix of its own: what it made leaves by the recurrence's beside it (Hymba) */
+    bool output_bias;     /* the output projection of this layer alone has a bias (GPT-NeoX Japanese) */
     bool output_norm;     /* a norm over all heads' outputs before the output projection (BitNet) */
     bool differential;    /* the difference of two softmaxes, weighed by four vectors (arXiv 2410.05258) */
     double lambda;        /* differential: what the second softmax's weight starts from */

@@ -64,6 +64,7 @@ static const char *const role_names[MX_ROLE_COUNT] = {
     [MX_ROLE_EXPERT_O] = "expert o",
     [MX_ROLE_ATTENTION_ROUTER] = "attention router",
     [MX_ROLE_ATTENTION_BIAS] = "attention bias",
+    [MX_ROLE_O_BIAS] = "output bias",
     [MX_ROLE_SHARED_NORM] = "shared norm",
     [MX_ROLE_SHARED_OUT] = "shared out",
     [MX_ROLE_Q_ADAPTER_A] = "q adapter a",

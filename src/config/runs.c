@@ -228,6 +228,7 @@ static void ask_layer(struct mx_arch *arch, const struct mx_layer *layer)
     refuse_if(arch, attention->values_are_keys && attention->v_dim != attention->k_dim, "values as part of keys");
     refuse_if(arch, attention->differential && (attention->kv_heads % 2 || attention->v_dim != attention->k_dim),
               "differential attention with an odd number of value heads");
+    refuse_if(arch, attention->output_bias && arch->attention_out_scale != 1, "attention with multipliers and biases");
     refuse_if(arch, attention->dynamic_mask && (attention->gate || attention->k_dim != attention->v_dim),
               "dynamic mask on gated heads");
     refuse_if(arch, attention->wide_input && (!mx_layer_recurs(layer) || ffn->kind != MX_FEED_FORWARD_DENSE),

@@ -171,6 +171,7 @@ static void plain_attention(struct walk *walk, const struct mx_attention *attent
         matrix(walk, MX_ROLE_O, arch->hidden, middle, arch->o_bias);
     } else if (!attention->joint_output) {
         matrix(walk, MX_ROLE_O, arch->hidden, heads * attention->v_dim, arch->o_bias);
+        if (attention->output_bias) floats(walk, MX_ROLE_O_BIAS, arch->hidden, 1, false);
     }
     head_norm(walk, MX_ROLE_Q_NORM, attention->heads, attention->k_dim);
     if (own) head_norm(walk, MX_ROLE_K_NORM, attention->kv_heads, attention->k_dim);

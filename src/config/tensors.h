@@ -65,6 +65,7 @@ enum mx_role {
     MX_ROLE_ATTENTION_GATE,
     MX_ROLE_O_A, /* into the narrow space of each group of heads */
     MX_ROLE_O,
+    MX_ROLE_O_BIAS, /* of one layer's alone (GPT-NeoX Japanese) */
     MX_ROLE_Q_NORM,
     MX_ROLE_K_NORM,
     MX_ROLE_SINKS,

@@ -71,6 +71,7 @@ static const struct mx_slot places[MX_ROLE_COUNT] = {
     [MX_ROLE_LAMBDA_Q2] = LAYER(FLOATS, attention.lambda[2]),
     [MX_ROLE_LAMBDA_K2] = LAYER(FLOATS, attention.lambda[3]),
     [MX_ROLE_O] = LAYER(LINEAR, attention.o),
+    [MX_ROLE_O_BIAS] = LAYER(FLOATS, attention.o.bias),
     [MX_ROLE_Q_NORM] = LAYER(NORM, attention.q_norm),
     [MX_ROLE_K_NORM] = LAYER(NORM, attention.k_norm),
     [MX_ROLE_Q_A] = LAYER(LINEAR, attention.latent.q_a),

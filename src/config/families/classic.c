@@ -138,6 +138,18 @@ void mx_fill_gpt_neox(struct mx_build *build)
     if (!mx_config_flag(build->config, "use_parallel_residual", true)) mx_build_block(build, MX_BLOCK_PRE);
 }
 
+/* Only the last layer's attention has a bias behind it. */
+void mx_fill_gpt_neox_japanese(struct mx_build *build)
+{
+    struct mx_arch *arch = build->arch;
+    const uint32_t most = MX_ARCH_MAX_WIDTH / arch->hidden;
+    const uint32_t times = mx_config_whole(build->config, "intermediate_multiple_size", 1, most, 4);
+    for (uint32_t i = 0; i < arch->layer_count; i++) {
+        arch->layers[i].feed_forward.width = arch->hidden * times;
+        arch->layers[i].attention.output_bias = i + 1 == arch->layer_count;
+    }
+}
+
 /* The feed-forward part is four times as wide as the model, whatever expansion_ratio says (so does the reference). */
 void mx_fill_mpt(struct mx_build *build)
 {

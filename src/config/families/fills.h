@@ -16,6 +16,7 @@ void mx_fill_nanochat(struct mx_build *build);
 void mx_fill_gpt2(struct mx_build *build);
 void mx_fill_gpt_bigcode(struct mx_build *build);
 void mx_fill_gpt_neox(struct mx_build *build);
+void mx_fill_gpt_neox_japanese(struct mx_build *build);
 void mx_fill_mpt(struct mx_build *build);
 void mx_fill_olmo(struct mx_build *build);
 void mx_fill_opt(struct mx_build *build);

@@ -88,6 +88,12 @@ const struct mx_names mx_names_gpt_neox = {
         },
 };
 
+const struct mx_names mx_names_gpt_neox_japanese = {
+    .base = &mx_names_gpt_neox,
+    .body = "gpt_neox_japanese.",
+    .of = {[MX_ROLE_O_BIAS] = "attention.dense_bias"},
+};
+
 const struct mx_names mx_names_persimmon = {
     .base = &mx_names_phi,
     .of =
