@@ -49,9 +49,10 @@ mx_status mx_engine_open(struct mx_session **session, const struct mx_cli *cli, 
     const struct mx_progress progress = mx_progress_bar(cli);
     MX_TRY(mx_session_open(session, folder, &options, &progress, err));
     const size_t skipped = mx_model_skipped_tensors(mx_session_model(*session));
+    const struct mx_arch *arch = mx_session_arch(*session);
     if (skipped)
         mx_print_note(cli, "%zu tensors of the other parts of %s are skipped: it runs as a text model", skipped,
-                      mx_session_arch(*session)->outer_type);
+                      arch->outer_type[0] ? arch->outer_type : arch->model_type);
     const char *note = text ? mx_tokenizer_note(mx_session_tokenizer(*session)) : NULL;
     if (note) mx_print_note(cli, "%s", note);
     return MX_OK;

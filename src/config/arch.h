@@ -155,6 +155,8 @@ struct mx_experts {
     double margin;    /* SparseMixer (arXiv 2310.00811): each expert in turn, weighed by softmax over those whose scores
                          are within this part of its own; 0: none */
     uint32_t empty;   /* experts that pass their input on, besides `count` (LongCat) */
+    uint32_t others;  /* kinds of input besides text that have as many experts, behind those for text, and a row of the
+                         router's bias: none is read (ERNIE 4.5 VL) */
     double scale;     /* of the routed sum; 1 as a rule */
 };
 

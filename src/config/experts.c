@@ -51,10 +51,11 @@ static struct sparse_rules read_rules(struct mx_build *build)
     rules.first = build->family->width_by_modality
                       ? of_text(config, first, 0, 1 << 20, build->family->first_dense)
                       : mx_config_common(config, first, 0, 1 << 20, build->family->first_dense);
-    const cJSON *last = mx_config_find(config, "moe_layer_end_index"); /* below 0: to the end */
-    rules.last = cJSON_IsNumber(last) && cJSON_GetNumberValue(last) < 0
-                     ? layers
-                     : mx_config_whole(config, "moe_layer_end_index", 0, 1 << 20, layers);
+    const char *const end = "moe_layer_end_index";
+    const cJSON *last = mx_config_find(config, end); /* below 0: to the end */
+    rules.last = cJSON_IsNumber(last) && cJSON_GetNumberValue(last) < 0 ? layers
+                 : build->family->width_by_modality                     ? of_text(config, end, 0, 1 << 20, layers)
+                                                    : mx_config_whole(config, end, 0, 1 << 20, layers);
     rules.step =
         mx_config_whole(config, "decoder_sparse_step|interleave_moe_layer_step|moe_layer_interval", 1, 1 << 20, 1);
     rules.period = mx_config_whole(config, "expert_layer_period", 1, 1 << 20, build->family->expert_period);

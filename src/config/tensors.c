@@ -359,7 +359,7 @@ static void experts(struct walk *walk, const struct mx_feed_forward *ffn)
     const uint64_t hidden = arch->hidden, space = ffn->latent ? ffn->latent : hidden;
     const uint64_t routes = (uint64_t)own->count + own->empty;
     matrix(walk, MX_ROLE_ROUTER, routes, hidden, own->router_bias == MX_ROUTER_BIAS_SCORE);
-    if (own->router_bias == MX_ROUTER_BIAS_CHOICE) floats(walk, MX_ROLE_ROUTER_BIAS, routes, 1, false);
+    if (own->router_bias == MX_ROUTER_BIAS_CHOICE) floats(walk, MX_ROLE_ROUTER_BIAS, routes, 1 + own->others, false);
     if (ffn->latent) matrix(walk, MX_ROLE_EXPERTS_IN, space, hidden, false);
     if (arch->gated) routed(walk, MX_ROLE_EXPERT_GATE, ffn->width, space, own->bias);
     routed(walk, MX_ROLE_EXPERT_UP, ffn->width, space, own->bias);

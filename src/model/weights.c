@@ -253,12 +253,19 @@ static int compare_names(const void *a, const void *b)
     return strcmp(*(const char *const *)a, *(const char *const *)b);
 }
 
-/* A tensor of an expert that passes its input on: exporters write what nobody reads. */
-static bool is_of_empty_expert(const struct mx_arch *arch, const char *name)
+/* A tensor of one of `more` experts behind those that are read. */
+static bool is_of_expert_behind(const struct mx_arch *arch, const char *name, uint64_t more)
 {
     const char *at = strstr(name, ".experts.");
     const unsigned long expert = at ? strtoul(at + strlen(".experts."), NULL, 10) : 0;
-    return expert >= arch->experts.count && expert < (unsigned long)arch->experts.count + arch->experts.empty;
+    return expert >= arch->experts.count && expert < arch->experts.count + more;
+}
+
+/* What is for images or sound alone, among the text model's own tensors. */
+static bool is_idle(const struct mx_arch *arch, const char *name)
+{
+    return mx_names_are_idle(arch->names, name) ||
+           is_of_expert_behind(arch, name, (uint64_t)arch->experts.others * arch->experts.count);
 }
 
 /* Tensors that a checkpoint may hold beside the model's own: precomputed tables of older exporters, those of empty
@@ -292,7 +299,8 @@ static bool is_harmless(const struct mx_reader *reader, const struct mx_tensor *
                                          ".input_scale", ".activation_scale", ".k_scale", ".v_scale"};
     if (mx_ends_with_any(name, tables, sizeof tables / sizeof *tables)) return true;
     if (guesses_further(reader, name)) return true;
-    if (reader->arch->experts.empty && is_of_empty_expert(reader->arch, name)) return true;
+    /* exporters write what nobody reads of experts that pass their input on */
+    if (is_of_expert_behind(reader->arch, name, reader->arch->experts.empty)) return true;
     const struct mx_tensor_spec head = {.role = MX_ROLE_HEAD, .layer = -1};
     struct mx_tensor_source source;
     for (unsigned i = 0; reader->arch->tied && mx_tensor_source(reader->arch, &reader->world, &head, i, &source); i++)
@@ -362,7 +370,7 @@ static mx_status check_leftovers(struct mx_reader *reader, size_t *skipped)
     for (size_t i = 0; i < mx_checkpoint_tensor_count(reader->checkpoint); i++) {
         const struct mx_tensor *tensor = mx_checkpoint_tensor(reader->checkpoint, i);
         if (is_used(reader, tensor->name) || is_harmless(reader, tensor)) continue;
-        if (is_other_part(reader, tensor->name) || mx_names_are_idle(reader->arch->names, tensor->name)) {
+        if (is_other_part(reader, tensor->name) || is_idle(reader->arch, tensor->name)) {
             ++*skipped;
             continue;
         }

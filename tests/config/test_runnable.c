@@ -91,13 +91,14 @@ static mx_status take_tensor(void *context, const struct mx_tensor_spec *spec)
     return MX_OK;
 }
 
-/* The reference's exporter writes tensors of experts that pass their input on; nobody reads them. */
-static void drop_empty_experts(cJSON *header, const struct mx_experts *experts)
+/* Tensors of experts that pass their input on, which the reference's exporter writes, and of those for images: nobody
+ * reads them. */
+static void drop_experts_behind(cJSON *header, const struct mx_experts *experts)
 {
     for (cJSON *tensor = header->child, *next; tensor; tensor = next) {
         const char *at = strstr(tensor->string, ".experts.");
         next = tensor->next;
-        if (experts->empty && at && strtoul(at + strlen(".experts."), NULL, 10) >= experts->count)
+        if ((experts->empty || experts->others) && at && strtoul(at + strlen(".experts."), NULL, 10) >= experts->count)
             cJSON_Delete(cJSON_DetachItemViaPointer(header, tensor));
     }
 }
@@ -132,7 +133,7 @@ static bool check_folder(const char *root, const char *folder, const char *confi
     if (runs) {
         snprintf(path, sizeof path, "%s/%s/model.safetensors", root, folder);
         check.header = read_header(path);
-        drop_empty_experts(check.header, &check.arch.experts);
+        drop_experts_behind(check.header, &check.arch.experts);
         drop_scales(check.header);
         drop_idle(check.header, check.arch.names);
         check.rest = cJSON_Duplicate(check.header, true);

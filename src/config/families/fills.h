@@ -76,6 +76,7 @@ void mx_fill_decilm(struct mx_build *build);
 void mx_fill_diffllama(struct mx_build *build);
 void mx_fill_doge(struct mx_build *build);
 void mx_fill_ernie(struct mx_build *build);
+void mx_fill_ernie_vl(struct mx_build *build);
 void mx_fill_granite(struct mx_build *build);
 void mx_fill_granite_swa(struct mx_build *build);
 void mx_fill_hrm(struct mx_build *build);

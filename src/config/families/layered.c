@@ -152,6 +152,14 @@ void mx_fill_ernie(struct mx_build *build)
     arch->experts.bias = false;
 }
 
+/* As many experts for images stand behind those for text. */
+void mx_fill_ernie_vl(struct mx_build *build)
+{
+    struct mx_experts *experts = &build->arch->experts;
+    experts->bias = false;
+    experts->others = experts->count ? 1 : 0;
+}
+
 /* Granite scales embedding, attention, residuals and logits. */
 void mx_fill_granite(struct mx_build *build)
 {

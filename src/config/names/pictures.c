@@ -29,6 +29,13 @@ const struct mx_names mx_names_molmo = {
     .idle = {"new_embedding", "vision_backbone."},
 };
 
+/* Experts for images, and the matrix that chooses among them, stand beside those for text. */
+const struct mx_names mx_names_ernie_vl = {
+    .base = &mx_names_deepseek_moe,
+    .of = {[MX_ROLE_ROUTER] = "mlp.gate^T"},
+    .idle = {".mlp.gate.weight_1", "vision_model.", "resampler_model."},
+};
+
 const struct mx_names mx_names_phi3_v = {
     .base = &mx_names_phi3,
     .idle = {"vision_embed_tokens."},
