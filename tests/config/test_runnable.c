@@ -248,6 +248,19 @@ static void test_rope(void **state)
     mx_arch_free(&arch);
 }
 
+/* The bounds of a layer's products: the experts' from one list, a dense layer's and the shared expert's from another.
+ */
+static void test_bounds(void **state)
+{
+    struct mx_arch arch;
+    assert_ok(mx_arch_open(&arch, "tests/data/families/step3p5/config.json", &err));
+    for (uint32_t i = 0; i < arch.layer_count; i++) {
+        assert_float_equal(arch.layers[i].feed_forward.bound, i == 3 ? 0.3 : 0, 0);
+        assert_float_equal(arch.layers[i].feed_forward.shared_bound, i == 3 ? 0.4 : 0, 0);
+    }
+    mx_arch_free(&arch);
+}
+
 static void test_experts(void **state)
 {
     struct mx_arch arch =
@@ -361,9 +374,9 @@ static void test_switches(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_tensors),     cmocka_unit_test(test_windows), cmocka_unit_test(test_rope),
-        cmocka_unit_test(test_experts),     cmocka_unit_test(test_kin),     cmocka_unit_test(test_switches),
-        cmocka_unit_test(test_bare_bodies),
+        cmocka_unit_test(test_tensors),  cmocka_unit_test(test_windows),     cmocka_unit_test(test_rope),
+        cmocka_unit_test(test_bounds),   cmocka_unit_test(test_experts),     cmocka_unit_test(test_kin),
+        cmocka_unit_test(test_switches), cmocka_unit_test(test_bare_bodies),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
