@@ -229,7 +229,7 @@ write_answers() {
     awk -F '\t' -v list="$drawn" -v command="PRESET=$preset $0 again" '
         BEGIN { print "# What became of the mutants that survived random runs (tests/mutants/README.md).\n# " command }
         FILENAME != list { split($2, name, "-"); status[name[2]] = $1; by[name[2]] = $4; next }
-        /^#? *random/ { sub(/^# /, ""); runs = runs $0 "\n" }
+        /^# random/ { sub(/^# /, ""); runs = runs $0 "\n"; next }
         /^(#|$| )/ { next }
         {
             what = status[FNR] == "" ? "rewritten" : status[FNR]
