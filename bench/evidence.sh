@@ -83,7 +83,7 @@ done
 
 write_file() { # MODEL FILE, unless the store has nothing of it
     [ -f "$store" ] || return 0
-    [ -n "$("$program" report --store "$store" -m "$1" --format csv | sed -n 2p)" ] || return 0
+    [ -n "$("$program" report --store "$store" -m "$1" --format csv 2>/dev/null | sed -n 2p)" ] || return 0
     old=()
     [ ! -f "$2" ] || old=("$2")
     "$program" report --store "$store" "${old[@]}" -m "$1" --format json -o "$2"
