@@ -572,7 +572,8 @@ static struct mx_width width_in_row(const struct row *row, const cJSON *object, 
     const cJSON *group = at(object, row->group);
     if (!block_of(group, &width)) width.group = group_of(group, width.group);
     if (row->zeros && width.bits > 0) width.group_bytes = row->scale_bytes + width.bits / 8;
-    return width.bits >= 16 ? (struct mx_width){0} : width;
+    if (width.bits >= 16) memset(&width, 0, sizeof width);
+    return width;
 }
 
 /* A name, or a regular expression that may match anywhere. */

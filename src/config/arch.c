@@ -43,11 +43,12 @@ const char *mx_class_name(enum mx_class class_)
 static void own_type(struct mx_config *config, unsigned level, char *buffer, size_t size)
 {
     const cJSON *type = mx_json_get_set(config->levels[level], "model_type");
+    const char *name = type ? cJSON_GetStringValue(type) : "";
     char text[64];
-    if (type && !cJSON_IsString(type))
+    if (!name)
         mx_config_fail(config, "field \"model_type\" is %s; it must be a string",
                        mx_json_describe(type, text, sizeof text));
-    mx_clean_copy(buffer, size, cJSON_IsString(type) ? type->valuestring : "");
+    mx_clean_copy(buffer, size, name ? name : "");
 }
 
 /* A file without model_type: by its class, "MiniCPM3ForCausalLM" is minicpm3; the fields of Meta's and Mistral's own
