@@ -310,15 +310,16 @@ static mx_status add_list(struct reader *reader, const cJSON *list, struct mx_wi
     return MX_OK;
 }
 
+static const struct mx_width plain_width; /* of what is not quantized */
+
 /* Every list that is named, not the first alone. */
 static mx_status add_ignored(struct reader *reader, const cJSON *object, const char *names)
 {
-    static const struct mx_width plain = {0};
     char name[64];
     while (names && *names) {
         const size_t length = strcspn(names, "|");
         snprintf(name, sizeof name, "%.*s", (int)length, names);
-        MX_TRY(add_list(reader, mx_json_get_set(object, name), plain));
+        MX_TRY(add_list(reader, mx_json_get_set(object, name), plain_width));
         names += length + (names[length] == '|');
     }
     return MX_OK;
@@ -572,8 +573,7 @@ static struct mx_width width_in_row(const struct row *row, const cJSON *object, 
     const cJSON *group = at(object, row->group);
     if (!block_of(group, &width)) width.group = group_of(group, width.group);
     if (row->zeros && width.bits > 0) width.group_bytes = row->scale_bytes + width.bits / 8;
-    if (width.bits >= 16) memset(&width, 0, sizeof width);
-    return width;
+    return width.bits >= 16 ? plain_width : width;
 }
 
 /* A name, or a regular expression that may match anywhere. */
@@ -604,7 +604,7 @@ static mx_status read_overrides(struct reader *reader, const struct row *row, co
         const bool skip = own->string[0] == '-' && own->string[1] == ':';
         const bool plus = own->string[0] == '+' && own->string[1] == ':';
         snprintf(pattern, sizeof pattern, "re:%s", own->string + (skip || plus ? 2 : 0));
-        MX_TRY(add_rule(reader, pattern, skip ? (struct mx_width){0} : width_in_row(row, own, whole)));
+        MX_TRY(add_rule(reader, pattern, skip ? plain_width : width_in_row(row, own, whole)));
     }
     return MX_OK;
 }
