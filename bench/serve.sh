@@ -1,10 +1,9 @@
 #!/usr/bin/env bash
 # Load on `mlxcel serve`, the qwen3-0.6b shape (random weights, 4 bits): many clients with a common beginning against one,
-# where the time of these goes, the pauses of streams while a long prompt comes in, more clients than the queue takes, a soak with answers given up at
-# random, and fp16 against int8+turbo4 with 8 long texts. Writes bench/results/serve.txt.
-# usage: [QUIET=COMMAND] bench/serve.sh [ROUNDS [SOAK_SECONDS [PART]]]
-# PART (together, shares, pauses, crowd, modes, soaked) prints one of these alone; QUIET is put before each, to keep the machine
-# quiet meanwhile.
+# where the time of these goes, the pauses of streams while a long prompt comes in, more clients than the queue takes, a
+# soak with answers given up at random, and fp16 against int8+turbo4 with 8 long texts. Writes bench/results/serve.txt.
+# usage: bench/serve.sh [ROUNDS [SOAK_SECONDS [PART]]]
+# PART (together, shares, pauses, crowd, modes, soaked) prints one of these alone.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 rounds=${1:-3} soak=${2:-600} part=${3:-}
@@ -122,8 +121,7 @@ fi
     echo "# $(sed -n 's/^model name[^:]*: //p;T;q' /proc/cpuinfo), $(nproc) cpus, $(date +%F), $("$build/mlxcel" --version)"
     echo "# load average at the beginning: $(cut -d' ' -f1 /proc/loadavg)"
     for part in together shares pauses crowd modes soaked; do
-        # shellcheck disable=SC2086 # a command and its flags
-        ${QUIET:-} bench/serve.sh "$rounds" "$soak" "$part"
+        "$part"
     done
     echo
     echo "# load average at the end: $(cut -d' ' -f1 /proc/loadavg)"

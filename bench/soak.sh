@@ -2,10 +2,11 @@
 # A soak of `mlxcel serve` with the bundled model: 16 clients with a beginning in common, prompts of any length, a third of
 # the answers given up at a random token. At the end nothing runs or waits, no request has failed, every one was counted,
 # and resident memory is what it was when the caches were full; else it fails.
-# usage: bench/soak.sh [SECONDS [BUILD_DIR]]      (default: 600 build/release; build/asan finds more)
+# usage: bench/soak.sh [SECONDS [BUILD_DIR [OUT]]]      (default: 600 build/release; build/asan finds more)
+# OUT: a file that what it prints is written to, below a line that says when and where.
 set -euo pipefail
 cd "$(dirname "$0")/.."
-seconds=${1:-600} build=${2:-build/release}
+seconds=${1:-600} build=${2:-build/release} out=${3:-/dev/null}
 export ASAN_OPTIONS=${ASAN_OPTIONS:-quarantine_size_mb=4:malloc_context_size=4} # what is freed is not to be kept
 # shellcheck source=bench/serving.sh
 . bench/serving.sh
@@ -37,10 +38,15 @@ before=$(metric resident_bytes)
 said=$(soak "$seconds")
 idle
 after=$(metric resident_bytes)
-echo "$said"
-echo "resident before $before after $after; cache $(metric 'cache_bytes{mode="fp16"}') of" \
-    "$budget; parked $(metric parkings_total), cancelled $(metric cancelled_total)," \
-    "failed $(metric failed_total)"
+found="$said
+resident before $before after $after; cache $(metric 'cache_bytes{mode="fp16"}') of $budget; parked $(metric parkings_total), \
+cancelled $(metric cancelled_total), failed $(metric failed_total)"
+echo "$found"
+{
+    echo "# bench/soak.sh $seconds $build"
+    echo "# $(sed -n 's/^model name[^:]*: //p;T;q' /proc/cpuinfo), $(nproc) cpus, $(date +%F), $("$build/mlxcel" --version)"
+    echo "$found"
+} >"$out"
 [ "$(value "$said" failed)" = 0 ] && [ "$(metric failed_total)" = 0 ] || { echo "requests have failed" >&2; exit 1; }
 [ "$(value "$said" served)" -gt 0 ] && [ "$(value "$said" given_up)" -gt 0 ] || { echo "nobody was served" >&2; exit 1; }
 ((after < before + before / 20)) || { echo "resident memory has grown" >&2; exit 1; }
