@@ -1,4 +1,4 @@
-/* Reading published schemes: the tables of scheme.h. Next: scheme_match.c applies the rules to modules. */
+/* Reading published schemes, by the rows of scheme_table.h. Next: scheme_match.c applies the rules to modules. */
 #include "checkpoint/scheme.h"
 
 #include <ctype.h>
@@ -8,204 +8,10 @@
 
 #include "base/clean.h"
 #include "base/json.h"
+#include "checkpoint/scheme_table.h"
 
 enum { MAX_GROUP = 1 << 20, RULES_LIMIT = 1 << 18 };
 static const double UNKNOWN = -1;
-
-/* ---- words for widths ---- */
-
-/* A part of a name in lower-case letters and digits, the most telling first. */
-static const struct word {
-    const char *word;
-    struct mx_width width;
-} words[] = {
-    {"noquant", {0}},
-    {"unquantized", {0}},
-    {"fp8pb", {8, 128, 128, 4}},
-    {"fp8block", {8, 128, 128, 4}},
-    {"nvfp4", {4, 16, 1, 1}},
-    {"nvfp", {-1, 16, 1, 1}},
-    {"mxfp4", {4, 32, 1, 1}},
-    {"mxfp6", {6, 32, 1, 1}},
-    {"mxfp8", {8, 32, 1, 1}},
-    {"mxfp", {-1, 32, 1, 1}}, /* the elements are told apart */
-    {"mxint8", {8, 32, 1, 1}},
-    {"mx6", {6, 0, 1, 0}},
-    {"mx9", {9, 0, 1, 0}},
-    {"w4a", {4, 128, 1, 2}},
-    {"int4awq", {4, 128, 1, 2}},
-    {"w8a", {8, 0, 1, 4}},
-    {"int4weight", {4, 128, 1, 4}}, /* before "int8": int8 activations with int4 weights */
-    {"int8weight", {8, 0, 1, 4}},
-    {"uint1", {1, 64, 1, 4}},
-    {"uint2", {2, 64, 1, 4}},
-    {"uint3", {3, 64, 1, 4}},
-    {"uint4", {4, 64, 1, 4}},
-    {"uint5", {5, 64, 1, 4}},
-    {"uint6", {6, 64, 1, 4}},
-    {"uint7", {7, 64, 1, 4}},
-    {"uint8", {8, 64, 1, 4}},
-    {"int1", {1, 32, 1, 4}},
-    {"int2", {2, 32, 1, 4}},
-    {"int3", {3, 32, 1, 4}},
-    {"int4", {4, 128, 1, 4}},
-    {"int5", {5, 32, 1, 4}},
-    {"int6", {6, 32, 1, 4}},
-    {"int7", {7, 32, 1, 4}},
-    {"int8", {8, 0, 1, 4}},
-    {"fp4", {4, 32, 1, 1}},
-    {"float4", {4, 32, 1, 1}},
-    {"fp6", {6, 0, 1, 2}},
-    {"fp8", {8, 0, 1, 4}},
-    {"float8", {8, 0, 1, 4}},
-    {"e4m3", {8, 0, 1, 4}},
-    {"e5m2", {8, 0, 1, 4}},
-    {"e2m1", {4, 32, 1, 1}},
-    {"floatquantized", {8, 0, 1, 4}},
-    {"intquantized", {8, 0, 1, 4}},
-    {"naivequantized", {8, 0, 1, 4}},
-};
-
-static bool width_of_word(const char *text, struct mx_width *width)
-{
-    char plain[128];
-    size_t length = 0;
-    for (; *text && length < sizeof plain - 1; text++)
-        if (isalnum((unsigned char)*text)) plain[length++] = (char)tolower((unsigned char)*text);
-    plain[length] = '\0';
-    for (size_t i = 0; i < sizeof words / sizeof *words; i++) {
-        if (!strstr(plain, words[i].word)) continue;
-        *width = words[i].width;
-        return true;
-    }
-    return false;
-}
-
-/* ---- methods ---- */
-
-// NOLINTNEXTLINE(clang-analyzer-optin.performance.Padding): in the order in which the rows are read
-static const struct row {
-    const char *method;
-    enum mx_scope scope;
-    const char *bits;  /* dotted paths of the field, separated by '|'; "" where the method has one width */
-    const char *word;  /* paths of a text that names the width instead */
-    double usual_bits; /* of such a method; 0: the config must say */
-    const char *group;
-    uint32_t usual_group;
-    double scale_bytes;
-    bool zeros;         /* a zero point as wide as a code per group */
-    const char *ignore; /* lists of modules that are left alone */
-    const char *head;   /* bits of the output matrix */
-} rows[] = {
-    {.method = "auto-round",
-     .bits = "bits",
-     .group = "group_size",
-     .usual_group = 128,
-     .scale_bytes = 2,
-     .zeros = true,
-     .ignore = "modules_to_not_convert"},
-    {.method = "awq",
-     .bits = "bits|w_bit",
-     .group = "group_size|q_group_size",
-     .usual_group = 128,
-     .scale_bytes = 2,
-     .zeros = true,
-     .ignore = "modules_to_not_convert"},
-    {.method = "bitnet",
-     .bits = "",
-     .usual_bits = 2,
-     .group = "",
-     .usual_group = 128, /* of the codes that they become */
-     .scale_bytes = 4,
-     .ignore = "modules_to_not_convert"},
-    {.method = "eetq", .bits = "", .usual_bits = 8, .group = "", .scale_bytes = 2, .ignore = "modules_to_not_convert"},
-    {.method = "exl2", .bits = "bits", .group = "", .head = "head_bits"},
-    {.method = "exl3", .bits = "bits", .group = "", .head = "head_bits"},
-    {.method = "experts_int8", .scope = MX_SCOPE_EXPERTS, .bits = "", .usual_bits = 8, .group = "", .scale_bytes = 4},
-    {.method = "fbgemm_fp8",
-     .bits = "",
-     .usual_bits = 8,
-     .group = "",
-     .scale_bytes = 4,
-     .ignore = "modules_to_not_convert"},
-    {.method = "fp8",
-     .bits = "",
-     .usual_bits = 8,
-     .group = "weight_block_size",
-     .scale_bytes = 4,
-     .ignore = "modules_to_not_convert|ignored_layers|ignore"},
-    {.method = "fp_quant", .bits = "", .word = "forward_dtype", .group = "", .ignore = "modules_to_not_convert"},
-    {.method = "gptq",
-     .bits = "bits",
-     .group = "group_size",
-     .usual_group = 128,
-     .scale_bytes = 2,
-     .zeros = true,
-     .ignore = "modules_to_not_convert"},
-    {.method = "higgs",
-     .bits = "bits",
-     .group = "group_size",
-     .usual_group = 256,
-     .scale_bytes = 2,
-     .ignore = "modules_to_not_convert"},
-    {.method = "hqq",
-     .bits = "quant_config.weight_quant_params.nbits|weight_quant_params.nbits|nbits|weight_bits|bits",
-     .group = "quant_config.weight_quant_params.group_size|weight_quant_params.group_size|group_size",
-     .usual_group = 64,
-     .scale_bytes = 4,
-     .ignore = "skip_modules|modules_to_not_convert"},
-    {.method = "mxfp4",
-     .scope = MX_SCOPE_EXPERTS,
-     .bits = "",
-     .usual_bits = 4,
-     .group = "",
-     .usual_group = 32,
-     .scale_bytes = 1,
-     .ignore = "modules_to_not_convert"},
-    {.method = "quanto", .bits = "", .word = "weights", .group = "", .ignore = "modules_to_not_convert"},
-    {.method = "sinq",
-     .bits = "nbits|bits",
-     .group = "group_size",
-     .usual_group = 64,
-     .scale_bytes = 4,
-     .ignore = "modules_to_not_convert"},
-    {.method = "spqr", .bits = "bits", .group = "", .scale_bytes = 2, .ignore = "modules_to_not_convert"},
-};
-/* What no row names: a number of bits counts where one is said, or a word in the method's own name ("w8a8_int8"). */
-static const struct row any = {.bits = "bits|num_bits|w_bit|wbits|nbits|weight_bits",
-                               .word = "weights|weight_dtype|quant_method",
-                               .group = "group_size",
-                               .usual_group = 128,
-                               .scale_bytes = 2,
-                               .ignore = "modules_to_not_convert|ignore|exclude|ignored_layers"};
-
-/* Other names of the same. */
-static const struct {
-    const char *name, *method;
-} synonyms[] = {
-    {"auto-gptq", "gptq"},
-    {"auto_round", "auto-round"},
-    {"autoround", "auto-round"},
-    {"gptq_marlin", "gptq"},
-    {"gptqmodel", "gptq"},
-    {"inc", "auto-round"},
-    {"intel/auto-round", "auto-round"},
-    {"awq_marlin", "awq"},
-    {"autoawq", "awq"},
-    {"fbgemm", "fbgemm_fp8"},
-    {"finegrained_fp8", "fp8"},
-    {"gpt-oss-mxfp4", "mxfp4"},
-    {"bnb", "bitsandbytes"},
-};
-
-static const struct row *find_row(const char *method)
-{
-    for (size_t i = 0; i < sizeof synonyms / sizeof *synonyms; i++)
-        if (!strcmp(method, synonyms[i].name)) method = synonyms[i].method;
-    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++)
-        if (!strcmp(method, rows[i].method)) return &rows[i];
-    return &any;
-}
 
 /* ---- reading fields ---- */
 
@@ -338,7 +144,7 @@ static struct mx_width width_of_weights(const cJSON *weights)
     if (!width.group) block_of(mx_json_get_set(weights, "block_structure"), &width);
     const cJSON *scale = mx_json_get_set(weights, "scale_dtype");
     struct mx_width scales;
-    const bool bytes = cJSON_IsString(scale) && width_of_word(scale->valuestring, &scales) && scales.bits == 8;
+    const bool bytes = cJSON_IsString(scale) && mx_width_of_word(scale->valuestring, &scales) && scales.bits == 8;
     width.group_bytes = bytes || (floats && width.bits < 8) ? 1 : floats ? 4 : 2;
     if (cJSON_IsFalse(mx_json_get(weights, "symmetric"))) width.group_bytes += width.bits / 8;
     return width;
@@ -374,7 +180,7 @@ static mx_status read_groups(struct reader *reader, const cJSON *object, bool *f
         const bool preset = cJSON_IsArray(group) && group->string;
         struct mx_width width = {.bits = UNKNOWN};
         if (preset)
-            width_of_word(group->string, &width);
+            mx_width_of_word(group->string, &width);
         else if (cJSON_IsObject(weights))
             width = width_of_weights(weights);
         else
@@ -410,7 +216,7 @@ static mx_status read_compressed_tensors(struct reader *reader, const cJSON *obj
     MX_TRY(read_groups(reader, object, quantized));
     if (!*quantized && !dense) {
         *quantized = true;
-        width_of_word(format->valuestring, &scheme->width);
+        mx_width_of_word(format->valuestring, &scheme->width);
     }
     if (cJSON_IsString(packing) && strcmp(packing->valuestring, "dense") != 0) {
         if (!*quantized) scheme->width = (struct mx_width){0};
@@ -431,7 +237,7 @@ static mx_status read_modelopt(struct reader *reader, const cJSON *object, bool 
     MX_TRY(add_ignored(reader, object, "ignore|exclude_modules"));
     cJSON_ArrayForEach (layer, layers) {
         const cJSON *own = mx_json_get_set(layer, "quant_algo");
-        if (!layer->string || !cJSON_IsString(own) || !width_of_word(own->valuestring, &width)) continue;
+        if (!layer->string || !cJSON_IsString(own) || !mx_width_of_word(own->valuestring, &width)) continue;
         width.group = group_of(mx_json_get_set(layer, "group_size"), width.group);
         MX_TRY(add_rule(reader, layer->string, width));
     }
@@ -440,7 +246,7 @@ static mx_status read_modelopt(struct reader *reader, const cJSON *object, bool 
     if (!cJSON_IsString(algorithm)) return MX_OK;
     snprintf(scheme->method, sizeof scheme->method, "modelopt %.28s", algorithm->valuestring);
     if (groups) return MX_OK;
-    if (width_of_word(algorithm->valuestring, &width)) {
+    if (mx_width_of_word(algorithm->valuestring, &width)) {
         width.group = group_of(mx_json_get_set(object, "group_size"), width.group);
         scheme->width = width;
     } else {
@@ -456,11 +262,11 @@ static struct mx_width width_of_torchao(const cJSON *config, const cJSON *argume
     const cJSON *data = mx_json_get_set(config, "_data"), *type = mx_json_get_set(config, "_type");
     const char *name = cJSON_IsString(config) ? config->valuestring : cJSON_IsString(type) ? type->valuestring : "";
     if (!data) data = arguments;
-    if (!width_of_word(name, &width)) width = (struct mx_width){UNKNOWN, 32, 1, 4};
+    if (!mx_width_of_word(name, &width)) width = (struct mx_width){UNKNOWN, 32, 1, 4};
     const cJSON *dtype = at(data, "weight_dtype._data|weight_dtype|dtype._data|dtype"),
                 *bits = at(data, "bit_width|nbits");
     struct mx_width said;
-    if (cJSON_IsString(dtype) && width_of_word(dtype->valuestring, &said)) width.bits = said.bits;
+    if (cJSON_IsString(dtype) && mx_width_of_word(dtype->valuestring, &said)) width.bits = said.bits;
     bits_of(bits, &width.bits);
     const cJSON *exponent = at(data, "ebits"), *mantissa = at(data, "mbits");
     if (cJSON_IsNumber(exponent) && cJSON_IsNumber(mantissa))
@@ -505,7 +311,8 @@ static struct mx_width width_of_quark(const cJSON *config)
     const cJSON *dtype = mx_json_get_set(weight, "dtype");
     struct mx_width width = {.bits = UNKNOWN};
     if (!weight) return (struct mx_width){0};
-    if (!cJSON_IsString(dtype) || !width_of_word(dtype->valuestring, &width)) return (struct mx_width){.bits = UNKNOWN};
+    if (!cJSON_IsString(dtype) || !mx_width_of_word(dtype->valuestring, &width))
+        return (struct mx_width){.bits = UNKNOWN};
     width.group = group_of(mx_json_get_set(weight, "group_size"), 0);
     const cJSON *rule = mx_json_get_set(weight, "qscheme");
     if (cJSON_IsString(rule) && strcmp(rule->valuestring, "per_group") != 0) width.group = 0;
@@ -567,7 +374,7 @@ static const struct {
 };
 
 /* A width of so many bits in groups of so many: what the config, or an override of it, says; else the rest's. */
-static struct mx_width width_in_row(const struct row *row, const cJSON *object, struct mx_width width)
+static struct mx_width width_in_row(const struct mx_scheme_row *row, const cJSON *object, struct mx_width width)
 {
     bits_of(at(object, row->bits), &width.bits);
     const cJSON *group = at(object, row->group);
@@ -586,7 +393,7 @@ static mx_status add_somewhere(struct reader *reader, const char *text, struct m
 
 /* Widths by module: AutoRound's extra_config, HQQ's quant_config, and GPTQModel's dynamic ("-:" before what is left
  * alone, "+:" before others, regular expressions all). */
-static mx_status read_overrides(struct reader *reader, const struct row *row, const cJSON *object)
+static mx_status read_overrides(struct reader *reader, const struct mx_scheme_row *row, const cJSON *object)
 {
     const struct mx_width whole = reader->scheme->width;
     const cJSON *own;
@@ -619,16 +426,16 @@ static mx_status read_chosen(struct reader *reader, const cJSON *object)
     return MX_OK;
 }
 
-static mx_status read_row(struct reader *reader, const struct row *row, const cJSON *object)
+static mx_status read_row(struct reader *reader, const struct mx_scheme_row *row, const cJSON *object)
 {
     struct mx_scheme *scheme = reader->scheme;
     struct mx_width own, width = {.bits = row->usual_bits ? row->usual_bits : UNKNOWN,
                                   .group = row->usual_group,
                                   .group_bytes = row->scale_bytes};
     const cJSON *word = at(object, row->word), *type = mx_json_get_set(object, "data_type");
-    if (cJSON_IsString(word) && !at(object, row->bits)) width_of_word(word->valuestring, &width);
+    if (cJSON_IsString(word) && !at(object, row->bits)) mx_width_of_word(word->valuestring, &width);
     width = width_in_row(row, object, width);
-    if (cJSON_IsString(type) && width_of_word(type->valuestring, &own)) width.group_bytes = own.group_bytes;
+    if (cJSON_IsString(type) && mx_width_of_word(type->valuestring, &own)) width.group_bytes = own.group_bytes;
     scheme->scope = row->scope;
     scheme->width = width;
     bits_of(at(object, row->head), &scheme->head.bits);
@@ -636,7 +443,7 @@ static mx_status read_row(struct reader *reader, const struct row *row, const cJ
     MX_TRY(read_overrides(reader, row, object));
     /* One width for the experts beside that of the rest: its list of ignored modules speaks of the experts' alone. */
     const cJSON *experts = mx_json_get_set(object, "moe_quant_algo");
-    if (cJSON_IsString(experts) && width_of_word(experts->valuestring, &own)) {
+    if (cJSON_IsString(experts) && mx_width_of_word(experts->valuestring, &own)) {
         MX_TRY(add_rule(reader, "experts", own));
         reader->rules[reader->count - 1].experts = true;
         return MX_OK;
@@ -684,10 +491,10 @@ mx_status mx_scheme_read(struct mx_scheme *scheme, bool *quantized, struct mx_ar
         done = true;
     }
     if (!done && cJSON_IsString(words_)) { /* Mistral's params.json */
-        *quantized = width_of_word(words_->valuestring, &scheme->width);
+        *quantized = mx_width_of_word(words_->valuestring, &scheme->width);
         mx_clean_copy(scheme->method, sizeof scheme->method, words_->valuestring);
     } else if (!done && *method) {
-        MX_TRY(read_row(&reader, find_row(method), object));
+        MX_TRY(read_row(&reader, mx_scheme_row_find(method), object));
         /* Plain, and coded only while it is computed with (BitNet's training): another program's all the same. */
         const cJSON *mode = mx_json_get_set(object, "quantization_mode");
         const bool online = cJSON_IsString(mode) && !strcmp(mode->valuestring, "online");
@@ -699,7 +506,7 @@ mx_status mx_scheme_read(struct mx_scheme *scheme, bool *quantized, struct mx_ar
     scheme->rule_count = reader.count;
     if (!strcmp(method, "bitnet")) scheme->ternary = mx_scheme_ternary(object);
     if (scheme->ternary > MX_TERNARY_TIMES) scheme->width.group_bytes *= 2; /* numbers that are computed are f32 */
-    const char *canonical = find_row(method)->method;
+    const char *canonical = mx_scheme_row_find(method)->method;
     scheme->runs = *quantized && mx_scheme_runs(scheme, canonical ? canonical : method, object);
     return MX_OK;
 }

@@ -20,8 +20,8 @@ enum {
     LOOK_AHEAD = 256,      /* of those that wait, how many are looked at for one that can start */
 };
 
-/* How long a step may take, prompts included, in times of what its tokens take: nobody's text stands still for longer
- * than a few tokens take, also where the machine has something else to do. */
+/* How long a step may take, prompts included, in times of what its tokens take. A text is to stand still for five of
+ * its tokens at most: two are left for a stretch that overruns and for what else the machine does. */
 static const double WHOLE_STEP = 3;
 
 /* --- opening --- */
