@@ -240,6 +240,11 @@ static void test_without_calls(void **state)
         assert_string_equal(mx_str_text(&out), expected);
         mx_str_free(&out);
     }
+    static const char call[] = "<tool_call>{\"name\": \"weather\", \"arguments\": {}}</tool_call>";
+    struct mx_str out = {0};
+    read_reply(&out, mx_tool_format_of("<tool_call>", 11), NULL, call, strlen(call), false, NULL);
+    assert_string_equal(mx_str_text(&out), call);
+    mx_str_free(&out);
 }
 
 /* Text that can't be a call is handed out before the next comes. */
