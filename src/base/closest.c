@@ -27,11 +27,11 @@ static int edit_distance(const char *a, const char *b)
 const char *mx_closest(const char *word, const char *(*next)(const void *context, size_t index), const void *context)
 {
     const char *best = NULL;
-    int best_distance = strlen(word) < 5 ? 2 : 3; /* one slip in a short word, two in a longer one */
+    const size_t length = strlen(word);
+    int best_distance = length < 5 ? 2 : 3; /* one slip in a short word, two in a longer one */
     for (size_t i = 0;; i++) {
         const char *candidate = next(context, i);
         if (!candidate) return best;
-        const size_t length = strlen(word);
         const int distance = length >= 3 && !strncmp(candidate, word, length) ? 1 : edit_distance(word, candidate);
         if (distance < best_distance) {
             best = candidate;

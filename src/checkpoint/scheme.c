@@ -12,6 +12,7 @@
 
 enum { MAX_GROUP = 1 << 20, RULES_LIMIT = 1 << 18 };
 static const double UNKNOWN = -1;
+static const struct mx_width plain_width; /* of what is not quantized */
 
 /* ---- reading fields ---- */
 
@@ -80,9 +81,7 @@ static bool is_class(const char *target)
 
 static mx_status add_rule(struct reader *reader, const char *pattern, struct mx_width width)
 {
-    static const char *const everything[] = {"Linear", "*"};
-    for (size_t i = 0; i < sizeof everything / sizeof *everything; i++)
-        if (!strcmp(pattern, everything[i])) return MX_OK;
+    if (!strcmp(pattern, "Linear") || !strcmp(pattern, "*")) return MX_OK; /* everything: the rule itself */
     if (reader->count == RULES_LIMIT)
         return mx_fail(reader->err, MX_ERR_LIMIT, "%s: more than %d modules with a width of their own", reader->where,
                        RULES_LIMIT);
@@ -115,8 +114,6 @@ static mx_status add_list(struct reader *reader, const cJSON *list, struct mx_wi
         if (cJSON_IsString(item)) MX_TRY(add_rule(reader, item->valuestring, width));
     return MX_OK;
 }
-
-static const struct mx_width plain_width; /* of what is not quantized */
 
 /* Every list that is named, not the first alone. */
 static mx_status add_ignored(struct reader *reader, const cJSON *object, const char *names)
@@ -185,7 +182,7 @@ static mx_status read_groups(struct reader *reader, const cJSON *object, bool *f
             width = width_of_weights(weights);
         else
             continue;
-        if (!*found) reader->scheme->width = (struct mx_width){0};
+        if (!*found) reader->scheme->width = plain_width;
         *found = true;
         MX_TRY(add_targets(reader, preset ? group : targets, width));
     }
@@ -219,7 +216,7 @@ static mx_status read_compressed_tensors(struct reader *reader, const cJSON *obj
         mx_width_of_word(format->valuestring, &scheme->width);
     }
     if (cJSON_IsString(packing) && strcmp(packing->valuestring, "dense") != 0) {
-        if (!*quantized) scheme->width = (struct mx_width){0};
+        if (!*quantized) scheme->width = plain_width;
         leave_out(&scheme->width, sparsity);
         scheme->sparse = *quantized = true;
     }
@@ -290,11 +287,9 @@ static mx_status read_torchao(struct reader *reader, const cJSON *object, bool *
     const cJSON *modules = at(whole, "_data.module_fqn_to_config|_data.fqn_to_config");
     cJSON_ArrayForEach (own, modules) {
         if (!own->string || !strcmp(own->string, "_default")) continue;
-        struct mx_width width = {0};
-        if (!cJSON_IsNull(own)) width = width_of_torchao(own, NULL);
-        MX_TRY(add_rule(reader, own->string, width));
+        MX_TRY(add_rule(reader, own->string, cJSON_IsNull(own) ? plain_width : width_of_torchao(own, NULL)));
     }
-    scheme->width = (struct mx_width){0};
+    scheme->width = plain_width;
     if (!modules) scheme->width = width_of_torchao(whole, arguments);
     const cJSON *rest = mx_json_get_set(modules, "_default");
     if (rest) scheme->width = width_of_torchao(rest, NULL);
@@ -310,7 +305,7 @@ static struct mx_width width_of_quark(const cJSON *config)
     if (cJSON_IsArray(weight)) weight = cJSON_GetArrayItem(weight, cJSON_GetArraySize(weight) - 1);
     const cJSON *dtype = mx_json_get_set(weight, "dtype");
     struct mx_width width = {.bits = UNKNOWN};
-    if (!weight) return (struct mx_width){0};
+    if (!weight) return plain_width;
     if (!cJSON_IsString(dtype) || !mx_width_of_word(dtype->valuestring, &width))
         return (struct mx_width){.bits = UNKNOWN};
     width.group = group_of(mx_json_get_set(weight, "group_size"), 0);
@@ -403,7 +398,7 @@ static mx_status read_overrides(struct reader *reader, const struct mx_scheme_ro
     cJSON_ArrayForEach (own, mx_json_get_set(object, "quant_config")) {
         if (!own->string || !mx_json_get_set(own, "weight_quant_params")) continue;
         MX_TRY(add_rule(reader, own->string, width_in_row(row, own, whole)));
-        reader->scheme->width = (struct mx_width){0};
+        reader->scheme->width = plain_width;
     }
     cJSON_ArrayForEach (own, mx_json_get_set(object, "dynamic")) {
         if (!own->string) continue;
@@ -422,7 +417,7 @@ static mx_status read_chosen(struct reader *reader, const cJSON *object)
     const cJSON *item, *chosen = mx_json_get_set(object, "modules_in_block_to_quantize");
     if (!cJSON_GetArraySize(chosen)) return MX_OK;
     cJSON_ArrayForEach (item, chosen) MX_TRY(add_list(reader, item, reader->scheme->width));
-    reader->scheme->width = (struct mx_width){0};
+    reader->scheme->width = plain_width;
     return MX_OK;
 }
 
@@ -478,27 +473,28 @@ mx_status mx_scheme_read(struct mx_scheme *scheme, bool *quantized, struct mx_ar
     struct reader reader = {.scheme = scheme, .arena = arena, .where = where, .err = err};
     *scheme = (struct mx_scheme){.width = {.bits = UNKNOWN}};
     *quantized = false;
-    const cJSON *named = mx_json_get(object, "quant_method"), *words_ = mx_json_get_set(object, "qformat_weight");
+    const cJSON *named = mx_json_get(object, "quant_method"), *words = mx_json_get_set(object, "qformat_weight");
     const char *said = cJSON_IsString(named) ? named->valuestring : guess_method(object);
     char method[40]; /* in small letters */
     mx_clean_copy(scheme->method, sizeof scheme->method, *said ? said : "unnamed");
     snprintf(method, sizeof method, "%.39s", said);
     for (char *c = method; *c; c++) *c = (char)tolower((unsigned char)*c);
+    const struct mx_scheme_row *row = mx_scheme_row_find(method);
     bool done = false;
     for (size_t i = 0; i < sizeof nested / sizeof *nested && !done; i++) {
         if (strcmp(method, nested[i].method) != 0) continue;
         MX_TRY(nested[i].read(&reader, object, quantized));
         done = true;
     }
-    if (!done && cJSON_IsString(words_)) { /* Mistral's params.json */
-        *quantized = mx_width_of_word(words_->valuestring, &scheme->width);
-        mx_clean_copy(scheme->method, sizeof scheme->method, words_->valuestring);
+    if (!done && cJSON_IsString(words)) { /* Mistral's params.json */
+        *quantized = mx_width_of_word(words->valuestring, &scheme->width);
+        mx_clean_copy(scheme->method, sizeof scheme->method, words->valuestring);
     } else if (!done && *method) {
-        MX_TRY(read_row(&reader, mx_scheme_row_find(method), object));
+        MX_TRY(read_row(&reader, row, object));
         /* Plain, and coded only while it is computed with (BitNet's training): another program's all the same. */
         const cJSON *mode = mx_json_get_set(object, "quantization_mode");
         const bool online = cJSON_IsString(mode) && !strcmp(mode->valuestring, "online");
-        if (online) scheme->width = (struct mx_width){0};
+        if (online) scheme->width = plain_width;
         *quantized = scheme->width.bits != 0 || online;
         for (size_t i = 0; i < reader.count; i++) *quantized |= reader.rules[i].width.bits != 0;
     }
@@ -506,16 +502,15 @@ mx_status mx_scheme_read(struct mx_scheme *scheme, bool *quantized, struct mx_ar
     scheme->rule_count = reader.count;
     if (!strcmp(method, "bitnet")) scheme->ternary = mx_scheme_ternary(object);
     if (scheme->ternary > MX_TERNARY_TIMES) scheme->width.group_bytes *= 2; /* numbers that are computed are f32 */
-    const char *canonical = mx_scheme_row_find(method)->method;
-    scheme->runs = *quantized && mx_scheme_runs(scheme, canonical ? canonical : method, object);
+    scheme->runs = *quantized && mx_scheme_runs(scheme, row->method ? row->method : method, object);
     return MX_OK;
 }
 
-double mx_width_bytes(const struct mx_width *width, double rows_, double cols, double plain)
+double mx_width_bytes(const struct mx_width *width, double rows, double cols, double plain)
 {
     if (width->bits < 0) return -1;
-    if (width->bits == 0) return rows_ * cols * plain;
+    if (width->bits == 0) return rows * cols * plain;
     const double across = width->group ? ceil(cols / width->group) : 1;
-    const double down = width->group_rows > 1 ? ceil(rows_ / width->group_rows) : rows_;
-    return rows_ * cols * width->bits / 8 + across * down * width->group_bytes;
+    const double down = width->group_rows > 1 ? ceil(rows / width->group_rows) : rows;
+    return rows * cols * width->bits / 8 + across * down * width->group_bytes;
 }

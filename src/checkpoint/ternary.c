@@ -31,10 +31,11 @@ static int group_of(size_t cols)
 
 bool mx_checkpoint_has_ternary(const struct mx_checkpoint *checkpoint, const char *module, bool linear)
 {
-    const struct mx_tensor *weight = mx_checkpoint_part(checkpoint, module, "weight");
+    const enum mx_ternary_form form = checkpoint->quantization.scheme.ternary;
+    const struct mx_tensor *weight = form ? mx_checkpoint_part(checkpoint, module, "weight") : NULL;
     enum mx_dtype dtype;
     if (!weight) return false;
-    switch (checkpoint->quantization.scheme.ternary) {
+    switch (form) {
     case MX_TERNARY_NONE: break;
     case MX_TERNARY_TIMES:
     case MX_TERNARY_OVER: return weight->storage == MX_STORAGE_U8;
@@ -134,6 +135,7 @@ uint64_t mx_ternary_bytes(const struct mx_checkpoint *checkpoint, const struct m
 {
     char module[512];
     const size_t length = strlen(tensor->name);
+    if (!checkpoint->quantization.scheme.ternary) return 0; /* as a rule: before any name is made */
     if (tensor->rank != 2 || !mx_ends_with(tensor->name, WEIGHT) || length >= sizeof module) return 0;
     snprintf(module, sizeof module, "%.*s", (int)(length - strlen(WEIGHT)), tensor->name);
     if (!mx_checkpoint_has_ternary(checkpoint, module, strstr(module, "layers.") != NULL)) return 0;

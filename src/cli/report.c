@@ -48,8 +48,10 @@ struct gathering {
 static mx_status gather(void *context, const struct mx_record *record, struct mx_error *err)
 {
     struct gathering *job = context;
-    job->others |= !matches(job->options, record);
-    if (!matches(job->options, record)) return MX_OK;
+    if (!matches(job->options, record)) {
+        job->others = true;
+        return MX_OK;
+    }
     if (job->count == job->capacity) {
         const size_t capacity = job->capacity ? 2 * job->capacity : 256;
         struct mx_record *records = realloc(job->records, capacity * sizeof *records);

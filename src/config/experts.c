@@ -21,14 +21,6 @@ static bool lists_index(const cJSON *list, uint32_t index)
     return false;
 }
 
-static const cJSON *list_or_null(const struct mx_config *config, const char *spellings)
-{
-    const cJSON *item = mx_config_peek(config, spellings);
-    if (!cJSON_IsArray(item)) return NULL;
-    mx_config_mark(config, item);
-    return item;
-}
-
 /* A field that lists the text's value first, then the image's. */
 static uint32_t of_text(struct mx_config *config, const char *spellings, uint32_t low, uint32_t high, uint32_t fallback)
 {
@@ -42,10 +34,10 @@ static struct sparse_rules read_rules(struct mx_build *build)
     struct mx_config *config = build->config;
     const uint32_t layers = build->arch->layer_count;
     struct sparse_rules rules = {
-        .types = list_or_null(config, "mlp_layer_types"),
-        .indices = list_or_null(config, "moe_layers|moe_layer_indices|sparse_layers"),
-        .frequencies = list_or_null(config, "moe_layer_freq"),
-        .dense = list_or_null(config, "mlp_only_layers"),
+        .types = mx_config_list_or_null(config, "mlp_layer_types"),
+        .indices = mx_config_list_or_null(config, "moe_layers|moe_layer_indices|sparse_layers"),
+        .frequencies = mx_config_list_or_null(config, "moe_layer_freq"),
+        .dense = mx_config_list_or_null(config, "mlp_only_layers"),
     };
     const char *const first = "first_k_dense_replace|num_dense_layers|moe_layer_start_index";
     rules.first = build->family->width_by_modality

@@ -153,6 +153,14 @@ static const cJSON *find(const struct mx_config *config, const char *spellings, 
     return other;
 }
 
+const cJSON *mx_config_list_or_null(const struct mx_config *config, const char *spellings)
+{
+    const cJSON *item = mx_config_peek(config, spellings);
+    if (!cJSON_IsArray(item)) return NULL;
+    mx_config_mark(config, item);
+    return item;
+}
+
 const cJSON *mx_config_nested(const cJSON *object)
 {
     static const char *const names[] = {"text_config", "llm_config", "llm_cfg", "language_config", "thinker_config"};

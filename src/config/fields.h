@@ -92,8 +92,8 @@ struct mx_config {
  * is, and its key; NULL if there is none. */
 const cJSON *mx_config_nested(const cJSON *object);
 
-/* Finds the nested text models (text_config, llm_config, llm_cfg, language_config, thinker_config) of `root`. What it
- * allocates is freed by mx_config_close, after a failure too. */
+/* Finds the nested text models of `root` (mx_config_nested), and theirs. What it allocates is freed by mx_config_close,
+ * after a failure too. */
 mx_status mx_config_init(struct mx_config *config, const cJSON *root, const char *name, struct mx_error *err);
 
 void mx_config_close(struct mx_config *config);
@@ -115,6 +115,8 @@ void mx_config_unread(const struct mx_config *config, bool known,
 const cJSON *mx_config_find(const struct mx_config *config, const char *spellings);
 /* The same for a look at what kind of value it is: it is not taken to be read. */
 const cJSON *mx_config_peek(const struct mx_config *config, const char *spellings);
+/* The same where it is a list, which is then read; NULL, and not read, where it is anything else. */
+const cJSON *mx_config_list_or_null(const struct mx_config *config, const char *spellings);
 /* True if a spelling is there and null, and none has a value: "this model has none" where a class default exists. */
 bool mx_config_is_null(const struct mx_config *config, const char *spellings);
 

@@ -187,9 +187,8 @@ static void by_mask(struct mx_build *build, const bool *is_attention, bool both)
 /* The indices of a list, as a mask. `base`: 1 where layers are counted from 1 (Kimi Linear). */
 static bool mask_of(struct mx_build *build, const char *spellings, uint32_t base, bool mask[MX_ARCH_MAX_LAYERS])
 {
-    const cJSON *list = mx_config_peek(build->config, spellings);
-    if (!cJSON_IsArray(list)) return false;
-    mx_config_mark(build->config, list);
+    const cJSON *list = mx_config_list_or_null(build->config, spellings);
+    if (!list) return false;
     memset(mask, 0, MX_ARCH_MAX_LAYERS * sizeof *mask);
     const cJSON *item;
     cJSON_ArrayForEach (item, list) {

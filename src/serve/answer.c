@@ -290,8 +290,10 @@ void mx_answer_whole(struct mx_str *out, const struct mx_work *work)
             else
                 mx_str_puts(out, "null");
             mx_str_puts(out, ", \"refusal\": null");
-            if (choice->thoughts.length) mx_str_puts(out, ", ");
-            if (choice->thoughts.length) put_thoughts(out, choice);
+            if (choice->thoughts.length) {
+                mx_str_puts(out, ", ");
+                put_thoughts(out, choice);
+            }
             if (choice->call_count) mx_str_puts(out, ", ");
             if (choice->call_count) put_calls(out, choice, 0, false);
             mx_str_putc(out, '}');

@@ -83,6 +83,16 @@ static void packed_weights(void **state)
     check_packed(CONFIG(""), "BF16", 3, 1 / 3.f, MX_F32);
 }
 
+/* A checkpoint of a matrix whose three values the scheme finds by itself. */
+static struct mx_checkpoint *open_found(struct copy *copy, const float weights[ROWS * COLS])
+{
+    const size_t shape[] = {ROWS, COLS};
+    copy_start(copy);
+    copy_tensor(copy, MODULE ".weight", "F32", 2, shape, weights, ROWS * COLS * sizeof *weights);
+    copy_finish(copy, CONFIG(TIMES ", \"quantization_mode\": \"online\""));
+    return open_checkpoint(copy->folder);
+}
+
 /* The mean size is 0.55, and half of that lies between the two smaller ones. */
 static void found_weights(void **state)
 {
@@ -91,11 +101,7 @@ static void found_weights(void **state)
     float weights[ROWS * COLS], out[ROWS * COLS];
     for (size_t i = 0; i < ROWS * COLS; i++) weights[i] = values[i % 3];
     struct copy copy;
-    const size_t shape[] = {ROWS, COLS};
-    copy_start(&copy);
-    copy_tensor(&copy, MODULE ".weight", "F32", 2, shape, weights, sizeof weights);
-    copy_finish(&copy, CONFIG(TIMES ", \"quantization_mode\": \"online\""));
-    struct mx_checkpoint *checkpoint = open_checkpoint(copy.folder);
+    struct mx_checkpoint *checkpoint = open_found(&copy, weights);
     assert_false(mx_checkpoint_has_ternary(checkpoint, MODULE, false));
     decode(checkpoint, ROWS, MX_F32, 32, out);
     for (size_t i = 0; i < ROWS * COLS; i++) assert_true(fabsf(out[i] - worth[i % 3] * .55f) < 1e-6f);
@@ -110,11 +116,7 @@ static void damaged_weights(void **state)
     float weights[ROWS * COLS] = {1, NAN};
     struct copy copy;
     struct mx_ternary ternary;
-    const size_t shape[] = {ROWS, COLS};
-    copy_start(&copy);
-    copy_tensor(&copy, MODULE ".weight", "F32", 2, shape, weights, sizeof weights);
-    copy_finish(&copy, CONFIG(TIMES ", \"quantization_mode\": \"online\""));
-    struct mx_checkpoint *checkpoint = open_checkpoint(copy.folder);
+    struct mx_checkpoint *checkpoint = open_found(&copy, weights);
     assert_ok(mx_checkpoint_ternary(checkpoint, MODULE, ROWS, COLS, &ternary, &err));
     assert_true(isnan(ternary.scale));
     mx_checkpoint_close(checkpoint);
