@@ -344,7 +344,7 @@ mx_status mx_seq_run(struct mx_seq *seq, const struct mx_feeding *feeding, struc
             .n = part,
             .logits = feeding->scores ? part : last && feeding->want_logits,
             .decode = feeding->decoded,
-            .text = feeding->decoded ? 0 : text,
+            .text = text,
         };
         struct taking taking = {seq, feeding, done};
         const struct mx_logits_sink sink = {take_logits, &taking};

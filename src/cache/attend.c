@@ -412,7 +412,7 @@ static uint32_t tokens_with_room(const struct mx_kv_scratch *scratch, const stru
 /* Gives a step its part of the scratch, in a new loop where this one is full. */
 static struct kv_step *add_step(struct mx_kv_scratch *scratch, const struct kv_step *step)
 {
-    const size_t heads = step->shape->kv_heads, rows = heads * kv_rows_room(step);
+    const size_t heads = step->shape->kv_heads, rows = heads * step->rows;
     const size_t partials = heads * step->rows * step->ranges;
     if (scratch->token_count + step->n > scratch->most_tokens || scratch->row_count + rows > scratch->most_rows ||
         scratch->partial_count + partials > scratch->most_partials) {
@@ -468,7 +468,6 @@ void mx_kv_attend(struct mx_kv_scratch *scratch, uint32_t layer, const struct mx
                                .held = &sequence->held[asks->owner],
                                .first = sequence->length,
                                .group = shape->heads / shape->kv_heads,
-                               .decode = segments[i].decode,
                                .terms = terms ? *terms : (struct mx_kv_terms){0}};
         decide_early(scratch, &step, k, segments[i].n);
         for (uint32_t done = 0; done < segments[i].n; done += step.n) {
@@ -477,8 +476,7 @@ void mx_kv_attend(struct mx_kv_scratch *scratch, uint32_t layer, const struct mx
             step.chosen =
                 shape->top && step.first >= shape->top ? scratch->chosen + (before + done) * shape->top : NULL;
             choose_ranges(&step);
-            step.n =
-                step.decode || step.chosen ? 1 : (uint32_t)mx_min(left, MX_QUERY_TILE - step.first % MX_QUERY_TILE);
+            step.n = step.chosen ? 1 : (uint32_t)mx_min(left, MX_QUERY_TILE - step.first % MX_QUERY_TILE);
             if (shape->top && !step.chosen) step.n = (uint32_t)mx_min(step.n, shape->top - step.first);
             step.n = tokens_with_room(scratch, &step, (uint32_t)mx_min(step.n, scratch->most_tokens));
             step.rows = step.n * step.group;

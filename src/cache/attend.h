@@ -5,8 +5,7 @@
  *
  * The form in which a query sees a token, and the order in which its result is summed, depend on positions alone
  * (docs/kv-cache-design.md, "The recent window"). So the result of a token is the same to the bit however its text was
- * cut into calls, whatever other sequences share a call, and for any number of threads; only that a token is decoded or
- * prefilled may tell.
+ * cut into calls, whatever other sequences share a call, and for any number of threads.
  */
 #ifndef MX_CACHE_ATTEND_H
 #define MX_CACHE_ATTEND_H
@@ -29,7 +28,6 @@ struct mx_kv_scratch *mx_kv_scratch_place(void *memory, const struct mx_arch *ar
 struct mx_kv_segment {
     struct mx_sequence *sequence;
     uint32_t n;
-    bool decode; /* tokens that the model makes, as against those of a prompt: several are as if they came singly */
 };
 
 /* What a layer has besides keys and values in its scores, numbers per query head [heads]; NULL: none. */

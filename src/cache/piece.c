@@ -106,14 +106,13 @@ static void score(const struct piece *piece, const struct span *span, uint32_t r
 {
     const struct kv_step *step = piece->step;
     const struct kv_half *half = &step->layer->k;
-    const uint32_t dim = half->layout.dim, scored = kv_rows_scored(step, rows);
+    const uint32_t dim = half->layout.dim;
     const size_t at = kv_row(step, piece->head) + row, query = at * mx_kv_query_bytes(dim);
     float *w = piece->worker->w;
     if (reads_codes(half, span->form)) {
         const uint8_t *codes = kv_codes(step->sequence, half, piece->head, b);
         piece->kernels->k[half->layout.repr].scores(w, codes, kv_scales(step->sequence, half, piece->head, b),
-                                                    (uint32_t)blocks, piece->scratch->queries_coded + query, scored,
-                                                    dim);
+                                                    (uint32_t)blocks, piece->scratch->queries_coded + query, rows, dim);
         const struct mx_kv_rope_bias *rotated = step->held->rotated;
         if (rotated && rotated[piece->head].count > 0) {
             piece->kernels->add_rope_bias(w, piece->scratch->rope_terms + at * dim, dim, &rotated[piece->head], b,
@@ -123,7 +122,7 @@ static void score(const struct piece *piece, const struct span *span, uint32_t r
         const uint8_t *halves = piece->gathered ? piece->worker->rotary
                                                 : (const uint8_t *)kv_fp16_block(step->sequence, half, piece->head, b);
         piece->kernels->k[MX_REPR_FP16].scores(w, halves, NULL, (uint32_t)blocks, piece->scratch->queries_plain + query,
-                                               scored, dim);
+                                               rows, dim);
     }
 }
 
@@ -150,7 +149,7 @@ static const uint8_t *values_at(const struct piece *piece, const struct span *sp
     return kv_codes(sequence, half, stretch, b);
 }
 
-/* The tile's latents as keys are laid out, part by part, for all rows that will be scored. */
+/* The tile's latents as keys are laid out, part by part. */
 static void turn_latents(const struct piece *piece, const struct span *span, uint64_t b, uint64_t blocks)
 {
     const struct mx_kv_half *layout = &piece->step->layer->v.layout;
@@ -175,10 +174,9 @@ static void score_latents(const struct piece *piece, const struct span *span, ui
     const uint16_t *scales;
     for (uint32_t part = 0; part < layout->heads; part++) {
         values_at(piece, span, part, b, &scales);
-        piece->kernels->k[repr].add_scores(piece->worker->w, piece->worker->keys + part * MX_KV_TILE_BLOCKS * bytes,
-                                           scales, (uint32_t)blocks,
-                                           queries + kv_latent_query(piece->scratch, piece->step, part, row),
-                                           kv_rows_scored(piece->step, rows), layout->dim);
+        piece->kernels->k[repr].add_scores(
+            piece->worker->w, piece->worker->keys + part * MX_KV_TILE_BLOCKS * bytes, scales, (uint32_t)blocks,
+            queries + kv_latent_query(piece->scratch, piece->step, part, row), rows, layout->dim);
     }
 }
 

@@ -25,7 +25,7 @@ static struct needs find_needs(const struct mx_arch *arch, size_t tile)
         needs.v_dim = mx_max(needs.v_dim, shape.v_dim);
         needs.heads = mx_max(needs.heads, tile * shape.kv_heads);
         needs.rows = mx_max(needs.rows, tile * group);
-        needs.all_rows = mx_max(needs.all_rows, shape.kv_heads * (tile * group + ROWS_ROUNDED - 1));
+        needs.all_rows = mx_max(needs.all_rows, shape.kv_heads * tile * group);
         needs.partials = mx_max(needs.partials, shape.kv_heads * mx_max(one, many));
         needs.query_bytes = mx_max(needs.query_bytes, mx_kv_query_bytes(shape.k_dim));
         if (shape.attention == MX_ATTENTION_LATENT) {

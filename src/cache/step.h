@@ -9,7 +9,6 @@
 
 enum {
     ROWS_AT_ONCE = 32,   /* query rows that go through a tile together */
-    ROWS_ROUNDED = 8,    /* rows of prompts are scored in multiples of this (piece.c) */
     MOST_RANGES = 33,    /* token ranges of a step, at most */
     RANGES_AT_TILE = 9,  /* ranges for which a whole tile of a prompt has room; fewer tokens go at a time beyond, */
     GROUP_AT_TILE = 16,  /* and where the query heads of a KV head are more */
@@ -50,9 +49,8 @@ struct kv_step {
     uint32_t owner;                  /* its index */
     struct kv_held *held;            /* the sequence's */
     uint64_t first;
-    uint32_t n, group; /* new tokens; query heads per KV head */
-    uint32_t rows;     /* n * group, per KV head */
-    bool decode;
+    uint32_t n, group;      /* new tokens; query heads per KV head */
+    uint32_t rows;          /* n * group, per KV head */
     const uint32_t *chosen; /* [shape->top], in the order of the text: all that the one query attends to; NULL: all */
     struct mx_kv_terms terms;
     const float *q, *k, *v;      /* the step's own; k and v NULL where the layer shares */
@@ -99,26 +97,10 @@ static inline bool *kv_recent_used(const struct mx_kv_scratch *scratch, const st
 {
     return &scratch->recent_used[step->range_at + (size_t)head * step->ranges + range];
 }
-/* Rows that are scored for the sake of `rows` rows. A kernel may sum a row's score in another order where it scores few
- * rows. How many rows of a prompt come together depends on how it was cut into calls, so they are rounded up to what
- * every kernel takes at once; a decoded token's rows are always as many as its group. What the rows beyond hold is
- * never read, and each head has its own: another's may be written at the same time. */
-static inline uint32_t kv_rows_scored(const struct kv_step *step, uint32_t rows)
-{
-    return step->decode ? rows : (rows + ROWS_ROUNDED - 1) / ROWS_ROUNDED * ROWS_ROUNDED;
-}
-
-/* Query rows that a KV head has room for. Scoring may begin at any row, where causal tokens part, and reads whole
- * groups from there: up to ROWS_ROUNDED - 1 rows beyond the last one. */
-static inline uint32_t kv_rows_room(const struct kv_step *step)
-{
-    return step->decode ? step->rows : step->rows + ROWS_ROUNDED - 1;
-}
-
 /* The first query row of a KV head. */
 static inline size_t kv_row(const struct kv_step *step, uint32_t head)
 {
-    return step->row_at + (size_t)head * kv_rows_room(step);
+    return step->row_at + (size_t)head * step->rows;
 }
 
 static inline bool kv_is_latent(const struct kv_step *step)

@@ -29,8 +29,6 @@ static const struct mx_flag flags[] = {
      offsetof(struct mx_serve_flags, memory)},
     {"queue", 0, MX_FLAG_WHOLE, "N", "texts that may wait; further requests get a 429 (default 64)",
      offsetof(struct mx_serve_flags, queue), 0, 1 << 20},
-    {"reuse-replies", 0, MX_FLAG_SWITCH, NULL, "continue from replies as they were generated, not read again",
-     offsetof(struct mx_serve_flags, reuse_replies)},
     {"template", 0, MX_FLAG_PATH, "FILE", "a Jinja template instead of the model's",
      offsetof(struct mx_serve_flags, template)},
     {"api-key-file", 0, MX_FLAG_PATH, "FILE", "API keys that clients must present, one per line",

@@ -14,7 +14,7 @@ struct mx_serve_flags {
     int64_t port, parallel, context, queue, connections;
     double request_seconds, drain_seconds;
     uint64_t memory, max_body;
-    bool log_prompts, reuse_replies, force;
+    bool log_prompts, force;
     struct mx_kv_flags kv;
 };
 

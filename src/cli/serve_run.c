@@ -90,7 +90,6 @@ static mx_status open_scheduler(struct job *job)
                                                    .parallel = (uint32_t)options->parallel,
                                                    .budget = job->budget,
                                                    .keep = KEPT,
-                                                   .reuse_replies = options->reuse_replies,
                                                    .force = options->force,
                                                    .kv = job->kv};
     return mx_scheduler_open(&job->scheduler, job->session, &scheduler, job->err);

@@ -227,10 +227,9 @@ static void end_request(struct mx_scheduler *scheduler, struct mx_running *reque
     if (!request->failed && mx_reply_end(&request->reply, error) != MX_OK) request->failed = true;
     if (request->sequence) {
         const bool awaited = mx_next_in_common(scheduler, request, 0) > 0;
-        if (!scheduler->options.reuse_replies && mx_sequence_length(request->sequence) > request->prompt) {
-            const uint64_t nearest = mx_sequence_nearest(request->sequence, request->prompt);
-            mx_sequence_truncate(request->sequence, nearest, NULL);
-        }
+        const uint64_t servable = mx_tokens_to_share(scheduler, request);
+        if (mx_sequence_length(request->sequence) > servable)
+            mx_sequence_truncate(request->sequence, mx_sequence_nearest(request->sequence, servable), NULL);
         if (!request->failed && (scheduler->options.keep > 0 || awaited)) {
             (void)mx_prefixes_keep(scheduler->prefixes, request->sequence, request->tokens, NULL);
             request->sequence = NULL;
@@ -362,7 +361,7 @@ static void add_part(struct mx_lane *lane, struct mx_running *request, size_t n)
                                                              .n = n,
                                                              .logits = request->fed + n == request->count,
                                                              .decode = decode,
-                                                             .text = decode ? 0 : request->prompt};
+                                                             .text = request->prompt};
 }
 
 /* The next tokens of all texts that are being decoded; more than one where a parked one catches up. */

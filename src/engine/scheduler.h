@@ -9,7 +9,7 @@
  * its cache and is computed again when there is room, which gives the same tokens.
  *
  * What a request gets is what it would get alone: the same to the bit, whatever runs beside it, however often it was
- * parked and whatever it shares. Only with `reuse_replies` may it build on tokens that were decoded, not prefilled.
+ * parked and whatever it shares: the next turn of a conversation goes on from the cache of the reply.
  *
  *     mx_scheduler_open(&scheduler, session, &options, err);
  *     mx_scheduler_add(scheduler, &request, &handle, err);    any number, any time, from within callbacks too
@@ -30,15 +30,14 @@ struct mx_running; /* a request that was added; valid until its `done` returns *
 enum { MX_SCHEDULER_MARKS = 1 }; /* that each text has (cache/sequence.h) where beginnings are kept */
 
 struct mx_scheduler_options {
-    uint64_t context;   /* the most tokens of one text, prompt and reply */
-    uint32_t parallel;  /* the most texts that run at once; at least 1 */
-    uint32_t chunk;     /* the most tokens of prompts that are fed together, at least 256; 0: MX_MODEL_CHUNK */
-    uint64_t budget;    /* bytes of all caches, kept beginnings included, at least one full context; 0: as many full
-                           contexts as run at once, and one for what is kept */
-    uint32_t keep;      /* beginnings of ended texts that are kept for requests to come; 0: only what one that waits has
-                           in common with them */
-    bool reuse_replies; /* kept texts serve with the tokens that were decoded, too (a conversation that goes on) */
-    bool force;         /* go on where budget and activations exceed the memory that is available */
+    uint64_t context;  /* the most tokens of one text, prompt and reply */
+    uint32_t parallel; /* the most texts that run at once; at least 1 */
+    uint32_t chunk;    /* the most tokens of prompts that are fed together, at least 256; 0: MX_MODEL_CHUNK */
+    uint64_t budget;   /* bytes of all caches, kept beginnings included, at least one full context; 0: as many full
+                          contexts as run at once, and one for what is kept */
+    uint32_t keep;     /* beginnings of ended texts that are kept for requests to come; 0: only what one that waits has
+                          in common with them */
+    bool force;        /* go on where budget and activations exceed the memory that is available */
     struct mx_kv_options kv;
 };
 

@@ -88,6 +88,10 @@ uint64_t mx_next_in_common(const struct mx_scheduler *scheduler, const struct mx
 /* Whether a running text will soon have computed more of this one's prompt than can be had now. */
 bool mx_should_wait(const struct mx_scheduler *scheduler, const struct mx_running *request, uint64_t served);
 
+/* Tokens of a text, from its beginning, that another may go on from: all that were fed; but where keys are centered (by
+ * an offset that a text's first tokens decide) and the prompt alone was too short for that, those of the prompt. */
+uint64_t mx_tokens_to_share(const struct mx_scheduler *scheduler, const struct mx_running *request);
+
 /* The sequence, kept or running, that serves most of a prompt; *alike: as mx_prefixes_find. */
 const struct mx_sequence *mx_find_beginning(struct mx_scheduler *scheduler, const struct mx_running *request,
                                             uint64_t *length, uint64_t *alike);

@@ -27,6 +27,12 @@ bool mx_should_wait(const struct mx_scheduler *scheduler, const struct mx_runnin
     return false;
 }
 
+uint64_t mx_tokens_to_share(const struct mx_scheduler *scheduler, const struct mx_running *request)
+{
+    const bool decided = request->prompt >= mx_kv_plan_least_shared(scheduler->plan);
+    return decided ? request->fed : mx_min(request->fed, request->prompt);
+}
+
 const struct mx_sequence *mx_find_beginning(struct mx_scheduler *scheduler, const struct mx_running *request,
                                             uint64_t *length, uint64_t *alike)
 {
@@ -36,8 +42,8 @@ const struct mx_sequence *mx_find_beginning(struct mx_scheduler *scheduler, cons
     for (size_t i = 0; i < scheduler->running_count; i++) {
         const struct mx_running *other = scheduler->running[i];
         if (other->passing) continue;
-        const size_t computed = mx_min(other->prompt, other->fed); /* what was decoded may differ in its last bits */
-        const uint64_t same = mx_tokens_alike(other->tokens, computed, request->tokens, mx_running_servable(request));
+        const uint64_t same = mx_tokens_alike(other->tokens, mx_tokens_to_share(scheduler, other), request->tokens,
+                                              mx_running_servable(request));
         const uint64_t nearest = mx_sequence_nearest(other->sequence, same);
         *alike = mx_max(*alike, same);
         if (nearest <= *length) continue;

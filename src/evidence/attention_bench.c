@@ -159,7 +159,7 @@ mx_status mx_attention_bench_size(const struct mx_attention_shape *shape, uint64
 
 double mx_attention_bench_run(struct mx_attention_bench *bench)
 {
-    const struct mx_kv_segment segment = {bench->sequence, bench->queries, bench->queries == 1};
+    const struct mx_kv_segment segment = {bench->sequence, bench->queries};
     const double start = mx_seconds();
     for (uint32_t i = 0; i < bench->layers; i++) {
         mx_kv_attend(bench->scratch, i, &segment, 1, NULL, bench->q, bench->k, bench->v, bench->out);

@@ -395,12 +395,14 @@ static mx_status check_positions(const struct mx_arch *arch, const struct mx_seg
                    arch->position_rows - arch->position_offset, (unsigned long long)(end - arch->position_offset));
 }
 
-/* The length that frequencies follow. Longrope's must not change while a text grows, or its keys would stand beside
- * others of another base: what its sequence can hold decides. */
-static uint64_t rope_length(const struct mx_rope *rope, const struct mx_part *part)
+/* The length that the frequencies of row t of a part follow: of a token that the model made, the text up to it.
+ * Longrope's must not change while a text grows, or its keys would stand beside others of another base: what its
+ * sequence can hold decides. */
+static uint64_t rope_length(const struct mx_rope *rope, const struct mx_part *part, size_t t)
 {
     const struct mx_segment *segment = part->segment;
     if (rope->type == MX_ROPE_LONGROPE) return mx_kv_plan_context(mx_sequence_plan(segment->sequence));
+    if (segment->decode) return part->length + part->first + t + 1;
     return segment->text ? segment->text : part->length + segment->n;
 }
 
@@ -413,10 +415,15 @@ static void prepare_rope(const struct mx_run *run)
         const size_t pairs = rope->dims / 2;
         for (size_t p = 0; p < run->parts; p++) {
             const struct mx_part *part = &workspace->parts[p];
-            if (p == 0 || rope->type == MX_ROPE_DYNAMIC)
-                workspace->rope_factor[i] = mx_rope_frequencies(rope, rope_length(rope, part), workspace->inverse[i]);
-            mx_rope_rows(workspace->inverse[i], pairs, workspace->rope_factor[i], part->length + part->first, part->n,
-                         workspace->cosine[i] + part->row * pairs, workspace->sine[i] + part->row * pairs);
+            const size_t n = rope->type == MX_ROPE_DYNAMIC && part->segment->decode ? 1 : part->n; /* alike */
+            for (size_t t = 0; t < part->n; t += n) {
+                const size_t at = (part->row + t) * pairs;
+                if (p == 0 || rope->type == MX_ROPE_DYNAMIC)
+                    workspace->rope_factor[i] =
+                        mx_rope_frequencies(rope, rope_length(rope, part, t), workspace->inverse[i]);
+                mx_rope_rows(workspace->inverse[i], pairs, workspace->rope_factor[i], part->length + part->first + t, n,
+                             workspace->cosine[i] + at, workspace->sine[i] + at);
+            }
         }
     }
 }
@@ -458,7 +465,7 @@ static void fill_chunk(struct call *call)
         if (n == 0) break;
         workspace->parts[run->parts] =
             (struct mx_part){segment, call->done, run->n, n, mx_sequence_length(segment->sequence) - call->done};
-        workspace->sequences[run->parts++] = (struct mx_kv_segment){segment->sequence, (uint32_t)n, segment->decode};
+        workspace->sequences[run->parts++] = (struct mx_kv_segment){segment->sequence, (uint32_t)n};
         run->n += n;
         call->done += n;
         if (call->done < segment->n) break;

@@ -88,8 +88,8 @@ struct mx_segment {
     const int32_t *tokens; /* [n] */
     size_t n;
     size_t logits; /* of how many of the tokens, from the last one on backwards, logits are wanted */
-    bool decode;   /* tokens that the model has made; otherwise those of a prompt */
-    uint64_t text; /* tokens that the prompt has in all, where this is a part; 0: up to the end of this */
+    bool decode;   /* tokens that the model has made: they go before prompts, and each is as if it came alone */
+    uint64_t text; /* of a prompt: its tokens in all, where this is a part; 0: up to the end of this */
 };
 
 /* Receives logits: rows [count, vocab] after tokens token .. token + count - 1 of a segment, in the order of its
@@ -108,7 +108,7 @@ struct mx_logits_sink {
  * chunks; each sequence then holds what was fed. Logits that are NaN or infinite are never handed out: the call ends
  * with MX_ERR_NOT_A_NUMBER and names the first layer that made them; the sequence of those is empty then.
  *
- * What a segment gets is the same to the bit whatever other segments stand beside it, however a prompt is cut into
+ * What a segment gets is the same to the bit whatever other segments stand beside it, however a text is cut into
  * segments (the first has min(text, 256) tokens at least, and `text` is said where the rotary embedding is dynamic),
  * and for any number of threads.
  * A dynamic rope takes the length that the text has after its prompt, as the reference does in one pass; longrope's

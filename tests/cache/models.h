@@ -86,12 +86,12 @@ static inline struct mx_kv_scratch *scratch_of(const struct mx_arch *arch, uint3
     return memory ? mx_kv_scratch_place(memory, arch, chunk, pool) : NULL;
 }
 
-/* Attention of one sequence alone; a single token counts as decoded. */
+/* Attention of one sequence alone. */
 static inline void attend_with(struct mx_kv_scratch *scratch, struct mx_sequence *sequence, uint32_t layer,
                                const struct mx_kv_terms *terms, const float *q, const float *k, const float *v,
                                float *out, uint32_t n)
 {
-    const struct mx_kv_segment segment = {sequence, n, n == 1};
+    const struct mx_kv_segment segment = {sequence, n};
     mx_kv_attend(scratch, layer, &segment, 1, terms, q, k, v, out);
 }
 

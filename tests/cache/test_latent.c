@@ -97,10 +97,9 @@ static struct mx_sequence *open_sequence(struct fixture *f)
     return sequence;
 }
 
-static void feed_as(struct fixture *f, const struct test_case *c, struct mx_sequence *sequence, uint64_t from,
-                    uint64_t to, bool decode)
+static void feed(struct fixture *f, const struct test_case *c, struct mx_sequence *sequence, uint64_t from, uint64_t to)
 {
-    const struct mx_kv_segment segment = {sequence, (uint32_t)(to - from), decode};
+    const struct mx_kv_segment segment = {sequence, (uint32_t)(to - from)};
     const float *q = f->q + from * c->heads * (c->rank + c->rope);
     const size_t count = (to - from) * c->heads * c->rank;
     float *out = f->out + from * c->heads * c->rank, *again = malloc(count * sizeof *again);
@@ -113,11 +112,6 @@ static void feed_as(struct fixture *f, const struct test_case *c, struct mx_sequ
     if (c->mode != MX_MODE_TURBO4) assert_memory_equal(out, again, count * sizeof *out); /* signs differ by layer */
     free(again);
     mx_sequence_advance(sequence, to - from);
-}
-
-static void feed(struct fixture *f, const struct test_case *c, struct mx_sequence *sequence, uint64_t from, uint64_t to)
-{
-    feed_as(f, c, sequence, from, to, to - from == 1);
 }
 
 /* Everything but the last 20 tokens in chunks of at most `chunk`, these one by one. */
@@ -309,10 +303,9 @@ static void chunks_and_threads_change_nothing(void **state)
             struct fixture f;
             open_fixture(&f, &c, 1 + i % 3);
             struct mx_sequence *sequence = open_sequence(&f);
-            /* a token that is decoded may be scored in another order than one of a prompt */
             for (uint64_t at = 0, n; at < c.length; at += n) {
                 n = c.length - at < chunks[i] ? c.length - at : chunks[i];
-                feed_as(&f, &c, sequence, at, at + n, false);
+                feed(&f, &c, sequence, at, at + n);
             }
             if (i == 0) memcpy(first, f.out, bytes);
             assert_memory_equal(first, f.out, bytes);

@@ -344,27 +344,39 @@ static void prompts_are_kept(void **state)
     }
 }
 
-/* A conversation that goes on: with reuse_replies the reply needn't be read again, without it the prompt's end is where
- * sharing ends. */
-static void replies_are_reused_where_asked(void **state)
+/* A conversation that goes on: the reply needn't be read again, unless the first prompt was too short to decide an
+ * offset of the keys; what comes after it is what it is without. */
+static void replies_are_reused(void **state)
 {
-    struct mx_session *session = open_session("qwen3", 2);
-    int32_t prompt[200];
-    for (size_t i = 0; i < 200; i++) prompt[i] = (int32_t)(i * 7 % mx_session_arch(session)->vocab);
-    for (int reuse = 0; reuse < 2; reuse++) {
-        const struct mx_scheduler_options options = {
-            .context = 512, .parallel = 2, .keep = 4, .reuse_replies = reuse, .kv = mx_kv_options_default()};
+    struct mx_session *session = open_session("qwen2", 2);
+    enum { REPLY = 200, MORE = 40 };
+    static int32_t prompt[600];
+    for (int i = 0; i < 3; i++) {
+        const size_t before = i == 1 ? 300 : 100; /* tokens of the first prompt */
+        struct mx_scheduler_options options = {
+            .context = 1024, .parallel = 2, .keep = 4, .kv = mx_kv_options_default()};
+        if (i < 2) options.kv.mode = MX_MODE_TURBO4;
+        if (i < 2) options.kv.force = true;
         struct mx_scheduler *scheduler;
-        struct arrival first = {0}, second = {0};
+        static struct arrival first, second, alone;
+        first = second = alone = (struct arrival){0};
+        for (size_t t = 0; t < before + REPLY + MORE; t++)
+            prompt[t] = (int32_t)(t * 7 % mx_session_arch(session)->vocab);
         assert_ok(mx_scheduler_open(&scheduler, session, &options, &err));
-        add_arrival(scheduler, &first, prompt, 100, 20);
+        add_arrival(scheduler, &first, prompt, before, REPLY);
         while (mx_scheduler_busy(scheduler)) assert_ok(mx_scheduler_step(scheduler, &err));
-        assert_int_equal(first.count, 20);
-        memcpy(prompt + 100, first.made, 20 * sizeof *prompt);
-        add_arrival(scheduler, &second, prompt, 140, 5);
+        assert_int_equal(first.count, REPLY);
+        memcpy(prompt + before, first.made, REPLY * sizeof *prompt);
+        add_arrival(scheduler, &second, prompt, before + REPLY + MORE, MORE);
         while (mx_scheduler_busy(scheduler)) assert_ok(mx_scheduler_step(scheduler, &err));
         /* The last token of a reply was made, not fed. */
-        assert_int_equal(mx_scheduler_stats(scheduler).shared_tokens, reuse ? 119 : 100);
+        assert_int_equal(mx_scheduler_stats(scheduler).shared_tokens, i == 0 ? 0 : before + REPLY - 1);
+        mx_scheduler_close(scheduler);
+        assert_ok(mx_scheduler_open(&scheduler, session, &options, &err));
+        add_arrival(scheduler, &alone, prompt, before + REPLY + MORE, MORE);
+        while (mx_scheduler_busy(scheduler)) assert_ok(mx_scheduler_step(scheduler, &err));
+        assert_int_equal(alone.count, second.count);
+        assert_memory_equal(alone.made, second.made, alone.count * sizeof *alone.made);
         mx_scheduler_close(scheduler);
     }
     mx_session_close(session);
@@ -409,9 +421,12 @@ static void refusals(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(texts_are_what_they_are_alone),    cmocka_unit_test(parked_texts_go_on),
-        cmocka_unit_test(texts_go_on_beside_a_long_prompt), cmocka_unit_test(prompts_are_kept),
-        cmocka_unit_test(replies_are_reused_where_asked),   cmocka_unit_test(refusals),
+        cmocka_unit_test(texts_are_what_they_are_alone),
+        cmocka_unit_test(parked_texts_go_on),
+        cmocka_unit_test(texts_go_on_beside_a_long_prompt),
+        cmocka_unit_test(prompts_are_kept),
+        cmocka_unit_test(replies_are_reused),
+        cmocka_unit_test(refusals),
     };
     return cmocka_run_group_tests_name("scheduler", tests, NULL, NULL);
 }

@@ -441,6 +441,55 @@ static void products(void **state)
     free(queries);
 }
 
+/* What rows get is the same to the bit whether each is alone or others stand beside it. */
+static void rows_do_not_meet(void **state)
+{
+    enum { BLOCKS = 5, ROWS = 11, TOKENS = BLOCKS * MX_BLOCK };
+    struct mx_random random = {7};
+    static float q[MAX_DIM], x[MAX_DIM * MX_BLOCK], w[ROWS * MX_KV_TILE], one[MX_KV_TILE], acc[ROWS * MAX_DIM];
+    static float alone[MAX_DIM];
+    static uint16_t scales[TOKENS];
+    uint8_t *codes = calloc(1, BLOCKS * MAX_CODES + 8192);
+    uint8_t *queries = aligned_alloc(64, ROWS * mx_kv_query_bytes(MAX_DIM));
+    for (int level = MX_CPU_SCALAR; level <= (int)mx_cpu_detect(); level++) {
+        const struct mx_kv_kernels *kernels = mx_kv_kernels((enum mx_cpu_level)level);
+        for (size_t at = 0; at < DIM_COUNT * MX_REPR_COUNT * 2; at++) {
+            const uint32_t dim = dims[at / 2 % DIM_COUNT];
+            const enum mx_repr repr = (enum mx_repr)(at / 2 / DIM_COUNT);
+            const bool keys = at % 2 == 0;
+            const size_t bytes = mx_repr_code_bytes(repr, dim), query_bytes = mx_kv_query_bytes(dim);
+            for (size_t i = 0; repr == MX_REPR_FP16 && i < (size_t)TOKENS * dim; i++) {
+                const uint16_t half = mx_f16_from_f32(mx_random_normal(&random));
+                memcpy(codes + 2 * i, &half, sizeof half);
+            }
+            for (uint32_t b = 0; repr != MX_REPR_FP16 && b < BLOCKS; b++) {
+                make_panel(x, dim, at + b);
+                encode(kernels, keys ? 0 : 1, repr, codes + b * bytes, scales + b * MX_BLOCK, x, dim, MX_SCALE_LS);
+            }
+            for (uint32_t r = 0; keys && r < ROWS; r++) {
+                for (uint32_t i = 0; i < dim; i++) q[i] = mx_random_normal(&random);
+                kernels->k[repr].prepare(queries + r * query_bytes, q, dim, 0.25f);
+            }
+            if (keys) kernels->k[repr].scores(w, codes, scales, BLOCKS, queries, ROWS, dim);
+            for (uint32_t i = 0; !keys && i < ROWS * MX_KV_TILE; i++) w[i] = mx_random_unit(&random);
+            memset(acc, 0, sizeof acc);
+            if (!keys) kernels->v[repr].accumulate(acc, dim, codes, scales, BLOCKS, w, ROWS, dim);
+            for (uint32_t r = 0; r < ROWS; r++) {
+                if (keys) {
+                    kernels->k[repr].scores(one, codes, scales, BLOCKS, queries + r * query_bytes, 1, dim);
+                    assert_memory_equal(one, w + r * MX_KV_TILE, TOKENS * sizeof *one);
+                    continue;
+                }
+                memset(alone, 0, sizeof alone);
+                kernels->v[repr].accumulate(alone, dim, codes, scales, BLOCKS, w + r * MX_KV_TILE, 1, dim);
+                assert_memory_equal(alone, acc + (size_t)r * dim, dim * sizeof *alone);
+            }
+        }
+    }
+    free(codes);
+    free(queries);
+}
+
 enum { SUMMED_DIM = 40, SUMMED_BLOCKS = 3, SUMMED_ROWS = 5 };
 
 /* Values in codes that weighted sums are made of. */
@@ -518,6 +567,7 @@ int main(void)
         cmocka_unit_test(values_become_keys),
         cmocka_unit_test(softmax_is_exact),
         cmocka_unit_test(products),
+        cmocka_unit_test(rows_do_not_meet),
         cmocka_unit_test(no_number_is_summed_away),
         cmocka_unit_test(weights_of_nothing_sum_to_nothing),
     };

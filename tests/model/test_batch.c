@@ -91,9 +91,8 @@ static void keep(void *context, size_t segment, size_t token, size_t count, floa
 {
     const struct pass *pass = context;
     const struct text *text = pass->texts[segment];
-    assert_int_equal(count, 1);
     const size_t after = text->fed + token + 1 - text->prompt;
-    memcpy(text->logits + after * pass->vocab, logits, pass->vocab * sizeof *logits);
+    memcpy(text->logits + after * pass->vocab, logits, count * pass->vocab * sizeof *logits);
 }
 
 static void add(struct pass *pass, struct text *text, size_t n)
@@ -103,7 +102,7 @@ static void add(struct pass *pass, struct text *text, size_t n)
     pass->segments[pass->count++] = (struct mx_segment){.sequence = text->sequence,
                                                         .tokens = text->tokens + text->fed,
                                                         .n = n,
-                                                        .logits = decode || text->fed + n == text->prompt,
+                                                        .logits = decode ? n : text->fed + n == text->prompt,
                                                         .decode = decode,
                                                         .text = decode ? 0 : text->prompt};
 }
@@ -129,12 +128,12 @@ static void run_alone(const struct engine *engine, struct text *text)
     mx_sequence_close(text->sequence);
 }
 
-/* Tokens that a text feeds next: of its prompt a piece of any size, but 256 at the beginning. */
+/* Tokens that a text feeds next: of its prompt a piece of any size, but 256 at the beginning; then a few at a time. */
 static size_t next_piece(const struct text *text, struct mx_random *random)
 {
-    if (text->fed >= text->prompt) return 1;
-    const size_t left = text->prompt - text->fed, least = text->fed ? 1 : 256;
-    const size_t piece = least + mx_random_u64(random) % 90;
+    const bool decodes = text->fed >= text->prompt;
+    const size_t left = text->prompt + (decodes ? DECODED : 0) - text->fed, least = text->fed ? 1 : 256;
+    const size_t piece = least + mx_random_u64(random) % (decodes ? 3 : 90);
     return piece < left ? piece : left;
 }
 

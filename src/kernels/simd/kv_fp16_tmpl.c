@@ -9,6 +9,7 @@ enum {
     PARTS = MX_BLOCK / LANES,        /* vectors of one coordinate of a block of keys */
     SCORE_SUMS = 8,                  /* as many as hide the latency of a sum */
     SCORE_ROWS = SCORE_SUMS / PARTS, /* the most rows at once */
+    QUARTERS = 4,                    /* in which a score's coordinates are summed */
     BLOCKS_AT_ONCE = (int)SUMS / SCORE_SUMS,
     SUM_ROWS = SUMS / 2,       /* the same for values: two vectors of coordinates each */
     LINE_VECTORS = 32 / LANES, /* in 64 bytes */
@@ -27,54 +28,87 @@ MX_INLINE vf load_halves(const uint16_t *p)
     return vf_widen((const uint8_t *)p, MX_F16);
 }
 
-/* One coordinate k of `count` blocks, `block` numbers apart: sum[r * chains][p] += k[p] * q_r. */
-MX_INLINE void add_coordinate(vf *sum, const uint16_t *k, size_t block, const float *q, size_t q_stride, const int rows,
-                              const int chains, const int count)
+/* One coordinate k of `count` blocks, `block` numbers apart: sum[r][p] += k[p] * q_r. */
+MX_INLINE void add_coordinate(vf *sum, const uint16_t *k, size_t block, const float *q, size_t stride, const int rows,
+                              const int count)
 {
     vf x[2 * PARTS];
     MX_UNROLL
     for (int p = 0; p < PARTS * count; p++) x[p] = load_halves(k + (size_t)(p / PARTS) * block + p % PARTS * LANES);
     MX_UNROLL
     for (int r = 0; r < rows; r++) {
-        const vf factor = vf_set1(q[(size_t)r * q_stride]);
+        const vf factor = vf_set1(q[(size_t)r * stride]);
         MX_UNROLL
         for (int p = 0; p < PARTS * count; p++) {
-            vf *to = &sum[r * chains * PARTS * count + p];
+            vf *to = &sum[r * PARTS * count + p];
             *to = vf_fma(x[p], factor, *to);
         }
     }
 }
 
-/* `count` blocks for `rows` queries; where these are few, coordinates go to several sums in turn. */
+/* `chains` quarters of `n` coordinates each, one behind another from k and q on, added to score [rows][parts]. */
+MX_INLINE void score_quarters(vf *score, const uint16_t *k, size_t block, const float *q, size_t stride, uint32_t n,
+                              const int rows, const int count, const int chains)
+{
+    const int sums = rows * PARTS * count;
+    vf sum[2 * SCORE_SUMS]; /* [chains][rows][parts] */
+    MX_UNROLL
+    for (int i = 0; i < chains * sums; i++) sum[i] = vf_zero();
+    uint32_t i = 0;
+    for (; i + 2 <= n; i += 2) { /* a line */
+        MX_UNROLL
+        for (int c = 0; c < chains; c++) {
+            const size_t at = (size_t)c * n + i;
+            const uint16_t *line = k + at * MX_BLOCK;
+            vi_prefetch((const char *)line + AHEAD);
+            if (count == 2) vi_prefetch((const char *)(line + block) + AHEAD);
+            add_coordinate(sum + c * sums, line, block, q + at, stride, rows, count);
+            add_coordinate(sum + c * sums, line + MX_BLOCK, block, q + at + 1, stride, rows, count);
+        }
+    }
+    for (; i < n; i++) {
+        MX_UNROLL
+        for (int c = 0; c < chains; c++) {
+            const size_t at = (size_t)c * n + i;
+            add_coordinate(sum + c * sums, k + at * MX_BLOCK, block, q + at, stride, rows, count);
+        }
+    }
+    MX_UNROLL
+    for (int s = 0; s < sums; s++) {
+        MX_UNROLL
+        for (int c = 0; c < chains; c++) score[s] = vf_add(score[s], sum[c * sums + s]);
+    }
+}
+
+/* `count` blocks for `rows` queries. A score is the query's bias and the sums of four quarters of the coordinates, in
+ * their order, however many rows there are; so many quarters are under way at once as hide the latency of a sum. */
 MX_INLINE void score_blocks(float *w, const uint16_t *k, const float *queries, uint32_t dim, const int rows,
                             const int count, const bool add)
 {
-    const int chains = SCORE_SUMS / (rows * PARTS), parts = PARTS * count;
+    const int parts = PARTS * count, at_once = SCORE_SUMS / (rows * PARTS);
+    const int chains = at_once < QUARTERS ? at_once : QUARTERS;
     const size_t stride = mx_kv_query_bytes(dim) / sizeof *queries, block = (size_t)dim * MX_BLOCK;
+    const uint32_t quarter = (dim + QUARTERS - 1) / QUARTERS;
     const float *q = queries + 16;
-    vf sum[2 * SCORE_SUMS]; /* [rows][chains][parts] */
+    vf score[2 * SCORE_SUMS]; /* [rows][parts] */
     MX_UNROLL
-    for (int i = 0; i < SCORE_SUMS * count; i++) sum[i] = vf_zero();
-    uint32_t i = 0;
-    for (; i + (uint32_t)chains <= dim; i += (uint32_t)chains) {
+    for (int i = 0; i < rows * parts; i++) score[i] = vf_set1(queries[(size_t)(i / parts) * stride]);
+    if (dim % QUARTERS == 0) {
         MX_UNROLL
-        for (int c = 0; c < chains; c++, k += MX_BLOCK) {
-            if (c % 2 == 0) vi_prefetch((const char *)k + AHEAD);
-            if (c % 2 == 0 && count == 2) vi_prefetch((const char *)(k + block) + AHEAD);
-            add_coordinate(sum + c * parts, k, block, q + i + c, stride, rows, chains, count);
+        for (int c = 0; c < QUARTERS; c += chains) {
+            const size_t at = (size_t)c * quarter;
+            score_quarters(score, k + at * MX_BLOCK, block, q + at, stride, quarter, rows, count, chains);
+        }
+    } else {
+        for (uint32_t at = 0; at < dim; at += quarter) {
+            const uint32_t n = dim - at < quarter ? dim - at : quarter;
+            score_quarters(score, k + (size_t)at * MX_BLOCK, block, q + at, stride, n, rows, count, 1);
         }
     }
-    for (; i < dim; i++, k += MX_BLOCK) add_coordinate(sum, k, block, q + i, stride, rows, chains, count);
     MX_UNROLL
-    for (int r = 0; r < rows; r++) {
-        MX_UNROLL
-        for (int p = 0; p < parts; p++) {
-            vf score = vf_set1(queries[(size_t)r * stride]);
-            MX_UNROLL
-            for (int c = 0; c < chains; c++) score = vf_add(score, sum[(r * chains + c) * parts + p]);
-            float *to = w + r * MX_KV_TILE + p * LANES;
-            vf_store(to, add ? vf_add(vf_load(to), score) : score);
-        }
+    for (int i = 0; i < rows * parts; i++) {
+        float *to = w + i / parts * MX_KV_TILE + i % parts * LANES;
+        vf_store(to, add ? vf_add(vf_load(to), score[i]) : score[i]);
     }
 }
 
