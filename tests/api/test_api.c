@@ -4,6 +4,7 @@
 #include <mlxcel/mlxcel.h>
 #include <pthread.h>
 #include <sys/stat.h>
+#include <time.h>
 #include <unistd.h>
 
 static struct mx_error err;
@@ -136,8 +137,15 @@ static void generates_in_a_compressed_mode(void **state)
     struct mx_seq_options cache = mx_seq_options_default();
     struct heard first, second, once = {.limit = SIZE_MAX}, cut = {.limit = 1};
     struct mx_seq *seq = open_seq("int8+turbo4", 256);
+    struct timespec begin, end;
+    clock_gettime(CLOCK_MONOTONIC, &begin);
     const struct mx_generate_result result = answer(seq, "The table is", &first);
+    clock_gettime(CLOCK_MONOTONIC, &end);
     assert_true(result.tokens > 0 && result.tokens <= 12);
+    /* the speeds are those of parts of this time */
+    const double seconds = (double)(end.tv_sec - begin.tv_sec) + (double)(end.tv_nsec - begin.tv_nsec) * 1e-9;
+    assert_true(result.prefill_tokens_per_second * seconds >= result.prompt_tokens);
+    assert_true(result.decode_tokens_per_second * seconds >= result.tokens - 1);
     assert_int_equal(result.reused_tokens, 0);
     const struct mx_generate_result again = answer(seq, "The table is", &second);
     assert_string_equal(first.text, second.text);
@@ -151,6 +159,9 @@ static void generates_in_a_compressed_mode(void **state)
     request.max_tokens = 12;
     request.on_text = hear;
     request.context = &once;
+    whole.size = 0;
+    assert_fails(mx_llm_generate(llm, &cache, &request, &whole, &err), MX_ERR_ARGUMENT, "size");
+    whole.size = sizeof whole;
     assert_ok(mx_llm_generate(llm, &cache, &request, &whole, &err));
     assert_string_equal(first.text, once.text);
     assert_int_equal(whole.end, result.end);
@@ -314,6 +325,8 @@ static void scores_texts(void **state)
     assert_ok(mx_llm_facts(llm, &facts, &err));
     for (uint32_t i = 0; i < facts.vocabulary; i++) sum += logits[i];
     assert_true(sum == sum);
+    facts.size = 0;
+    assert_fails(mx_llm_facts(llm, &facts, &err), MX_ERR_ARGUMENT, "size");
 
     struct mx_seq_options cache = mx_seq_options_default();
     struct mx_evaluation evaluation = {sizeof evaluation};
@@ -321,6 +334,9 @@ static void scores_texts(void **state)
     assert_fails(mx_llm_evaluate(llm, &cache, "too short", &evaluation, &err), MX_ERR_ARGUMENT, "token");
     char text[4096] = "";
     while (strlen(text) + 60 < sizeof text) strcat(text, "The function returns a pointer to the table of values. ");
+    evaluation.size = 0;
+    assert_fails(mx_llm_evaluate(llm, &cache, text, &evaluation, &err), MX_ERR_ARGUMENT, "size");
+    evaluation.size = sizeof evaluation;
     assert_ok(mx_llm_evaluate(llm, &cache, text, &evaluation, &err));
     assert_int_equal(evaluation.tokens % 64, 0);
     assert_true(evaluation.perplexity > 1 && evaluation.perplexity < 50); /* the sentence repeats itself */
@@ -415,6 +431,9 @@ static void says_what_runs(void **state)
     assert_non_null(strstr(facts.reason, "turbo4 was graded high at 4096 tokens on llama"));
     assert_int_equal(facts.length, 0);
     assert_int_equal(facts.context, 256);
+    facts.size = 0;
+    assert_fails(mx_seq_facts(seq, &facts, &err), MX_ERR_ARGUMENT, "size");
+    facts.size = sizeof facts;
     mx_seq_close(seq);
     seq = open_seq("turbo4", 40000); /* nothing was measured so far out */
     assert_ok(mx_seq_facts(seq, &facts, &err));

@@ -163,6 +163,16 @@ static void units_parse(void **state)
     for (size_t i = 0; i < sizeof not_whole / sizeof *not_whole; i++) {
         assert_fails(mx_parse_whole(not_whole[i], "--ctx", 1, 1 << 20, &value, &err), MX_ERR_ARGUMENT, "--ctx");
     }
+    static const char *const numbers[] = {"-1.5", "0.25", "2"}, *const not_numbers[] = {"", "-1.6", "2.1", "inf", "1s"};
+    static const double values[] = {-1.5, 0.25, 2};
+    double number;
+    for (size_t i = 0; i < sizeof numbers / sizeof *numbers; i++) { /* both ends are in it */
+        assert_ok(mx_parse_number(numbers[i], "--tau", -1.5, 2, &number, &err));
+        assert_true(number == values[i]);
+    }
+    for (size_t i = 0; i < sizeof not_numbers / sizeof *not_numbers; i++) {
+        assert_fails(mx_parse_number(not_numbers[i], "--tau", -1.5, 2, &number, &err), MX_ERR_ARGUMENT, "--tau");
+    }
     char text[32];
     assert_string_equal(mx_format_bytes(999, text), "999 B");
     assert_string_equal(mx_format_bytes(1536000, text), "1.54 MB");

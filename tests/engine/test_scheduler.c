@@ -240,7 +240,8 @@ static void texts_go_on_beside_a_long_prompt(void **state)
     static const struct {
         const char *family;
         enum mx_mode mode;
-    } cases[] = {{"qwen3", MX_MODE_FP16}, {"qwen3", MX_MODE_INT8_TURBO4}, {"mamba2", MX_MODE_FP16}};
+    } cases[] = {
+        {"qwen3", MX_MODE_FP16}, {"qwen3", MX_MODE_INT8_TURBO4}, {"mamba2", MX_MODE_FP16}, {"olmoe", MX_MODE_FP16}};
     for (size_t c = 0; c < sizeof cases / sizeof *cases; c++) {
         struct mx_session *session = open_session(cases[c].family, 2);
         const size_t vocab = mx_session_arch(session)->vocab;
@@ -301,6 +302,14 @@ static void texts_go_on_beside_a_long_prompt(void **state)
         assert_memory_equal(again.made, again_alone.made, LONG_MADE * sizeof *alone.made);
         assert_memory_equal(stays.made, stays_alone.made, LONG_MADE * sizeof *alone.made);
         assert_memory_equal(joins.made, joins_alone.made, LONG_MADE * sizeof *alone.made);
+        if (mx_session_arch(session)->experts.count) { /* what both lanes read for is counted */
+            const struct mx_experts_use all = mx_workspace_experts(scheduler->all.workspace);
+            const struct mx_experts_use side = mx_workspace_experts(scheduler->side.workspace);
+            const struct mx_scheduler_stats stats = mx_scheduler_stats(scheduler);
+            assert_true(all.layers > 0 && side.layers > 0);
+            assert_int_equal(stats.experts.layers, all.layers + side.layers);
+            assert_int_equal(stats.experts.read, all.read + side.read);
+        }
         mx_scheduler_close(scheduler);
         mx_session_close(session);
     }
