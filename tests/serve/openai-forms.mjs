@@ -3,7 +3,7 @@ import assert from "node:assert/strict";
 import { OpenAI, client, model, test } from "./openai-harness.mjs";
 
 const messages = [{ role: "user", content: "How is the weather in Bern?" }];
-const settings = { model, messages, temperature: 0, max_tokens: 120 };
+const settings = { model, messages, temperature: 0, max_tokens: 1500 }; // more than the longest document of a schema below
 const weather = {
   type: "function",
   function: {
@@ -100,7 +100,7 @@ await test("a schema, hot, several at once, streamed", async () => {
   for (const content of await Promise.all([1, 2, 3, 4, 5, 6].map(ask))) checkPerson(content);
 });
 await test("any object", async () => {
-  const answer = await client.chat.completions.create({ ...settings, response_format: { type: "json_object" } });
+  const answer = await client.chat.completions.create({ ...settings, max_tokens: 120, response_format: { type: "json_object" } });
   assert.ok(answer.choices[0].message.content.startsWith("{"));
   if (answer.choices[0].finish_reason === "stop") JSON.parse(answer.choices[0].message.content);
 });

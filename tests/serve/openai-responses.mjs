@@ -46,7 +46,7 @@ await test("the helper that collects a stream", async () => {
   assert.equal(response.output_text, said);
 });
 await test("a call, and its result", async () => {
-  const asked = { ...settings, max_output_tokens: 90, tools: [weather] };
+  const asked = { ...settings, max_output_tokens: 1500, tools: [weather] };
   const response = await client.responses.create({ ...asked, tool_choice: "required" });
   const [call] = response.output;
   assert.equal(call.type, "function_call");
@@ -59,7 +59,7 @@ await test("a call, and its result", async () => {
 });
 await test("a schema", async () => {
   const text = { format: { type: "json_schema", name: "person", strict: true, schema: person } };
-  const response = await client.responses.parse({ ...settings, max_output_tokens: 90, text });
+  const response = await client.responses.parse({ ...settings, max_output_tokens: 1500, text });
   assert.equal(response.status, "completed");
   assert.deepEqual(Object.keys(response.output_parsed), ["name"]);
 });

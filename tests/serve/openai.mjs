@@ -48,6 +48,19 @@ await test("several choices, with a seed", async () => {
   assert.deepEqual(one.choices, two.choices);
   assert.notEqual(one.choices[0].message.content, one.choices[1].message.content);
 });
+await test("several choices, streamed", async () => {
+  const asked = { ...settings, n: 2, temperature: 1, seed: 5 };
+  const texts = ["", ""], reasons = [];
+  for await (const { choices } of await client.chat.completions.create({ ...asked, stream: true })) {
+    for (const { index, delta, finish_reason } of choices) {
+      texts[index] += delta.content ?? "";
+      if (finish_reason) reasons[index] = finish_reason;
+    }
+  }
+  const whole = await client.chat.completions.create(asked);
+  assert.deepEqual(texts, whole.choices.map((choice) => choice.message.content));
+  assert.deepEqual(reasons, ["length", "length"]);
+});
 await test("parts, developer, stop", async () => {
   const answer = await client.chat.completions.create({
     ...settings,
@@ -57,6 +70,7 @@ await test("parts, developer, stop", async () => {
     max_tokens: undefined,
   });
   assert.ok(!answer.choices[0].message.content.includes("e"));
+  assert.ok(answer.usage.completion_tokens <= 40);
 });
 await test("completions", async () => {
   const answer = await client.completions.create({ model, prompt: "The file system", max_tokens: 5, temperature: 0 });
@@ -75,6 +89,13 @@ await test("cancel", async () => {
     await new Promise((wake) => setTimeout(wake, 100));
   }
   assert.fail("it still runs");
+});
+await test("what the server lacks is not asked for again", async () => {
+  let asked = 0;
+  const count = (...request) => (asked++, fetch(...request));
+  const patient = new OpenAI({ baseURL, apiKey, maxRetries: 2, fetch: count });
+  await assert.rejects(patient.embeddings.create({ model, input: "x" }), (error) => error.status === 501);
+  assert.equal(asked, 1);
 });
 await test("errors", async () => {
   const fails = (promise, type, check) => assert.rejects(promise, (error) => error instanceof type && check(error));

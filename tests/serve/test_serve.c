@@ -305,6 +305,19 @@ static void refuses_as_the_interface_does(void **state)
     }
 }
 
+/* A client that takes every 5xx for a passing trouble is told that this one is none. */
+static void says_that_what_it_lacks_will_not_come(void **state)
+{
+    const struct server *server = *state;
+    struct client client;
+    assert_true(client_open(&client, server->port));
+    assert_true(client_send(&client, "POST", "/v1/embeddings", "", "{}"));
+    assert_true(client_read_head(&client));
+    assert_int_equal(client.status, 501);
+    assert_non_null(strstr(client.head, "X-Should-Retry: false"));
+    client_close(&client);
+}
+
 static void refuses_what_is_too_long(void **state)
 {
     const struct server *server = *state;
@@ -652,6 +665,7 @@ int main(int argc, char **argv)
         cmocka_unit_test(company_changes_nothing),  cmocka_unit_test(makes_several_choices),
         cmocka_unit_test(obeys_its_settings),       cmocka_unit_test(gives_log_probabilities_of_a_chat),
         cmocka_unit_test(shares_beginnings),        cmocka_unit_test(refuses_as_the_interface_does),
+        cmocka_unit_test(says_that_what_it_lacks_will_not_come),
         cmocka_unit_test(refuses_what_is_too_long), cmocka_unit_test(lets_go_of_who_left),
         cmocka_unit_test(waits_for_no_reader),      cmocka_unit_test(survives_half_a_request),
         cmocka_unit_test(rests_while_nobody_asks),
