@@ -104,7 +104,7 @@ static enum MHD_Result respond_text(struct exchange *exchange, int code, const c
     *body = (struct mx_str){0};
     MHD_add_response_header(response, "Content-Type", type ? type : "application/json");
     if (code == 429 || code == 503) MHD_add_response_header(response, "Retry-After", "2");
-    if (code == 501) MHD_add_response_header(response, "X-Should-Retry", "false"); /* OpenAI's clients ask it again else */
+    if (code == 501) MHD_add_response_header(response, "X-Should-Retry", "false"); /* OpenAI asks again on 5xx */
     if (code == 401) MHD_add_response_header(response, "WWW-Authenticate", "Bearer");
     return respond(exchange, code, response);
 }

@@ -661,13 +661,19 @@ int main(int argc, char **argv)
     program = argv[1];
     signal(SIGPIPE, SIG_IGN);
     const struct CMUnitTest plain[] = {
-        cmocka_unit_test(answers_as_generate_does), cmocka_unit_test(streams_what_it_says_whole),
-        cmocka_unit_test(company_changes_nothing),  cmocka_unit_test(makes_several_choices),
-        cmocka_unit_test(obeys_its_settings),       cmocka_unit_test(gives_log_probabilities_of_a_chat),
-        cmocka_unit_test(shares_beginnings),        cmocka_unit_test(refuses_as_the_interface_does),
+        cmocka_unit_test(answers_as_generate_does),
+        cmocka_unit_test(streams_what_it_says_whole),
+        cmocka_unit_test(company_changes_nothing),
+        cmocka_unit_test(makes_several_choices),
+        cmocka_unit_test(obeys_its_settings),
+        cmocka_unit_test(gives_log_probabilities_of_a_chat),
+        cmocka_unit_test(shares_beginnings),
+        cmocka_unit_test(refuses_as_the_interface_does),
         cmocka_unit_test(says_that_what_it_lacks_will_not_come),
-        cmocka_unit_test(refuses_what_is_too_long), cmocka_unit_test(lets_go_of_who_left),
-        cmocka_unit_test(waits_for_no_reader),      cmocka_unit_test(survives_half_a_request),
+        cmocka_unit_test(refuses_what_is_too_long),
+        cmocka_unit_test(lets_go_of_who_left),
+        cmocka_unit_test(waits_for_no_reader),
+        cmocka_unit_test(survives_half_a_request),
         cmocka_unit_test(rests_while_nobody_asks),
     };
     const struct CMUnitTest own[] = {
