@@ -431,14 +431,14 @@ static void set_layer_types(struct reading *reading)
 static void set_rope(struct reading *reading)
 {
     struct mx_gguf_text type;
-    char name[32] = "";
+    char name[32] = "linear"; /* what llama.cpp takes for it where a file, an old one for the most part, doesn't say */
     if (mx_gguf_text(find(reading, "rope.scaling.type"), &type) && type.length < sizeof name)
         snprintf(name, sizeof name, "%.*s", (int)type.length, type.data);
     double factor = number_or(reading, "rope.scaling.factor", 0);
     if (!factor) factor = number_or(reading, "rope.scale_linear", 0);
     const bool llama3 = has_tensor(reading, "rope_freqs.weight"); /* the stretch is in a tensor of frequencies */
     const bool longrope = has_tensor(reading, "rope_factors_long.weight");
-    if (llama3 || longrope || !name[0] || !strcmp(name, "none") || factor <= 0) return;
+    if (llama3 || longrope || !strcmp(name, "none") || factor <= 0) return;
     cJSON *rope = cJSON_AddObjectToObject(reading->config, "rope_scaling");
     cJSON_AddStringToObject(rope, "rope_type", name);
     cJSON_AddNumberToObject(rope, "factor", factor);

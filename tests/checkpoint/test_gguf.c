@@ -97,6 +97,38 @@ static void short_lists_are_refused(void **state)
     }
 }
 
+/* A stretch of the positions has a factor under one of two names, and is linear where no kind is named. */
+static void stretches_have_a_factor(void **state)
+{
+    static const struct {
+        const char *kind, *key, *expected;
+    } cases[] = {{NULL, NULL, NULL},
+                 {"yarn", NULL, NULL},
+                 {"none", "rope.scaling.factor", NULL},
+                 {"yarn", "rope.scaling.factor", "{\"rope_type\":\"yarn\",\"factor\":4}"},
+                 {"linear", "rope.scale_linear", "{\"rope_type\":\"linear\",\"factor\":4}"},
+                 {NULL, "rope.scale_linear", "{\"rope_type\":\"linear\",\"factor\":4}"}};
+    for (size_t c = 0; c < sizeof cases / sizeof *cases; c++) {
+        struct gguf_writer writer = {.architecture = "llama"};
+        struct mx_str out = {0};
+        cJSON *config;
+        gguf_text(&writer, "general.architecture", "llama");
+        gguf_u32(&writer, "block_count", 2);
+        gguf_u32(&writer, "embedding_length", 64);
+        if (cases[c].kind) gguf_text(&writer, "rope.scaling.type", cases[c].kind);
+        if (cases[c].key) gguf_f32(&writer, cases[c].key, 4);
+        gguf_finish(&writer, &out);
+        struct mx_gguf *gguf = open_text(&out);
+        assert_ok(mx_gguf_config(&config, gguf, "x.gguf", &err));
+        char *text = cJSON_PrintUnformatted(mx_json_get(config, "rope_scaling"));
+        assert_true(cases[c].expected ? text && strcmp(text, cases[c].expected) == 0 : !text);
+        cJSON_free(text);
+        cJSON_Delete(config);
+        mx_gguf_close(gguf);
+        mx_str_free(&out);
+    }
+}
+
 /* Each prefix is refused with a line that names the file, and so is anything that a changed byte breaks. */
 static void cut_and_damaged_headers_are_refused(void **state)
 {
@@ -441,6 +473,7 @@ int main(void)
         cmocka_unit_test(cut_and_damaged_headers_are_refused),
         cmocka_unit_test(versions_and_kinds_are_named),
         cmocka_unit_test(short_lists_are_refused),
+        cmocka_unit_test(stretches_have_a_factor),
         cmocka_unit_test(series_are_summed),
         cmocka_unit_test(gguf_and_config_describe_alike),
     };
