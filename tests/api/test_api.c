@@ -275,6 +275,42 @@ static void speaks_tokens(void **state)
     assert_true(facts.layers > 0 && facts.vocabulary > 1000 && facts.weight_bytes > 1000000 && facts.threads == 2);
 }
 
+/* What is drawn first after `prompt`. */
+static int32_t draw(struct mx_seq *seq, const int32_t *prompt, size_t n, const struct mx_sampling *sampling)
+{
+    int32_t token;
+    mx_seq_cut(seq, 0);
+    assert_ok(mx_seq_feed(seq, prompt, n, false, &err));
+    assert_ok(mx_seq_sample(seq, sampling, &token, &err));
+    return token;
+}
+
+/* Draws go on while the settings stay; whichever of them changes, they begin anew. */
+static void draws_begin_anew_where_a_setting_changes(void **state)
+{
+    static const int32_t prompt[] = {11, 12, 13};
+    struct mx_sampling usual = mx_sampling_default(), others[6];
+    usual.temperature = 5;
+    for (int i = 0; i < 6; i++) others[i] = usual;
+    others[0].temperature = 4;
+    others[1].top_k = 30;
+    others[2].top_p = 0.9;
+    others[3].min_p = 0.01;
+    others[4].repeat_penalty = 1.2;
+    others[5].seed = usual.seed + 1;
+    struct mx_seq *seq = open_seq("fp16", 64);
+    const int32_t first = draw(seq, prompt, 3, &usual);
+    assert_int_not_equal(draw(seq, prompt, 3, &usual), first);
+    for (int i = 0; i < 6; i++) {
+        struct mx_seq *fresh = open_seq("fp16", 64);
+        const int32_t expected = draw(fresh, prompt, 3, &others[i]);
+        mx_seq_close(fresh);
+        draw(seq, prompt, 3, &usual);
+        assert_int_equal(draw(seq, prompt, 3, &others[i]), expected);
+    }
+    mx_seq_close(seq);
+}
+
 /* Feeding and sampling by hand gives what mx_seq_generate gives. */
 static void works_by_hand(void **state)
 {
@@ -529,13 +565,21 @@ static void has_a_version(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(advises_from_a_config), cmocka_unit_test(says_what_is_wrong),
-        cmocka_unit_test(opens_a_cache_root),    cmocka_unit_test(generates_in_a_compressed_mode),
-        cmocka_unit_test(ends_for_a_reason),     cmocka_unit_test(can_be_cancelled),
-        cmocka_unit_test(speaks_tokens),         cmocka_unit_test(works_by_hand),
-        cmocka_unit_test(scores_texts),          cmocka_unit_test(marks_of_recurrent_models),
-        cmocka_unit_test(forks_saves_and_loads), cmocka_unit_test(says_what_runs),
-        cmocka_unit_test(other_sizes_fit),       cmocka_unit_test(serves_two_threads),
+        cmocka_unit_test(advises_from_a_config),
+        cmocka_unit_test(says_what_is_wrong),
+        cmocka_unit_test(opens_a_cache_root),
+        cmocka_unit_test(generates_in_a_compressed_mode),
+        cmocka_unit_test(ends_for_a_reason),
+        cmocka_unit_test(can_be_cancelled),
+        cmocka_unit_test(speaks_tokens),
+        cmocka_unit_test(draws_begin_anew_where_a_setting_changes),
+        cmocka_unit_test(works_by_hand),
+        cmocka_unit_test(scores_texts),
+        cmocka_unit_test(marks_of_recurrent_models),
+        cmocka_unit_test(forks_saves_and_loads),
+        cmocka_unit_test(says_what_runs),
+        cmocka_unit_test(other_sizes_fit),
+        cmocka_unit_test(serves_two_threads),
         cmocka_unit_test(has_a_version),
     };
     return cmocka_run_group_tests(tests, open_llm, close_llm);

@@ -13,6 +13,8 @@
 
 static struct mx_error err;
 
+enum { EXPERTS = 8 };
+
 static size_t expert_layers(const struct mx_arch *arch)
 {
     size_t count = 0;
@@ -88,9 +90,48 @@ static void texts_share_experts(void **state)
     mx_model_close(model);
 }
 
+/* A copy of a family that keeps one of two groups of experts, with `bias`, a bfloat16, for those of the first when
+ * groups are chosen; a router that knows nothing gives all experts one score. What it says to one token. */
+static float first_logit(uint16_t bias)
+{
+    static const char family[] = "tests/data/families/deepseek_v3";
+    struct copy copy;
+    struct mx_checkpoint *checkpoint = open_checkpoint(family);
+    copy_start(&copy);
+    for (size_t i = 0; i < mx_checkpoint_tensor_count(checkpoint); i++) {
+        const struct mx_tensor *tensor = mx_checkpoint_tensor(checkpoint, i);
+        const bool router = strstr(tensor->name, "mlp.gate."), biases = strstr(tensor->name, "e_score_correction_bias");
+        uint16_t *numbers = calloc(1, tensor->bytes); /* bfloat16 */
+        assert_non_null(numbers);
+        for (size_t e = 0; biases && e < EXPERTS / 2; e++) numbers[e] = bias;
+        copy_tensor(&copy, tensor->name, mx_storage_name(tensor->storage), tensor->rank, tensor->shape,
+                    router ? (const void *)numbers : tensor->data, tensor->bytes);
+        free(numbers);
+    }
+    mx_checkpoint_close(checkpoint);
+    char *config = config_of(family);
+    copy_finish(&copy, config);
+    free(config);
+    struct mx_session *session = session_of(copy.folder, mx_cpu_detect(), 1, 16, 4);
+    const int32_t token = 5;
+    float *logits;
+    assert_ok(mx_session_feed(session, &token, 1, &logits, NULL, &err));
+    const float first = logits[0];
+    mx_session_close(session);
+    copy_remove(&copy);
+    return first;
+}
+
+/* Of groups that score the same, as of experts, the first is kept. */
+static void first_of_equal_groups_is_kept(void **state)
+{
+    assert_true(first_logit(0) == first_logit(0x3f80));
+    assert_true(first_logit(0) != first_logit(0xbf80));
+}
+
 /* ---- pages ---- */
 
-enum { HIDDEN = 128, WIDTH = 256, EXPERTS = 8, VOCAB = 64 }; /* a matrix of an expert: 64 KiB in bfloat16 */
+enum { HIDDEN = 128, WIDTH = 256, VOCAB = 64 }; /* a matrix of an expert: 64 KiB in bfloat16 */
 
 static void put_random(struct copy *copy, struct mx_random *random, const char *name, size_t rows, size_t cols)
 {
@@ -191,6 +232,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(chosen_experts_are_read_once),
         cmocka_unit_test(texts_share_experts),
+        cmocka_unit_test(first_of_equal_groups_is_kept),
         cmocka_unit_test(other_experts_stay_untouched),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -108,6 +108,27 @@ static void grades_each_mode(void **state)
     mx_str_free(&text);
 }
 
+/* More modes than it has room for: the first ones are there, and the rest harms nothing. */
+static void leaves_out_modes_that_have_no_room(void **state)
+{
+    (void)state;
+    enum { ROOM = 64 };
+    struct samples samples;
+    fill_samples(&samples, QUALITY);
+    const struct mx_record first = samples.records[0];
+    samples.count = 0;
+    for (int i = 0; i <= ROOM; i++) {
+        struct mx_record record = first;
+        snprintf(record.plan.name, sizeof record.plan.name, "mode%02d", i);
+        add_sample(&samples, record, MX_MEASURE_KL_MEAN, 0.001);
+    }
+    struct mx_str text = write_report(&samples, MX_REPORT_MARKDOWN);
+    assert_int_equal(count_of(mx_str_text(&text), "| mode"), ROOM + 1); /* and the heading */
+    assert_non_null(strstr(mx_str_text(&text), "| mode63 |"));
+    assert_null(strstr(mx_str_text(&text), "| mode64 |"));
+    mx_str_free(&text);
+}
+
 static void lists_each_record_as_csv(void **state)
 {
     (void)state;
@@ -162,13 +183,10 @@ int main(int argc, char **argv)
 {
     updating = argc > 1 && strcmp(argv[1], "--update") == 0;
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(has_the_sections_that_have_figures),
-        cmocka_unit_test(is_one_file_without_scripts),
-        cmocka_unit_test(gives_the_same_bytes_in_any_order),
-        cmocka_unit_test(grades_each_mode),
-        cmocka_unit_test(lists_each_record_as_csv),
-        cmocka_unit_test(says_when_memory_ran_out),
-        cmocka_unit_test(looks_as_it_did),
+        cmocka_unit_test(has_the_sections_that_have_figures), cmocka_unit_test(is_one_file_without_scripts),
+        cmocka_unit_test(gives_the_same_bytes_in_any_order),  cmocka_unit_test(grades_each_mode),
+        cmocka_unit_test(leaves_out_modes_that_have_no_room), cmocka_unit_test(lists_each_record_as_csv),
+        cmocka_unit_test(says_when_memory_ran_out),           cmocka_unit_test(looks_as_it_did),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
