@@ -32,7 +32,7 @@ mx_status mx_ranks_open(struct mx_ranks *ranks, struct mx_error *err)
         return mx_fail(err, MX_ERR_UNSUPPORTED, "MPI does not start here for programs with threads");
     MPI_Comm_rank(MPI_COMM_WORLD, &ranks->rank);
     MPI_Comm_size(MPI_COMM_WORLD, &ranks->count);
-    ranks->open = ranks->count - 1;
+    if (ranks->rank == 0) ranks->open = ranks->count - 1;
     return MX_OK;
 }
 
@@ -41,7 +41,7 @@ void mx_ranks_close(struct mx_ranks *ranks)
     int started = 0;
     MPI_Initialized(&started);
     if (!started) return;
-    if (ranks->rank == 0 && ranks->open > 0) MPI_Abort(MPI_COMM_WORLD, 1); /* nobody hears the others any more */
+    if (ranks->open > 0) MPI_Abort(MPI_COMM_WORLD, 1); /* nobody hears the others any more */
     MPI_Finalize();
 }
 
@@ -63,9 +63,23 @@ mx_status mx_ranks_share(const struct mx_ranks *ranks, struct mx_str *text, mx_s
     return mx_str_failed(text) ? mx_fail_memory(err, "the jobs", length) : MX_OK;
 }
 
+/* Waiting sleeps: a busy loop would take a core from what is measured. */
+static void wait_a_little(void)
+{
+    nanosleep(&(struct timespec){.tv_nsec = 10000000}, NULL);
+}
+
+/* Returns once rank 0 has it. */
 static void send(const struct message *message)
 {
-    MPI_Send(message, sizeof *message, MPI_BYTE, 0, TAG, MPI_COMM_WORLD);
+    MPI_Request request;
+    int sent = 0;
+    MPI_Isend(message, sizeof *message, MPI_BYTE, 0, TAG, MPI_COMM_WORLD, &request);
+    for (;;) {
+        MPI_Test(&request, &sent, MPI_STATUS_IGNORE);
+        if (sent) return;
+        wait_a_little();
+    }
 }
 
 void mx_ranks_send(const struct mx_ranks *ranks, const struct mx_record_set *set, const char *job)
@@ -86,14 +100,14 @@ void mx_ranks_done(const struct mx_ranks *ranks, const struct mx_ranks_counts *c
     send(&message);
 }
 
-/* Whether a message is there. Waiting sleeps: a busy loop would take a core from what is measured. */
+/* Whether a message is there. */
 static bool has_come(bool wait)
 {
     int there = 0;
     for (;;) {
         MPI_Iprobe(MPI_ANY_SOURCE, TAG, MPI_COMM_WORLD, &there, MPI_STATUS_IGNORE);
         if (there || !wait) return there;
-        nanosleep(&(struct timespec){.tv_nsec = 10000000}, NULL);
+        wait_a_little();
     }
 }
 

@@ -12,7 +12,7 @@
 
 struct mx_ranks {
     int rank, count;
-    int open; /* ranks that have not said yet that they are done; of rank 0 */
+    int open; /* ranks that have not said yet that they are done; on rank 0 */
 };
 
 /* What a rank has done, of cells. */
@@ -26,14 +26,15 @@ void mx_ranks_close(struct mx_ranks *ranks);
 /* Gives rank 0's text to all; on rank 0, `status` says whether there is one, and all fail where there is none. */
 mx_status mx_ranks_share(const struct mx_ranks *ranks, struct mx_str *text, mx_status status, struct mx_error *err);
 
-/* Ranks above 0: hands a finished cell to rank 0. */
+/* Ranks above 0: hands a finished cell to rank 0, and waits until it has been received. */
 void mx_ranks_send(const struct mx_ranks *ranks, const struct mx_record_set *set, const char *job);
 /* Ranks above 0: says that this one is done, with what it did, and why where it failed. */
 void mx_ranks_done(const struct mx_ranks *ranks, const struct mx_ranks_counts *counts, mx_status status,
                    const struct mx_error *err);
 
 /* Rank 0: keeps in `run`'s store what has come from others, and adds up their counts. With `all`, until every rank is
- * done; fails with the first failure that one of them told. */
+ * done; fails with the first failure that one of them told. To be called often: meanwhile a cell that another rank has
+ * finished is kept nowhere, and that rank waits. Other ranks receive nothing. */
 mx_status mx_ranks_receive(struct mx_ranks *ranks, bool all, struct mx_record_run *run, struct mx_ranks_counts *counts,
                            struct mx_error *err);
 

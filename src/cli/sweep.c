@@ -81,6 +81,8 @@ struct sweep {
     size_t unit, done_units, units; /* of what runs interleaved: next of all, done and all of this part */
     struct mx_ranks ranks;
     struct mx_ranks_counts counts;
+    mx_status received; /* of what came from other ranks during a unit */
+    struct mx_error not_received;
     struct mx_str jobs; /* that were done before: "\nNAME\n...\n" */
     char command[512];
     double read_bandwidth;
@@ -101,11 +103,28 @@ struct cell {
     char job[512];
 };
 
+/* Keeps what came from other ranks; the first failure stays. */
+static void receive(struct sweep *sweep, bool all)
+{
+    struct mx_error why;
+    const mx_status status = mx_ranks_receive(&sweep->ranks, all, &sweep->recording, &sweep->counts, &why);
+    if (status == MX_OK || sweep->received != MX_OK) return;
+    sweep->received = status;
+    sweep->not_received = why;
+}
+
+static mx_status check_received(const struct sweep *sweep, struct mx_error *err)
+{
+    return sweep->received == MX_OK ? MX_OK : mx_fail(err, sweep->received, "%s", sweep->not_received.message);
+}
+
+/* A unit may take an hour: what other ranks finish meanwhile is kept between two of its steps. */
 static void report_unit(void *context, const char *what, double done)
 {
     (void)what;
-    const struct sweep *sweep = context;
+    struct sweep *sweep = context;
     mx_progress_report(&sweep->bar, sweep->label, ((double)sweep->done_units + done) / (double)sweep->units);
+    receive(sweep, false);
 }
 
 /* fp16, and what each mode is added to. */
@@ -168,7 +187,7 @@ static mx_status keep(struct sweep *sweep, const struct mx_record_set *set, cons
         return MX_OK;
     }
     MX_TRY(mx_record_set_put(set, &sweep->recording, job, err));
-    return mx_ranks_receive(&sweep->ranks, false, &sweep->recording, &sweep->counts, err);
+    return check_received(sweep, err);
 }
 
 /* Tokens by which a window is continued: no further than the model was made for. */
@@ -487,7 +506,8 @@ static mx_status measure_all(struct sweep *sweep, struct mx_error *err)
     if (status == MX_OK) status = sweep_models(sweep, store, err);
     mx_progress_bar_end();
     sweep->recording.store = store;
-    if (owns && status == MX_OK) status = mx_ranks_receive(&sweep->ranks, true, &sweep->recording, &sweep->counts, err);
+    if (owns) receive(sweep, status == MX_OK);
+    if (status == MX_OK) status = check_received(sweep, err);
     if (!owns) mx_ranks_done(&sweep->ranks, &sweep->counts, status, err);
     mx_store_close(store);
     return status;

@@ -112,11 +112,14 @@ static mx_status decode(struct comparing *job, struct side *side, const int32_t 
                             NULL, err);
 }
 
-/* Continues the window that all sides hold: fp16 to the end, each mode until it parts from fp16. */
+/* Continues the window that all sides hold: fp16 to the end, each mode until it parts from fp16. A long continuation
+ * reports where the window's end was: that it still runs. */
 static mx_status continue_window(struct comparing *job, const struct mx_progress *progress, struct mx_error *err)
 {
+    const double done = (double)(job->window + 1) / (double)job->window_count;
     for (uint32_t i = 0; i < job->greedy_count; i++) {
         if (mx_progress_interrupted(progress)) return mx_fail(err, MX_ERR_INTERRUPTED, "interrupted");
+        mx_progress_report(progress, "comparing", done);
         if (i > 0) MX_TRY(decode(job, &job->fp16, &job->greedy[i - 1], err));
         job->greedy[i] = job->fp16.next;
     }
@@ -124,6 +127,7 @@ static mx_status continue_window(struct comparing *job, const struct mx_progress
         struct side *side = &job->modes[m];
         uint32_t equal = 0;
         if (mx_progress_interrupted(progress)) return mx_fail(err, MX_ERR_INTERRUPTED, "interrupted");
+        mx_progress_report(progress, "comparing", done);
         while (equal < job->greedy_count && side->next == job->greedy[equal])
             if (++equal < job->greedy_count) MX_TRY(decode(job, side, &job->greedy[equal - 1], err));
         side->greedy_equal[job->window] = equal;
