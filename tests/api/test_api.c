@@ -321,6 +321,7 @@ static void works_by_hand(void **state)
     size_t n, length;
     char text[256];
     const struct mx_generate_result result = answer(seq, "The table is", &heard);
+    assert_null(mx_seq_logits(seq)); /* the last token was drawn from them */
     assert_ok(mx_llm_encode(llm, "The table is", 12, true, prompt, 32, &n, &err));
     assert_null(mx_seq_logits(hand));
     assert_fails(mx_seq_sample(hand, &sampling, &token, &err), MX_ERR_ARGUMENT, "logits");

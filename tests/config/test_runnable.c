@@ -248,6 +248,19 @@ static void test_rope(void **state)
     mx_arch_free(&arch);
 }
 
+/* OPT has biases and norms' weights unless its config says that it has none. */
+static void test_opt(void **state)
+{
+    struct mx_arch arch = parse("{\"model_type\":\"opt\",\"ffn_dim\":96," SIZES "}");
+    assert_true(arch.runnable && arch.qkv_bias && arch.o_bias && arch.mlp_bias && !arch.no_final_norm);
+    mx_arch_free(&arch);
+    arch = parse("{\"model_type\":\"opt\",\"ffn_dim\":96,\"enable_bias\":false,"
+                 "\"layer_norm_elementwise_affine\":false," SIZES "}");
+    assert_false(arch.runnable || arch.qkv_bias || arch.o_bias || arch.mlp_bias);
+    assert_non_null(strstr(arch.not_runnable, "norms have no weights"));
+    mx_arch_free(&arch);
+}
+
 /* The bounds of a layer's products: the experts' from one list, a dense layer's and the shared expert's from another.
  */
 static void test_bounds(void **state)
@@ -374,9 +387,9 @@ static void test_switches(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_tensors),  cmocka_unit_test(test_windows),     cmocka_unit_test(test_rope),
-        cmocka_unit_test(test_bounds),   cmocka_unit_test(test_experts),     cmocka_unit_test(test_kin),
-        cmocka_unit_test(test_switches), cmocka_unit_test(test_bare_bodies),
+        cmocka_unit_test(test_tensors), cmocka_unit_test(test_windows),  cmocka_unit_test(test_rope),
+        cmocka_unit_test(test_opt),     cmocka_unit_test(test_bounds),   cmocka_unit_test(test_experts),
+        cmocka_unit_test(test_kin),     cmocka_unit_test(test_switches), cmocka_unit_test(test_bare_bodies),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
