@@ -439,6 +439,45 @@ static void truncate_and_copy(void **state)
     }
 }
 
+/* A window's rings have what was written since the last four blocks began, and what a query there sees. */
+static void windows_go_back_within_their_rings(void **state)
+{
+    static const enum mx_mode modes[] = {MX_MODE_INT8, MX_MODE_INT8_TURBO4, MX_MODE_TURBO4};
+    enum { LENGTH = 380, HELD = 320 };
+    for (size_t m = 0; m < sizeof modes / sizeof *modes; m++) {
+        struct test_case c = base;
+        c.mode = modes[m];
+        c.attention = MX_ATTENTION_SLIDING;
+        c.window = 160;
+        c.recent = MX_BLOCK;
+        c.length = LENGTH;
+        c.cpu = mx_cpu_detect();
+        struct mx_pool *pool;
+        struct model model;
+        struct mx_sequence *cache;
+        struct history h;
+        assert_ok(mx_pool_open(&pool, 1, &err));
+        open_case(&c, &model, pool, &cache, 160);
+        history_init(&h, &c, cache, 0);
+        float *q = make_queries(&c);
+        const size_t row = (size_t)c.kv_heads * c.group * c.v_dim;
+        float *first = calloc(LENGTH * row, sizeof(float)), *second = calloc(LENGTH * row, sizeof(float));
+        for (uint64_t at = 0; at < HELD; at += 160) feed(cache, &h, &c, q, first, at, at + 160);
+        for (uint64_t at = HELD; at < LENGTH; at++) feed(cache, &h, &c, q, first, at, at + 1);
+        assert_int_equal(mx_sequence_nearest(cache, HELD - 1), 0);
+        assert_int_equal(mx_sequence_nearest(cache, HELD), HELD);
+        assert_ok(mx_sequence_truncate(cache, HELD, &err));
+        for (uint64_t at = HELD; at < LENGTH; at++) feed(cache, &h, &c, q, second, at, at + 1);
+        assert_memory_equal(first + HELD * row, second + HELD * row, (LENGTH - HELD) * row * sizeof(float));
+        history_free(&h);
+        free(q);
+        free(first);
+        free(second);
+        mx_sequence_close(cache);
+        mx_pool_close(pool);
+    }
+}
+
 static void refusals(void **state)
 {
     struct model model;
@@ -479,6 +518,7 @@ int main(void)
         cmocka_unit_test(shared_and_boundary_layers),
         cmocka_unit_test(threads_change_nothing),
         cmocka_unit_test(truncate_and_copy),
+        cmocka_unit_test(windows_go_back_within_their_rings),
         cmocka_unit_test(refusals),
     };
     return cmocka_run_group_tests_name("attention on a cache", tests, NULL, NULL);
