@@ -1,6 +1,8 @@
 /* The sums of llama_cpp.h. */
 #include "advisor/llama_cpp.h"
 
+#include <math.h>
+
 enum { STEP = 256, MICRO_BATCH = 512, BLOCK = 32 };
 
 struct type {
@@ -55,7 +57,11 @@ void mx_llama_cpp_caches(struct mx_llama_cpp_cache caches[MX_LLAMA_CPP_CACHES], 
             marginal += shape.window ? 0 : one;
             possible &= is_possible(&shape, pair);
         }
-        caches[i] =
-            (struct mx_llama_cpp_cache){pair->k->name, pair->v->name, pair->like, possible, (uint64_t)bytes, marginal};
+        caches[i] = (struct mx_llama_cpp_cache){.type_k = pair->k->name,
+                                                .type_v = pair->v->name,
+                                                .like = pair->like,
+                                                .possible = possible,
+                                                .bytes = (uint64_t)bytes,
+                                                .bytes_per_token = (uint64_t)llround(marginal)};
     }
 }

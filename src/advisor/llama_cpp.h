@@ -17,7 +17,7 @@ struct mx_llama_cpp_cache {
     enum mx_mode like;           /* the mode of ours whose widths come nearest */
     bool possible;               /* false: a head dimension is no multiple of 32 */
     uint64_t bytes;              /* of one sequence at the context */
-    double bytes_per_token;      /* that one more token adds once the windows are full */
+    uint64_t bytes_per_token;    /* that one more token adds once the windows are full */
 };
 
 enum { MX_LLAMA_CPP_CACHES = 5 };

@@ -146,7 +146,7 @@ static void add_llama_cpp(cJSON *root, const struct mx_model_advice *model)
         cJSON_AddStringToObject(object, "type_v", one->type_v);
         cJSON_AddStringToObject(object, "like", mode_name(one->like));
         add_bytes(object, "cache", one->bytes, one->possible);
-        add_bytes(object, "bytes_per_token", (uint64_t)(one->bytes_per_token + 0.5), one->possible);
+        add_bytes(object, "bytes_per_token", one->bytes_per_token, one->possible);
     }
 }
 

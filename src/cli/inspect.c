@@ -227,7 +227,7 @@ static mx_status print_llama_cpp(const struct mx_adviser *adviser, const struct 
         const struct mx_llama_cpp_cache *one = &model->llama_cpp[i];
         mx_table_cell(&table, MX_STYLE_PLAIN, "%s", one->type_k);
         mx_table_cell(&table, MX_STYLE_PLAIN, "%s", one->type_v);
-        mx_table_cell(&table, MX_STYLE_PLAIN, "%s", mx_format_count((uint64_t)(one->bytes_per_token + 0.5), count));
+        mx_table_cell(&table, MX_STYLE_PLAIN, "%s", mx_format_count(one->bytes_per_token, count));
         mx_table_cell(&table, MX_STYLE_PLAIN, "%s",
                       one->possible ? mx_format_bytes(one->bytes, bytes) : "needs heads of a multiple of 32");
         mx_table_cell(&table, MX_STYLE_DIM, "%s", mx_mode_info(one->like)->name);

@@ -68,14 +68,36 @@ static void print_escaped(const char *text, size_t length)
     }
 }
 
+static size_t line_of(const struct source *source, size_t at)
+{
+    while (at > 0 && source->text[at - 1] != '\n') at--;
+    return at;
+}
+
+/* Where a line begins to say something. */
+static size_t text_of(const struct source *source, size_t line)
+{
+    return line + strspn(source->text + line, " ");
+}
+
+static bool stands_elsewhere(const struct source *source, size_t from, size_t to)
+{
+    const char *at = source->text, *end = source->text + source->length;
+    for (; (at = memmem(at, (size_t)(end - at), source->text + from, to - from)); at++) {
+        if (at != source->text + from) return true;
+    }
+    return false;
+}
+
 static void print_mutant(const char *name, const struct mutant *mutant, const char *tests)
 {
     const struct source *source = mutant->source;
-    size_t from = mutant->at, to = mutant->at + mutant->length;
-    while (from > 0 && source->text[from - 1] != '\n') from--;
-    while (source->text[from] == ' ') from++;
-    if (from > mutant->at) from = mutant->at;
+    size_t to = mutant->at + mutant->length, first = line_of(source, mutant->at);
     while (source->text[to] && source->text[to] != '\n') to++;
+    /* The lists know a line by its text: one that stands elsewhere, too, takes along what is before it. */
+    while (first > 0 && to - first < MAX_LINE / 2 && stands_elsewhere(source, text_of(source, first), to))
+        first = line_of(source, first - 1);
+    const size_t from = text_of(source, first) < mutant->at ? text_of(source, first) : mutant->at;
     int line = 1;
     for (size_t i = 0; i < mutant->at; i++) line += source->text[i] == '\n';
     printf("%s\t%s\t%d\t%zu\t%zu\t", name, source->path, line, mutant->at, mutant->length);
