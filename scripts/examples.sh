@@ -14,7 +14,7 @@ fi
 program=$(realpath "$1")
 shift
 cd "$(dirname "$0")/.."
-export XDG_CACHE_HOME=/dev/null/none XDG_DATA_HOME=/dev/null/none NO_COLOR=1
+export XDG_CACHE_HOME=/dev/null/none XDG_DATA_HOME=/dev/null/none NO_COLOR=1 LC_ALL=C.UTF-8
 
 show() { # "run: mlxcel ARGUMENTS" or "file: PATH"
     case $1 in

@@ -74,10 +74,10 @@ struct job {
     struct mx_session *session;
     struct mx_kv_options kv;
     struct mx_batch_lines lines;
-    struct task *tasks; /* [lines.count] */
-    size_t todo, ended; /* lines without a result at the beginning; those that have one by now */
-    double share;       /* of the work that is done, in lines */
-    int output;         /* descriptor; -1: none */
+    struct task *tasks;      /* [lines.count] */
+    size_t remaining, ended; /* lines without a result at the beginning; those that have one by now */
+    double share;            /* of the work that is done, in lines */
+    int output;              /* descriptor; -1: none */
     bool output_is_file;
     struct mx_str text; /* a result on its way out */
     struct mx_scheduler *scheduler;
@@ -198,7 +198,7 @@ static mx_status check_lines(struct job *job, uint64_t *context)
                            job->options->context ? "raise --ctx" : "shorten it, or give --ctx to go beyond");
         }
         if (line->done) continue;
-        job->todo++;
+        job->remaining++;
         if (own > *context) *context = own;
     }
     return MX_OK;
@@ -252,14 +252,14 @@ static mx_status run_all(struct job *job)
         if (mx_progress_interrupted(&progress)) {
             return mx_fail(job->err, MX_ERR_INTERRUPTED,
                            "interrupted after %zu of %zu prompts; run the same command to resume", job->ended,
-                           job->todo);
+                           job->remaining);
         }
         MX_TRY(mx_scheduler_step(job->scheduler, job->err));
         if (job->failure.status != MX_OK) {
             *job->err = job->failure;
             return job->failure.status;
         }
-        mx_progress_report(&progress, "batch", job->share / (double)job->todo);
+        mx_progress_report(&progress, "batch", job->share / (double)job->remaining);
     }
     return MX_OK;
 }
@@ -272,14 +272,14 @@ static mx_status start(struct job *job)
     const uint64_t parallel = (uint64_t)job->options->parallel;
     const struct mx_scheduler_options scheduler = {
         .context = context,
-        .parallel = (uint32_t)(job->todo && job->todo < parallel ? job->todo : parallel),
+        .parallel = (uint32_t)(job->remaining && job->remaining < parallel ? job->remaining : parallel),
         .budget = job->options->budget,
         .force = job->options->force,
         .kv = job->kv};
     MX_TRY(mx_scheduler_open(&job->scheduler, job->session, &scheduler, job->err));
     mx_note_kv_setup(job->cli, mx_scheduler_setup(job->scheduler));
-    if (job->todo < job->lines.count) {
-        mx_print_note(job->cli, "%zu of %zu prompts have a result already", job->lines.count - job->todo,
+    if (job->remaining < job->lines.count) {
+        mx_print_note(job->cli, "%zu of %zu prompts have a result already", job->lines.count - job->remaining,
                       job->lines.count);
     }
     return add_lines(job);

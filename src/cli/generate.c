@@ -63,7 +63,8 @@ struct job {
     struct mx_constraint *form;          /* NULL: any */
     struct mx_ids prompt;
     struct mx_generation generation;
-    bool shown; /* some text came out */
+    bool shown;   /* some text came out */
+    bool unheard; /* some did not: the disk is full, or whoever read it is gone */
     struct mx_error *err;
 };
 
@@ -141,7 +142,9 @@ static void show(void *context, const char *text, size_t length)
     if (!job->shown) mx_progress_bar_end();
     job->shown = true;
     fwrite(text, 1, length, stdout);
-    mx_output_flush();
+    if (mx_output_flush()) return;
+    job->unheard = true;
+    atomic_store(job->cli->interrupted, true);
 }
 
 /* "12.0 of 128 a layer in prefill, 8.0 in decode (1,234 read)" */
@@ -224,6 +227,7 @@ static mx_status generate(struct job *job)
     const struct mx_progress progress = mx_progress_bar(job->cli);
     MX_TRY(mx_generate(job->session, job->prompt.data, job->prompt.count, &generate, &progress, &job->generation,
                        job->err));
+    if (job->unheard) return MX_OK;                      /* mx_output_end says why */
     cJSON *json = options->json ? make_json(job) : NULL; /* before the cache is kept: what fails leaves nothing */
     mx_status status = mx_output_was_lost() ? mx_fail_memory(job->err, "the JSON output", 0) : MX_OK;
     if (status == MX_OK && options->save_cache) {

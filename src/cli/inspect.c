@@ -23,12 +23,13 @@ enum { PARTS = 5, BAR_WIDTH = 60 };
  * of what is available. */
 static void print_bar(const struct mx_cli *cli, const struct mx_estimate *estimate)
 {
+    const bool utf8 = mx_output_utf8();
     const struct part parts[PARTS] = {
-        {"weights", "█", MX_STYLE_PLAIN, estimate->weights},
-        {"cache", "▓", MX_STYLE_GREEN, estimate->cache},
-        {"state", "▒", MX_STYLE_YELLOW, estimate->state},
-        {"activations", "░", MX_STYLE_PLAIN, estimate->activations},
-        {"program", "▪", MX_STYLE_DIM, estimate->overhead},
+        {"weights", utf8 ? "█" : "#", MX_STYLE_PLAIN, estimate->weights},
+        {"cache", utf8 ? "▓" : "=", MX_STYLE_GREEN, estimate->cache},
+        {"state", utf8 ? "▒" : "+", MX_STYLE_YELLOW, estimate->state},
+        {"activations", utf8 ? "░" : "-", MX_STYLE_PLAIN, estimate->activations},
+        {"program", utf8 ? "▪" : "o", MX_STYLE_DIM, estimate->overhead},
     };
     const uint64_t scale = estimate->total > estimate->available ? estimate->total : estimate->available;
     const int limit = estimate->available && estimate->available < estimate->total
@@ -45,7 +46,7 @@ static void print_bar(const struct mx_cli *cli, const struct mx_estimate *estima
         for (; drawn < end && drawn < BAR_WIDTH; drawn++) fputs(drawn == limit ? "|" : parts[i].glyph, stdout);
         if (parts[i].style != MX_STYLE_PLAIN) fputs(mx_style(cli->colour_out, MX_STYLE_PLAIN), stdout);
     }
-    for (; drawn < BAR_WIDTH; drawn++) fputs("·", stdout);
+    for (; drawn < BAR_WIDTH; drawn++) fputs(utf8 ? "·" : ".", stdout);
     char bytes[16], available[16];
     printf(" %s", mx_format_bytes(estimate->total, bytes));
     if (estimate->available) printf(" of %s", mx_format_bytes(estimate->available, available));

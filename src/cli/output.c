@@ -159,9 +159,20 @@ void mx_output_begin(void)
 
 static int flush_error; /* the errno of the first flush that failed, which the stream does not keep */
 
-void mx_output_flush(void)
+bool mx_output_flush(void)
 {
     if (fflush(stdout) != 0 && !flush_error) flush_error = errno;
+    return !ferror(stdout);
+}
+
+bool mx_output_utf8(void)
+{
+    static const char *const names[] = {"LC_ALL", "LC_CTYPE", "LANG"};
+    for (size_t i = 0; i < sizeof names / sizeof *names; i++) {
+        const char *value = getenv(names[i]);
+        if (value && *value) return strcasestr(value, "UTF-8") || strcasestr(value, "UTF8");
+    }
+    return false;
 }
 
 mx_status mx_output_end(mx_status status, struct mx_error *err)
@@ -222,7 +233,8 @@ static void draw_bar(void *context, const char *what, double done)
     bar.last = now;
     const int filled = done > 0 ? (int)(done * WIDTH) : 0;
     fprintf(stderr, "\r\033[K%.40s ", what);
-    for (int i = 0; i < WIDTH; i++) fputs(i < filled ? "━" : "╌", stderr);
+    const char *full = mx_output_utf8() ? "━" : "=", *empty = mx_output_utf8() ? "╌" : "-";
+    for (int i = 0; i < WIDTH; i++) fputs(i < filled ? full : empty, stderr);
     fprintf(stderr, " %3d%%", (int)(done * 100));
     fflush(stderr);
     bar.drawn = true;

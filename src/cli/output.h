@@ -24,8 +24,12 @@ void mx_print_note(const struct mx_cli *cli, const char *format, ...) __attribut
  * not be written, or not be made for want of memory, is a failure, and then as little as possible of it goes out. */
 void mx_output_begin(void);
 mx_status mx_output_end(mx_status status, struct mx_error *err);
-/* Sends out what stdout has buffered. What goes wrong is told by mx_output_end. For one thread. */
-void mx_output_flush(void);
+/* Sends out what stdout has buffered. False where that fails, now or before, which mx_output_end tells. For one thread.
+ */
+bool mx_output_flush(void);
+
+/* Whether the user's locale shows characters beyond ASCII, by its name: it need not be installed here. */
+bool mx_output_utf8(void);
 
 /* To be called by what prints and can't report that memory ran out: the program then fails at its end. cJSON's
  * functions that build a tree call it too, and who writes such a tree otherwise than by mx_print_json must ask first.

@@ -3,6 +3,7 @@
 
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "base/file.h"
 #include "cli/command.h"
@@ -92,6 +93,10 @@ static mx_status run(struct mx_cli *cli, const void *given, struct mx_error *err
 {
     struct gathering job = {.options = given};
     mx_status status = MX_OK;
+    if (job.options->format == MX_REPORT_HTML && !job.options->output && isatty(STDOUT_FILENO))
+        return mx_fail(
+            err, MX_ERR_ARGUMENT,
+            "a page of HTML is not for a terminal: give -o report.html, or --format markdown to read it here");
     for (int i = 0; status == MX_OK && i < cli->operand_count; i++)
         status = mx_exchange_read(cli->operands[i], gather, &job, err);
     if (status == MX_OK && (cli->operand_count == 0 || job.options->store.path)) status = read_store(&job, err);
