@@ -1,5 +1,6 @@
 #!/usr/bin/env bash
-# Builds a preset, runs its tests and closes with one line: "N passed, N failed, N skipped".
+# Builds a preset, runs its tests, as many at once as there are processors, and closes with one line: "N passed, N failed, N
+# skipped".
 # A skipped test must say what it needs (skip_needing in tests/support.h), and a folder beside the checkout or a download
 # are all that it may need; any other skip is a failure.
 # usage: scripts/test.sh [PRESET] [ctest options]      (default preset: release)
@@ -14,7 +15,7 @@ cmake --build "build/$preset" || exit 1
 # Thread sanitizer needs address-space layout that some kernels randomize away.
 runner=()
 [ "$preset" = tsan ] && runner=(setarch -R)
-"${runner[@]}" ctest --test-dir "build/$preset" --output-on-failure --no-tests=error "$@" | grep -vE '^(Internal ctest|Test project)'
+"${runner[@]}" ctest --test-dir "build/$preset" -j "$(nproc)" --output-on-failure --no-tests=error "$@" | grep -vE '^(Internal ctest|Test project)'
 status=${PIPESTATUS[0]}
 
 # cmocka prints "[  PASSED  ] N test(s)." for each program, and the like for failed and skipped tests; the other programs
