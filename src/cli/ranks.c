@@ -8,6 +8,8 @@
 #include <mpi.h>
 #include <time.h>
 
+#include "cli/output.h"
+
 enum { TAG = 7 };
 
 /* All that a rank says is one of these, in the memory of its program: all ranks run the same one. */
@@ -36,12 +38,15 @@ mx_status mx_ranks_open(struct mx_ranks *ranks, struct mx_error *err)
     return MX_OK;
 }
 
-void mx_ranks_close(struct mx_ranks *ranks)
+void mx_ranks_close(struct mx_ranks *ranks, const struct mx_cli *cli, const struct mx_error *why)
 {
     int started = 0;
     MPI_Initialized(&started);
     if (!started) return;
-    if (ranks->open > 0) MPI_Abort(MPI_COMM_WORLD, 1); /* nobody hears the others any more */
+    if (ranks->open > 0) {
+        mx_print_error(cli, why);
+        MPI_Abort(MPI_COMM_WORLD, 1);
+    }
     MPI_Finalize();
 }
 
@@ -144,9 +149,11 @@ mx_status mx_ranks_open(struct mx_ranks *ranks, struct mx_error *err)
         "build with -DMLXCEL_MPI=ON");
 }
 
-void mx_ranks_close(struct mx_ranks *ranks)
+void mx_ranks_close(struct mx_ranks *ranks, const struct mx_cli *cli, const struct mx_error *why)
 {
     (void)ranks;
+    (void)cli;
+    (void)why;
 }
 
 mx_status mx_ranks_share(const struct mx_ranks *ranks, struct mx_str *text, mx_status status, struct mx_error *err)

@@ -21,7 +21,8 @@ struct mx_ranks_counts {
 };
 
 mx_status mx_ranks_open(struct mx_ranks *ranks, struct mx_error *err);
-void mx_ranks_close(struct mx_ranks *ranks);
+/* Where rank 0 ends before the others, which nobody would hear any more, it prints `why` and ends them all. */
+void mx_ranks_close(struct mx_ranks *ranks, const struct mx_cli *cli, const struct mx_error *why);
 
 /* Gives rank 0's text to all; on rank 0, `status` says whether there is one, and all fail where there is none. */
 mx_status mx_ranks_share(const struct mx_ranks *ranks, struct mx_str *text, mx_status status, struct mx_error *err);

@@ -522,7 +522,7 @@ static mx_status run(struct mx_cli *cli, const void *given, struct mx_error *err
     if (status == MX_OK) status = measure_all(&sweep, err);
     mx_str_free(&sweep.jobs);
     const bool prints = sweep.ranks.rank == 0;
-    mx_ranks_close(&sweep.ranks);
+    mx_ranks_close(&sweep.ranks, cli, err);
     if (status == MX_ERR_INTERRUPTED && prints && sweep.counts.kept + sweep.counts.there)
         mx_print_note(cli, "%llu cells are kept; run the same command to do the rest",
                       (unsigned long long)sweep.counts.kept + (unsigned long long)sweep.counts.there);

@@ -21,6 +21,15 @@ cmp <(keys one) <(keys two)
 "$program" "${sweep[@]}" --shard 2/2 --store "$work/parts.db"
 cmp <(keys one) <(keys parts)
 
+# What fails at once is told, once.
+fails() { # MESSAGE ARGUMENTS...
+    local message=$1
+    shift
+    [ "$("${run[@]}" "$program" "${sweep[@]}" "$@" 2>&1 | grep -c "^mlxcel: .*$message")" = 1 ]
+}
+fails '/proc/none.db' --store /proc/none.db
+fails 'leave one of them out' --store "$work/none.db" --shard 1/2
+
 # Rank 0 reads a text for seconds, rank 1 decodes for a moment.
 long=(sweep --tokens-file tests/data/trained/val.tokens -w 4 --greedy 100 --ctx 1024 -r 1 --decode 1 -t 1
     --modes "fp16,int8")
@@ -37,4 +46,4 @@ keys killed >"$work/kept"
 grep -q decode_tok_s "$work/kept"
 if grep -q perplexity "$work/kept"; then exit 1; fi # else nothing was killed half-way
 "${run[@]}" "$program" "${long[@]}" --store "$work/killed.db" | grep -qE '^(2 cells measured, 2|3 cells measured, 1) were there already'
-echo "ranks: 7 passed, 0 failed, 0 skipped"
+echo "ranks: 9 passed, 0 failed, 0 skipped"
