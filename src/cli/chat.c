@@ -111,7 +111,9 @@ static void show(void *context, const char *text, size_t length)
     if (!talk->shown) mx_progress_bar_end();
     talk->shown = true;
     fwrite(text, 1, length, stdout);
-    mx_output_flush();
+    if (mx_output_flush()) return;
+    talk->unheard = true;
+    atomic_store(talk->cli->interrupted, true);
 }
 
 static mx_status make_prompt(const struct mx_talk *talk, struct mx_ids *prompt, struct mx_error *err)
@@ -200,7 +202,7 @@ static mx_status converse(struct mx_talk *talk, struct mx_line_editor *editor, s
 {
     struct mx_str line = {0};
     mx_status status = MX_OK;
-    while (status == MX_OK && !talk->left) {
+    while (status == MX_OK && !talk->left && !talk->unheard) { /* mx_output_end says why nobody hears it */
         enum mx_line result = MX_LINE_END;
         status = mx_line_editor_read(editor, "> ", &line, &result, err);
         if (status != MX_OK || result == MX_LINE_END) break;
@@ -212,7 +214,7 @@ static mx_status converse(struct mx_talk *talk, struct mx_line_editor *editor, s
             mx_print_error(talk->cli, err);
             status = MX_OK;
         }
-        if (status == MX_OK) status = hear(talk, err);
+        if (status == MX_OK && !talk->unheard) status = hear(talk, err);
     }
     if (talk->terminal && !talk->left) putchar('\n');
     mx_str_free(&line);

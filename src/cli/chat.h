@@ -34,6 +34,7 @@ struct mx_talk {
     size_t count, capacity;
     bool terminal; /* a person is there */
     bool shown;    /* of the answer in the making, some text came out */
+    bool unheard;  /* some could not be written: the talk ends */
     bool left;     /* /quit */
     struct mx_generation last;
 };
