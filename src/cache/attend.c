@@ -343,9 +343,20 @@ static void finish_rows(const struct mx_kv_scratch *scratch, const struct kv_ste
 
 /* --- loops --- */
 
+/* Attends what is left of a range; the one that ends last merges the head's. */
+static void end_range(const struct mx_kv_scratch *scratch, const struct kv_step *step, uint32_t head, uint32_t range,
+                      struct kv_worker *worker)
+{
+    kv_attend_range(scratch, step, head, range, worker);
+    atomic_int *remaining = &scratch->heads[step->head_at + head].remaining;
+    if (atomic_fetch_sub_explicit(remaining, 1, memory_order_acq_rel) != 1) return;
+    for (uint32_t row = 0; row < step->rows; row++) merge_row(scratch, step, head, row);
+    finish_rows(scratch, step, head, worker);
+}
+
 /* Pieces are in the order of heads, then of texts: texts that share pages read a head's keys and values one after the
- * other, while a cache near the processor holds them. A head's first piece prepares it, and the one that ends last
- * merges it: the order of the sum is that of the ranges all the same. */
+ * other, while a cache near the processor holds them, and joined ones read them once. A head's first piece prepares it,
+ * and the one that ends last merges it: the order of the sum is that of the ranges all the same. */
 static void attend_piece(void *context, int piece, int index)
 {
     const struct mx_kv_scratch *scratch = context;
@@ -356,19 +367,22 @@ static void attend_piece(void *context, int piece, int index)
     const uint32_t head = (uint32_t)piece / ranges, rest = (uint32_t)piece % ranges;
     while (step + 1 < scratch->steps + scratch->step_count && rest >= step[1].range_at / heads) step++;
     const uint32_t range = rest - (uint32_t)(step->range_at / heads);
-    prepare_head(scratch, step, head, worker);
-    kv_attend_range(scratch, step, head, range, worker);
-    atomic_int *remaining = &scratch->heads[step->head_at + head].remaining;
-    if (atomic_fetch_sub_explicit(remaining, 1, memory_order_acq_rel) == 1) {
-        for (uint32_t row = 0; row < step->rows; row++) merge_row(scratch, step, head, row);
-        finish_rows(scratch, step, head, worker);
+    if (!kv_is_joint(step, range)) {
+        prepare_head(scratch, step, head, worker);
+        end_range(scratch, step, head, range, worker);
+        return;
     }
+    if (step->leader != step) return;
+    for (const struct kv_step *one = step; one; one = one->joined) prepare_head(scratch, one, head, worker);
+    kv_attend_joint(scratch, step, head, range, worker);
+    for (const struct kv_step *one = step; one; one = one->joined) end_range(scratch, one, head, range, worker);
 }
 
 /* Attends the steps that were added. */
 static void run_loop(struct mx_kv_scratch *scratch)
 {
     if (scratch->step_count == 0) return;
+    kv_join_steps(scratch);
     mx_pool_run(scratch->pool, (int)scratch->range_count, attend_piece, scratch);
     for (size_t i = 0; i < scratch->step_count; i++) {
         const struct kv_step *step = &scratch->steps[i];

@@ -15,8 +15,10 @@ struct piece {
     const struct kv_step *step;
     const struct mx_kv_kernels *kernels;
     struct kv_worker *worker;
-    uint32_t head;
-    float *acc, *recent; /* this partial result's */
+    uint32_t head, rows;
+    const uint8_t *plain, *coded; /* prepared queries [rows]: for fp16 blocks, and for coded ones */
+    const float *rope_terms;      /* [rows][k_dim] */
+    float *acc, *recent;          /* this partial result's [rows][v_dim] */
     bool recent_used;
     bool gathered; /* tiles are of chosen tokens, in the worker's scratch */
 };
@@ -94,7 +96,7 @@ static float *target(struct piece *piece, enum kv_form form)
     const struct kv_half *v = &piece->step->layer->v;
     if (!v->rotated || form == FORM_CODED) return piece->acc;
     if (!piece->recent_used) {
-        memset(piece->recent, 0, (size_t)piece->step->rows * piece->step->shape->v_dim * sizeof(float));
+        memset(piece->recent, 0, (size_t)piece->rows * piece->step->shape->v_dim * sizeof(float));
         piece->recent_used = true;
     }
     return piece->recent;
@@ -107,22 +109,21 @@ static void score(const struct piece *piece, const struct span *span, uint32_t r
     const struct kv_step *step = piece->step;
     const struct kv_half *half = &step->layer->k;
     const uint32_t dim = half->layout.dim;
-    const size_t at = kv_row(step, piece->head) + row, query = at * mx_kv_query_bytes(dim);
+    const size_t query = row * mx_kv_query_bytes(dim);
     float *w = piece->worker->w;
     if (reads_codes(half, span->form)) {
         const uint8_t *codes = kv_codes(step->sequence, half, piece->head, b);
         piece->kernels->k[half->layout.repr].scores(w, codes, kv_scales(step->sequence, half, piece->head, b),
-                                                    (uint32_t)blocks, piece->scratch->queries_coded + query, rows, dim);
+                                                    (uint32_t)blocks, piece->coded + query, rows, dim);
         const struct mx_kv_rope_bias *rotated = step->held->rotated;
         if (rotated && rotated[piece->head].count > 0) {
-            piece->kernels->add_rope_bias(w, piece->scratch->rope_terms + at * dim, dim, &rotated[piece->head], b,
+            piece->kernels->add_rope_bias(w, piece->rope_terms + (size_t)row * dim, dim, &rotated[piece->head], b,
                                           (uint32_t)blocks, rows);
         }
     } else {
         const uint8_t *halves = piece->gathered ? piece->worker->rotary
                                                 : (const uint8_t *)kv_fp16_block(step->sequence, half, piece->head, b);
-        piece->kernels->k[MX_REPR_FP16].scores(w, halves, NULL, (uint32_t)blocks, piece->scratch->queries_plain + query,
-                                               rows, dim);
+        piece->kernels->k[MX_REPR_FP16].scores(w, halves, NULL, (uint32_t)blocks, piece->plain + query, rows, dim);
     }
 }
 
@@ -237,13 +238,13 @@ static void attend_blocks(struct piece *piece, uint32_t row, uint32_t rows, uint
     }
 }
 
-/* Keeps what merging needs of a range. */
-static void finish_range(const struct mx_kv_scratch *scratch, const struct piece *piece, uint32_t range)
+/* Keeps what merging needs of a range: of a step whose rows are those of the piece from `row` on. */
+static void keep_sums(const struct piece *piece, const struct kv_step *step, uint32_t row, uint32_t range)
 {
-    const struct kv_step *step = piece->step;
+    const struct mx_kv_scratch *scratch = piece->scratch;
     const size_t at = kv_partial(step, piece->head, range);
-    memcpy(scratch->max + at, piece->worker->max, step->rows * sizeof(float));
-    memcpy(scratch->sum + at, piece->worker->sum, step->rows * sizeof(float));
+    memcpy(scratch->max + at, piece->worker->max + row, step->rows * sizeof(float));
+    memcpy(scratch->sum + at, piece->worker->sum + row, step->rows * sizeof(float));
     *kv_recent_used(scratch, step, piece->head, range) = piece->recent_used;
 }
 
@@ -353,34 +354,100 @@ static void attend_chosen(struct piece *piece, uint64_t from, uint64_t to)
 
 /* --- a range --- */
 
+static uint64_t range_blocks(const struct kv_step *step)
+{
+    return step->range / MX_BLOCK;
+}
+
+/* A step's own piece, into its partial result. */
+static struct piece open_piece(const struct mx_kv_scratch *scratch, const struct kv_step *step, uint32_t head,
+                               uint32_t range, struct kv_worker *worker)
+{
+    const size_t at = kv_partial(step, head, range) * step->shape->v_dim, row = kv_row(step, head);
+    const size_t query_bytes = mx_kv_query_bytes(step->shape->k_dim);
+    return (struct piece){.scratch = scratch,
+                          .step = step,
+                          .kernels = step->sequence->plan->kernels,
+                          .worker = worker,
+                          .head = head,
+                          .rows = step->rows,
+                          .plain = scratch->queries_plain + row * query_bytes,
+                          .coded = scratch->queries_coded + row * query_bytes,
+                          .rope_terms = scratch->rope_terms + row * step->shape->k_dim,
+                          .acc = scratch->acc + at,
+                          .recent = scratch->recent + at};
+}
+
+/* Nothing seen yet. */
+static void begin_sums(struct piece *piece)
+{
+    memset(piece->acc, 0, piece->rows * (size_t)piece->step->shape->v_dim * sizeof(float));
+    for (uint32_t r = 0; r < piece->rows; r++) {
+        piece->worker->max[r] = -INFINITY;
+        piece->worker->sum[r] = 0;
+    }
+}
+
+/* What was kept of a range. */
+static void take_sums(struct piece *piece, uint32_t range)
+{
+    const struct mx_kv_scratch *scratch = piece->scratch;
+    const size_t at = kv_partial(piece->step, piece->head, range);
+    memcpy(piece->worker->max, scratch->max + at, piece->rows * sizeof(float));
+    memcpy(piece->worker->sum, scratch->sum + at, piece->rows * sizeof(float));
+    piece->recent_used = *kv_recent_used(scratch, piece->step, piece->head, range);
+}
+
+void kv_attend_joint(const struct mx_kv_scratch *scratch, const struct kv_step *leader, uint32_t head, uint32_t range,
+                     struct kv_worker *worker)
+{
+    const size_t query_bytes = mx_kv_query_bytes(leader->shape->k_dim), v_dim = leader->shape->v_dim;
+    const bool coded = leader->layer->k.layout.repr != MX_REPR_FP16;
+    struct piece joint = open_piece(scratch, leader, head, range, worker);
+    joint.rows = 0;
+    joint.plain = worker->joint_plain;
+    joint.coded = worker->joint_coded;
+    joint.acc = worker->joint_acc;
+    joint.recent = worker->joint_recent;
+    for (const struct kv_step *one = leader; one; one = one->joined) {
+        const struct piece own = open_piece(scratch, one, head, range, worker);
+        memcpy(worker->joint_plain + joint.rows * query_bytes, own.plain, own.rows * query_bytes);
+        if (coded) memcpy(worker->joint_coded + joint.rows * query_bytes, own.coded, own.rows * query_bytes);
+        joint.rows += own.rows;
+    }
+    begin_sums(&joint);
+    const uint64_t from = range * range_blocks(leader), shared = leader->joint / MX_BLOCK;
+    attend_blocks(&joint, 0, joint.rows, from, mx_min(from + range_blocks(leader), shared), shared);
+    const size_t row_bytes = v_dim * sizeof(float);
+    uint32_t row = 0;
+    for (const struct kv_step *one = leader; one; row += one->rows, one = one->joined) {
+        const struct piece own = open_piece(scratch, one, head, range, worker);
+        memcpy(own.acc, joint.acc + row * v_dim, own.rows * row_bytes);
+        if (joint.recent_used) memcpy(own.recent, joint.recent + row * v_dim, own.rows * row_bytes);
+        keep_sums(&joint, one, row, range);
+    }
+}
+
 void kv_attend_range(const struct mx_kv_scratch *scratch, const struct kv_step *step, uint32_t head, uint32_t range,
                      struct kv_worker *worker)
 {
     const struct mx_kv_plan *plan = step->sequence->plan;
-    const size_t at = kv_partial(step, head, range);
-    const size_t v_dim = step->shape->v_dim;
-    struct piece piece = {.scratch = scratch,
-                          .step = step,
-                          .kernels = plan->kernels,
-                          .worker = worker,
-                          .head = head,
-                          .acc = scratch->acc + at * v_dim,
-                          .recent = scratch->recent + at * v_dim};
-    memset(piece.acc, 0, step->rows * v_dim * sizeof(float));
-    for (uint32_t r = 0; r < step->rows; r++) {
-        worker->max[r] = -INFINITY;
-        worker->sum[r] = 0;
-    }
+    struct piece piece = open_piece(scratch, step, head, range, worker);
+    const bool joint = kv_is_joint(step, range);
+    if (joint)
+        take_sums(&piece, range);
+    else
+        begin_sums(&piece);
     if (step->chosen) {
         const uint64_t begin = range * step->range;
         attend_chosen(&piece, begin, mx_min(begin + step->range, step->shape->top));
-        finish_range(scratch, &piece, range);
+        keep_sums(&piece, step, 0, range);
         return;
     }
     const uint64_t tile = step->first / MX_QUERY_TILE * MX_QUERY_TILE, last = step->first + step->n - 1;
-    const uint64_t range_blocks = step->range / MX_BLOCK;
-    const uint64_t from = (step->range_from + range) * range_blocks, to = from + range_blocks;
-    const uint64_t begin = mx_max(from, kv_first_visible(step->shape, tile) / MX_BLOCK);
+    const uint64_t from = (step->range_from + range) * range_blocks(step), to = from + range_blocks(step);
+    const uint64_t done = joint ? step->leader->joint / MX_BLOCK : 0;
+    const uint64_t begin = mx_max(mx_max(from, kv_first_visible(step->shape, tile) / MX_BLOCK), mx_min(done, to));
 
     /* What is old for the aligned tile's first query is old for all of them: one pass. The rest, block of queries by
      * block. */
@@ -394,5 +461,5 @@ void kv_attend_range(const struct mx_kv_scratch *scratch, const struct kv_step *
         attend_blocks(&piece, (uint32_t)(low - step->first) * step->group, (uint32_t)(high - low) * step->group, rest,
                       end, kv_first_recent(plan, own));
     }
-    finish_range(scratch, &piece, range);
+    keep_sums(&piece, step, 0, range);
 }

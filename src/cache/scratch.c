@@ -88,6 +88,10 @@ static size_t lay_out(struct mx_kv_scratch *scratch, const struct needs *needs, 
         worker->scales = cut(block, &at, gathered * needs->latent_dim); /* a part is one number wide at least */
         worker->panel = cut(block, &at, MX_BLOCK * dim * f);
         worker->unpacked = cut(block, &at, MX_BLOCK * dim * f);
+        worker->joint_plain = cut(block, &at, ROWS_AT_ONCE * needs->query_bytes);
+        worker->joint_coded = cut(block, &at, ROWS_AT_ONCE * needs->query_bytes);
+        worker->joint_acc = cut(block, &at, ROWS_AT_ONCE * needs->v_dim * f);
+        worker->joint_recent = cut(block, &at, ROWS_AT_ONCE * needs->v_dim * f);
         worker->max = cut(block, &at, needs->rows * f);
         worker->sum = cut(block, &at, needs->rows * f);
     }

@@ -1,5 +1,6 @@
 /* One step of attention: some new tokens of one sequence in one layer. Shared by attend.c (storing, splitting,
- * merging), scratch.c (what steps need) and piece.c (one range of tokens for one KV head). */
+ * merging), scratch.c (what steps need), joint.c (which steps share what they read) and piece.c (one range of tokens
+ * for one KV head). */
 #ifndef MX_CACHE_STEP_H
 #define MX_CACHE_STEP_H
 
@@ -23,14 +24,16 @@ struct kv_candidate {
 
 /* Scratch of one worker. */
 struct kv_worker {
-    struct kv_candidate *candidates; /* [2 * top] */
-    uint8_t *values, *rotary;        /* a tile of chosen tokens: latents, and rotary parts */
-    uint16_t *scales;                /* [parts][MX_KV_TILE] of these */
-    float *rows;                     /* [KV_CENTER_TOKENS][k_dim]: keys from which an offset is decided */
-    float *w;                        /* [ROWS_AT_ONCE][MX_KV_TILE] */
-    uint8_t *keys;                   /* a tile of latents as keys are laid out */
-    float *panel, *unpacked;         /* [dim][16]; [16][dim] */
-    float *max, *sum;                /* [rows] of the piece under way: its own lines, which no other thread writes */
+    struct kv_candidate *candidates;    /* [2 * top] */
+    uint8_t *values, *rotary;           /* a tile of chosen tokens: latents, and rotary parts */
+    uint16_t *scales;                   /* [parts][MX_KV_TILE] of these */
+    float *rows;                        /* [KV_CENTER_TOKENS][k_dim]: keys from which an offset is decided */
+    float *w;                           /* [ROWS_AT_ONCE][MX_KV_TILE] */
+    uint8_t *keys;                      /* a tile of latents as keys are laid out */
+    float *panel, *unpacked;            /* [dim][16]; [16][dim] */
+    float *max, *sum;                   /* [rows] of the piece under way: its own lines, which no other thread writes */
+    uint8_t *joint_plain, *joint_coded; /* [ROWS_AT_ONCE]: prepared queries of joined steps */
+    float *joint_acc, *joint_recent;    /* [ROWS_AT_ONCE][v_dim]: their sums */
 };
 
 /* How far a step has come in one KV head. */
@@ -60,6 +63,11 @@ struct kv_step {
     /* Where the step's part of the scratch begins: query rows, partial results (row by row, and range by range), KV
      * heads. */
     size_t row_at, partial_at, range_at, head_at;
+    /* Steps whose texts begin with the same pages: the first `joint` tokens, whole tiles, are attended by the leader's
+     * pieces for all of them. A step that is joined to no other leads itself, with joint == 0. */
+    struct kv_step *leader, *joined; /* joined: the next of those that the leader leads; NULL at the end */
+    uint64_t joint;                  /* of a leader */
+    uint32_t joint_rows;             /* of a leader: rows of all of them */
 };
 
 struct mx_kv_scratch {
@@ -103,6 +111,12 @@ static inline size_t kv_row(const struct kv_step *step, uint32_t head)
     return step->row_at + (size_t)head * step->rows;
 }
 
+/* Whether a range of the step begins with tokens that joined steps attend together. */
+static inline bool kv_is_joint(const struct kv_step *step, uint32_t range)
+{
+    return (step->range_from + range) * step->range < step->leader->joint;
+}
+
 static inline bool kv_is_latent(const struct kv_step *step)
 {
     return step->shape->attention == MX_ATTENTION_LATENT;
@@ -121,7 +135,15 @@ static inline size_t kv_latent_query(const struct mx_kv_scratch *scratch, const 
     return step->row_at * scratch->latent_bytes + ((size_t)part * step->rows + row) * query_bytes;
 }
 
-/* Attends all rows of a KV head to one range of tokens, into its partial result. */
+/* Finds the steps of a loop that read the same pages. */
+void kv_join_steps(struct mx_kv_scratch *scratch);
+
+/* Attends all rows of a leader and those that are joined to it to the joint tokens of a range, into the partial result
+ * of each. Their queries are prepared. */
+void kv_attend_joint(const struct mx_kv_scratch *scratch, const struct kv_step *leader, uint32_t head, uint32_t range,
+                     struct kv_worker *worker);
+
+/* Attends all rows of a KV head to one range of tokens, into its partial result; of a joint range to what is left. */
 void kv_attend_range(const struct mx_kv_scratch *scratch, const struct kv_step *step, uint32_t head, uint32_t range,
                      struct kv_worker *worker);
 
