@@ -3,7 +3,6 @@
  * what is joined changes how fast a result comes, never the result. */
 #include "base/checked.h"
 #include "cache/step.h"
-#include <stdlib.h>
 
 /* Tokens from the beginning of a step's text that it reads from pages, all of them seen by all of its queries. */
 static uint64_t tokens_in_pages(const struct kv_step *step)
@@ -39,7 +38,6 @@ static struct kv_step *find_leader(struct kv_step *steps, const struct kv_step *
     return NULL;
 }
 
-#include <stdio.h>
 void kv_join_steps(struct mx_kv_scratch *scratch)
 {
     struct kv_step *const steps = scratch->steps;
@@ -53,10 +51,6 @@ void kv_join_steps(struct mx_kv_scratch *scratch)
         step->joined = NULL;
         step->joint = 0;
         step->joint_rows = step->rows;
-        if (getenv("DBG"))
-            fprintf(stderr, "step %zd of %zu rows %u leader %zd joint %lu pages %lu rot %d paged %d range %lu\n",
-                    step - steps, scratch->step_count, step->rows, step->leader - steps, step->leader->joint,
-                    tokens_in_pages(step), step->held->rotated != NULL, step->layer->k.layout.paged, step->range);
         if (!leader) continue;
         if (!leader->joined) leader->joint = tokens_in_common(leader, step);
         step->joined = leader->joined;
