@@ -189,7 +189,7 @@ static void parked_texts_go_on(void **state)
 
 /* A text that is being decoded goes on while a long prompt comes in, and the prompt's text is what it is alone; one
  * that is given up in the middle of its pass harms nobody. */
-enum { LONG = 1000, VAIN = 400, JOINS = 258, JOINED = 256, LONG_MADE = 8, BESIDE_MADE = 600 };
+enum { LONG = 1000, VAIN = 400, JOINS = 258, JOINED = 256, LONG_MADE = 8, BESIDE_MADE = 2000 };
 
 struct arrival {
     struct mx_running *handle;
@@ -253,7 +253,7 @@ static void texts_go_on_beside_a_long_prompt(void **state)
         struct mx_kv_options kv = mx_kv_options_default();
         kv.mode = cases[c].mode;
         kv.force = true;
-        struct mx_scheduler_options options = {.context = 1200, .parallel = 1, .kv = kv};
+        struct mx_scheduler_options options = {.context = LONG + BESIDE_MADE, .parallel = 1, .kv = kv};
         struct mx_scheduler *scheduler;
         struct arrival alone = {0}, first = {0}, second = {.other = &first}, gone = {0}, stays = {0}, joins = {0};
         struct arrival stays_alone = {0}, joins_alone = {0}, vain = {0}, again = {0}, again_alone = {0};
