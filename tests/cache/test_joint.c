@@ -16,6 +16,7 @@ struct test_case {
     uint32_t joined[TEXTS];                /* the leader of each that is expected */
     float softcap, bias;                   /* bias: of keys, and turned; 0: none */
     bool slopes, apart;                    /* apart: the last text has a store of its own */
+    int threads;                           /* 0: one */
 };
 
 struct texts {
@@ -113,7 +114,7 @@ static void run_case(const struct test_case *c)
     struct model model;
     struct mx_kv_plan *plan;
     struct texts together, alone;
-    assert_ok(mx_pool_open(&pool, 1, &err));
+    assert_ok(mx_pool_open(&pool, c->threads ? c->threads : 1, &err));
     model_init(&model, "qwen3_next", LAYERS, KV_HEADS * c->group, KV_HEADS, c->dim);
     model.arch.attention_softcap = c->softcap;
     if (c->bias > 0) model_bias(&model, c->dim, false, c->bias);
@@ -216,6 +217,18 @@ static void groups_are_as_large_as_a_tile_takes(void **state)
     run_case(&c);
 }
 
+/* Each thread is to find pieces enough. */
+static void groups_leave_work_for_all_threads(void **state)
+{
+    static const uint32_t joined[TEXTS] = {0, 0, 0, 3, 3, 3, 6};
+    struct test_case c = alike;
+    c.cpu = mx_cpu_detect();
+    c.group = 2;
+    c.threads = 2;
+    memcpy(c.joined, joined, sizeof c.joined);
+    run_case(&c);
+}
+
 /* What a step's scores have that others' lack keeps it apart. */
 static void steps_that_differ_stay_apart(void **state)
 {
@@ -237,8 +250,8 @@ static void steps_that_differ_stay_apart(void **state)
 
 int main(void)
 {
-    const struct CMUnitTest tests[] = {cmocka_unit_test(company_changes_nothing),
-                                       cmocka_unit_test(groups_are_as_large_as_a_tile_takes),
-                                       cmocka_unit_test(steps_that_differ_stay_apart)};
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(company_changes_nothing), cmocka_unit_test(groups_are_as_large_as_a_tile_takes),
+        cmocka_unit_test(groups_leave_work_for_all_threads), cmocka_unit_test(steps_that_differ_stay_apart)};
     return cmocka_run_group_tests_name("texts that share pages", tests, NULL, NULL);
 }
