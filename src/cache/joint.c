@@ -33,7 +33,7 @@ static struct kv_step *find_leader(struct kv_step *steps, const struct kv_step *
     for (struct kv_step *other = steps; other < step; other++) {
         if (other->leader != other || other->joint_rows + step->rows > most_rows) continue;
         const uint64_t common = tokens_in_common(other, step);
-        if (common > 0 && (!other->joined || common >= other->joint)) return other;
+        if (common > 0 && common >= other->joint) return other;
     }
     return NULL;
 }

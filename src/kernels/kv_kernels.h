@@ -5,6 +5,8 @@
  * source compiled for each level (kv_codes_tmpl.c) whose results are the same to the bit, so a cache's content
  * never depends on the processor.
  *
+ * What a row gets is the same to the bit whatever rows stand beside it.
+ *
  * Shapes: dim is the head's width; a panel is f32 [dim][MX_BLOCK], one token (or query row) per lane; rows of scores
  * and weights are MX_KV_TILE apart. Layouts of blocks: kv_repr.h. All memory that kernels touch is aligned to 64 bytes
  * except where stated; nothing here allocates or fails.
